@@ -1,0 +1,49 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Class is a class of REST requests with a rate limit of its own.
+type Class string
+
+// The classes: the label values of kitestring_rest_requests_total.
+const (
+	ClassQuote       Class = "quote"
+	ClassHistorical  Class = "historical"
+	ClassInstruments Class = "instruments"
+	ClassSession     Class = "session"
+	ClassProfile     Class = "profile"
+	ClassOther       Class = "other"
+)
+
+// Budget holds every REST user of the process to Kite's limits for one API
+// key: quote 1 request/s, historical 3/s, everything else together 10/s. One
+// Budget is shared by all.
+type Budget struct {
+	quote, historical, other *rate.Limiter
+}
+
+// NewBudget makes a full budget.
+func NewBudget() *Budget {
+	return &Budget{
+		quote:      rate.NewLimiter(rate.Every(time.Second), 1),
+		historical: rate.NewLimiter(rate.Every(time.Second/3), 3),
+		other:      rate.NewLimiter(rate.Every(time.Second/10), 10),
+	}
+}
+
+// Wait blocks until a request of the class may be sent, or ctx ends.
+func (b *Budget) Wait(ctx context.Context, class Class) error {
+	switch class {
+	case ClassQuote:
+		return b.quote.Wait(ctx)
+	case ClassHistorical:
+		return b.historical.Wait(ctx)
+	default:
+		return b.other.Wait(ctx)
+	}
+}

@@ -1,0 +1,75 @@
+package messages
+
+import (
+	"strconv"
+	"time"
+)
+
+// BarSource says whose prices a bar is made of.
+type BarSource uint8
+
+// The sources of a bar. An index has no volume: whoever needs volume reads
+// the future.
+const (
+	FromIndex BarSource = iota
+	FromFuture
+)
+
+var barSources = [...]string{"index", "future"}
+
+// String is the source in lower case.
+func (s BarSource) String() string { return nameOf(barSources[:], uint8(s)) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s BarSource) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Bar is the open, high, low, close and volume of a span of exchange time.
+// Prices are integers with Divisor.
+type Bar struct {
+	Underlying      string
+	Source          BarSource
+	InstrumentToken uint32
+	Interval        time.Duration // 1, 3, 5 or 15 minutes
+	Start           time.Time     // UTC
+	Open, High      int32
+	Low, Close      int32
+	Divisor         int32
+	Volume          int64 // traded within the bar
+	OI              int64 // at its end; 0: not sent
+	Ticks           int
+	Partial         bool // its start was not seen
+	Gapped          bool // it contains a blind span
+	Approximate     bool // minutes had to be given up
+	Backfilled      bool // from history
+	Generation      Generation
+	Newest          time.Time // exchange time of the newest tick in it
+}
+
+// Price turns one of the bar's integer prices into rupees.
+func (b Bar) Price(p int32) float64 { return float64(p) / float64(b.Divisor) }
+
+// End is the first instant after the bar.
+func (b Bar) End() time.Time { return b.Start.Add(b.Interval) }
+
+// BarClosed carries a finished bar: each exactly once, in order per series.
+// Sent by bars; received by the analyses and web.
+type BarClosed struct{ Bar Bar }
+
+// BarUpdated carries the running bar of a series.
+// Sent by bars; received by the analyses and web.
+type BarUpdated struct{ Bar Bar }
+
+// BarsLoaded carries closed bars of one series from history, oldest first,
+// and replaces what the receiver held of that series.
+// Sent by bars; received by the analyses and web.
+type BarsLoaded struct {
+	Underlying string
+	Source     BarSource
+	Interval   time.Duration
+	Bars       []Bar
+}
+
+// Key implements latest-wins per series.
+func (b BarUpdated) Key() string {
+	return "bar/" + b.Bar.Underlying + "/" + b.Bar.Source.String() + "/" + strconv.Itoa(int(b.Bar.Interval/time.Minute))
+}

@@ -1,0 +1,97 @@
+package messages
+
+import "time"
+
+// FeedState is the state of one shard of the feed. The zero value is initial.
+type FeedState uint8
+
+// The states of a shard.
+const (
+	AwaitingToken FeedState = iota // nothing to dial with
+	Connecting
+	Streaming
+	Backoff
+	Unauthorised // Kite answered 403 at the upgrade: parked until the token or its verdict changes
+	Stopped
+)
+
+var feedStates = [...]string{"awaiting_token", "connecting", "streaming", "backoff", "unauthorised", "stopped"}
+
+// String is the state in lower_snake_case.
+func (s FeedState) String() string { return nameOf(feedStates[:], uint8(s)) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s FeedState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// ShardStatus is the state of one socket's place.
+type ShardStatus struct {
+	Shard       int        `json:"shard"`
+	State       FeedState  `json:"state"`
+	Generation  Generation `json:"generation"` // of the socket that leads; 0: none
+	Instruments int        `json:"instruments"`
+	Reason      string     `json:"reason,omitempty"` // plain words: what happened and what happens next
+	Since       time.Time  `json:"since"`
+	NextDialAt  time.Time  `json:"next_dial_at"` // zero: no dial planned
+}
+
+// FeedChanged carries the state of every shard; counters that move with each
+// frame are read from the feed's Stats instead.
+// Sent by feed; received by web.
+type FeedChanged struct {
+	State  FeedState // the worst of the shards
+	Shards []ShardStatus
+	Stale  bool   // frames arrive, ticks do not, and the market is open
+	Reason string // plain words
+	At     time.Time
+}
+
+// Rotation is the receipt of one move to a new token. Times are milliseconds
+// since the file changed; nil means that it did not happen.
+type Rotation struct {
+	Generation   Generation   `json:"generation"`
+	Source       ChangeSource `json:"source"`
+	ChangedAt    time.Time    `json:"changed_at"`
+	DetectedMS   *float64     `json:"detected_ms"`
+	ValidatedMS  *float64     `json:"validated_ms"`
+	DialledMS    *float64     `json:"dialled_ms"`
+	FirstFrameMS *float64     `json:"first_frame_ms"`
+	FirstTickMS  *float64     `json:"first_tick_ms"`
+	RetiredMS    *float64     `json:"retired_ms"` // the old socket closed
+	TotalMS      *float64     `json:"total_ms"`   // until nothing of the older generation was left
+	Overlapped   int64        `json:"ticks_overlapped"`
+	Duplicated   *int64       `json:"ticks_duplicated"` // delivered twice; nil where the source is not sequenced
+	Lost         *int64       `json:"ticks_lost"`       // nil where the source is not sequenced
+	Shards       int          `json:"shards"`
+	Result       string       `json:"result"` // pending, adopted, rejected, superseded
+	Reason       string       `json:"reason,omitempty"`
+}
+
+// RotationRecorded carries a receipt each time one of its stages is reached.
+// Sent by feed; received by web.
+type RotationRecorded struct{ Rotation Rotation }
+
+// OrderUpdated is an order update from the socket's text messages.
+// Sent by feed; received by web.
+type OrderUpdated struct {
+	OrderID string
+	Status  string
+	Raw     []byte // the JSON of the data field
+	At      time.Time
+}
+
+// ToFeed is what the feed actor answers.
+//
+//sumtype:decl
+type ToFeed interface{ toFeed() }
+
+func (TokenChanged) toFeed()    {}
+func (TokenVerdict) toFeed()    {}
+func (TokenAdopted) toFeed()    {}
+func (WantInstruments) toFeed() {}
+func (PhaseChanged) toFeed()    {}
+
+// Key implements latest-wins.
+func (TokenVerdict) Key() string { return "token_verdict" }
+
+// Key implements latest-wins.
+func (FeedChanged) Key() string { return "feed_changed" }

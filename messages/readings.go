@@ -1,0 +1,46 @@
+package messages
+
+import "time"
+
+// ReadingStatus says how far a reading can be used. The zero value is
+// Unavailable.
+type ReadingStatus uint8
+
+// The statuses of a reading.
+const (
+	Unavailable ReadingStatus = iota // an input is missing; Reason says which
+	Watching
+	Active
+)
+
+var readingStatuses = [...]string{"unavailable", "watching", "active"}
+
+// String is the status in lower_snake_case.
+func (s ReadingStatus) String() string { return nameOf(readingStatuses[:], uint8(s)) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s ReadingStatus) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reading is what an analysis says of an underlying now. A missing input makes
+// it Unavailable with the input's age; a number is never invented.
+// Sent by the analyses; received by outlook and web.
+type Reading struct {
+	Kind        string         `json:"kind"` // pcr, volume_pulse, ...
+	Underlying  string         `json:"underlying"`
+	Profile     string         `json:"profile"` // calibrated or classic
+	Signal      string         `json:"signal"`
+	Confidence  float64        `json:"confidence"` // 0-100
+	Status      ReadingStatus  `json:"status"`
+	Reason      string         `json:"reason,omitempty"`
+	Values      map[string]any `json:"values,omitempty"`
+	AsOf        time.Time      `json:"as_of"`        // exchange time of the newest input; zero: none yet
+	OldestInput time.Time      `json:"oldest_input"` // exchange time of the oldest input used
+	Coverage    float64        `json:"coverage"`     // 0-1, of the inputs wanted
+	Gapped      bool           `json:"gapped"`
+	Partial     bool           `json:"partial"`
+	Generation  Generation     `json:"generation"` // of the newest input
+	Epoch       uint64         `json:"epoch"`      // of the actor's incarnation
+}
+
+// Key implements latest-wins per kind and underlying.
+func (r Reading) Key() string { return "reading/" + r.Kind + "/" + r.Underlying }
