@@ -1,0 +1,206 @@
+package analysis
+
+import (
+	"fmt"
+	"time"
+
+	"kitestring/messages"
+)
+
+// Profile is a set of formulas. Every reading names its profile.
+type Profile string
+
+// The profiles.
+const (
+	// Calibrated is the default: real inputs, indices-sized thresholds, no
+	// repainting, nothing invented.
+	Calibrated Profile = "calibrated"
+	// Classic reproduces the formulas of the program that kitestring replaces,
+	// with their faults, for comparison and research.
+	Classic Profile = "classic"
+)
+
+// ParseProfile reads a profile's name; "" is Calibrated.
+func ParseProfile(name string) (Profile, error) {
+	switch p := Profile(name); p {
+	case "":
+		return Calibrated, nil
+	case Calibrated, Classic:
+		return p, nil
+	default:
+		return "", fmt.Errorf("unknown profile %q: use %q or %q", name, Calibrated, Classic)
+	}
+}
+
+// Analysis is one analysis as data: its name, what it must be fed with, and
+// the pure functions that judge. Everything round them (collecting the input,
+// pacing, ages, publishing) is the same for all; see [Core] and [New].
+//
+// To add one: a file of its own with one variable of this type, its name in
+// [All], and a golden or hand-worked test.
+type Analysis struct {
+	Kind  string // lower_snake_case; also the actor's name
+	Title string // for people
+	Needs Needs
+	// Warmup is the number of closed bars (of the source that Needs names) below
+	// which the calibrated reading is unavailable without asking Judge.
+	Warmup int
+	// Stale is how old the newest input may be in an open market before the
+	// reading turns unavailable; 0: three bars.
+	Stale time.Duration
+
+	// Judge is the calibrated profile. It is pure: equal input, equal answer.
+	// It must not change or keep the input. Signals are lower_snake_case.
+	Judge func(in *Input) Judgement
+	// Classic is the predecessor's own output under its own field names and
+	// spelling (signal, confidence, status, ...); nil when there are too few
+	// bars. Nil for an analysis that has no classic form.
+	Classic func(in *Input) map[string]any
+}
+
+// Needs says what an analysis must be fed with.
+type Needs struct {
+	Index    bool     // closed and running bars of the index
+	Future   bool     // closed and running bars of the near future
+	Quotes   bool     // ticks of index and future
+	Chain    bool     // ticks of the option chain
+	Readings []string // kinds of other analyses
+	REST     bool     // quotes asked for over REST
+}
+
+// Ticks reports whether the analysis must subscribe to ticks.
+func (n Needs) Ticks() bool { return n.Quotes || n.Chain }
+
+// Bars reports whether the analysis must listen to the bars actor.
+func (n Needs) Bars() bool { return n.Index || n.Future }
+
+// All is the list of all analyses, in the order in which a page shows them.
+func All() []Analysis {
+	return []Analysis{}
+}
+
+// Find is the analysis of a kind.
+func Find(kind string) (Analysis, bool) {
+	for _, a := range All() {
+		if a.Kind == kind {
+			return a, true
+		}
+	}
+	return Analysis{}, false
+}
+
+// Candle is a bar in rupees, as the analyses compute with it.
+type Candle struct {
+	Time                   time.Time // of its start
+	Open, High, Low, Close float64
+	Volume                 float64 // 0 for an index
+	Newest                 time.Time
+	Partial, Gapped        bool
+	Generation             messages.Generation
+}
+
+// Window is the recent past of one series.
+type Window struct {
+	Interval time.Duration
+	Closed   []Candle // oldest first; across days, as they follow in the series
+	Running  *Candle  // the bar that is still growing; nil: none. Never judged as if it were closed
+	Elapsed  float64  // 0-1, share of the running bar that has passed
+}
+
+// Last is the newest n closed candles, fewer when there are fewer.
+func (w *Window) Last(n int) []Candle {
+	return w.Closed[max(0, len(w.Closed)-n):]
+}
+
+// Price is the newest price of the series, false when there is none.
+func (w *Window) Price() (float64, bool) {
+	if w.Running != nil {
+		return w.Running.Close, true
+	}
+	if n := len(w.Closed); n > 0 {
+		return w.Closed[n-1].Close, true
+	}
+	return 0, false
+}
+
+// Quote is the newest tick of one instrument, in rupees.
+type Quote struct {
+	Last, Average   float64
+	Open, High, Low float64 // of the day
+	Close           float64 // of the previous day
+	Volume, OI      int64   // cumulative of the day; 0 where the mode has none
+	At              time.Time
+	Generation      messages.Generation
+}
+
+// Option is one option of the chain with its newest tick.
+type Option struct {
+	Strike  float64
+	Put     bool
+	Quote   Quote // At is zero before the first tick
+	OpenOI  int64 // open interest at the first tick of the day
+	HasOpen bool  // OpenOI is known
+}
+
+// Input is all that is known of one underlying at one moment. Parts that the
+// analysis does not need, or that have not come yet, are zero.
+type Input struct {
+	Underlying string
+	Now        time.Time // exchange time
+	Phase      messages.Phase
+	Index      Window
+	Future     Window
+	IndexTick  Quote // At is zero before the first tick
+	FutureTick Quote
+	Chain      []Option // by strike, then calls before puts
+	Step       float64  // distance between strikes
+	Expiry     time.Time
+	Readings   map[string]messages.Reading // newest per kind
+	REST       *Quote                      // newest answer over REST; nil: none
+}
+
+// Judgement is what an analysis says; the frame makes a [messages.Reading] of
+// it.
+type Judgement struct {
+	Signal     string
+	Confidence float64 // 0-100
+	Status     messages.ReadingStatus
+	Reason     string         // why unavailable, or what stands out, in plain words
+	Values     map[string]any // finite numbers, strings, booleans, nil and lists or maps of them
+	Coverage   float64        // 0-1, of the inputs wanted
+
+	AsOf, Oldest    time.Time // exchange time of the newest and oldest input used
+	Gapped, Partial bool
+	Generation      messages.Generation // of the newest input
+}
+
+// Over notes that the judgement rests on these candles: their ages, gaps and
+// generation travel into the reading.
+func (j *Judgement) Over(candles []Candle) {
+	for i := range candles {
+		c := &candles[i]
+		j.Gapped = j.Gapped || c.Gapped
+		j.Partial = j.Partial || c.Partial
+		j.used(c.Time, c.Newest, c.Generation)
+	}
+}
+
+// OverQuote notes that the judgement rests on a quote.
+func (j *Judgement) OverQuote(q Quote) { j.used(q.At, q.At, q.Generation) }
+
+func (j *Judgement) used(oldest, newest time.Time, g messages.Generation) {
+	if newest.IsZero() {
+		newest = oldest
+	}
+	if newest.After(j.AsOf) {
+		j.AsOf, j.Generation = newest, g
+	}
+	if !oldest.IsZero() && (j.Oldest.IsZero() || oldest.Before(j.Oldest)) {
+		j.Oldest = oldest
+	}
+}
+
+// Missing is the judgement for want of an input.
+func Missing(format string, args ...any) Judgement {
+	return Judgement{Status: messages.Unavailable, Reason: fmt.Sprintf(format, args...)}
+}
