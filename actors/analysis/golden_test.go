@@ -211,3 +211,11 @@ func diffValues(path string, want, got any, compared *int) (diffs []string) {
 func TestClassicVolumePulseIsGolden(t *testing.T) {
 	goldenEngine(t, "volume_pulse", 50, classicVolumePulse)
 }
+
+func TestClassicTrendBaseIsGolden(t *testing.T) {
+	goldenEngine(t, "trend_base", 100, classicTrendBase)
+}
+
+func TestClassicCandleIntentIsGolden(t *testing.T) {
+	goldenEngine(t, "candle_intent", 50, classicCandleIntent)
+}
