@@ -1,0 +1,42 @@
+# The two commands that matter: make run, make test.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BINARY  := bin/kitestring
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.PHONY: run build test lint drills fuzz bench soak clean
+
+run: build ## build and start the server (the embedded simulator, when there are no credentials)
+	./$(BINARY) run
+
+build: ## one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/kitestring
+
+test: lint ## everything that must hold before a change lands: about five minutes on two cores
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+
+lint: ## vet, staticcheck, gofumpt, the sum-type check
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@unformatted=$$($(GO) tool gofumpt -l cmd actors messages supervisor); \
+	  if [ -n "$$unformatted" ]; then echo "not formatted, run 'go tool gofumpt -w .':"; echo "$$unformatted"; exit 1; fi
+	$(GO) tool go-check-sumtype -default-signifies-exhaustive=false ./...
+
+drills: build ## every fault drill, minutes
+	./$(BINARY) drill all
+
+FUZZTIME ?= 2m
+fuzz: ## each fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+BENCHTIME ?= 1s
+bench: ## ours and the baseline in one run
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m ./messages/... ./actors/... ./supervisor/...
+
+clean:
+	rm -rf bin

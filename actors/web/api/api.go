@@ -1,0 +1,214 @@
+// Package api is the shape of /api/v1, data only: what the server encodes, the
+// command line decodes and scripts rely on. Fields are added, never renamed.
+//
+// Names are lower_snake_case, times RFC 3339 in UTC, ages and spans seconds,
+// latencies milliseconds where the name ends in _ms. null means "did not
+// happen" or "not known", never 0.
+package api
+
+import (
+	"time"
+
+	"kitestring/messages"
+)
+
+// Status is GET /api/v1/status: one screen's worth.
+type Status struct {
+	Profile string        `json:"profile"` // sim, sandbox, live
+	Live    bool          `json:"live"`    // the token is valid and data flows (or the market is closed and the socket lives)
+	Message string        `json:"message"` // the same in words: what is wrong and what to do
+	Token   StatusToken   `json:"token"`
+	Feed    StatusFeed    `json:"feed"`
+	Actors  StatusActors  `json:"actors"`
+	Market  StatusMarket  `json:"market"`
+	Login   *StatusLogin  `json:"last_login"` // null: none since the start
+	Process StatusProcess `json:"process"`
+}
+
+// StatusToken is the adopted token.
+type StatusToken struct {
+	Generation  messages.Generation `json:"generation"`
+	State       messages.AuthState  `json:"state"`
+	Fingerprint string              `json:"fingerprint"`
+	Coherent    bool                `json:"coherent"`
+	Reason      string              `json:"reason,omitempty"`
+}
+
+// StatusFeed is the WebSocket feed.
+type StatusFeed struct {
+	State               messages.FeedState `json:"state"`
+	Reason              string             `json:"reason,omitempty"`
+	TicksPerSecond      float64            `json:"ticks_per_second"`
+	LastTickAgeSeconds  *float64           `json:"last_tick_age_seconds"`
+	LastFrameAgeSeconds *float64           `json:"last_frame_age_seconds"`
+	Instruments         int                `json:"instruments"`
+	Sockets             int                `json:"sockets"`
+	Stale               bool               `json:"stale"`
+}
+
+// StatusActors counts the actors.
+type StatusActors struct {
+	Running     int      `json:"running"`
+	Total       int      `json:"total"`
+	Quarantined int      `json:"quarantined"`
+	Restarts    uint64   `json:"restarts"`
+	NotRunning  []string `json:"not_running"`
+}
+
+// StatusMarket is the exchange's day.
+type StatusMarket struct {
+	Phase        messages.Phase `json:"phase"`
+	ExchangeTime time.Time      `json:"exchange_time"`
+	Next         time.Time      `json:"next_change_at"`
+	Warning      string         `json:"warning,omitempty"`
+}
+
+// StatusLogin is how the last login ended.
+type StatusLogin struct {
+	Result messages.LoginResult `json:"result"`
+	Reason string               `json:"reason"`
+	At     time.Time            `json:"at"`
+}
+
+// StatusProcess tells one run of the server from the next: generations start
+// anew with each.
+type StatusProcess struct {
+	ID        int       `json:"id"`
+	StartedAt time.Time `json:"started_at"`
+	Version   string    `json:"version"`
+}
+
+// Token is GET /api/v1/token.
+type Token struct {
+	Generation  messages.Generation   `json:"generation"` // adopted
+	Fingerprint string                `json:"fingerprint"`
+	State       messages.AuthState    `json:"state"`
+	Reason      string                `json:"reason,omitempty"`
+	Since       *time.Time            `json:"since"`
+	CheckedAt   *time.Time            `json:"checked_at"`
+	Candidate   *messages.TokenStatus `json:"candidate"`
+	UserID      string                `json:"user_id,omitempty"`
+	ExpiresHint *time.Time            `json:"expires_hint"`
+	LoginDue    bool                  `json:"login_due"`
+	FileFault   string                `json:"file_fault,omitempty"`
+	Warnings    []string              `json:"warnings"`
+	Watcher     string                `json:"watcher"` // events, or why only the poll is left
+	Coherent    bool                  `json:"coherent"`
+	Holders     []Holder              `json:"holders"`
+	Process     StatusProcess         `json:"process"`
+}
+
+// Holder is what an actor last used.
+type Holder struct {
+	Actor      string              `json:"actor"`
+	Generation messages.Generation `json:"generation"`
+	At         time.Time           `json:"at"`
+}
+
+// Actor is one entry of GET /api/v1/actors, in the order of the tree.
+type Actor struct {
+	Name             string              `json:"name"`
+	Kind             string              `json:"kind"`   // worker, supervisor
+	Parent           string              `json:"parent"` // "" for the root
+	Strategy         string              `json:"strategy,omitempty"`
+	State            string              `json:"state"`
+	Epoch            uint64              `json:"epoch"`
+	Generation       messages.Generation `json:"generation"` // last used; 0: uses no token
+	UptimeSeconds    float64             `json:"uptime_seconds"`
+	Restarts         uint64              `json:"restarts"`
+	RestartsInWindow int                 `json:"restarts_in_window"`
+	Messages         uint64              `json:"messages"`
+	Mailbox          Mailbox             `json:"mailbox"`
+	LastError        string              `json:"last_error"`
+	NextRetryAt      *time.Time          `json:"next_retry_at"`
+}
+
+// Mailbox is an actor's mailbox.
+type Mailbox struct {
+	Depth     int    `json:"depth"`
+	Capacity  int    `json:"capacity"`
+	Conflated uint64 `json:"conflated"`
+	Dropped   uint64 `json:"dropped"`
+}
+
+// Chaos is the body of POST /api/v1/chaos.
+type Chaos struct {
+	Actor string `json:"actor"`
+	Kind  string `json:"kind"`             // panic, hang, slow, exit, goroutine, leak, deaf
+	ForMS int64  `json:"for_ms,omitempty"` // of hang, slow, deaf; 0: the kind's default
+}
+
+// Bar is one entry of GET /api/v1/bars/{underlying}.
+type Bar struct {
+	Start      time.Time           `json:"start"`
+	Open       float64             `json:"open"`
+	High       float64             `json:"high"`
+	Low        float64             `json:"low"`
+	Close      float64             `json:"close"`
+	Volume     int64               `json:"volume"`
+	OI         int64               `json:"oi"`
+	Closed     bool                `json:"closed"`
+	Partial    bool                `json:"partial"`
+	Gapped     bool                `json:"gapped"`
+	Backfilled bool                `json:"backfilled"`
+	Generation messages.Generation `json:"generation"`
+}
+
+// Quote is an underlying's last price, topic "tick" of the stream.
+type Quote struct {
+	Underlying string    `json:"underlying"`
+	LastPrice  float64   `json:"last_price"`
+	Change     float64   `json:"change"` // absolute, from the previous day's close
+	Percent    float64   `json:"percent"`
+	At         time.Time `json:"at"` // exchange time
+}
+
+// Event is one entry of GET /api/v1/events, newest first.
+type Event struct {
+	ID         uint64              `json:"id"`
+	At         time.Time           `json:"at"`
+	Kind       string              `json:"kind"` // token, login, feed, actor, market, gap, rotation, instruments, file, order
+	Text       string              `json:"text"`
+	Generation messages.Generation `json:"generation,omitempty"`
+}
+
+// Gap is one entry of GET /api/v1/gaps, newest first.
+type Gap struct {
+	Reason      messages.GapReason  `json:"reason"`
+	Generation  messages.Generation `json:"generation"`
+	At          time.Time           `json:"at"`
+	Instruments []messages.Gap      `json:"instruments"`
+}
+
+// LoginStarted is the answer of POST /api/v1/login/start.
+type LoginStarted struct {
+	LoginURL string `json:"login_url"`
+}
+
+// LoginPasted is the body of POST /api/v1/login/complete: the address that the
+// browser was sent back to, or the bare request token.
+type LoginPasted struct {
+	Pasted string `json:"pasted"`
+}
+
+// LoginCompleted is its answer.
+type LoginCompleted struct {
+	Result messages.LoginResult `json:"result"`
+	Reason string               `json:"reason"`
+}
+
+// Ready is GET /readyz.
+type Ready struct {
+	Ready bool   `json:"ready"`
+	Token string `json:"token"` // "ok" or why not
+	Feed  string `json:"feed"`  // "ok" or why not
+}
+
+// Problem is an error as RFC 9457 has it.
+type Problem struct {
+	Type   string   `json:"type"`
+	Title  string   `json:"title"`
+	Status int      `json:"status"`
+	Detail string   `json:"detail"`
+	Names  []string `json:"names,omitempty"` // what would have been allowed
+}
