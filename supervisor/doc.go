@@ -1,0 +1,35 @@
+// Package supervisor keeps actors alive.
+//
+// # Promise
+//
+//   - An actor that panics, reports an error, loses a task, hangs or makes no
+//     progress is replaced under the same name, address and mailbox; its
+//     siblings do not notice. The process never exits because of an actor.
+//   - A restart starts from now: the producer, the seed and Started run anew,
+//     so what may have changed is asked for again.
+//   - Nobody waits for an actor: [Front.Push] and Send take a mutex for
+//     moments and return, whatever the receiver does. All memory is bounded.
+//   - Control messages of one sender arrive in order, are never behind ticks
+//     and survive restarts of the receiver (the one that was being handled
+//     does not). Ticks meet the contract of the receiver's mailbox; what it
+//     costs is counted.
+//   - What an abandoned (hung) incarnation does when it wakes up is dropped.
+//
+// # Limits
+//
+//   - A goroutine cannot be killed: a hung handler keeps its stack until it
+//     returns. [Status.Zombies] counts them.
+//   - A batch of ticks pushed by a fenced incarnation's task is not
+//     recognised as late: its context is cancelled and it must end by it.
+//   - A message that was being handled when its actor failed is gone.
+//
+// # On hollywood
+//
+// The engine, PIDs, Send and SpawnProc are hollywood's. Everything that it
+// knows of a child is one process of ours, the cell, which is never removed
+// before the house stops; mailbox, restart and supervision are this package's,
+// because hollywood's restart counts for a lifetime, ends the process and
+// loses messages, and its mailboxes have no bound.
+//
+// Nothing here but tree.go knows of Kite.
+package supervisor
