@@ -219,3 +219,7 @@ func TestClassicTrendBaseIsGolden(t *testing.T) {
 func TestClassicCandleIntentIsGolden(t *testing.T) {
 	goldenEngine(t, "candle_intent", 50, classicCandleIntent)
 }
+
+func TestClassicZoneControlIsGolden(t *testing.T) {
+	goldenEngine(t, "zone_control", 100, classicZoneControl)
+}
