@@ -223,3 +223,44 @@ func TestClassicCandleIntentIsGolden(t *testing.T) {
 func TestClassicZoneControlIsGolden(t *testing.T) {
 	goldenEngine(t, "zone_control", 100, classicZoneControl)
 }
+
+func TestClassicInstantIsGolden(t *testing.T) {
+	file, err := os.Open(filepath.Join(sharedBars(t), "classic", "instant.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, fields, refused := 0, 0, 0
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var want struct {
+			Tick   map[string]any `json:"tick"`
+			Output map[string]any `json:"output"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
+			t.Fatal(err)
+		}
+		tick := &classicTick{numbers: map[string]*float64{}}
+		for name, v := range want.Tick {
+			switch v := v.(type) {
+			case float64:
+				tick.numbers[name] = &v
+			case nil:
+				tick.named = tick.named || name == "symbol"
+				tick.numbers[name] = nil
+			case string:
+				if name == "symbol" {
+					tick.symbol, tick.named = &v, true
+				}
+				if name == "trend" {
+					tick.trend = v
+				}
+			}
+		}
+		if _, raised := want.Output["error"]; raised {
+			refused++
+		}
+		rows++
+		fields += diffGolden(t, fmt.Sprintf("tick %d", rows), want.Output, classicInstant(tick))
+	}
+	t.Logf("instant: %d ticks (%d raise), %d fields compared", rows, refused, fields)
+}
