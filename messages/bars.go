@@ -73,3 +73,14 @@ type BarsLoaded struct {
 func (b BarUpdated) Key() string {
 	return "bar/" + b.Bar.Underlying + "/" + b.Bar.Source.String() + "/" + strconv.Itoa(int(b.Bar.Interval/time.Minute))
 }
+
+// GenerationReached says that ticks of a session have come as far as the bars,
+// also while no bar changes: whoever lives on bars uses that session's token
+// from now on. Sent by bars; received by the analyses.
+type GenerationReached struct {
+	Generation Generation
+	At         time.Time // exchange time
+}
+
+// Key implements latest-wins.
+func (GenerationReached) Key() string { return "generation_reached" }

@@ -21,6 +21,7 @@
 //	feed       -> bars, web         GapDetected       instruments were blind for a while
 //	feed       -> web               FeedChanged, RotationRecorded, OrderUpdated
 //	bars       -> analyses, web     BarClosed, BarUpdated, BarsLoaded
+//	bars       -> analyses          GenerationReached  ticks of a session have come as far as the bars
 //	analyses   -> outlook, web      Reading
 //
 // A token travels only inside a [Session]; everything that depends on it

@@ -1,0 +1,339 @@
+package analysis
+
+import (
+	"slices"
+	"time"
+
+	"kitestring/messages"
+)
+
+// The session in seconds of the IST day: bars exist within it only.
+const (
+	istOffset    = 5*3600 + 30*60
+	day          = 24 * 3600
+	sessionOpen  = 9*3600 + 15*60
+	sessionClose = 15*3600 + 30*60
+	grace        = 2 // seconds after its end until a bar closes without a successor
+)
+
+// Every interval divides the half hour, and IST lies a whole number of half
+// hours from UTC: bars start at multiples of their length in Unix seconds.
+func floor(at, length int64) int64 { return at - at%length }
+
+func istDay(at int64) int64 { return (at + istOffset) / day }
+
+func inSession(at int64) bool {
+	s := (at + istOffset) % day
+	return s >= sessionOpen && s < sessionClose
+}
+
+// print is what reaches a series: a tick, or what is left of a minute's ticks.
+// Both say the same, so that conflation does not show in a bar.
+type print struct {
+	first, high, low, last  int32
+	volumeFirst, volumeLast uint32 // cumulative, of the day
+	hasVolume               bool
+	oi                      uint32
+	count                   int
+	at                      int64 // exchange time of the newest tick, Unix seconds
+	snapshot                bool  // may have been counted before: sets the baseline only
+	gapped                  bool  // older minutes had to be given up
+	generation              messages.Generation
+}
+
+func tickPrint(t *messages.Tick, snapshot bool, g messages.Generation) print {
+	return print{
+		first: t.LastPrice, high: t.LastPrice, low: t.LastPrice, last: t.LastPrice,
+		volumeFirst: t.Volume, volumeLast: t.Volume, hasVolume: hasVolume(t),
+		oi: t.OI, count: 1, at: int64(t.ExchangeTime), snapshot: snapshot, generation: g,
+	}
+}
+
+func minutePrint(m *messages.Minute, g messages.Generation) print {
+	// The newest tick lies in the minute even where its own time is unusable.
+	at := max(int64(m.Newest.ExchangeTime), int64(m.Start))
+	return print{
+		first: m.First, high: m.High, low: m.Low, last: m.Last,
+		volumeFirst: m.VolumeFirst, volumeLast: m.VolumeLast, hasVolume: hasVolume(&m.Newest),
+		oi: m.OI, count: int(m.Count), at: at, gapped: m.Gapped, generation: g,
+	}
+}
+
+func hasVolume(t *messages.Tick) bool {
+	return t.Mode >= messages.ModeQuote && messages.SegmentOf(t.InstrumentToken) != messages.Indices
+}
+
+// blind is a span in which ticks were missed. One that ends with the first
+// tick of a series makes a bar partial, any other makes it gapped.
+type blind struct {
+	from, to int64 // [from, to)
+	start    bool
+}
+
+// track builds the bars of one series: minutes from prints, and everything
+// longer from minutes, so that a repaired minute repairs all. It is pure: what
+// it closes is handed to emit, and time is told to it.
+type track struct {
+	key        seriesKey
+	instrument uint32
+	divisor    int32
+	emit       func(i int, b messages.Bar)
+
+	minutes []messages.Bar // closed, oldest first
+	running messages.Bar   // Ticks 0: none
+	starts  [len(Intervals)]int64
+
+	volume    uint32 // cumulative at the newest print
+	volumeDay int64
+	baseline  bool // volume is known and continues
+
+	seen         int64 // exchange time of the newest print; 0: none since the start
+	covered      coverage
+	coveredUntil int64 // end of what is known so far, until the first print
+	holes        []blind
+
+	ignored ignored
+}
+
+// ignored counts prints that made no bar, by reason.
+type ignored struct{ untimed, priceless, outside, late int64 }
+
+// newTrack continues what is held of the instrument, if it is the same.
+func newTrack(key seriesKey, instrument uint32, minutes []messages.Bar, c coverage, emit func(int, messages.Bar)) *track {
+	t := &track{key: key, instrument: instrument, divisor: messages.Divisor(instrument), emit: emit, covered: coverage{instrument: instrument}}
+	if c.instrument == instrument && len(minutes) > 0 {
+		t.minutes, t.covered = minutes, c
+		t.coveredUntil = minutes[len(minutes)-1].End().Unix()
+		// What was still to be healed has been forgotten with the incarnation.
+		t.covered.loaded = c.loaded && !slices.ContainsFunc(minutes, func(m messages.Bar) bool { return m.Partial || m.Gapped })
+	}
+	return t
+}
+
+// take adds a print at the exchange's time now.
+func (t *track) take(p *print, now int64) {
+	switch {
+	case p.at == 0:
+		t.ignored.untimed++
+		return
+	case p.last <= 0 || p.first <= 0:
+		t.ignored.priceless++
+		return
+	}
+	start := floor(p.at, 60)
+	if t.seen == 0 {
+		t.begin(p, now)
+	}
+	if start < t.closedUntil() {
+		// Its minute has been published. Volume is not lost: the baseline stays.
+		t.ignored.late++
+		return
+	}
+	if p.snapshot {
+		t.rebase(p)
+		return
+	}
+	t.advance(start)
+	if p.gapped {
+		t.addHole(blind{from: max(t.closedUntil(), sessionStart(start)), to: start + 60})
+	}
+	t.seen = max(t.seen, p.at)
+	volume, blurred := t.traded(p)
+	if !inSession(p.at) {
+		t.ignored.outside++
+		return
+	}
+	if t.running.Ticks == 0 {
+		t.open(start, p)
+	}
+	b := &t.running
+	b.High, b.Low, b.Close = max(b.High, p.high), min(b.Low, p.low), p.last
+	b.Volume += volume
+	b.Ticks += p.count
+	if p.oi != 0 {
+		b.OI = int64(p.oi)
+	}
+	b.Gapped = b.Gapped || p.gapped
+	b.Approximate = b.Approximate || p.gapped || blurred
+	b.Generation = max(b.Generation, p.generation)
+	if p.at > b.Newest.Unix() {
+		b.Newest = time.Unix(p.at, 0).UTC()
+	}
+}
+
+// begin notes from when on the series is watched. A first tick much older than
+// now is the exchange's cached one: it proves nothing about the time since.
+func (t *track) begin(p *print, now int64) {
+	since := p.at
+	if now-p.at >= grace {
+		since = now
+	}
+	t.seen = p.at
+	first := floor(since, 60)
+	if t.coveredUntil > 0 && t.coveredUntil < first {
+		t.addHole(blind{from: t.coveredUntil, to: first})
+	}
+	t.addHole(blind{from: first, to: first + 60, start: true})
+	if t.covered.from == 0 {
+		t.covered.from = first + 60
+	}
+}
+
+// rebase makes a print the volume's new baseline.
+func (t *track) rebase(p *print) {
+	if p.hasVolume {
+		t.volume, t.volumeDay, t.baseline = p.volumeLast, istDay(p.at), true
+	}
+}
+
+// traded is the volume that a print brings over what was known. A new day, a
+// falling count and the first print after a break are baselines, not volume.
+func (t *track) traded(p *print) (volume int64, blurred bool) {
+	if !p.hasVolume {
+		return 0, false
+	}
+	if t.baseline && t.volumeDay == istDay(p.at) && p.volumeFirst >= t.volume {
+		volume = int64(p.volumeFirst) - int64(t.volume)
+	}
+	if p.volumeLast >= p.volumeFirst {
+		volume += int64(p.volumeLast) - int64(p.volumeFirst)
+	} else {
+		blurred = true // a baseline somewhere within the minute
+	}
+	t.rebase(p)
+	return volume, blurred
+}
+
+func (t *track) open(start int64, p *print) {
+	t.running = messages.Bar{
+		Underlying: t.key.underlying, Source: t.key.source, InstrumentToken: t.instrument,
+		Interval: time.Minute, Start: time.Unix(start, 0).UTC(), Divisor: t.divisor,
+		Open: p.first, High: p.high, Low: p.low,
+	}
+	for i, d := range Intervals {
+		if t.starts[i] == 0 {
+			t.starts[i] = floor(start, int64(d/time.Second))
+		}
+	}
+}
+
+// closedUntil is the end of the newest closed minute.
+func (t *track) closedUntil() int64 {
+	if n := len(t.minutes); n > 0 {
+		return t.minutes[n-1].Start.Unix() + 60
+	}
+	return 0
+}
+
+// advance closes every bar that ends at or before the time, shortest first.
+func (t *track) advance(to int64) {
+	if t.running.Ticks > 0 && t.running.Start.Unix()+60 <= to {
+		m := t.running
+		t.running = messages.Bar{}
+		t.mark(&m)
+		t.minutes = newest(append(t.minutes, m), keepMinutes)
+		t.starts[0] = 0
+		t.emit(0, m)
+	}
+	for i := 1; i < len(Intervals); i++ {
+		if length := int64(Intervals[i] / time.Second); t.starts[i] != 0 && t.starts[i]+length <= to {
+			b, ok := t.assemble(i, t.starts[i])
+			t.starts[i] = 0
+			if ok {
+				t.emit(i, b)
+			}
+		}
+	}
+}
+
+// due is when advance should be called without a tick: 2 s after the end of
+// the running minute or of a longer bar; 0: nothing runs.
+func (t *track) due() int64 {
+	due := int64(0)
+	for i, start := range t.starts {
+		if end := start + int64(Intervals[i]/time.Second) + grace; start != 0 && (due == 0 || end < due) {
+			due = end
+		}
+	}
+	return due
+}
+
+// assemble makes the bar of an interval that starts at start from its minutes,
+// the running one included.
+func (t *track) assemble(i int, start int64) (messages.Bar, bool) {
+	end := start + int64(Intervals[i]/time.Second)
+	first := len(t.minutes)
+	for first > 0 && t.minutes[first-1].Start.Unix() >= start {
+		first--
+	}
+	bar, ok := join(t.minutes[first:], i, start)
+	if r := t.running; r.Ticks > 0 && r.Start.Unix() >= start && r.Start.Unix() < end {
+		bar, ok = joined(bar, &r, ok, i, start), true
+	}
+	if ok {
+		t.mark(&bar)
+	}
+	return bar, ok
+}
+
+// join makes one bar of minutes that lie in it; false for none.
+func join(minutes []messages.Bar, i int, start int64) (bar messages.Bar, ok bool) {
+	end := start + int64(Intervals[i]/time.Second)
+	for k := range minutes {
+		if s := minutes[k].Start.Unix(); s >= start && s < end {
+			bar, ok = joined(bar, &minutes[k], ok, i, start), true
+		}
+	}
+	return bar, ok
+}
+
+func joined(bar messages.Bar, m *messages.Bar, has bool, i int, start int64) messages.Bar {
+	if !has {
+		bar = *m
+		bar.Interval, bar.Start = Intervals[i], time.Unix(start, 0).UTC()
+		return bar
+	}
+	bar.High, bar.Low, bar.Close = max(bar.High, m.High), min(bar.Low, m.Low), m.Close
+	bar.Volume += m.Volume
+	bar.Ticks += m.Ticks
+	if m.OI != 0 {
+		bar.OI = m.OI
+	}
+	bar.Partial = bar.Partial || m.Partial
+	bar.Gapped = bar.Gapped || m.Gapped
+	bar.Approximate = bar.Approximate || m.Approximate
+	bar.Backfilled = bar.Backfilled || m.Backfilled
+	bar.Generation = max(bar.Generation, m.Generation)
+	if m.Newest.After(bar.Newest) {
+		bar.Newest = m.Newest
+	}
+	return bar
+}
+
+// mark sets partial and gapped from what is known to have been missed.
+func (t *track) mark(b *messages.Bar) {
+	start, end := b.Start.Unix(), b.End().Unix()
+	if start < t.covered.from {
+		b.Partial = true
+	}
+	for _, h := range t.holes {
+		if h.from < end && h.to > start {
+			if h.start {
+				b.Partial = true
+			} else {
+				b.Gapped = true
+			}
+		}
+	}
+}
+
+// bar is the running bar of an interval, false for none.
+func (t *track) bar(i int) (messages.Bar, bool) {
+	if t.starts[i] == 0 {
+		return messages.Bar{}, false
+	}
+	return t.assemble(i, t.starts[i])
+}
+
+// sessionStart is the first second of the session of at's day.
+func sessionStart(at int64) int64 { return istDay(at)*day - istOffset + sessionOpen }

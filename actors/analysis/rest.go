@@ -1,0 +1,50 @@
+package analysis
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"kitestring/actors"
+	"kitestring/actors/internal/kite"
+	"kitestring/messages"
+)
+
+// REST asks Kite's REST API for one holder: one client per generation of the
+// token, made anew when the session is another. Safe for concurrent use.
+type REST struct {
+	exchange actors.Exchange
+	tokens   actors.TokenSource
+	holder   string
+
+	mu     sync.Mutex
+	client *kite.Client
+}
+
+// NewREST makes the REST side of an actor; holder is the actor's name.
+func NewREST(ex actors.Exchange, tokens actors.TokenSource, holder string) *REST {
+	return &REST{exchange: ex, tokens: tokens, holder: holder}
+}
+
+// with is the client of a session.
+func (r *REST) with(s messages.Session) *kite.Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client == nil || r.client.Generation() != s.Generation {
+		r.client = kite.New(r.exchange, s, func(g messages.Generation) { r.tokens.Used(r.holder, g) })
+	}
+	return r.client
+}
+
+// Historical implements [Historian].
+func (r *REST) Historical(ctx context.Context, s messages.Session, instrumentToken uint32, from, to time.Time) ([]HistoricalCandle, error) {
+	rows, err := r.with(s).Historical(ctx, instrumentToken, "minute", from, to, false, true)
+	if err != nil {
+		return nil, err
+	}
+	candles := make([]HistoricalCandle, len(rows))
+	for i, c := range rows {
+		candles[i] = HistoricalCandle(c)
+	}
+	return candles, nil
+}
