@@ -30,7 +30,7 @@ func (w *Wall) Phase() messages.PhaseChanged {
 	return messages.PhaseChanged{}
 }
 
-// Config is what the market clock needs. Clock and Wall are required.
+// Config is what the market clock needs. Clock, Wall and LastTick are required.
 type Config struct {
 	Clock     actors.Clock
 	Wall      *Wall
@@ -40,7 +40,7 @@ type Config struct {
 	// with a warning.
 	HolidayFile string
 	// LastTick is the exchange time of the newest tick of NSE and BSE (indices
-	// and derivatives included, commodities not), zero: none; nil: unknown.
+	// and derivatives included, commodities not), zero: none.
 	LastTick func() time.Time
 }
 
@@ -80,11 +80,7 @@ func (c *clock) Receive(msg any) {
 }
 
 func (c *clock) observe() {
-	e := observed{now: c.cfg.Clock.Now()}
-	if c.cfg.LastTick != nil {
-		e.lastTick = c.cfg.LastTick()
-	}
-	c.step(e)
+	c.step(observed{now: c.cfg.Clock.Now(), lastTick: c.cfg.LastTick()})
 }
 
 func (c *clock) step(event any) {
