@@ -23,6 +23,9 @@ func (s BarSource) String() string { return nameOf(barSources[:], uint8(s)) }
 // MarshalText implements encoding.TextMarshaler.
 func (s BarSource) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *BarSource) UnmarshalText(text []byte) error { return named(barSources[:], text, (*uint8)(s)) }
+
 // Bar is the open, high, low, close and volume of a span of exchange time.
 // Prices are integers with Divisor.
 type Bar struct {

@@ -23,6 +23,9 @@ func (s FeedState) String() string { return nameOf(feedStates[:], uint8(s)) }
 // MarshalText implements encoding.TextMarshaler.
 func (s FeedState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *FeedState) UnmarshalText(text []byte) error { return named(feedStates[:], text, (*uint8)(s)) }
+
 // ShardStatus is the state of one socket's place.
 type ShardStatus struct {
 	Shard       int        `json:"shard"`

@@ -61,6 +61,9 @@ func (m Mode) String() string { return nameOf(modes[:], uint8(m)) }
 // MarshalText implements encoding.TextMarshaler.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Mode) UnmarshalText(text []byte) error { return named(modes[:], text, (*uint8)(m)) }
+
 // Instrument is one row of the instruments file, as far as we use it.
 type Instrument struct {
 	Token         uint32    `json:"instrument_token"` // never bare "token" in prose: the instrument token

@@ -23,6 +23,9 @@ func (p Phase) String() string { return nameOf(phases[:], uint8(p)) }
 // MarshalText implements encoding.TextMarshaler.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Phase) UnmarshalText(text []byte) error { return named(phases[:], text, (*uint8)(p)) }
+
 // PhaseChanged tells the phase of the exchange's day, at its start and at each
 // change. Sent by market; received by auth, feed, instruments, analyses, web.
 type PhaseChanged struct {
@@ -36,10 +39,3 @@ type PhaseChanged struct {
 
 // Key implements latest-wins.
 func (PhaseChanged) Key() string { return "phase" }
-
-func nameOf(names []string, i uint8) string {
-	if int(i) < len(names) {
-		return names[i]
-	}
-	return "unknown"
-}

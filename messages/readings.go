@@ -21,6 +21,11 @@ func (s ReadingStatus) String() string { return nameOf(readingStatuses[:], uint8
 // MarshalText implements encoding.TextMarshaler.
 func (s ReadingStatus) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *ReadingStatus) UnmarshalText(text []byte) error {
+	return named(readingStatuses[:], text, (*uint8)(s))
+}
+
 // Reading is what an analysis says of an underlying now. A missing input makes
 // it Unavailable with the input's age; a number is never invented.
 // Sent by the analyses; received by outlook and web.

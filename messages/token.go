@@ -137,6 +137,9 @@ func (s AuthState) String() string { return nameOf(authStates[:], uint8(s)) }
 // MarshalText implements encoding.TextMarshaler.
 func (s AuthState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *AuthState) UnmarshalText(text []byte) error { return named(authStates[:], text, (*uint8)(s)) }
+
 // TokenStatus is a token's state with its reasons.
 type TokenStatus struct {
 	Generation  Generation `json:"generation"`

@@ -1,0 +1,413 @@
+package web_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/goleak"
+
+	"kitestring/actors"
+	"kitestring/actors/actorstest"
+	"kitestring/actors/web"
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// house fills the interfaces that the web actor declares.
+type house struct {
+	actors    []api.Actor
+	restarted []string
+	injected  []string
+	stats     web.FeedStats
+	coherent  bool
+	validated int
+	admin     messages.Secret
+}
+
+func (h *house) Actors() []api.Actor { return h.actors }
+
+func (h *house) Restart(name string) error {
+	if name != "feed" {
+		return &web.NameError{What: "actor", Name: name, Known: []string{"feed"}}
+	}
+	h.restarted = append(h.restarted, name)
+	return nil
+}
+
+func (h *house) Reinstate(name string) error { return errors.New("not quarantined") }
+
+func (h *house) Inject(name, kind string, d time.Duration) error {
+	if name != "feed" {
+		return &web.NameError{What: "actor", Name: name, Known: []string{"feed", "auth"}}
+	}
+	h.injected = append(h.injected, fmt.Sprint(name, " ", kind, " ", d))
+	return nil
+}
+
+func (h *house) Current() actors.TokenView      { return actors.TokenView{} }
+func (h *house) Holders() []api.Holder          { return []api.Holder{{Actor: "feed", Generation: 2}} }
+func (h *house) Coherent() bool                 { return h.coherent }
+func (h *house) Stats() web.FeedStats           { return h.stats }
+func (h *house) Rotations() []messages.Rotation { return nil }
+func (h *house) Gaps() []api.Gap                { return nil }
+func (h *house) LastTick(uint32) (messages.Tick, bool) {
+	return messages.Tick{InstrumentToken: 256265, LastPrice: 2_500_000, Close: 2_475_000, ExchangeTime: 1_700_000_000}, true
+}
+
+func (h *house) Login(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, "https://kite.example/", 303)
+}
+func (h *house) Callback(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", 303) }
+func (h *house) Start() (string, error) { return "https://kite.example/connect/login", nil }
+
+func (h *house) Complete(_ context.Context, pasted string) (messages.LoginResult, string) {
+	if pasted == "good" {
+		return messages.LoginOK, "the token is live"
+	}
+	return messages.LoginBadState, "this address belongs to another login"
+}
+
+type clock struct{}
+
+func (clock) Now() time.Time { return time.Unix(1_700_000_000, 0) }
+
+// open starts a web actor and answers its board and address.
+func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Board, *actorstest.House, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	board := web.NewBoard()
+	registry := prometheus.NewRegistry()
+	cfg := web.Config{
+		Listen: func() (net.Listener, error) { return l, nil },
+		Board:  board, Tree: h, Tokens: h, Feed: h, Login: h, Clock: clock{},
+		Bars: func(u string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool) {
+			return []messages.Bar{{Underlying: u, Interval: interval, Open: 100, High: 200, Low: 50, Close: 150, Divisor: 100, Start: time.Unix(1_700_000_100, 0)}}, u == "NIFTY"
+		},
+		Validate: func() { h.validated++ },
+		Metrics:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Instrument: web.NewMetrics(registry),
+		AdminToken: func() messages.Secret { return h.admin }, Profile: "sim",
+		Process: api.StatusProcess{ID: 1, StartedAt: time.Now(), Version: "test"},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	return board, actorstest.Start(t, "web", web.New(cfg)), addr
+}
+
+func request(t *testing.T, method, url, body string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	c := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(data)
+}
+
+func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
+	h := &house{actors: []api.Actor{{Name: "root", Kind: "supervisor"}, {Name: "feed", Kind: "worker", State: "running"}}}
+	board, _, addr := open(t, h)
+	board.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY"}}})
+	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active})
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+		want               string // part of the answer
+	}{
+		{"GET", "/healthz", "", 200, `"ok"`},
+		{"GET", "/readyz", "", 503, `"ready":false`},
+		{"GET", "/metrics", "", 200, "kitestring_sse_clients"},
+		{"GET", "/login", "", 303, ""},
+		{"GET", "/callback", "", 303, ""},
+		{"GET", "/api/v1/status", "", 200, `"profile":"sim"`},
+		{"GET", "/api/v1/token", "", 200, `"holders":[{"actor":"feed"`},
+		{"GET", "/api/v1/rotations", "", 200, "[]"},
+		{"GET", "/api/v1/actors", "", 200, `"feed"`},
+		{"GET", "/api/v1/actors/feed", "", 200, `"running"`},
+		{"GET", "/api/v1/actors/nobody", "", 404, `"names":["root","feed"]`},
+		{"GET", "/api/v1/readings", "", 200, `"kind":"pcr"`},
+		{"GET", "/api/v1/readings/NIFTY", "", 200, `"status":"active"`},
+		{"GET", "/api/v1/readings/NIFTY/pcr", "", 200, `"kind":"pcr"`},
+		{"GET", "/api/v1/readings/NIFTY/nothing", "", 404, `"names":["pcr"]`},
+		{"GET", "/api/v1/readings/DAX", "", 404, `"names":["NIFTY"]`},
+		{"GET", "/api/v1/bars/NIFTY?interval=5m&source=future", "", 200, `"close":1.5`},
+		{"GET", "/api/v1/bars/NIFTY?interval=7m", "", 400, `"15m"`},
+		{"GET", "/api/v1/bars/NIFTY?source=moon", "", 400, `"future"`},
+		{"GET", "/api/v1/bars/DAX", "", 404, "DAX"},
+		{"GET", "/api/v1/gaps", "", 200, "[]"},
+		{"GET", "/api/v1/events", "", 200, "["},
+		{"GET", "/api/v1/instruments", "", 200, `"NIFTY"`},
+		{"GET", "/api/v1/openapi.json", "", 200, `"openapi":"3.1.0"`},
+		{"GET", "/api/v1/stream?topics=weather", "", 400, "weather"},
+		{"POST", "/api/v1/actors/feed/restart", "", 202, "feed"},
+		{"POST", "/api/v1/actors/nobody/restart", "", 404, `"names"`},
+		{"POST", "/api/v1/chaos", `{"actor":"feed","kind":"panic"}`, 202, "panic"},
+		{"POST", "/api/v1/chaos", `{"actor":"nobody","kind":"panic"}`, 404, `"names":["feed","auth"]`},
+		{"POST", "/api/v1/chaos", `{"actor":7}`, 400, "actor"},
+		{"POST", "/api/v1/chaos", `{"actr":"feed"}`, 400, "actr"},
+		{"POST", "/api/v1/chaos", `{"actor":"feed","kind":"hang","for_ms":-1}`, 400, "for_ms"},
+		{"POST", "/api/v1/chaos", ``, 400, "JSON"},
+		{"POST", "/api/v1/login/start", "", 200, "kite.example"},
+		{"POST", "/api/v1/login/complete", `{"pasted":"good"}`, 200, `"result":"ok"`},
+		{"POST", "/api/v1/login/complete", `{"pasted":"bad"}`, 422, "another login"},
+		{"POST", "/api/v1/token/validate", "", 202, "validating"},
+		{"GET", "/", "", 200, "<!doctype html>"},
+		{"GET", "/assets/page.js", "", 200, "EventSource"},
+		{"GET", "/assets/../web.go", "", 307, ""},
+		{"GET", "/assets/nothing.js", "", 404, "nothing.js"},
+		{"GET", "/nothing", "", 404, "/api/v1/status"},
+		{"DELETE", "/api/v1/status", "", 404, "DELETE"},
+	} {
+		resp, body := request(t, c.method, "http://"+addr+c.path, c.body)
+		if resp.StatusCode != c.code || !strings.Contains(body, c.want) {
+			t.Errorf("%s %s: %d %s; want %d with %s", c.method, c.path, resp.StatusCode, body, c.code, c.want)
+		}
+		if resp.StatusCode >= 400 && c.path != "/readyz" && resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: an error of type %s", c.method, c.path, resp.Header.Get("Content-Type"))
+		}
+		if resp.Header.Get("Content-Security-Policy") == "" {
+			t.Errorf("%s %s: no Content-Security-Policy", c.method, c.path)
+		}
+	}
+	if h.validated != 1 || len(h.injected) != 1 || len(h.restarted) != 1 {
+		t.Errorf("done: %d validations, %v, %v", h.validated, h.injected, h.restarted)
+	}
+}
+
+func TestDescriptionNamesEveryRoute(t *testing.T) {
+	_, _, addr := open(t, &house{})
+	_, body := request(t, "GET", "http://"+addr+"/api/v1/openapi.json", "")
+	var doc struct {
+		Paths map[string]map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	// An unknown path answers with the list that is served.
+	_, body = request(t, "GET", "http://"+addr+"/nothing", "")
+	var p api.Problem
+	if err := json.Unmarshal([]byte(body), &p); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range p.Names {
+		method, path, _ := strings.Cut(name, " ")
+		if doc.Paths[path][strings.ToLower(method)] == nil {
+			t.Errorf("the description lacks %s", name)
+		}
+	}
+	if len(p.Names) < 20 {
+		t.Errorf("only %d routes", len(p.Names))
+	}
+}
+
+func TestOnlyTheAdminChangesThings(t *testing.T) {
+	secret := strings.Repeat("s3cret", 6)
+	restart := "/api/v1/actors/feed/restart"
+	for _, c := range []struct {
+		name, profile, admin string
+		headers              []string
+		code                 int
+	}{
+		{"sim, no token set", "sim", "", nil, 202},
+		{"live, no token set", "live", "", nil, 403},
+		{"sim, token set, none sent", "sim", secret, nil, 401},
+		{"live, right token", "live", secret, []string{"Authorization", "Bearer " + secret}, 202},
+		{"live, wrong token", "live", secret, []string{"Authorization", "Bearer wrong"}, 401},
+		{"from another site's page", "sim", "", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}, 403},
+		{"by a rebound name", "sim", "", []string{"Host", "evil.example"}, 421},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, _, addr := open(t, &house{admin: messages.NewSecret(c.admin)}, func(cfg *web.Config) { cfg.Profile = c.profile })
+			resp, body := request(t, "POST", "http://"+addr+restart, "", c.headers...)
+			if resp.StatusCode != c.code {
+				t.Errorf("%d %s, want %d", resp.StatusCode, body, c.code)
+			}
+			if strings.Contains(body, secret) {
+				t.Error("the answer holds the admin token")
+			}
+		})
+	}
+	t.Run("guessing is slowed down", func(t *testing.T) {
+		_, _, addr := open(t, &house{admin: messages.NewSecret(secret)})
+		var codes []int
+		for range 7 {
+			resp, _ := request(t, "POST", "http://"+addr+restart, "", "Authorization", "Bearer wrong")
+			codes = append(codes, resp.StatusCode)
+		}
+		if codes[0] != 401 || codes[6] != 429 {
+			t.Errorf("answers to wrong tokens: %v, want 401 first and 429 after five", codes)
+		}
+	})
+}
+
+func TestStatusSaysInWordsWhatIsWrong(t *testing.T) {
+	now := time.Now()
+	valid := messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Valid}}
+	streaming := messages.FeedChanged{State: messages.Streaming}
+	open4 := messages.PhaseChanged{Phase: messages.Open}
+	for _, c := range []struct {
+		name  string
+		say   []any
+		stats web.FeedStats
+		live  bool
+		want  string
+	}{
+		{"nothing yet", nil, web.FeedStats{}, false, "no token yet"},
+		{"bad file", []any{messages.AuthChanged{FileFault: "line 3 is cut off"}}, web.FeedStats{}, false, "line 3"},
+		{"checking", []any{messages.AuthChanged{Candidate: &messages.TokenStatus{Generation: 1}}}, web.FeedStats{}, false, "being checked"},
+		{"first token refused", []any{messages.AuthChanged{Candidate: &messages.TokenStatus{Generation: 1, State: messages.Rejected, Reason: "yesterday's"}}}, web.FeedStats{}, false, "yesterday's"},
+		{"token died", []any{messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Rejected, Reason: "daily flush"}}}, web.FeedStats{}, false, "daily flush"},
+		{"feed parked", []any{valid, messages.FeedChanged{State: messages.Unauthorised, Reason: "403"}}, web.FeedStats{}, false, "parked"},
+		{"mute socket", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now.Add(-10 * time.Second), LastTick: now}, false, "silent"},
+		{"closed market", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed}}, web.FeedStats{LastFrame: now}, true, "closed"},
+		{"no ticks in an open market", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now}, false, "no tick arrives"},
+		{"live", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now, LastTick: now, TicksPerSecond: 12, Instruments: 3}, true, "12 ticks/s from 3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			board, _, addr := open(t, &house{stats: c.stats})
+			for _, m := range c.say {
+				board.Apply(m)
+			}
+			_, body := request(t, "GET", "http://"+addr+"/api/v1/status", "")
+			var st api.Status
+			if err := json.Unmarshal([]byte(body), &st); err != nil {
+				t.Fatal(err)
+			}
+			if st.Live != c.live || !strings.Contains(st.Message, c.want) {
+				t.Errorf("live %t, %q; want %t with %q", st.Live, st.Message, c.live, c.want)
+			}
+			resp, _ := request(t, "GET", "http://"+addr+"/readyz", "")
+			if (resp.StatusCode == 200) != (c.live && c.say != nil) {
+				t.Errorf("/readyz says %d", resp.StatusCode)
+			}
+		})
+	}
+}
+
+func TestStreamOpensWithThePresentAndGoesOn(t *testing.T) {
+	h := &house{}
+	board, _, addr := open(t, h)
+	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "first"})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", "http://"+addr+"/api/v1/stream?topics=reading,event", nil)
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	await := func(want string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), want) {
+				return
+			}
+		}
+		t.Fatalf("the stream ended before %q: %v", want, lines.Err())
+	}
+	await(`"signal":"first"`)
+	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "second"})
+	await(`"signal":"second"`)
+	board.Apply(messages.FuturesRolled{Underlying: "NIFTY", From: messages.Instrument{Tradingsymbol: "A"}, To: messages.Instrument{Tradingsymbol: "B"}})
+	await("rolled from A to B")
+}
+
+func TestClientThatDoesNotReadIsDroppedAndCounted(t *testing.T) {
+	h := &house{}
+	board, _, addr := open(t, h)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /api/v1/stream?topics=event HTTP/1.1\r\nHost: %s\r\n\r\n", addr)
+	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	// From here on nobody reads. Events have no key, so none replaces another.
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		for range 1000 {
+			board.Note("test", "%s", strings.Repeat("x", 500))
+		}
+		if _, body := request(t, "GET", "http://"+addr+"/metrics", ""); strings.Contains(body, "kitestring_sse_dropped_total 1") {
+			if !strings.Contains(body, "kitestring_sse_clients 0") {
+				t.Error("the dropped client is still counted as open")
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a client that does not read was not dropped within 20 s")
+		}
+	}
+}
+
+func TestRestartedActorShowsTheSameBoard(t *testing.T) {
+	h := &house{}
+	board := web.NewBoard()
+	keep := func(cfg *web.Config) { cfg.Board = board }
+	_, first, _ := open(t, h, keep)
+	first.Tell(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "kept"})
+	deadline := time.Now().Add(5 * time.Second)
+	_, second, addr := open(t, h, keep)
+	defer second.Stop()
+	for {
+		_, body := request(t, "GET", "http://"+addr+"/api/v1/readings", "")
+		if strings.Contains(body, "kept") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the second incarnation does not show what the first was told: %s", body)
+		}
+	}
+}
+
+func TestListenerThatCannotBeHadIsAFailure(t *testing.T) {
+	_, h, _ := open(t, &house{}, func(cfg *web.Config) {
+		cfg.Listen = func() (net.Listener, error) { return nil, errors.New("port in use") }
+	})
+	deadline := time.Now().Add(5 * time.Second)
+	for h.Err() == nil {
+		if time.Now().After(deadline) {
+			t.Fatal("no failure reported")
+		}
+		runtime.Gosched()
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/actors/token"
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+// clientFlags say which server a command talks to.
+type clientFlags struct {
+	addr, envFile string
+	json          bool
+}
+
+// reading adds the flags of a command that asks a server.
+func (p *program) reading(c *cobra.Command) *cobra.Command {
+	f := c.Flags()
+	f.StringVar(&p.client.addr, "addr", p.defaultAddr(), "address of the server")
+	f.BoolVar(&p.client.json, "json", false, "print the API's answer as JSON")
+	return c
+}
+
+// acting adds the flags of a command that changes something.
+func (p *program) acting(c *cobra.Command) *cobra.Command {
+	c.Flags().StringVar(&p.client.envFile, "env-file", ".env", "file to take ADMIN_TOKEN from, when the server wants one")
+	return p.reading(c)
+}
+
+// get asks the server and decodes its answer; with --json it prints the answer
+// as well, and the command has nothing more to say.
+func (p *program) get(ctx context.Context, path string, into any) error {
+	return p.call(ctx, http.MethodGet, path, nil, into)
+}
+
+func (p *program) post(ctx context.Context, path string, body, into any) error {
+	return p.call(ctx, http.MethodPost, path, body, into)
+}
+
+func (p *program) call(ctx context.Context, method, path string, body, into any) error {
+	var payload io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		payload = bytes.NewReader(data)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.client.addr+path, payload)
+	if err != nil {
+		return &exitWith{exitUsage, fmt.Errorf("--addr %q is not an address like 127.0.0.1:8420", p.client.addr)}
+	}
+	if method == http.MethodPost {
+		if admin := p.adminToken(); !admin.IsZero() {
+			req.Header.Set("Authorization", "Bearer "+admin.Reveal())
+		}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), context.Canceled) {
+			return context.Canceled
+		}
+		return &exitWith{exitUnreachable, fmt.Errorf("no server answers at %s. Start one with \"kitestring run\", or name its address with --addr", p.client.addr)}
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return &exitWith{exitUnreachable, fmt.Errorf("the server at %s stopped in the middle of its answer", p.client.addr)}
+	}
+	if resp.StatusCode >= 400 {
+		return problemOf(resp, data)
+	}
+	if p.client.json {
+		_, err := p.stdout.Write(data)
+		return errors.Join(err, json.Unmarshal(data, into))
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("the server at %s does not speak kitestring's API: %w", p.client.addr, err)
+	}
+	return nil
+}
+
+func problemOf(resp *http.Response, data []byte) error {
+	var problem api.Problem
+	if json.Unmarshal(data, &problem) != nil || problem.Title == "" {
+		return fmt.Errorf("the server answered %s", resp.Status)
+	}
+	said := problem.Detail
+	if len(problem.Names) > 0 {
+		said += " Known: " + strings.Join(problem.Names, ", ") + "."
+	}
+	code := exitError
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusBadRequest {
+		code = exitUsage
+	}
+	return &exitWith{code, errors.New(said)}
+}
+
+// adminToken is the ADMIN_TOKEN of the file, else of the environment.
+func (p *program) adminToken() messages.Secret {
+	return token.LookupFile(p.client.envFile, "ADMIN_TOKEN", p.getenv)
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lmittmann/tint"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"kitestring/supervisor"
+)
+
+// What a person may choose comes from three places and is read here alone:
+// flags say where and how, the .env file holds credentials and endpoints, the
+// process environment serves for keys that the file lacks.
+
+const defaultAddr = "127.0.0.1:8420"
+
+// defaultAddr is where the server listens and is looked for.
+func (p *program) defaultAddr() string {
+	if addr := p.getenv("KITESTRING_ADDR"); addr != "" {
+		return addr
+	}
+	return defaultAddr
+}
+
+// runFlags are the flags of "kitestring run".
+type runFlags struct {
+	envFile, addr, stateDir, profile string
+	logFormat, logLevel              string
+	sim                              simFlags
+}
+
+// simFlags are the simulator's flags that "run" and "sim" share.
+type simFlags struct {
+	addr, login, bars string
+	seed              int64
+	speed             float64
+	rate, instruments int
+}
+
+func (f *simFlags) add(c *cobra.Command, prefix, addr string, rate int) {
+	flags := c.Flags()
+	flags.StringVar(&f.addr, prefix+"addr", addr, "address of the simulated exchange (loopback; port 0: any)")
+	flags.StringVar(&f.login, prefix+"login", "auto", "who logs in to the simulator: auto (it approves by itself) or manual")
+	flags.StringVar(&f.bars, prefix+"bars", "", "folder with <underlying>_5m.csv files that the simulated prices follow")
+	flags.Int64Var(&f.seed, prefix+"seed", 1, "seed of the simulated prices")
+	flags.Float64Var(&f.speed, prefix+"speed", 1, "how much faster than real time the simulated exchange runs")
+	flags.IntVar(&f.rate, prefix+"rate", rate, "ticks a second of the whole simulated exchange; 0: each instrument at its own pace")
+	flags.IntVar(&f.instruments, prefix+"instruments", 0, "instruments beside the indices and their derivatives, for load")
+}
+
+func (f *simFlags) check(prefix string) error {
+	switch {
+	case f.login != "auto" && f.login != "manual":
+		return fmt.Errorf("--%slogin %q: it is auto or manual", prefix, f.login)
+	case f.speed <= 0 || f.speed > 10_000:
+		return fmt.Errorf("--%sspeed %g: it is above 0 and at most 10000", prefix, f.speed)
+	case f.rate < 0 || f.rate > 1_000_000:
+		return fmt.Errorf("--%srate %d: it is between 0 and 1000000 ticks a second", prefix, f.rate)
+	case f.instruments < 0 || f.instruments > 9000:
+		return fmt.Errorf("--%sinstruments %d: it is between 0 and 9000", prefix, f.instruments)
+	}
+	if err := loopback("--"+prefix+"addr", f.addr); err != nil {
+		return err
+	}
+	if f.bars != "" {
+		if info, err := os.Stat(f.bars); err != nil || !info.IsDir() {
+			return fmt.Errorf("--%sbars %s: there is no such folder", prefix, f.bars)
+		}
+	}
+	return nil
+}
+
+func loopback(flag, addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s %q: it looks like 127.0.0.1:8421", flag, addr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%s %q: the simulator listens on loopback only, e.g. 127.0.0.1:8421", flag, addr)
+	}
+	return nil
+}
+
+// config checks the flags and makes the house's configuration of them.
+func (f *runFlags) config(p *program) (supervisor.Config, error) {
+	bad := func(err error) (supervisor.Config, error) {
+		return supervisor.Config{}, &exitWith{exitUsage, err}
+	}
+	if _, _, err := net.SplitHostPort(f.addr); err != nil {
+		return bad(fmt.Errorf("--addr %q: it looks like %s", f.addr, defaultAddr))
+	}
+	switch f.profile {
+	case "auto", "sim", "sandbox", "live":
+	default:
+		return bad(fmt.Errorf("--profile %q: it is auto, sim, sandbox or live", f.profile))
+	}
+	if err := f.sim.check("sim-"); err != nil {
+		return bad(err)
+	}
+	log, err := f.logger(p)
+	if err != nil {
+		return bad(err)
+	}
+	envFile, err := filepath.Abs(f.envFile)
+	if err != nil {
+		return bad(fmt.Errorf("--env-file %q: %w", f.envFile, err))
+	}
+	stateDir := f.stateDir
+	if stateDir == "" {
+		// systemd's StateDirectory; otherwise a folder beside the file that it serves.
+		if stateDir = p.getenv("STATE_DIRECTORY"); stateDir == "" {
+			stateDir = filepath.Join(filepath.Dir(envFile), ".kitestring")
+		}
+	}
+	return supervisor.Config{
+		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, Profile: f.profile, Version: version,
+		Getenv: p.getenv, Log: log,
+		Sim: supervisor.SimConfig{
+			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,
+			Speed: f.sim.speed, Rate: f.sim.rate, Instruments: f.sim.instruments,
+		},
+	}, nil
+}
+
+// logger writes to standard error: coloured text on a terminal, JSON elsewhere.
+func (f *runFlags) logger(p *program) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: it is debug, info, warn or error", f.logLevel)
+	}
+	file, _ := p.stderr.(*os.File)
+	terminal := file != nil && isatty.IsTerminal(file.Fd())
+	format := f.logFormat
+	if format == "auto" {
+		format = "json"
+		if terminal {
+			format = "text"
+		}
+	}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
+	case "text":
+		return slog.New(tint.NewHandler(p.stderr, &tint.Options{
+			Level: level, TimeFormat: "15:04:05.000", NoColor: !terminal || p.getenv("NO_COLOR") != "",
+		})), nil
+	}
+	return nil, errors.New("--log-format " + strings.TrimSpace(f.logFormat) + ": it is auto, text or json")
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/cmd/kitestring/drills"
+)
+
+func (p *program) drillCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "drill [NAME...|all|list]", Short: "Rehearse faults against a server of its own on a simulated exchange",
+		Long: `Rehearse faults against a server of its own on a simulated exchange: each drill
+starts one in this process, injects its fault, and says whether what must hold
+did, and how long the recovery took. A running server is not touched.
+
+"list" (the default) names the drills, "all" runs every one. Exit code 1 when
+one fails; a drill that this machine cannot run is skipped with its reason.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 || len(args) == 1 && args[0] == "list" {
+				return p.listDrills(asJSON)
+			}
+			chosen, err := drills.Find(args)
+			if err != nil {
+				return &exitWith{exitUsage, err}
+			}
+			failed := 0
+			for _, d := range chosen {
+				result, err := p.drill(c, d)
+				if err != nil {
+					return err
+				}
+				if !result.OK {
+					failed++
+				}
+				if err := p.printResult(result, asJSON); err != nil {
+					return err
+				}
+			}
+			if failed > 0 {
+				return &exitWith{exitError, fmt.Errorf("%d of %d drills failed", failed, len(chosen))}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a drill")
+	return c
+}
+
+func (p *program) drill(c *cobra.Command, d drills.Drill) (result drills.Result, err error) {
+	dir, err := os.MkdirTemp("", "kitestring-drill-")
+	if err != nil {
+		return result, fmt.Errorf("a folder for the drill: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	result = drills.Run(c.Context(), d, dir)
+	return result, c.Context().Err()
+}
+
+func (p *program) printResult(r drills.Result, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(p.stdout).Encode(r)
+	}
+	verdict := "ok"
+	switch {
+	case r.Skipped:
+		verdict = "skipped"
+	case !r.OK:
+		verdict = "FAILED"
+	}
+	recovery := "-"
+	if r.RecoveryMS != nil {
+		recovery = fmt.Sprintf("%.0f ms", *r.RecoveryMS)
+	}
+	_, err := fmt.Fprintf(p.stdout, "%-22s %-8s %9s  %s\n", r.Name, verdict, recovery, r.Detail)
+	return err
+}
+
+func (p *program) listDrills(asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(p.stdout)
+		for _, d := range drills.All() {
+			if err := enc.Encode(map[string]any{"name": d.Name, "inject": d.Inject, "hold": d.Hold, "short": d.Short}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, d := range drills.All() {
+		fmt.Fprintf(w, "%s\t%s\t-> %s\n", d.Name, d.Inject, d.Hold)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,134 @@
+package drills
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+var actorDrills = []Drill{
+	{
+		Name: "panic-each", Short: true,
+		Inject: "a panic in a handler and in a goroutine of every actor in turn",
+		Hold:   "back within 5 s with the current generation; siblings untouched: no socket dropped by another's restart",
+		run:    panicEach,
+	},
+	{
+		Name: "panic-while-rotating", Short: true,
+		Inject: "each actor panics and the token changes while it is down",
+		Hold:   "it starts with the new generation",
+		run:    panicWhileRotating,
+	},
+}
+
+func panicEach(ctx context.Context, r *Rig) error {
+	workers, err := r.workers()
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{"panic", "goroutine"} {
+		for _, victim := range workers {
+			if err := r.strike(ctx, victim.Name, kind, workers); err != nil {
+				return fmt.Errorf("%s in %s: %w", kind, victim.Name, err)
+			}
+		}
+	}
+	r.note("%d actors struck twice each", len(workers))
+	return r.live(ctx)
+}
+
+// strike injects a fault, waits for the next incarnation and demands that
+// nobody else was restarted.
+func (r *Rig) strike(ctx context.Context, name, kind string, workers []api.Actor) error {
+	before, err := r.epochs()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := r.post("/api/v1/chaos", api.Chaos{Actor: name, Kind: kind}); err != nil {
+		return err
+	}
+	err = r.within(ctx, 5*time.Second, "it runs again", func() (bool, string) {
+		var a api.Actor
+		if err := r.get("/api/v1/actors/"+name, &a); err != nil {
+			return false, err.Error() // the web actor itself may be the victim
+		}
+		return a.State == "running" && a.Epoch > before[name], fmt.Sprintf("%s, epoch %d, %s", a.State, a.Epoch, a.LastError)
+	})
+	if err != nil {
+		return err
+	}
+	r.recovery(time.Since(start))
+	after, err := r.epochs()
+	if err != nil {
+		return err
+	}
+	for _, w := range workers {
+		if w.Name != name && after[w.Name] != before[w.Name] {
+			return fmt.Errorf("%s was restarted too", w.Name)
+		}
+	}
+	return r.within(ctx, 10*time.Second, "the house is live and coherent again", func() (bool, string) {
+		var st api.Status
+		if err := r.get("/api/v1/status", &st); err != nil {
+			return false, err.Error()
+		}
+		return st.Live && st.Token.Coherent && st.Token.State == messages.Valid, st.Message
+	})
+}
+
+func (r *Rig) epochs() (map[string]uint64, error) {
+	workers, err := r.workers()
+	if err != nil {
+		return nil, err
+	}
+	epochs := map[string]uint64{}
+	for _, w := range workers {
+		epochs[w.Name] = w.Epoch
+	}
+	return epochs, nil
+}
+
+func panicWhileRotating(ctx context.Context, r *Rig) error {
+	workers, err := r.workers()
+	if err != nil {
+		return err
+	}
+	for _, victim := range workers {
+		g, err := r.generation()
+		if err != nil {
+			return err
+		}
+		value, err := r.rotate()
+		if err != nil {
+			return err
+		}
+		if err := r.post("/api/v1/chaos", api.Chaos{Actor: victim.Name, Kind: "panic"}); err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := r.byRename(value); err != nil {
+			return err
+		}
+		if err := r.adopted(ctx, g+1, 10*time.Second); err != nil {
+			return fmt.Errorf("panic in %s while rotating: %w", victim.Name, err)
+		}
+		err = r.within(ctx, 10*time.Second, "the victim runs with the new generation", func() (bool, string) {
+			var a api.Actor
+			if err := r.get("/api/v1/actors/"+victim.Name, &a); err != nil {
+				return false, err.Error()
+			}
+			// An actor that uses no token shows 0.
+			return a.State == "running" && a.Epoch > victim.Epoch && (a.Generation == g+1 || a.Generation == 0), fmt.Sprintf("%+v", a)
+		})
+		if err != nil {
+			return fmt.Errorf("panic in %s while rotating: %w", victim.Name, err)
+		}
+		r.recovery(time.Since(start))
+	}
+	r.note("%d actors, %d rotations", len(workers), len(workers))
+	return r.live(ctx)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+func (p *program) loginCommand() *cobra.Command {
+	var noBrowser, paste bool
+	var wait time.Duration
+	c := &cobra.Command{
+		Use: "login", Short: "Do the daily login and wait until the token is live",
+		Long: `Open Kite's login in a browser (or print its address) and wait until the server
+works with the new token.
+
+With --paste, read the address that the browser was sent back to, or the request
+token in it, from standard input: for a phone or a browser on another machine.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if paste {
+				return p.pasteLogin(c.Context())
+			}
+			return p.browserLogin(c.Context(), noBrowser, wait)
+		},
+	}
+	c.Flags().BoolVar(&noBrowser, "no-browser", false, "print the address only")
+	c.Flags().BoolVar(&paste, "paste", false, "read the redirected address or the request token from standard input")
+	c.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for the login")
+	return p.acting(c)
+}
+
+func (p *program) browserLogin(ctx context.Context, noBrowser bool, wait time.Duration) error {
+	var before api.Token
+	quiet := p.client.json
+	p.client.json = false // the last answer alone is printed
+	if err := p.get(ctx, "/api/v1/token", &before); err != nil {
+		return err
+	}
+	var started api.LoginStarted
+	if err := p.post(ctx, "/api/v1/login/start", nil, &started); err != nil {
+		return err
+	}
+	if noBrowser || exec.CommandContext(ctx, "xdg-open", started.LoginURL).Start() != nil {
+		fmt.Fprintf(p.stderr, "Open this address, log in and approve:\n\n  %s\n\n", started.LoginURL)
+	}
+	fmt.Fprintln(p.stderr, "Waiting for the login ...")
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return &exitWith{exitLogin, fmt.Errorf("no login within %s. Run \"kitestring login\" again when you are ready", wait)}
+			}
+			return context.Canceled
+		case <-tick.C:
+		}
+		var st api.Status
+		if err := p.get(ctx, "/api/v1/status", &st); err != nil {
+			return err
+		}
+		if st.Login != nil && st.Login.At.After(start) && st.Login.Result != messages.LoginOK {
+			return &exitWith{exitLogin, errors.New(st.Login.Reason)}
+		}
+		done := st.Login != nil && st.Login.At.After(start) && st.Token.State == messages.Valid
+		if done || st.Token.Generation > before.Generation && st.Token.State == messages.Valid {
+			p.client.json = quiet
+			return p.showToken(ctx)
+		}
+	}
+}
+
+func (p *program) pasteLogin(ctx context.Context) error {
+	if !p.client.json {
+		fmt.Fprintln(p.stderr, "Paste the address that the browser was sent back to (or the request token), then press Enter:")
+	}
+	line, err := bufio.NewReader(io.LimitReader(p.stdin, 8<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read standard input: %w", err)
+	}
+	if line = strings.TrimSpace(line); line == "" {
+		return &exitWith{exitUsage, errors.New("nothing was pasted. Copy the whole address line of the browser after the login")}
+	}
+	var done api.LoginCompleted
+	if err := p.post(ctx, "/api/v1/login/complete", api.LoginPasted{Pasted: line}, &done); err != nil || p.client.json {
+		return err
+	}
+	fmt.Fprintln(p.stdout, done.Reason)
+	return nil
+}

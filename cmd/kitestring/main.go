@@ -1,0 +1,134 @@
+// Command kitestring keeps a Zerodha Kite Connect session's services alive
+// across the daily change of the access token: kitestring run is the server,
+// every other command talks to one or rehearses what can go wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// The exit codes, the same for every command.
+const (
+	exitOK          = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitLogin       = 4 // a login is needed
+	exitUnreachable = 5 // no server answers
+	exitDegraded    = 6 // the server answers, and the feed is not live
+	exitInterrupted = 130
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without its process: arguments in, exit code out.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	syscall.Umask(0o077)
+	p := &program{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var exit *exitWith
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		if exit.err != nil {
+			fmt.Fprintln(stderr, "kitestring:", exit.err)
+		}
+		return exit.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	fmt.Fprintln(stderr, "kitestring:", err)
+	return exitError
+}
+
+// program is what the commands share.
+type program struct {
+	getenv         func(string) string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	client         clientFlags
+}
+
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kitestring",
+		Short: "Kite Connect market data and analyses that survive the daily access token",
+		Long: `kitestring runs market data and analyses on Zerodha's Kite Connect, and moves
+them to each new access token without a restart and without losing a tick.
+
+Start with "kitestring run": without credentials it runs on a built-in simulator
+of the exchange, so that everything can be tried before an account is connected.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          usage(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &exitWith{exitUsage, fmt.Errorf("%w; see \"%s --help\"", err, c.CommandPath())}
+	})
+	root.PersistentFlags().SortFlags = false
+	for _, add := range []func() *cobra.Command{
+		p.runCommand, p.statusCommand, p.loginCommand, p.tokenCommand, p.actorsCommand, p.restartCommand,
+		p.rotationsCommand, p.simCommand, p.drillCommand, p.chaosCommand, p.versionCommand,
+	} {
+		root.AddCommand(add())
+	}
+	return root
+}
+
+// exitWith ends the program with a code of its own; err may be nil when
+// everything has been said.
+type exitWith struct {
+	code int
+	err  error
+}
+
+func (e *exitWith) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitWith) Unwrap() error { return e.err }
+
+// usage makes a wrong number of arguments a usage error that shows the usage.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return &exitWith{exitUsage, fmt.Errorf("%w; usage: %s", err, c.UseLine())}
+		}
+		return nil
+	}
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			fmt.Fprintln(p.stdout, "kitestring", version)
+			return nil
+		},
+	}
+}

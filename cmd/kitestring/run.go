@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/supervisor"
+)
+
+// stopWithin bounds an orderly stop.
+const stopWithin = 10 * time.Second
+
+func (p *program) runCommand() *cobra.Command {
+	f := &runFlags{}
+	c := &cobra.Command{
+		Use: "run", Short: "Run the server",
+		Long: `Run the server: market feed, analyses, HTTP API, dashboard and metrics.
+
+The access token lives in one .env file. Whoever writes it there (the dashboard's
+login, "kitestring login", another program), the server moves to it within a
+moment, without a restart and without losing a tick.
+
+Without API credentials in the file the server runs on a built-in simulator of
+the exchange and logs in to it by itself.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := f.config(p)
+			if err != nil {
+				return err
+			}
+			return p.serve(c.Context(), cfg)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.envFile, "env-file", ".env", "the file with the credentials and the token")
+	flags.StringVar(&f.addr, "addr", p.defaultAddr(), "address to listen on")
+	flags.StringVar(&f.stateDir, "state-dir", "", "folder for what must survive a restart (default: $STATE_DIRECTORY, else .kitestring beside the .env file)")
+	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
+	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
+	return c
+}
+
+// serve runs the house until ctx ends, then stops it in order.
+func (p *program) serve(ctx context.Context, cfg supervisor.Config) error {
+	house, err := supervisor.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, house.Profile(), house.URL())
+	<-ctx.Done()
+	// The interrupt has ended ctx; the stop has a bound of its own.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if err := house.Stop(stop); err != nil {
+		return fmt.Errorf("stopped, but not everything in order: %w", err)
+	}
+	return nil
+}

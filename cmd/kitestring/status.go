@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+func (p *program) statusCommand() *cobra.Command {
+	var watch bool
+	c := &cobra.Command{
+		Use: "status", Short: "One screen: token, feed, last rotation, actors",
+		Long: `One screen: token, feed, last rotation, actors.
+
+Exit codes: 0 data is live, 4 a login is needed, 5 no server answers,
+6 the server answers and the feed is not live.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if watch {
+				return p.watchStatus(c.Context())
+			}
+			return p.printStatus(c.Context(), p.stdout)
+		},
+	}
+	c.Flags().BoolVar(&watch, "watch", false, "redraw each second until interrupted")
+	return p.reading(c)
+}
+
+// printStatus prints one screen; its error carries the exit code.
+func (p *program) printStatus(ctx context.Context, out io.Writer) error {
+	var st api.Status
+	if err := p.get(ctx, "/api/v1/status", &st); err != nil {
+		return err
+	}
+	if p.client.json {
+		return verdict(st)
+	}
+	var rotations []messages.Rotation
+	if err := p.get(ctx, "/api/v1/rotations", &rotations); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s\t%s\n", map[bool]string{true: "LIVE", false: "NOT LIVE"}[st.Live], st.Message)
+	fmt.Fprintf(w, "profile\t%s, server %s, process %d, up %s\n", st.Profile, st.Process.Version, st.Process.ID, time.Since(st.Process.StartedAt).Round(time.Second))
+	coherent := "every part on it"
+	if !st.Token.Coherent {
+		coherent = "SOME PART STILL ON AN OLDER ONE"
+	}
+	if st.Token.Generation == 0 {
+		fmt.Fprintf(w, "token\t%s, none adopted\n", st.Token.State)
+	} else {
+		fmt.Fprintf(w, "token\t%s, generation %d, fingerprint %s, %s\n", st.Token.State, st.Token.Generation, st.Token.Fingerprint, coherent)
+	}
+	fmt.Fprintf(w, "feed\t%s, %.0f ticks/s, last tick %s, %d instruments, %d sockets\n", st.Feed.State, st.Feed.TicksPerSecond, ago(st.Feed.LastTickAgeSeconds), st.Feed.Instruments, st.Feed.Sockets)
+	fmt.Fprintf(w, "market\t%s, exchange time %s IST\n", st.Market.Phase, st.Market.ExchangeTime.In(ist).Format("2006-01-02 15:04:05"))
+	if len(rotations) > 0 {
+		fmt.Fprintf(w, "rotation\t%s\n", rotationLine(rotations[0]))
+	}
+	fmt.Fprintf(w, "actors\t%d of %d running, %d restarts", st.Actors.Running, st.Actors.Total, st.Actors.Restarts)
+	if len(st.Actors.NotRunning) > 0 {
+		fmt.Fprintf(w, "; not running: %s", strings.Join(st.Actors.NotRunning, ", "))
+	}
+	fmt.Fprintln(w)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return verdict(st)
+}
+
+// verdict turns a status into the exit code of "kitestring status".
+func verdict(st api.Status) error {
+	switch {
+	case st.Live:
+		return nil
+	case st.Token.State == messages.NoToken || st.Token.State == messages.Rejected:
+		return &exitWith{code: exitLogin}
+	}
+	return &exitWith{code: exitDegraded}
+}
+
+func (p *program) watchStatus(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		var screen strings.Builder
+		if err := p.printStatus(ctx, &screen); err != nil && screen.Len() == 0 {
+			fmt.Fprintln(&screen, err)
+		}
+		if p.client.json {
+			fmt.Fprint(p.stdout, screen.String())
+		} else {
+			fmt.Fprint(p.stdout, "\x1b[H\x1b[2J", screen.String())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// ist is Indian Standard Time, the zone of everything that a person reads.
+var ist = time.FixedZone("IST", 5*60*60+30*60)
+
+func ago(seconds *float64) string {
+	if seconds == nil {
+		return "never"
+	}
+	return fmt.Sprintf("%.1f s ago", *seconds)
+}
