@@ -1,0 +1,268 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"kitestring/actors"
+	"kitestring/actors/internal/kite"
+	"kitestring/messages"
+)
+
+// Tokens is the token store as auth needs it.
+type Tokens interface {
+	actors.TokenSource
+	// Adopt makes g the generation of the house; false: g is not the pending
+	// candidate (any more).
+	Adopt(g messages.Generation) bool
+	// Reject notes that Kite refuses g; false: noted before, or unknown.
+	Reject(g messages.Generation, reason string) bool
+}
+
+// Coherence tells whether everybody's last use of a token was of the adopted
+// generation.
+type Coherence interface{ Coherent() bool }
+
+// Config is what auth needs of its house.
+type Config struct {
+	Exchange  actors.Exchange
+	Tokens    Tokens
+	Coherence Coherence
+	Clock     actors.Clock
+	Feed      *actor.PID   // gets TokenVerdict
+	Holders   []*actor.PID // get TokenAdopted
+	Web       *actor.PID   // gets AuthChanged
+	Memory    *Memory
+	Metrics   *Metrics
+}
+
+// New makes the producer of the auth actor.
+func New(cfg Config) actors.Producer {
+	return func(self actors.Self) actors.Actor {
+		return &auth{Config: cfg, self: self, log: self.Log()}
+	}
+}
+
+// auth is one incarnation.
+type auth struct {
+	Config
+	self actors.Self
+	log  *slog.Logger
+
+	state  state
+	shown  messages.AuthChanged
+	client *kite.Client
+	cancel context.CancelFunc // ends the question in flight
+	stop   func()             // stops the timer of the last wake
+	next   func()             // stops the timer of the next look
+	sent   atomic.Uint64      // the generation of the last question that left
+
+	settled messages.Generation
+	adopted time.Time // monotonic; when the adopted generation was taken up, or the watch began
+	doubted time.Time // monotonic; since when the house is incoherent; zero: it is not
+	warned  bool
+}
+
+// look is the time to look at the house's coherence.
+type look struct{}
+
+// How often, and after how long to speak.
+const (
+	lookSettling = 50 * time.Millisecond // while an adoption spreads
+	lookSettled  = time.Second
+	patience     = time.Second
+)
+
+// Receive implements actors.Actor.
+func (a *auth) Receive(msg any) {
+	switch m := msg.(type) {
+	case actors.Started:
+		a.start()
+	case actors.Stopped:
+	case event:
+		a.step(m)
+	case messages.ToAuth:
+		a.step(said{m})
+	case look:
+		a.look()
+	default:
+		a.log.Warn("message not understood", "type", fmt.Sprintf("%T", msg))
+	}
+}
+
+func (a *auth) now() instant { return instant{mono: time.Now(), exchange: a.Clock.Now()} }
+
+// start joins memory and store, and says again what others may have missed.
+func (a *auth) start() {
+	var fault error
+	a.state, a.settled, fault = a.Memory.load()
+	if fault != nil {
+		a.log.Warn("learned expiry times start anew", "error", fault)
+	}
+	a.step(restored{view: a.Tokens.Current()})
+	a.show(true)
+	if f := a.state.adopted; f.generation() != 0 {
+		a.spread(f, a.Clock.Now())
+		a.adopted = time.Now()
+	}
+	for _, f := range []fact{a.state.candidate, a.state.adopted} {
+		if f.state == messages.Rejected {
+			a.self.Send(a.Feed, messages.TokenVerdict{
+				Generation: f.generation(), Verdict: messages.VerdictRejected, Reason: f.reason, At: a.Clock.Now(),
+			})
+		}
+	}
+	a.look()
+}
+
+// step moves the state and does what follows from it.
+func (a *auth) step(ev event) {
+	before := a.state
+	now := a.now()
+	after, effects := next(before, ev, now)
+	for _, e := range effects {
+		if e, ok := e.(adopt); ok && !a.Tokens.Adopt(e.fact.generation()) {
+			// The store knows better: the file has changed again meanwhile.
+			a.log.Info("adoption overtaken", "generation", uint64(e.fact.generation()))
+			a.step(restored{view: a.Tokens.Current(), wait: firstRetry})
+			return
+		}
+	}
+	a.state = after
+	a.Memory.save(after)
+	for _, e := range effects {
+		a.perform(e, now)
+	}
+	a.tellStory(before, after)
+	a.show(false)
+}
+
+func (a *auth) perform(e effect, now instant) {
+	switch e := e.(type) {
+	case adopt:
+		a.spread(e.fact, now.exchange)
+		a.adopted = now.mono
+		if !a.warned { // each adoption has its own second
+			a.doubted = time.Time{}
+		}
+		a.self.Tell(look{})
+	case reject:
+		a.Tokens.Reject(e.generation, e.reason)
+	case tell:
+		a.self.Send(a.Feed, e.verdict)
+	case ask:
+		a.ask(e.session, e.serial)
+	case wake:
+		if a.stop != nil {
+			a.stop()
+		}
+		a.stop = a.self.After(e.at.Sub(now.mono), woke{})
+	case learn:
+		a.learn(e.expiry)
+	}
+}
+
+// spread tells everybody which token to work with. The question that proved it
+// was a use of it.
+func (a *auth) spread(f fact, at time.Time) {
+	if g := f.generation(); a.sent.Load() == uint64(g) {
+		a.Tokens.Used(a.self.Name(), g)
+	}
+	for _, pid := range a.Holders {
+		a.self.Send(pid, messages.TokenAdopted{Session: f.session, Proof: f.proof, At: at})
+	}
+}
+
+func (a *auth) learn(e Expiry) {
+	a.state.expiryTime = learnt(a.Memory.add(e))
+	a.Memory.save(a.state)
+	a.self.Go("keep expiry", func(context.Context) error {
+		if err := a.Memory.write(); err != nil {
+			a.log.Warn("learned expiry time not kept", "error", err)
+		}
+		return nil
+	})
+}
+
+// show tells web and the metrics what has changed.
+func (a *auth) show(always bool) {
+	r := a.state.report(a.now())
+	old := a.shown
+	old.At = r.At
+	same := old.Adopted == r.Adopted && equal(old.Candidate, r.Candidate)
+	old.Candidate = r.Candidate
+	if same && old == r && !always {
+		return
+	}
+	a.shown = r
+	a.Metrics.show(r)
+	a.self.Send(a.Web, r)
+}
+
+func equal(a, b *messages.TokenStatus) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// tellStory logs the transitions, each once.
+func (a *auth) tellStory(before, after state) {
+	for _, pair := range [][2]fact{{before.candidate, after.candidate}, {before.adopted, after.adopted}} {
+		was, is := pair[0], pair[1]
+		if is.generation() == 0 || was.generation() == is.generation() && was.state == is.state {
+			continue
+		}
+		log := a.log.With("generation", uint64(is.generation()), "fingerprint", is.session.Token.Fingerprint(), "state", is.state.String())
+		switch is.state {
+		case messages.Unverified:
+			log.Info("token to be proven", "source", string(is.source))
+		case messages.Valid:
+			log.Info("token valid", "proof", string(is.proof))
+		case messages.Suspect:
+			log.Warn("token check without an answer", "reason", is.reason)
+		case messages.Rejected:
+			log.Warn("token rejected", "reason", is.reason)
+		case messages.NoToken:
+		}
+	}
+	if due := after.loginDue(); due != before.loginDue() {
+		a.log.Info("login due changed", "login_due", due, "state", after.adopted.state.String(), "generation", uint64(after.adopted.generation()))
+	}
+}
+
+// look watches over "all services use one token".
+func (a *auth) look() {
+	g := a.state.adopted.generation()
+	coherent := g == 0 || a.Coherence.Coherent()
+	now := time.Now()
+	log := a.log.With("generation", uint64(g), "fingerprint", a.state.adopted.session.Token.Fingerprint(), "state", a.state.adopted.state.String())
+	switch {
+	case coherent:
+		if g > a.settled {
+			log.Info("token adopted by all", "after_ms", now.Sub(a.adopted).Milliseconds())
+			a.settled = g
+			a.Memory.settle(g)
+		} else if a.warned {
+			log.Info("token coherent again", "after_ms", now.Sub(a.doubted).Milliseconds())
+		}
+		a.doubted, a.warned = time.Time{}, false
+		a.Metrics.coherent.Set(1)
+	case a.doubted.IsZero():
+		a.doubted = now
+	case now.Sub(a.doubted) > patience && !a.warned:
+		log.Warn("token not adopted by all", "after_ms", now.Sub(a.doubted).Milliseconds())
+		a.warned = true
+		a.Metrics.coherent.Set(0)
+	}
+	if a.next != nil {
+		a.next()
+	}
+	pause := lookSettled
+	if g > a.settled || !coherent {
+		pause = lookSettling
+	}
+	a.next = a.self.After(pause, look{})
+}

@@ -1,0 +1,18 @@
+// Package auth knows whether the access token is good, and lets a person log
+// in once a day.
+//
+// Promise: a token is called rejected only when Kite itself said so (403 with
+// TokenException from /user/profile); a network, a 429 or a 5xx never does. A
+// rejected token is never taken again: only a new generation leaves that
+// state. A candidate becomes the token of the house when the profile or a
+// frame on a socket proves it, and numbers only rise. No password, no TOTP
+// seed: the person logs in at Kite, in a browser.
+//
+// Limits: why a token died is a guess from the clock and from what was known
+// of it, because Kite's answer is the same for every cause. Expiry times are
+// hints; a probe decides.
+//
+// Files: state.go is the logic, pure; auth.go the actor around it; validator.go
+// the question to Kite; login.go and callback.go the HTTP side; memory.go what
+// outlives an incarnation; scrub.go the log's last resort against secrets.
+package auth

@@ -1,0 +1,317 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"kitestring/actors"
+	"kitestring/actors/internal/kite"
+	"kitestring/messages"
+)
+
+// exchangeLasts bounds what follows a callback; it goes on when the browser
+// has gone away, because a request token is good only once.
+const exchangeLasts = 20 * time.Second
+
+// HandlersConfig is what the login needs of its house.
+type HandlersConfig struct {
+	Exchange actors.Exchange
+	Logins   *Logins
+	Tokens   actors.TokenSource
+	// Store writes the token into the .env file; on an error the old one is
+	// untouched.
+	Store interface {
+		SetToken(ctx context.Context, token messages.AccessToken) error
+	}
+	Credentials func() (apiKey string, apiSecret messages.Secret) // as the file has them now
+	EnvFile     string                                            // its path, for the messages to a person
+	Clock       actors.Clock
+	Notify      func(messages.LoginEnded)
+	Metrics     *Metrics
+	Log         *slog.Logger
+}
+
+// Handlers are the HTTP side of a login. Safe for concurrent use.
+type Handlers struct{ HandlersConfig }
+
+// NewHandlers makes them.
+func NewHandlers(cfg HandlersConfig) *Handlers { return &Handlers{cfg} }
+
+// outcome is how a login ended, and what a person reads of it. The words never
+// repeat anything that came with the request.
+type outcome struct {
+	result messages.LoginResult
+	status int // of the page
+	reason string
+}
+
+// Login is GET /login: on to Kite's login page.
+func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
+	if !get(w, r) {
+		return
+	}
+	address, err := h.Start()
+	if err != nil {
+		writePage(w, http.StatusServiceUnavailable, "The login cannot begin", err.Error())
+		return
+	}
+	http.Redirect(w, r, address, http.StatusSeeOther)
+}
+
+// Start begins a login and gives the address at Kite that a person opens, on
+// any device. The error is for that person.
+func (h *Handlers) Start() (string, error) {
+	key, _, err := h.credentials()
+	if err != nil {
+		return "", err
+	}
+	address, err := url.Parse(h.Exchange.LoginURL)
+	if err != nil || address.Host == "" {
+		return "", plainly("The address of Kite's login page is not usable: check KITE_LOGIN_URL.")
+	}
+	query := address.Query()
+	query.Set("v", "3")
+	query.Set("api_key", key)
+	query.Set("redirect_params", url.Values{"state": {h.Logins.begin()}}.Encode())
+	address.RawQuery = query.Encode()
+	return address.String(), nil
+}
+
+func (h *Handlers) credentials() (string, messages.Secret, error) {
+	key, secret := h.Credentials()
+	switch {
+	case key == "":
+		return "", messages.Secret{}, h.missing("ZERODHA_API_KEY")
+	case secret.IsZero():
+		return "", messages.Secret{}, h.missing("ZERODHA_API_SECRET")
+	}
+	return key, secret, nil
+}
+
+func (h *Handlers) missing(line string) error {
+	return plainly(fmt.Sprintf("%s is missing. Add the line %s=... to %s (the value is on developers.kite.trade, under your app), then log in again.", line, line, h.EnvFile))
+}
+
+// plainly is an error in words for a person.
+type plainly string
+
+// Error implements error.
+func (p plainly) Error() string { return string(p) }
+
+// Callback is GET /callback: where Kite sends the browser after the login. It
+// ends on a page without a query, or on one that says what went wrong.
+func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
+	if !get(w, r) {
+		return
+	}
+	state, requestToken, refused := readCallback(r.URL.RawQuery)
+	o := refused
+	if o.result == "" {
+		o = h.conclude(r.Context(), state, requestToken)
+	} else {
+		h.ended(o)
+	}
+	if o.result == messages.LoginOK {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	title := "The login did not work"
+	if o.result == messages.LoginCancelled {
+		title = "Login cancelled"
+	}
+	writePage(w, o.status, title, o.reason)
+}
+
+// Complete finishes a login with what a person pasted: the address on which
+// the browser landed after the login, or the bare request token.
+func (h *Handlers) Complete(ctx context.Context, pasted string) (messages.LoginResult, string) {
+	state, requestToken, o := readPasted(pasted)
+	if o.result == "" {
+		o = h.conclude(ctx, state, requestToken)
+	} else {
+		h.ended(o)
+	}
+	return o.result, o.reason
+}
+
+// conclude exchanges a request token, at most once, and writes the file.
+func (h *Handlers) conclude(ctx context.Context, state string, requestToken messages.Secret) outcome {
+	l, claim := h.Logins.claim(state, requestToken)
+	var o outcome
+	switch claim {
+	case claimMine:
+		o = outcome{messages.LoginExchangeFailed, http.StatusInternalServerError, "The server failed while it finished the login. Log in again."}
+		defer func() { h.Logins.finish(l, o) }() // also when the exchange panics
+		o = h.exchange(ctx, requestToken)
+	case claimJoined:
+		select {
+		case <-l.done:
+			return l.outcome // told by the one who exchanged
+		case <-ctx.Done():
+			return outcome{messages.LoginTimeout, http.StatusServiceUnavailable, "The login is still being finished. Look at the first page."}
+		}
+	case claimUnknown:
+		o = bad("The parameter state belongs to no login that was begun here: it is from another login, or the server has been restarted since. Log in again, from this server's page.")
+	case claimLate:
+		o = outcome{messages.LoginTimeout, http.StatusBadRequest, "The login took longer than 10 minutes. Log in again."}
+	case claimReplayed:
+		o = bad("This login (its parameter state) was used before and counts only once. " + h.Logins.past(l) + " Log in again if the first page asks for it.")
+	case claimReused:
+		o = outcome{messages.LoginExchangeFailed, http.StatusBadRequest, "This request_token was used before; Kite takes each one once. " + h.Logins.past(l) + " Log in again if the first page asks for it."}
+	}
+	h.ended(o)
+	return o
+}
+
+func bad(reason string) outcome {
+	return outcome{messages.LoginBadState, http.StatusBadRequest, reason}
+}
+
+// exchange gets the access token and puts it into the file; the watcher takes
+// it from there, as any other writer's.
+func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) outcome {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeLasts)
+	defer cancel()
+	key, secret, err := h.credentials()
+	if err != nil {
+		return outcome{messages.LoginExchangeFailed, http.StatusServiceUnavailable, err.Error()}
+	}
+	session, err := kite.ExchangeRequestToken(ctx, h.Exchange, key, secret, requestToken)
+	if err != nil {
+		h.Log.Warn("request token not exchanged", "error", err)
+		return outcome{messages.LoginExchangeFailed, http.StatusBadGateway, h.explain(err)}
+	}
+	view := h.Tokens.Current()
+	if err := h.Store.SetToken(ctx, session.Token); err != nil {
+		h.Log.Error("access token not written", "error", err)
+		return outcome{messages.LoginExchangeFailed, http.StatusInsufficientStorage, h.unwritten(err)}
+	}
+	if session.Token.Equal(view.Adopted.Token) || session.Token.Equal(view.Candidate.Token) {
+		return outcome{messages.LoginOK, http.StatusOK, "Logged in. Kite gave the same access token as before, as it does within a day: nothing had to change."}
+	}
+	return outcome{messages.LoginOK, http.StatusOK, "Logged in. The new access token is in the file."}
+}
+
+// explain says in plain words why Kite did not exchange.
+func (h *Handlers) explain(err error) string {
+	var e *kite.Error
+	if errors.As(err, &e) && e.BadChecksum {
+		return "Kite refused the checksum: ZERODHA_API_SECRET does not belong to ZERODHA_API_KEY. Compare both lines in " + h.EnvFile + " with developers.kite.trade (was the secret regenerated?), then log in again."
+	}
+	switch kite.KindOf(err) {
+	case kite.TokenRefused:
+		return "Kite refused the request_token: it was used before, or is too old (it lasts a few minutes), or is of another API key than ZERODHA_API_KEY. Log in again."
+	case kite.Forbidden:
+		return "Kite does not let this account or API key log in. Look at developers.kite.trade, under your app, whether it is active; then log in again."
+	case kite.Input:
+		return "Kite did not understand the exchange: check ZERODHA_API_KEY in " + h.EnvFile + ", then log in again."
+	case kite.RateLimited:
+		return "Kite asked us to slow down. Wait a minute, then log in again."
+	case kite.Server:
+		return "Kite has a fault of its own at the moment. Wait a minute, then log in again."
+	case kite.Malformed:
+		return "Something else than Kite answered: a proxy, or a captive portal? Check the connection, then log in again."
+	default:
+		return "Kite did not answer. Check the connection, then log in again."
+	}
+}
+
+// unwritten says in plain words why the file could not be written.
+func (h *Handlers) unwritten(err error) string {
+	why := "could not be written (the log has the details)"
+	do := "Make it writable"
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		why, do = "could not be written: the disk is full", "Make room"
+	case errors.Is(err, syscall.EROFS):
+		why, do = "could not be written: its file system is read-only", "Mount it writable"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		why, do = "could not be written: this server has no permission to", "Give its user the right to write the file and its directory"
+	}
+	return "Kite accepted the login, but " + h.EnvFile + " " + why + ". The token before it is untouched. " + do + ", then log in again."
+}
+
+// ended tells everybody once.
+func (h *Handlers) ended(o outcome) {
+	h.Metrics.logins[o.result].Inc()
+	h.Log.Info("login ended", "result", string(o.result), "reason", o.reason)
+	h.Notify(messages.LoginEnded{Result: o.result, Reason: o.reason, At: h.Clock.Now()})
+}
+
+// requestTokens are 32 alphanumerics; a little room for the day they are not.
+var requestTokens = regexp.MustCompile(`^[A-Za-z0-9]{8,128}$`)
+
+const cancelled = "The login was cancelled at Kite. Nothing has changed; log in when you are ready."
+
+// readCallback takes Kite's redirect apart. The outcome is empty when there is
+// something to exchange.
+func readCallback(raw string) (state string, requestToken messages.Secret, refused outcome) {
+	query, err := url.ParseQuery(raw)
+	if err != nil || len(raw) > 4096 {
+		return "", messages.Secret{}, bad("This is not the address that Kite redirects to. Log in again.")
+	}
+	for _, name := range []string{"status", "state", "request_token"} {
+		if len(query[name]) > 1 {
+			return "", messages.Secret{}, bad("The parameter " + name + " stands twice in the address. Log in again.")
+		}
+	}
+	// On cancel Kite sends the status alone, without our state.
+	switch status := query.Get("status"); {
+	case status == "cancelled":
+		return "", messages.Secret{}, outcome{messages.LoginCancelled, http.StatusOK, cancelled}
+	case len(query) == 0:
+		return "", messages.Secret{}, bad("This is the page on which a login ends; one begins at /login.")
+	case status != "success":
+		return "", messages.Secret{}, bad("The parameter status does not say success: Kite did not let the login through. Log in again.")
+	case query.Get("state") == "":
+		return "", messages.Secret{}, bad("The parameter state is missing: this login was not begun here. Log in from this server's page.")
+	case !requestTokens.MatchString(query.Get("request_token")):
+		return "", messages.Secret{}, bad("The parameter request_token is missing or damaged. Log in again.")
+	}
+	return query.Get("state"), messages.NewSecret(query.Get("request_token")), outcome{}
+}
+
+// readPasted understands what a person may have copied, and says what to copy
+// instead when it is something else.
+func readPasted(pasted string) (state string, requestToken messages.Secret, refused outcome) {
+	const want = "Paste the address of the page on which the browser lands after the login: it contains request_token=."
+	s := strings.Trim(strings.TrimSpace(pasted), `"'<>`)
+	_, query, isQuery := strings.Cut(s, "?")
+	if !isQuery {
+		query = s
+	}
+	query, _, _ = strings.Cut(query, "#")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		values = nil
+	}
+	switch token := values.Get("request_token"); {
+	case s == "":
+		refused = bad("Nothing was pasted. " + want)
+	case values.Get("status") == "cancelled":
+		refused = outcome{messages.LoginCancelled, http.StatusOK, cancelled}
+	case requestTokens.MatchString(token):
+		return values.Get("state"), messages.NewSecret(token), outcome{}
+	case token != "":
+		refused = bad("The request_token in what was pasted is damaged. " + want)
+	case values.Has("access_token"):
+		refused = bad("That holds an access token, not a request token. " + want)
+	case strings.Contains(s, "/connect/"):
+		refused = bad("That is the address of Kite's login page: log in there first. " + want)
+	case strings.Contains(s, "/"):
+		refused = bad("That address has no request_token. " + want)
+	case requestTokens.MatchString(s):
+		return "", messages.NewSecret(s), outcome{}
+	default:
+		refused = bad("That is neither an address nor a request token. " + want)
+	}
+	return "", messages.Secret{}, refused
+}

@@ -1,0 +1,97 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/google/renameio/v2"
+
+	"kitestring/messages"
+)
+
+// mostExpiries is how many observations are kept: a month of mornings.
+const mostExpiries = 30
+
+// Memory is what auth knows beyond one incarnation: verdicts, reasons and the
+// market's phase for as long as the process lives, the observed expiry times
+// for good, in a small file. Made once by the tree. Safe for concurrent use.
+type Memory struct {
+	path string
+
+	mu       sync.Mutex
+	state    state
+	settled  messages.Generation // the newest that all have taken up
+	expiries []Expiry
+	fault    error // why the file could not be read; told once
+	writing  sync.Mutex
+}
+
+// NewMemory reads the observations in path, a file in the state directory; a
+// file that is missing or damaged means that there are none yet.
+func NewMemory(path string) *Memory {
+	m := &Memory{path: path}
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(data, &m.expiries)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.expiries, m.fault = nil, fmt.Errorf("read learned expiry times: %w", err)
+	}
+	m.state.expiryTime = learnt(m.expiries)
+	return m
+}
+
+// Expiries are the observed ends of tokens, oldest first.
+func (m *Memory) Expiries() []Expiry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]Expiry(nil), m.expiries...)
+}
+
+func (m *Memory) load() (state, messages.Generation, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fault := m.fault
+	m.fault = nil
+	return m.state, m.settled, fault
+}
+
+func (m *Memory) save(s state) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = s
+}
+
+func (m *Memory) settle(g messages.Generation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settled = g
+}
+
+// add keeps an observation; write puts all of them into the file.
+func (m *Memory) add(e Expiry) (all []Expiry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expiries = append(m.expiries, e)
+	if n := len(m.expiries) - mostExpiries; n > 0 {
+		m.expiries = append([]Expiry(nil), m.expiries[n:]...)
+	}
+	return append([]Expiry(nil), m.expiries...)
+}
+
+func (m *Memory) write() error {
+	m.writing.Lock()
+	defer m.writing.Unlock()
+	data, err := json.MarshalIndent(m.Expiries(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode learned expiry times: %w", err)
+	}
+	if err := renameio.WriteFile(m.path, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write learned expiry times: %w", err)
+	}
+	return nil
+}

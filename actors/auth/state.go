@@ -1,0 +1,406 @@
+package auth
+
+import (
+	"time"
+
+	"kitestring/actors"
+	"kitestring/actors/internal/kite"
+	"kitestring/messages"
+)
+
+// How often /user/profile is asked of the adopted token at most.
+const (
+	periodOpen   = 30 * time.Second // in market hours
+	periodClosed = 5 * time.Minute  // outside
+	// soonest spaces checks that somebody asked for: a hundred doubts about one
+	// token are one question.
+	soonest = 2 * time.Second
+)
+
+// How long an unanswered question about a candidate waits before it is asked
+// again: doubling from firstRetry to lastRetry, times a jitter of 0.5 to 1.
+const (
+	firstRetry = 500 * time.Millisecond
+	slowRetry  = 4 * time.Second // Kite said 429
+	lastRetry  = 30 * time.Second
+)
+
+// instant is one moment on both clocks: schedules go by the monotonic one,
+// what a person reads by the exchange's.
+type instant struct{ mono, exchange time.Time }
+
+// fact is what is known of one generation. The zero value is "no token".
+type fact struct {
+	session  messages.Session
+	source   messages.ChangeSource
+	state    messages.AuthState
+	reason   string
+	seen     time.Time // exchange time at which it was first heard of
+	since    time.Time // exchange time of the state's beginning
+	checked  time.Time // exchange time of the profile's last word; zero: none
+	proven   time.Time // exchange time of the first proof; zero: none
+	validAt  time.Time // exchange time of the last proof
+	proof    messages.Proof
+	failures int       // questions in a row without a verdict
+	again    time.Time // monotonic; not to be asked before
+}
+
+func (f fact) generation() messages.Generation { return f.session.Generation }
+
+// pending: a token that still waits for its verdict.
+func (f fact) pending() bool { return f.state == messages.Unverified }
+
+func (f fact) become(state messages.AuthState, reason string, now instant) fact {
+	if f.state != state {
+		f.since = now.exchange
+	}
+	f.state, f.reason = state, reason
+	return f
+}
+
+func (f fact) prove(proof messages.Proof, now instant) fact {
+	if f.proven.IsZero() {
+		f.proven, f.proof = now.exchange, proof
+	}
+	f.validAt, f.failures, f.again = now.exchange, 0, time.Time{}
+	return f.become(messages.Valid, "", now)
+}
+
+// state is the auth actor's whole mind. Two facts, never one: the adopted
+// token, with which everybody works, and the candidate, the newest in the file.
+type state struct {
+	adopted   fact
+	candidate fact // pending or rejected, and newer than adopted; zero: none
+	live      messages.Generation
+	userID    string
+
+	open       bool // market hours
+	loginDay   bool // the market says that today wants a login
+	fileFault  string
+	expiryTime time.Duration // learned: the time of day, IST, at which tokens die; 0: none
+
+	asking messages.Generation // the question in flight; 0: none
+	asked  time.Time           // monotonic; the last question about the adopted token
+	serial int                 // numbers the questions
+	hurry  bool                // somebody wants the adopted token checked now
+}
+
+// event is what moves the state.
+type event interface{ event() }
+
+type (
+	// said is a message of another actor.
+	said struct{ messages.ToAuth }
+	// restored is what the token store says at a start.
+	restored struct {
+		view actors.TokenView
+		wait time.Duration // before the same candidate is asked about again
+	}
+	// answered is the profile's answer, or why there is none.
+	answered struct {
+		serial     int
+		generation messages.Generation
+		kind       kite.Kind // NoError: valid
+		status     int
+		userID     string
+		jitter     float64 // 0.5 to 1
+	}
+	// woke says that the time of the last wake has come.
+	woke struct{}
+)
+
+func (said) event()     {}
+func (restored) event() {}
+func (answered) event() {}
+func (woke) event()     {}
+
+// effect is something that the actor has to do.
+type effect interface{ effect() }
+
+type (
+	// adopt makes a candidate the token of the house. Always the first effect.
+	adopt struct{ fact fact }
+	// reject tells the store, which never offers the generation again.
+	reject struct {
+		generation messages.Generation
+		reason     string
+	}
+	// tell answers the feed's doubt.
+	tell struct{ verdict messages.TokenVerdict }
+	// ask puts the question to Kite, instead of any older one.
+	ask struct {
+		session messages.Session
+		serial  int
+	}
+	// wake wants a woke at a monotonic time, instead of any older wish.
+	wake struct{ at time.Time }
+	// learn keeps when a token died in the morning.
+	learn struct{ expiry Expiry }
+)
+
+func (adopt) effect()  {}
+func (reject) effect() {}
+func (tell) effect()   {}
+func (ask) effect()    {}
+func (wake) effect()   {}
+func (learn) effect()  {}
+
+// next is the whole logic of auth. Only TokenException rejects; only a new
+// generation leaves Rejected; adopted moves forward only.
+func next(s state, ev event, now instant) (state, []effect) {
+	var out []effect
+	switch ev := ev.(type) {
+	case said:
+		s, out = s.hear(ev.ToAuth, now)
+	case restored:
+		s = s.restore(ev, now)
+	case answered:
+		s, out = s.answer(ev, now)
+	case woke:
+	}
+	return s.schedule(now, out)
+}
+
+// schedule decides when to ask Kite about which token: the candidate first.
+func (s state) schedule(now instant, out []effect) (state, []effect) {
+	var session messages.Session
+	var due time.Time
+	switch {
+	case s.asking != 0:
+		return s, out
+	case s.candidate.pending():
+		session, due = s.candidate.session, s.candidate.again
+	case s.adopted.generation() != 0 && s.adopted.state != messages.Rejected:
+		session, due = s.adopted.session, s.nextCheck()
+	default:
+		return s, out
+	}
+	if now.mono.Before(due) {
+		return s, append(out, wake{due})
+	}
+	s.serial++
+	s.asking = session.Generation
+	if s.asking == s.adopted.generation() {
+		s.asked, s.hurry = now.mono, false
+	}
+	return s, append(out, ask{session, s.serial})
+}
+
+func (s state) nextCheck() time.Time {
+	switch {
+	case s.asked.IsZero():
+		return time.Time{}
+	case s.hurry:
+		return s.asked.Add(soonest)
+	case s.open:
+		return s.asked.Add(periodOpen)
+	default:
+		return s.asked.Add(periodClosed)
+	}
+}
+
+// hear answers each knock.
+func (s state) hear(msg messages.ToAuth, now instant) (state, []effect) {
+	switch m := msg.(type) {
+	case messages.TokenChanged:
+		return s.changed(m, now)
+	case messages.FeedLive:
+		return s.frame(m.Generation, now)
+	case messages.TokenDoubted:
+		return s.doubt(m.Generation, now)
+	case messages.ValidateToken:
+		if s.candidate.pending() {
+			s.candidate.again = time.Time{}
+		}
+		s.hurry = true
+	case messages.PhaseChanged:
+		s.open = m.Phase != messages.Closed
+		s.loginDay = m.LoginDue
+	case messages.EnvRejected:
+		s.fileFault = m.Reason
+	case messages.EnvAccepted:
+		s.fileFault = ""
+	}
+	return s, nil
+}
+
+// changed takes a newer candidate up; the question about an older one is moot.
+func (s state) changed(m messages.TokenChanged, now instant) (state, []effect) {
+	g := m.Session.Generation
+	if g <= s.adopted.generation() || g <= s.candidate.generation() {
+		return s, nil // said before
+	}
+	s.candidate = fresh(m.Session, m.Source, now)
+	s.asking = 0
+	if s.live == g { // the feed was quicker than the watcher
+		return s.adoptCandidate(messages.ProofFrame, now)
+	}
+	return s, nil
+}
+
+func fresh(session messages.Session, source messages.ChangeSource, now instant) fact {
+	return fact{
+		session: session, source: source, state: messages.Unverified,
+		reason: "Asking Kite whether it accepts this token.",
+		seen:   now.exchange, since: now.exchange,
+	}
+}
+
+func (s state) adoptCandidate(proof messages.Proof, now instant) (state, []effect) {
+	s.adopted = s.candidate.prove(proof, now)
+	s.candidate, s.live, s.hurry = fact{}, 0, false
+	// Proven by a frame, it has not been asked about yet, or the question is
+	// still in flight; proven by the profile, it has just been.
+	s.asked = time.Time{}
+	if proof == messages.ProofProfile || s.asking == s.adopted.generation() {
+		s.asked = now.mono
+	}
+	return s, []effect{adopt{s.adopted}}
+}
+
+// frame is a valid frame on a socket of g: Kite accepted the token at the
+// socket's upgrade.
+func (s state) frame(g messages.Generation, now instant) (state, []effect) {
+	switch {
+	case g == s.candidate.generation() && s.candidate.pending():
+		return s.adoptCandidate(messages.ProofFrame, now)
+	case g == s.adopted.generation() && s.adopted.state == messages.Suspect:
+		s.adopted = s.adopted.prove(messages.ProofFrame, now)
+	case g > s.adopted.generation() && g > s.candidate.generation():
+		s.live = g
+	}
+	return s, nil
+}
+
+// doubt is a 403 somewhere: no verdict, a reason to ask.
+func (s state) doubt(g messages.Generation, now instant) (state, []effect) {
+	for _, f := range []fact{s.candidate, s.adopted} {
+		if f.generation() == g && f.state == messages.Rejected {
+			return s, []effect{tell{messages.TokenVerdict{
+				Generation: g, Verdict: messages.VerdictRejected, Reason: f.reason, At: now.exchange,
+			}}}
+		}
+	}
+	switch g {
+	case s.asking: // the answer is on its way
+	case s.candidate.generation():
+		if soon := now.mono.Add(soonest); s.candidate.again.After(soon) {
+			s.candidate.again = soon
+		}
+	case s.adopted.generation():
+		s.hurry = true
+	}
+	return s, nil
+}
+
+// answer is what came of a question.
+func (s state) answer(a answered, now instant) (state, []effect) {
+	if a.serial != s.serial || a.generation != s.asking {
+		return s, nil // about a token that is not the newest any more
+	}
+	s.asking = 0
+	verdict := messages.TokenVerdict{Generation: a.generation, Verdict: messages.VerdictUnknown, At: now.exchange}
+	f, about := &s.candidate, a.generation == s.candidate.generation()
+	if !about {
+		f = &s.adopted
+	}
+	if f.state == messages.Rejected {
+		return s, nil
+	}
+	var out []effect
+	switch a.kind {
+	case kite.NoError:
+		verdict.Verdict = messages.VerdictValid
+		s.userID = a.userID
+		f.checked = now.exchange
+		if about {
+			s, out = s.adoptCandidate(messages.ProofProfile, now)
+		} else {
+			*f = f.prove(messages.ProofProfile, now)
+		}
+	case kite.TokenRefused:
+		verdict.Verdict, verdict.Reason = messages.VerdictRejected, s.cause(*f, now.exchange)
+		out = append(out, reject{a.generation, verdict.Reason})
+		if expiry, ok := died(*f, now.exchange); ok {
+			out = append(out, learn{expiry})
+		}
+		f.checked = now.exchange
+		*f = f.become(messages.Rejected, verdict.Reason, now)
+	default:
+		verdict.Reason = unanswered(a.kind, a.status)
+		f.failures++
+		f.again = now.mono.Add(retryAfter(a.kind, f.failures, a.jitter))
+		switch f.state {
+		case messages.Valid, messages.Suspect:
+			*f = f.become(messages.Suspect, verdict.Reason+" Kite accepted it at the last check.", now)
+		default:
+			*f = f.become(f.state, verdict.Reason+" Asking again.", now)
+		}
+	}
+	return s, append(out, tell{verdict})
+}
+
+func retryAfter(kind kite.Kind, failures int, jitter float64) time.Duration {
+	d := firstRetry
+	if kind == kite.RateLimited {
+		d = slowRetry
+	}
+	for range min(failures-1, 10) {
+		d *= 2
+	}
+	return time.Duration(float64(min(d, lastRetry)) * jitter)
+}
+
+// restore joins what the store holds with what the last incarnation knew.
+func (s state) restore(r restored, now instant) state {
+	s.asking, s.hurry = 0, true // soon, but a crash loop does not ask more often
+	if a := r.view.Adopted; a.Generation != s.adopted.generation() {
+		s.adopted = fact{}
+		if !a.IsZero() { // adopted means proven, though not by this incarnation
+			s.adopted = fresh(a, messages.ChangeAtStart, now).prove(messages.ProofProfile, now)
+		}
+	}
+	switch c := r.view.Candidate; {
+	case !c.IsZero() && c.Generation > s.adopted.generation():
+		if c.Generation == s.candidate.generation() {
+			s.candidate.again = now.mono.Add(r.wait)
+		} else {
+			s.candidate = fresh(c, r.view.Changed.Source, now)
+		}
+	case s.candidate.state != messages.Rejected || s.candidate.generation() <= s.adopted.generation():
+		s.candidate = fact{}
+	}
+	return s
+}
+
+// loginDue: a trading day wants a token and none of today is proven.
+func (s state) loginDue() bool {
+	return s.loginDay && s.adopted.state != messages.Valid && s.adopted.state != messages.Suspect
+}
+
+// report is the state as others see it.
+func (s state) report(now instant) messages.AuthChanged {
+	r := messages.AuthChanged{
+		Adopted:    s.adopted.status(),
+		UserID:     s.userID,
+		LoginDue:   s.loginDue(),
+		FileFault:  s.fileFault,
+		ExpiryHint: expiryHint(s.adopted, s.expiryTime),
+		At:         now.exchange,
+	}
+	if s.adopted.generation() == 0 {
+		r.Adopted.Reason = "No access token has been proven since the start: log in."
+	}
+	if s.candidate.generation() != 0 {
+		c := s.candidate.status()
+		r.Candidate = &c
+	}
+	return r
+}
+
+func (f fact) status() messages.TokenStatus {
+	return messages.TokenStatus{
+		Generation: f.generation(), Fingerprint: f.session.Token.Fingerprint(), State: f.state,
+		Reason: f.reason, Since: f.since, CheckedAt: f.checked,
+	}
+}
