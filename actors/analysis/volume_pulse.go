@@ -1,0 +1,176 @@
+package analysis
+
+import (
+	"math"
+	"strings"
+
+	"kitestring/messages"
+)
+
+// volumePulse weighs the volume of rising bars against that of falling ones,
+// on the future (an index has no volume).
+var volumePulse = Analysis{
+	Kind:   "volume_pulse",
+	Title:  "Volume pulse",
+	Needs:  Needs{Future: true},
+	Warmup: volumePulseWindow,
+	Judge:  judgeVolumePulse,
+	Classic: func(in *Input) map[string]any {
+		return classicVolumePulse(in.Underlying, in.Future.Closed)
+	},
+}
+
+// rankWindow is how many bars a percentile rank is taken among.
+const rankWindow = 100
+
+// Percentile ranks take the place of the predecessor's fixed steps, which were
+// made for shares and are out of an index's reach.
+var (
+	rankLadder      = []rung{{95, 100}, {85, 80}, {70, 60}, {50, 40}}
+	rankSpikeLadder = []rung{{95, 40}, {85, 30}, {70, 20}}
+)
+
+// judgeVolumePulse differs from the predecessor: a balanced market scores 50
+// (35 there), up and down momentum count alike, aggression, spike and "narrow"
+// are ranks among the last 100 bars, and only closed bars are judged.
+func judgeVolumePulse(in *Input) Judgement {
+	context := in.Future.Last(rankWindow)
+	bars := lastN(context, volumePulseWindow)
+	if len(bars) < volumePulseWindow {
+		return lacking(bars, "the future has %d closed bars of the %d needed", len(bars), volumePulseWindow)
+	}
+	green, red := colouredVolume(bars)
+	if green+red == 0 {
+		return lacking(bars, "no volume in the last %d bars of the future", volumePulseWindow)
+	}
+	greenPct := green / (green + red) * 100
+	score := calibratedPulseScore(bars, greenPct)
+	ratio := math.Inf(1)
+	if red > 0 {
+		ratio = green / red
+	}
+	signal, confidence := volumePulseSignal(score, ratio)
+	detail := rankedVolumeDetail(context, bars)
+
+	j := Judgement{
+		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, 63),
+		Reason:   volumeQualityTexts[detail.quality],
+		Coverage: float64(len(context)) / rankWindow,
+		Values: object{
+			"green_volume": green, "red_volume": red, "green_percent": greenPct, "ratio": finite(ratio),
+			"pulse_score": score, "trend": strings.ToLower(volumePulseTrend(score, ratio)),
+			"participation": detail.participation, "aggression": nil, "exhaustion": detail.exhaustion,
+			"volume_quality": strings.ToLower(detail.quality), "running": runningVolume(&in.Future),
+		},
+	}
+	if bars[len(bars)-1].Volume > 0 {
+		j.Values["aggression"] = detail.aggression
+	}
+	j.Over(context)
+	return j
+}
+
+// lacking is Missing with the age of what there is.
+func lacking(bars []Candle, format string, args ...any) Judgement {
+	j := Missing(format, args...)
+	j.Over(bars)
+	return j
+}
+
+// statusAt is active from a confidence upwards.
+func statusAt(confidence, least int) messages.ReadingStatus {
+	if confidence >= least {
+		return messages.Active
+	}
+	return messages.Watching
+}
+
+// finite is v, or nil when there is no such number.
+func finite(v float64) any {
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		return nil
+	}
+	return v
+}
+
+func calibratedPulseScore(bars []Candle, greenPct float64) int {
+	momentum := 0
+	if green, red := colouredVolume(lastN(bars, 5)); green+red > 0 {
+		delta := green/(green+red)*100 - greenPct
+		momentum = above(math.Abs(delta), []rung{{10, 30}, {5, 20}, {0, 10}})
+		if delta < 0 {
+			momentum = -momentum
+		}
+	}
+	score := int(math.Round(50 + 0.7*(greenPct-50)))
+	return min(max(score+momentum, 0), 100)
+}
+
+// rankedVolumeDetail judges the newest bar among context, its last 100 bars.
+func rankedVolumeDetail(context, bars []Candle) volumeDetail {
+	last := bars[len(bars)-1]
+	d := volumeDetail{participation: climb(last.Volume/meanVolume(bars), participationLadder, 20)}
+	if last.Volume > 0 {
+		d.aggression = climb(rank(context, aggression), rankLadder, 20)
+	}
+	spike := rank(context, func(c *Candle) (float64, bool) { return c.Volume, true })
+	span := rank(context, func(c *Candle) (float64, bool) { return c.span() / c.Open, c.Open > 0 })
+	d.exhaustion = climb(spike, rankSpikeLadder, 0)
+	switch momentum := moveRatio(bars); {
+	case momentum < 0.7 && spike >= 70:
+		d.exhaustion += 40
+	case momentum < 0.85:
+		d.exhaustion += 20
+	}
+	if last.span() > 1.5*meanSpan(bars[:len(bars)-1]) && spike >= 85 {
+		d.exhaustion += 20
+	}
+	d.exhaustion = min(d.exhaustion, 100)
+	d.quality = volumeQuality(bars, d, span < 50)
+	return d
+}
+
+// aggression is how far a bar's body went for its volume; none without volume.
+func aggression(c *Candle) (float64, bool) {
+	if c.Volume <= 0 || c.Open <= 0 {
+		return 0, false
+	}
+	return c.body() / c.Open / c.Volume, true
+}
+
+// rank is the percentile rank, 0-100, of the newest bar's value among those of
+// all the bars: the share below, ties half. A bar without the value is left
+// out; the newest must have it.
+func rank(bars []Candle, value func(*Candle) (float64, bool)) float64 {
+	newest, ok := value(&bars[len(bars)-1])
+	if !ok {
+		return 0
+	}
+	var under, equal, n float64
+	for i := range bars {
+		v, ok := value(&bars[i])
+		switch {
+		case !ok:
+			continue
+		case v < newest:
+			under++
+		case v == newest:
+			equal++
+		}
+		n++
+	}
+	return (under + equal/2) / n * 100
+}
+
+// runningVolume shows the bar that is still growing: its volume so far and what
+// it comes to at this pace. Nil: there is none.
+func runningVolume(w *Window) any {
+	if w.Running == nil {
+		return nil
+	}
+	projected := any(nil)
+	if w.Elapsed > 0 {
+		projected = w.Running.Volume / w.Elapsed
+	}
+	return object{"elapsed": w.Elapsed, "volume": w.Running.Volume, "projected_volume": projected}
+}
