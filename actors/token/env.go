@@ -1,0 +1,299 @@
+package token
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// The keys of ours in the file.
+const (
+	KeyAPIKey      = "ZERODHA_API_KEY"
+	KeyAPISecret   = "ZERODHA_API_SECRET"
+	KeyAccessToken = "ZERODHA_ACCESS_TOKEN"
+	KeyRedirectURL = "REDIRECT_URL"
+)
+
+// ourKeys are the keys whose lines must be right.
+var ourKeys = [...]string{KeyAPIKey, KeyAPISecret, KeyAccessToken, KeyRedirectURL}
+
+const byteOrderMark = "\xef\xbb\xbf"
+
+// Env is a .env file with every byte of it, so that it can be edited without
+// loss: Bytes gives back exactly what Parse was given. It is immutable and
+// never prints its content.
+type Env struct {
+	mark  bool // a byte order mark came first
+	lines []line
+}
+
+// line is one statement with its line end: a physical line, or several when a
+// quoted value spans them.
+type line struct {
+	number   int // of its first physical line, from 1
+	raw      []byte
+	key      string // also of a faulty line, where it can be told; "": blank or comment
+	value    string
+	quote    byte   // ' or ", 0: none
+	from, to int    // the value in raw, quotes included
+	several  bool   // spans physical lines
+	fault    string // why the line is skipped, in plain words and without its value
+}
+
+// Fault is a line that was skipped.
+type Fault struct {
+	Line   int    // from 1
+	Key    string // "" when it cannot be told
+	Reason string // plain words, without any value
+}
+
+// Parse reads a file. It never fails: lines that make no sense become Faults.
+func Parse(text []byte) *Env {
+	e := &Env{}
+	rest := bytes.Clone(text) // lines keep parts of it
+	if bytes.HasPrefix(rest, []byte(byteOrderMark)) {
+		e.mark, rest = true, rest[len(byteOrderMark):]
+	}
+	for number := 1; len(rest) > 0; {
+		l := lexLine(rest)
+		l.number = number
+		number += bytes.Count(l.raw, []byte("\n"))
+		rest = rest[len(l.raw):]
+		e.lines = append(e.lines, l)
+	}
+	return e
+}
+
+// Bytes is the file, byte for byte.
+func (e *Env) Bytes() []byte {
+	var b []byte
+	if e.mark {
+		b = append(b, byteOrderMark...)
+	}
+	for _, l := range e.lines {
+		b = append(b, l.raw...)
+	}
+	return b
+}
+
+// Lookup is the value of a key: that of the last good line that holds it.
+func (e *Env) Lookup(key string) (value string, ok bool) {
+	for i := len(e.lines) - 1; i >= 0; i-- {
+		if l := &e.lines[i]; l.key == key && l.fault == "" {
+			return l.value, true
+		}
+	}
+	return "", false
+}
+
+// Faults lists the lines that were skipped.
+func (e *Env) Faults() []Fault {
+	var faults []Fault
+	for _, l := range e.lines {
+		if l.fault != "" {
+			faults = append(faults, Fault{l.number, l.key, l.fault})
+		}
+	}
+	return faults
+}
+
+// Format implements fmt.Formatter without the content.
+func (e *Env) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[.env file of %d lines]", len(e.lines)) }
+
+// last is the line that has the last word on a key, good or not; nil: none.
+func (e *Env) last(key string) *line {
+	for i := len(e.lines) - 1; i >= 0; i-- {
+		if e.lines[i].key == key {
+			return &e.lines[i]
+		}
+	}
+	return nil
+}
+
+// count is the number of lines with the key.
+func (e *Env) count(key string) (n int) {
+	for i := range e.lines {
+		if e.lines[i].key == key {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *line) terminated() bool { return bytes.HasSuffix(l.raw, []byte("\n")) }
+
+// body is the line without its line end.
+func (l *line) body() []byte { return trimEOL(l.raw) }
+
+func trimEOL(raw []byte) []byte {
+	raw = bytes.TrimSuffix(raw, []byte("\n"))
+	return bytes.TrimSuffix(raw, []byte("\r"))
+}
+
+// lexLine reads the first statement of text, which is not empty.
+func lexLine(text []byte) line {
+	l := line{raw: physicalLine(text)}
+	body := l.body()
+	at := skipBlanks(body, 0)
+	if at == len(body) || body[at] == '#' {
+		return l
+	}
+	at = skipExport(body, at)
+	end := at
+	for end < len(body) && keyByte(body[end], end > at) {
+		end++
+	}
+	l.key = string(body[at:end])
+	if l.key == "" {
+		l.fault = "it is not KEY=value"
+		return l
+	}
+	at = skipBlanks(body, end)
+	if at == len(body) || body[at] != '=' {
+		if end < len(body) && !isBlank(body[end]) {
+			l.key = "" // a key with foreign characters is another key
+		}
+		l.fault = `there is no "=" after the key`
+		return l
+	}
+	l.from = skipBlanks(body, at+1)
+	if l.from < len(body) && (body[l.from] == '\'' || body[l.from] == '"') {
+		lexQuoted(&l, text)
+	} else {
+		l.to = l.from + unquotedLength(body[l.from:], l.from > at+1)
+		l.value = string(body[l.from:l.to])
+	}
+	if l.fault == "" {
+		l.fault = foreignBytes(trimEOL(l.raw))
+	}
+	return l
+}
+
+// lexQuoted reads a quoted value at l.from of text and extends l.raw when it
+// spans lines. A quote that is closed nowhere, or where something else stands
+// behind the closing one, or across a line of ours, spoils its own line only.
+func lexQuoted(l *line, text []byte) {
+	quote := text[l.from]
+	closing := closingQuote(text, l.from, quote)
+	if closing < 0 {
+		l.fault = "its quote is not closed"
+		return
+	}
+	if closing >= len(l.raw) {
+		whole := text[:closing+len(physicalLine(text[closing:]))]
+		if !endsCleanly(trimEOL(whole), closing+1) || holdsOurs(whole[len(l.raw):]) {
+			l.fault = "its quote is not closed"
+			return
+		}
+		l.raw, l.several = whole, true
+	} else if !endsCleanly(l.body(), closing+1) {
+		l.fault = "something stands behind its closing quote"
+		return
+	}
+	l.quote, l.to = quote, closing+1
+	l.value = string(text[l.from+1 : closing])
+	if quote == '"' {
+		l.value = unescape(l.value)
+	}
+}
+
+func physicalLine(text []byte) []byte {
+	if i := bytes.IndexByte(text, '\n'); i >= 0 {
+		return text[:i+1]
+	}
+	return text
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+func skipBlanks(body []byte, at int) int {
+	for at < len(body) && isBlank(body[at]) {
+		at++
+	}
+	return at
+}
+
+// skipExport skips "export " when a key follows ("export=x" is a key of its own).
+func skipExport(body []byte, at int) int {
+	const export = "export"
+	after := at + len(export)
+	if !bytes.HasPrefix(body[at:], []byte(export)) || after == len(body) || !isBlank(body[after]) {
+		return at
+	}
+	if key := skipBlanks(body, after); key < len(body) && keyByte(body[key], false) {
+		return key
+	}
+	return at
+}
+
+func keyByte(c byte, inside bool) bool {
+	return c == '_' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || inside && c >= '0' && c <= '9'
+}
+
+// unquotedLength is where an unquoted value ends: before the blanks in front
+// of a comment or of the line's end.
+func unquotedLength(body []byte, blankBefore bool) int {
+	end := len(body)
+	for i, c := range body {
+		if c == '#' && (i == 0 && blankBefore || i > 0 && isBlank(body[i-1])) {
+			end = i
+			break
+		}
+	}
+	for end > 0 && isBlank(body[end-1]) {
+		end--
+	}
+	return end
+}
+
+// closingQuote is the index of the quote that closes the one at open, -1: none.
+func closingQuote(text []byte, open int, quote byte) int {
+	for i := open + 1; i < len(text); i++ {
+		switch {
+		case text[i] == quote:
+			return i
+		case text[i] == '\\' && quote == '"':
+			i++
+		}
+	}
+	return -1
+}
+
+// endsCleanly reports whether only blanks and a comment follow.
+func endsCleanly(body []byte, at int) bool {
+	next := skipBlanks(body, at)
+	return next == len(body) || body[next] == '#' && next > at
+}
+
+// holdsOurs reports whether one of the lines sets a key of ours.
+func holdsOurs(text []byte) bool {
+	for l := range bytes.Lines(text) {
+		at := skipExport(l, skipBlanks(l, 0))
+		for _, key := range ourKeys {
+			if after, ok := bytes.CutPrefix(l[at:], []byte(key)); ok {
+				if eq := skipBlanks(after, 0); eq < len(after) && after[eq] == '=' {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+var escapes = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\"`, `"`, `\\`, `\`)
+
+func unescape(s string) string { return escapes.Replace(s) }
+
+// foreignBytes tells what has no place in a line.
+func foreignBytes(body []byte) string {
+	if !utf8.Valid(body) {
+		return "it is not UTF-8"
+	}
+	for i, c := range body {
+		if c < ' ' && c != '\t' && c != '\n' && (c != '\r' || i+1 == len(body) || body[i+1] != '\n') || c == 0x7f {
+			return "it holds control characters"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,302 @@
+package token
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"kitestring/actors"
+	"kitestring/messages"
+)
+
+// StoreConfig is what a Store needs of its house.
+type StoreConfig struct {
+	Path    string                  // of the .env file; it need not exist yet
+	Getenv  func(key string) string // the process environment; nil: empty
+	Log     *slog.Logger            // nil: slog.Default
+	Now     func() time.Time        // the wall clock of this machine; nil: time.Now
+	Metrics *Metrics                // nil: none
+}
+
+// Store is the .env file and what is known of its tokens. It outlives every
+// actor: made once by supervisor/tree.go. Safe for use by everybody at once.
+//
+// It implements actors.TokenSource.
+type Store struct {
+	path    string
+	getenv  func(string) string
+	log     *slog.Logger
+	now     func() time.Time
+	metrics *Metrics
+	holders holders
+
+	mu        sync.Mutex
+	env       *Env        // the file as it was last read; empty when it was not there
+	mode      fs.FileMode // its permission bits
+	looked    bool        // the watcher has read the file once
+	fromFile  bool        // the newest value is the file's, not the environment's
+	apiKey    string      // of the newest value
+	token     messages.AccessToken
+	newest    messages.Generation
+	records   map[messages.Generation]*record // from the adopted one on, and some before
+	adopted   messages.Generation
+	candidate messages.Generation // 0: none pending
+	inPlace   bool                // a write had to overwrite the file
+	login     [sha256.Size]byte   // of the token that our own login wrote and the watcher has not seen yet
+}
+
+// record is what is known of one generation.
+type record struct {
+	change   messages.TokenChanged
+	rejected bool
+	reason   string
+}
+
+// keptRecords bounds the memory of generations that can still be asked for.
+const keptRecords = 64
+
+// Record tells the standing of one generation.
+type Record struct {
+	Generation  messages.Generation
+	Fingerprint string
+	Source      messages.ChangeSource
+	ChangedAt   time.Time
+	DetectedAt  time.Time
+	Adopted     bool   // it is the adopted one
+	Pending     bool   // it is the candidate
+	Rejected    bool   // Kite refused it
+	Reason      string // of the refusal
+}
+
+// Open makes the store of a file, reads it once for Credentials and Value
+// (generations begin with the watcher), and clears away what writers that died
+// have left behind. A file that is not there or cannot be read is no error:
+// the watcher reports it and waits.
+func Open(cfg StoreConfig) (*Store, error) {
+	if cfg.Path == "" {
+		return nil, fmt.Errorf("open env file: no path given")
+	}
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open env file: %w", err)
+	}
+	if filepath.Dir(path) == path {
+		return nil, fmt.Errorf("open env file: %s is a directory", path)
+	}
+	s := &Store{
+		path: path, getenv: cfg.Getenv, log: cfg.Log, now: cfg.Now, metrics: cfg.Metrics,
+		env: Parse(nil), records: make(map[messages.Generation]*record),
+	}
+	if s.getenv == nil {
+		s.getenv = func(string) string { return "" }
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	sweepStale(path)
+	if text, info, err := readWhole(path); err == nil {
+		s.env, s.mode = Parse(text), info.Mode().Perm()
+	}
+	return s, nil
+}
+
+// Path is the absolute path of the file, symbolic links not followed.
+func (s *Store) Path() string { return s.path }
+
+// Current implements actors.TokenSource. A token that Kite refused is never in
+// it, neither as the candidate nor, when it died in use, as the adopted one.
+func (s *Store) Current() actors.TokenView {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var v actors.TokenView
+	if r := s.records[s.adopted]; r != nil && !r.rejected {
+		v.Adopted = r.change.Session
+	}
+	if r := s.records[s.candidate]; r != nil {
+		v.Candidate, v.Changed = r.change.Session, r.change
+	}
+	return v
+}
+
+// Adopt makes g the generation that everybody works with. It moves forward
+// only: false means that g is not newer than the adopted one, is unknown, or
+// was refused.
+func (s *Store) Adopt(g messages.Generation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[g]
+	if g <= s.adopted || r == nil || r.rejected {
+		return false
+	}
+	s.adopted = g
+	if s.candidate <= g {
+		s.candidate = 0
+	}
+	return true
+}
+
+// Reject notes that Kite refused g. It is never given out again: not as the
+// candidate, and not as the adopted one after it died. False means that g is
+// unknown or was refused before.
+func (s *Store) Reject(g messages.Generation, reason string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[g]
+	if r == nil || r.rejected {
+		return false
+	}
+	r.rejected, r.reason = true, reason
+	if s.candidate == g {
+		s.candidate = 0
+	}
+	s.metrics.change(r.change.Source, resultRejected)
+	return true
+}
+
+// Rejected tells whether Kite refused g, and why.
+func (s *Store) Rejected(g messages.Generation) (reason string, rejected bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.records[g]; r != nil {
+		return r.reason, r.rejected
+	}
+	return "", false
+}
+
+// Adopted is the adopted generation, 0 for none, even after Kite refused it.
+func (s *Store) Adopted() messages.Generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.adopted
+}
+
+// Newest tells the standing of the newest generation; zero: the file has held
+// no token yet.
+func (s *Store) Newest() Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[s.newest]
+	if r == nil {
+		return Record{}
+	}
+	return Record{
+		Generation: s.newest, Fingerprint: r.change.Session.Token.Fingerprint(), Source: r.change.Source,
+		ChangedAt: r.change.ChangedAt, DetectedAt: r.change.DetectedAt,
+		Adopted: s.newest == s.adopted, Pending: s.newest == s.candidate, Rejected: r.rejected, Reason: r.reason,
+	}
+}
+
+func (s *Store) fingerprint(g messages.Generation) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.records[g]; r != nil {
+		return r.change.Session.Token.Fingerprint()
+	}
+	return ""
+}
+
+// Credentials are the keys of ours, from the file as it was last read, or from
+// the process environment where the file lacks one.
+type Credentials struct {
+	APIKey      string
+	APISecret   messages.Secret
+	RedirectURL string
+	Warnings    []string // plain words, without any value
+}
+
+// Credentials returns what a login needs.
+func (s *Store) Credentials() Credentials {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Credentials{
+		APIKey:      either(s.env, s.getenv, KeyAPIKey),
+		APISecret:   messages.NewSecret(either(s.env, s.getenv, KeyAPISecret)),
+		RedirectURL: either(s.env, s.getenv, KeyRedirectURL),
+		Warnings:    append(contentWarnings(s.env, s.getenv), modeWarning(s.mode)...),
+	}
+}
+
+// Value is the value of any key: of the file, or of the process environment
+// where the file lacks the key. Use Secret for what must not be printed.
+func (s *Store) Value(key string) (value string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if value, ok := s.env.Lookup(key); ok {
+		return value, true
+	}
+	value = s.getenv(key)
+	return value, value != ""
+}
+
+// InFile tells whether the file itself holds a key.
+func (s *Store) InFile(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.env.Lookup(key)
+	return ok
+}
+
+// Secret is Value for a key whose value must not be printed.
+func (s *Store) Secret(key string) messages.Secret {
+	value, _ := s.Value(key)
+	return messages.NewSecret(value)
+}
+
+// hadToken tells whether a token of the file was ever known.
+func (s *Store) hadToken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fromFile
+}
+
+// observed takes what the watcher has read. fresh tells that its value is a
+// new generation, which change carries.
+func (s *Store) observed(e *Env, mode fs.FileMode, f finding, source messages.ChangeSource, changedAt, detectedAt time.Time) (change messages.TokenChanged, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.env, s.mode = e, mode.Perm()
+	first := !s.looked
+	s.looked = true
+	if f.refusal != nil || f.token.IsZero() || f.apiKey == s.apiKey && f.token.Equal(s.token) {
+		return messages.TokenChanged{}, false
+	}
+	s.apiKey, s.token, s.fromFile = f.apiKey, f.token, !f.fromEnviron
+	switch {
+	case s.login == tokenHash(f.token):
+		source, s.login = messages.ChangeByLogin, [sha256.Size]byte{}
+	case first:
+		source = messages.ChangeAtStart
+	}
+	s.newest++
+	change = messages.TokenChanged{
+		Session:    messages.Session{Generation: s.newest, APIKey: f.apiKey, Token: f.token},
+		Source:     source,
+		ChangedAt:  changedAt,
+		DetectedAt: detectedAt,
+	}
+	s.records[s.newest] = &record{change: change}
+	s.candidate = s.newest
+	for g := range s.records {
+		if g+keptRecords <= s.newest && g != s.adopted {
+			delete(s.records, g)
+		}
+	}
+	return change, true
+}
+
+func tokenHash(t messages.AccessToken) [sha256.Size]byte { return sha256.Sum256([]byte(t.Reveal())) }
+
+// modeWarning warns of a file that others may read.
+func modeWarning(mode fs.FileMode) []string {
+	if mode&0o077 == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("the file can be read by others (mode %04o): chmod 600 it", mode.Perm())}
+}
