@@ -23,6 +23,7 @@
 //	bars       -> analyses, web     BarClosed, BarUpdated, BarsLoaded
 //	bars       -> analyses          GenerationReached  ticks of a session have come as far as the bars
 //	analyses   -> outlook, web      Reading
+//	web        -> direct            AskDirect         a person asks for a cross-check over REST
 //
 // A token travels only inside a [Session]; everything that depends on it
 // carries the session's [Generation]. Receivers drop what is older than what

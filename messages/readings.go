@@ -49,3 +49,10 @@ type Reading struct {
 
 // Key implements latest-wins per kind and underlying.
 func (r Reading) Key() string { return "reading/" + r.Kind + "/" + r.Underlying }
+
+// AskDirect asks for a cross-check over REST now; "" means every underlying.
+// Sent by web; received by direct.
+type AskDirect struct{ Underlying string }
+
+// Key implements latest-wins per underlying.
+func (a AskDirect) Key() string { return "ask_direct/" + a.Underlying }

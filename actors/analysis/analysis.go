@@ -56,6 +56,8 @@ type Analysis struct {
 	// spelling (signal, confidence, status, ...); nil when there are too few
 	// bars. Nil for an analysis that has no classic form.
 	Classic func(in *Input) map[string]any
+	// ClassicScale turns the classic confidence into 0-100; 0: it is one already.
+	ClassicScale float64
 }
 
 // Needs says what an analysis must be fed with.
@@ -76,7 +78,7 @@ func (n Needs) Bars() bool { return n.Index || n.Future }
 
 // All is the list of all analyses, in the order in which a page shows them.
 func All() []Analysis {
-	return []Analysis{}
+	return []Analysis{pcr, direct, outlook}
 }
 
 // Find is the analysis of a kind.
@@ -140,6 +142,8 @@ type Option struct {
 	Quote   Quote // At is zero before the first tick
 	OpenOI  int64 // open interest at the first tick of the day
 	HasOpen bool  // OpenOI is known
+
+	openDay int64 // the day that OpenOI is of
 }
 
 // Input is all that is known of one underlying at one moment. Parts that the

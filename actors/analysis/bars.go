@@ -128,7 +128,7 @@ func (b *bars) ticks(m *messages.Ticks) {
 		tick := &m.Ticks[i]
 		b.newestTick = max(b.newestTick, int64(tick.ExchangeTime))
 		if t := b.byToken[tick.InstrumentToken]; t != nil {
-			p := tickPrint(tick, m.Snapshot, m.Generation)
+			p := tickArrival(tick, m.Snapshot, m.Generation)
 			t.take(&p, now)
 			b.dirty[t] = true
 		}
@@ -145,7 +145,7 @@ func (b *bars) minutes(m *messages.Minutes) {
 		minute := &m.Minutes[i]
 		b.newestTick = max(b.newestTick, int64(minute.Newest.ExchangeTime))
 		if t := b.byToken[minute.InstrumentToken]; t != nil {
-			p := minutePrint(minute, m.Generation)
+			p := minuteArrival(minute, m.Generation)
 			t.take(&p, now)
 			b.dirty[t] = true
 		}

@@ -27,9 +27,9 @@ func inSession(at int64) bool {
 	return s >= sessionOpen && s < sessionClose
 }
 
-// print is what reaches a series: a tick, or what is left of a minute's ticks.
+// arrival is what reaches a series: a tick, or what is left of a minute's ticks.
 // Both say the same, so that conflation does not show in a bar.
-type print struct {
+type arrival struct {
 	first, high, low, last  int32
 	volumeFirst, volumeLast uint32 // cumulative, of the day
 	hasVolume               bool
@@ -41,18 +41,18 @@ type print struct {
 	generation              messages.Generation
 }
 
-func tickPrint(t *messages.Tick, snapshot bool, g messages.Generation) print {
-	return print{
+func tickArrival(t *messages.Tick, snapshot bool, g messages.Generation) arrival {
+	return arrival{
 		first: t.LastPrice, high: t.LastPrice, low: t.LastPrice, last: t.LastPrice,
 		volumeFirst: t.Volume, volumeLast: t.Volume, hasVolume: hasVolume(t),
 		oi: t.OI, count: 1, at: int64(t.ExchangeTime), snapshot: snapshot, generation: g,
 	}
 }
 
-func minutePrint(m *messages.Minute, g messages.Generation) print {
+func minuteArrival(m *messages.Minute, g messages.Generation) arrival {
 	// The newest tick lies in the minute even where its own time is unusable.
 	at := max(int64(m.Newest.ExchangeTime), int64(m.Start))
-	return print{
+	return arrival{
 		first: m.First, high: m.High, low: m.Low, last: m.Last,
 		volumeFirst: m.VolumeFirst, volumeLast: m.VolumeLast, hasVolume: hasVolume(&m.Newest),
 		oi: m.OI, count: int(m.Count), at: at, gapped: m.Gapped, generation: g,
@@ -70,7 +70,7 @@ type blind struct {
 	start    bool
 }
 
-// track builds the bars of one series: minutes from prints, and everything
+// track builds the bars of one series: minutes from arrivals, and everything
 // longer from minutes, so that a repaired minute repairs all. It is pure: what
 // it closes is handed to emit, and time is told to it.
 type track struct {
@@ -83,19 +83,19 @@ type track struct {
 	running messages.Bar   // Ticks 0: none
 	starts  [len(Intervals)]int64
 
-	volume    uint32 // cumulative at the newest print
+	volume    uint32 // cumulative at the newest arrival
 	volumeDay int64
 	baseline  bool // volume is known and continues
 
-	seen         int64 // exchange time of the newest print; 0: none since the start
+	seen         int64 // exchange time of the newest arrival; 0: none since the start
 	covered      coverage
-	coveredUntil int64 // end of what is known so far, until the first print
+	coveredUntil int64 // end of what is known so far, until the first arrival
 	holes        []blind
 
 	ignored ignored
 }
 
-// ignored counts prints that made no bar, by reason.
+// ignored counts arrivals that made no bar, by reason.
 type ignored struct{ untimed, priceless, outside, late int64 }
 
 // newTrack continues what is held of the instrument, if it is the same.
@@ -110,8 +110,8 @@ func newTrack(key seriesKey, instrument uint32, minutes []messages.Bar, c covera
 	return t
 }
 
-// take adds a print at the exchange's time now.
-func (t *track) take(p *print, now int64) {
+// take adds an arrival at the exchange's time now.
+func (t *track) take(p *arrival, now int64) {
 	switch {
 	case p.at == 0:
 		t.ignored.untimed++
@@ -163,7 +163,7 @@ func (t *track) take(p *print, now int64) {
 
 // begin notes from when on the series is watched. A first tick much older than
 // now is the exchange's cached one: it proves nothing about the time since.
-func (t *track) begin(p *print, now int64) {
+func (t *track) begin(p *arrival, now int64) {
 	since := p.at
 	if now-p.at >= grace {
 		since = now
@@ -179,16 +179,16 @@ func (t *track) begin(p *print, now int64) {
 	}
 }
 
-// rebase makes a print the volume's new baseline.
-func (t *track) rebase(p *print) {
+// rebase makes an arrival the volume's new baseline.
+func (t *track) rebase(p *arrival) {
 	if p.hasVolume {
 		t.volume, t.volumeDay, t.baseline = p.volumeLast, istDay(p.at), true
 	}
 }
 
-// traded is the volume that a print brings over what was known. A new day, a
-// falling count and the first print after a break are baselines, not volume.
-func (t *track) traded(p *print) (volume int64, blurred bool) {
+// traded is the volume that an arrival brings over what was known. A new day, a
+// falling count and the first arrival after a break are baselines, not volume.
+func (t *track) traded(p *arrival) (volume int64, blurred bool) {
 	if !p.hasVolume {
 		return 0, false
 	}
@@ -204,7 +204,7 @@ func (t *track) traded(p *print) (volume int64, blurred bool) {
 	return volume, blurred
 }
 
-func (t *track) open(start int64, p *print) {
+func (t *track) open(start int64, p *arrival) {
 	t.running = messages.Bar{
 		Underlying: t.key.underlying, Source: t.key.source, InstrumentToken: t.instrument,
 		Interval: time.Minute, Start: time.Unix(start, 0).UTC(), Divisor: t.divisor,

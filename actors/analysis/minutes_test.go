@@ -45,7 +45,7 @@ func record(instrument uint32) *recorded {
 }
 
 func (r *recorded) tick(at int64, price int32, volume uint32) {
-	p := tickPrint(&messages.Tick{
+	p := tickArrival(&messages.Tick{
 		InstrumentToken: r.instrument, LastPrice: price, Volume: volume, OI: 7, ExchangeTime: uint32(at), Mode: messages.ModeFull,
 	}, false, 1)
 	r.take(&p, at)
@@ -156,7 +156,7 @@ func TestVolumeBaselines(t *testing.T) {
 			r.gap(messages.Gap{From: time.Unix(at("2026-03-02 10:00:01"), 0), To: time.Unix(at("2026-03-02 10:00:31"), 0), VolumeWhile: 900}, 0)
 		}, 5},
 		{"a snapshot of ticks taken before", func(r *recorded) {
-			p := tickPrint(&messages.Tick{InstrumentToken: niftyFuture, LastPrice: 90, Volume: 5000, ExchangeTime: uint32(at("2026-03-02 10:00:01")), Mode: messages.ModeFull}, true, 1)
+			p := tickArrival(&messages.Tick{InstrumentToken: niftyFuture, LastPrice: 90, Volume: 5000, ExchangeTime: uint32(at("2026-03-02 10:00:01")), Mode: messages.ModeFull}, true, 1)
 			r.take(&p, at("2026-03-02 10:00:01"))
 			r.tick(at("2026-03-02 10:00:03"), 100, 5004)
 		}, 4},
@@ -204,7 +204,7 @@ func TestPartialAndGapped(t *testing.T) {
 	}
 }
 
-func TestIgnoredPrints(t *testing.T) {
+func TestIgnoredArrivals(t *testing.T) {
 	r := record(niftyFuture)
 	r.tick(0, 100, 1)
 	r.tick(clockTime(t, "2026-03-02 10:00:00"), 0, 1)
@@ -258,19 +258,19 @@ func TestConflationDoesNotShowInBars(t *testing.T) {
 		}
 		plain, mixed := record(instrument), record(instrument)
 		for i := range ticks {
-			p := tickPrint(&ticks[i], false, 3)
+			p := tickArrival(&ticks[i], false, 3)
 			plain.take(&p, p.at)
 		}
 		for from := 0; from < n; {
 			to := rapid.IntRange(from+1, n).Draw(t, "to")
 			if rapid.Bool().Draw(t, "conflated") {
 				for _, m := range conflate(ticks[from:to]) {
-					p := minutePrint(&m, 3)
+					p := minuteArrival(&m, 3)
 					mixed.take(&p, p.at)
 				}
 			} else {
 				for i := from; i < to; i++ {
-					p := tickPrint(&ticks[i], false, 3)
+					p := tickArrival(&ticks[i], false, 3)
 					mixed.take(&p, p.at)
 				}
 			}
@@ -345,7 +345,7 @@ func BenchmarkBarUpdate(b *testing.B) {
 	start := clockTime(b, "2026-03-02 09:15:00")
 	r.emit = func(int, messages.Bar) {}
 	for i := range b.N {
-		p := tickPrint(&messages.Tick{
+		p := tickArrival(&messages.Tick{
 			InstrumentToken: niftyFuture, LastPrice: 2400000 + int32(i%100), Volume: uint32(i), ExchangeTime: uint32(start + int64(i/40)%22000 + int64(i/880_000)*day), Mode: messages.ModeFull,
 		}, false, 1)
 		r.take(&p, p.at)

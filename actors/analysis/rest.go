@@ -48,3 +48,24 @@ func (r *REST) Historical(ctx context.Context, s messages.Session, instrumentTok
 	}
 	return candles, nil
 }
+
+// Adopt implements [Quoter]: the client of the session is made now, so that
+// no question goes out with an older one.
+func (r *REST) Adopt(s messages.Session) { r.with(s) }
+
+// Quotes implements [Quoter].
+func (r *REST) Quotes(ctx context.Context, s messages.Session, keys []string) (map[string]Quote, error) {
+	rows, err := r.with(s).Quote(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	quotes := make(map[string]Quote, len(rows))
+	for key, q := range rows {
+		quotes[key] = Quote{
+			Last: q.LastPrice, Average: q.AveragePrice,
+			Open: q.OHLC.Open, High: q.OHLC.High, Low: q.OHLC.Low, Close: q.OHLC.Close,
+			Volume: int64(q.Volume), OI: int64(q.OI), At: q.Timestamp.UTC(), Generation: s.Generation,
+		}
+	}
+	return quotes, nil
+}

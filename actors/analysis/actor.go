@@ -1,0 +1,242 @@
+package analysis
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"kitestring/actors"
+	"kitestring/messages"
+)
+
+const (
+	// repeat is how often an unchanged reading goes out, and how often one is
+	// judged anew although nothing came: its inputs grow old.
+	repeat = 5 * time.Second
+	// DefaultInterval is the length of the bars that analyses judge.
+	DefaultInterval = 5 * time.Minute
+)
+
+// History gives closed bars, oldest first: [Series] does.
+type History interface {
+	History(underlying string, source messages.BarSource, interval time.Duration) []messages.Bar
+}
+
+// Market tells the phase of the exchange's day, to an actor that has just
+// started; later changes come as messages.
+type Market interface {
+	// Phase is the newest phase, false before the first.
+	Phase() (messages.PhaseChanged, bool)
+}
+
+// Config is what an analysis needs. Everything but Analysis, Clock and Tokens
+// may be left out: then it starts empty and waits for messages.
+type Config struct {
+	Analysis    Analysis
+	Profile     Profile       // "": calibrated
+	Interval    time.Duration // of the bars judged; 0: DefaultInterval
+	Clock       actors.Clock
+	Tokens      actors.TokenSource
+	History     History
+	Instruments Instruments
+	Market      Market
+	Opening     *OpenInterest
+	Quoter      Quoter       // for an analysis that needs REST
+	Auth        *actor.PID   // told of a refused token; nil: nobody
+	Listeners   []*actor.PID // of readings: web, outlook, whoever needs this kind
+}
+
+// New makes the actor of one analysis over all underlyings. It answers *Ticks,
+// *Minutes, BarClosed, BarUpdated, BarsLoaded, GenerationReached, Reading,
+// InstrumentsResolved, FuturesRolled, PhaseChanged, TokenAdopted and AskDirect;
+// it sends Reading: when one says something new at most every 250 ms, and every
+// 5 s otherwise.
+func New(cfg Config) actors.Producer {
+	if cfg.Interval == 0 {
+		cfg.Interval = DefaultInterval
+	}
+	if cfg.Profile == "" {
+		cfg.Profile = Calibrated
+	}
+	if cfg.Opening == nil {
+		cfg.Opening = &OpenInterest{}
+	}
+	return func(self actors.Self) actors.Actor {
+		return &analyst{cfg: cfg, self: self, desks: map[string]*desk{}, byToken: map[uint32]*desk{}}
+	}
+}
+
+// analyst is the actor; a desk is its place for one underlying.
+type analyst struct {
+	cfg        Config
+	self       actors.Self
+	desks      map[string]*desk
+	byToken    map[uint32]*desk
+	phase      messages.PhaseChanged
+	generation messages.Generation
+	rest       restState
+	unknown    int
+}
+
+type desk struct {
+	core      *Core
+	dirty     bool
+	judged    time.Time // monotonic
+	published time.Time // monotonic
+	last      messages.Reading
+	index     messages.Instrument
+}
+
+// Receive implements actors.Actor.
+func (a *analyst) Receive(msg any) {
+	switch m := msg.(type) {
+	case actors.Started:
+		a.start()
+	case *messages.Ticks:
+		a.reach(m.Generation)
+		for i := range m.Ticks {
+			a.tick(&m.Ticks[i], m.Generation)
+		}
+		a.self.Beat()
+	case *messages.Minutes:
+		a.reach(m.Generation)
+		for i := range m.Minutes {
+			a.tick(&m.Minutes[i].Newest, m.Generation)
+		}
+		a.self.Beat()
+	case messages.BarClosed:
+		a.update(m.Bar.Underlying, m)
+	case messages.BarUpdated:
+		a.update(m.Bar.Underlying, m)
+	case messages.BarsLoaded:
+		a.update(m.Underlying, m)
+	case messages.GenerationReached:
+		a.reach(m.Generation)
+	case messages.Reading:
+		a.reach(m.Generation)
+		a.update(m.Underlying, m)
+	case messages.InstrumentsResolved:
+		a.resolve(m)
+	case messages.FuturesRolled:
+		// The bars of the new contract come by BarsLoaded, its ticks after the
+		// InstrumentsResolved that goes with this.
+	case messages.PhaseChanged:
+		a.enter(m)
+	case messages.TokenAdopted:
+		a.adopt(m)
+	case messages.AskDirect:
+		a.ask(m.Underlying)
+	case answered:
+		a.answer(m)
+	case paced:
+		a.publish()
+		a.watch()
+	case actors.Stopped:
+	default:
+		a.unknown++
+		a.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg), "count", a.unknown)
+	}
+}
+
+// start asks for what came before this incarnation.
+func (a *analyst) start() {
+	if a.cfg.Market != nil {
+		if p, ok := a.cfg.Market.Phase(); ok {
+			a.phase = p
+		}
+	}
+	if a.cfg.Instruments != nil {
+		if r, ok := a.cfg.Instruments.Resolved(); ok {
+			a.resolve(r)
+		}
+	}
+	if s := a.cfg.Tokens.Current().Adopted; !s.IsZero() {
+		a.adopt(messages.TokenAdopted{Session: s})
+	}
+	a.self.Every(pace, paced{})
+}
+
+// reach notes that data of a generation has come: this is how an analysis uses
+// a token. Data of an older one still counts during a swap; its number does not.
+func (a *analyst) reach(g messages.Generation) {
+	if g > a.generation {
+		a.generation = g
+		a.cfg.Tokens.Used(a.self.Name(), g)
+	}
+}
+
+func (a *analyst) tick(t *messages.Tick, g messages.Generation) {
+	if d := a.byToken[t.InstrumentToken]; d != nil && d.core.Tick(t, g) {
+		d.dirty = true
+	}
+}
+
+func (a *analyst) update(underlying string, msg any) {
+	if d := a.desks[underlying]; d != nil && d.core.Update(msg) {
+		d.dirty = true
+		a.self.Beat()
+	}
+}
+
+// resolve opens a desk for each underlying and closes those that are gone.
+func (a *analyst) resolve(m messages.InstrumentsResolved) {
+	clear(a.byToken)
+	for _, u := range m.Underlyings {
+		d := a.desks[u.Name]
+		if d == nil {
+			d = a.open(u.Name)
+		}
+		d.index = u.Index
+		d.dirty = d.core.Update(u) || d.dirty
+		d.core.Wants(func(instrument uint32) { a.byToken[instrument] = d })
+	}
+	for name := range a.desks {
+		if !slices.ContainsFunc(m.Underlyings, func(u messages.Underlying) bool { return u.Name == name }) {
+			delete(a.desks, name)
+		}
+	}
+}
+
+func (a *analyst) open(underlying string) *desk {
+	d := &desk{core: NewCore(a.cfg.Analysis, a.cfg.Profile, underlying, a.cfg.Interval, a.cfg.Opening), dirty: true}
+	d.core.Update(a.phase)
+	if a.cfg.History != nil && a.cfg.Analysis.Needs.Bars() {
+		for _, source := range [...]messages.BarSource{messages.FromIndex, messages.FromFuture} {
+			d.core.Update(messages.BarsLoaded{
+				Underlying: underlying, Source: source, Interval: a.cfg.Interval,
+				Bars: a.cfg.History.History(underlying, source, a.cfg.Interval),
+			})
+		}
+	}
+	a.desks[underlying] = d
+	return d
+}
+
+func (a *analyst) enter(m messages.PhaseChanged) {
+	a.phase = m
+	for _, d := range a.desks {
+		d.dirty = d.core.Update(m) || d.dirty
+	}
+}
+
+// publish judges what has changed, and everything each 5 s.
+func (a *analyst) publish() {
+	for _, d := range a.desks {
+		now := time.Now()
+		if !d.dirty && now.Sub(d.judged) < repeat {
+			continue
+		}
+		d.dirty, d.judged = false, now
+		r := d.core.Reading(a.cfg.Clock.Now())
+		r.Epoch = a.self.Epoch()
+		if same(r, d.last) && now.Sub(d.published) < repeat {
+			continue
+		}
+		d.last, d.published = r, now
+		for _, pid := range a.cfg.Listeners {
+			a.self.Send(pid, r)
+		}
+	}
+}

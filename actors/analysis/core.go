@@ -1,0 +1,360 @@
+package analysis
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"kitestring/messages"
+)
+
+const (
+	// keepCandles is what a window holds: more than the longest look back (100
+	// bars, the previous day's levels, and the run-up of an average of 50).
+	keepCandles = 400
+	// openingSpan is how long after the start of a session the first open
+	// interest seen of an option still counts as the open's.
+	openingSpan = 5 * 60
+)
+
+// Core is an analysis of one underlying without its surroundings: messages go
+// in by Update, a reading comes out. It is pure: the time is told to it, and
+// equal messages give equal readings.
+type Core struct {
+	analysis Analysis
+	profile  Profile
+	in       Input
+	quotes   map[uint32]role
+	opening  *OpenInterest
+}
+
+// role is what an instrument's ticks mean to an underlying.
+type role struct {
+	kind   uint8
+	option int // index in the chain
+}
+
+const (
+	indexRole = iota
+	futureRole
+	optionRole
+)
+
+// NewCore makes the core of an analysis for one underlying; interval is that
+// of the bars it judges. opening may be nil: then it is forgotten with the core.
+func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, opening *OpenInterest) *Core {
+	if opening == nil {
+		opening = &OpenInterest{}
+	}
+	return &Core{
+		analysis: a, profile: p, opening: opening,
+		in: Input{
+			Underlying: underlying,
+			Index:      Window{Interval: interval},
+			Future:     Window{Interval: interval},
+			Readings:   map[string]messages.Reading{},
+		},
+		quotes: map[uint32]role{},
+	}
+}
+
+// Update takes a message and reports whether the reading may have changed:
+// BarClosed, BarUpdated, BarsLoaded, Underlying, PhaseChanged, Reading. What
+// concerns another underlying, interval or kind changes nothing. Ticks come by
+// Tick.
+func (c *Core) Update(msg any) bool {
+	switch m := msg.(type) {
+	case messages.BarClosed:
+		w := c.window(m.Bar.Underlying, m.Bar.Source, m.Bar.Interval)
+		if w == nil {
+			return false
+		}
+		w.close(candleOf(m.Bar))
+	case messages.BarUpdated:
+		w := c.window(m.Bar.Underlying, m.Bar.Source, m.Bar.Interval)
+		if w == nil {
+			return false
+		}
+		return w.run(candleOf(m.Bar))
+	case messages.BarsLoaded:
+		w := c.window(m.Underlying, m.Source, m.Interval)
+		if w == nil {
+			return false
+		}
+		w.load(m.Bars)
+	case messages.Underlying:
+		if m.Name != c.in.Underlying {
+			return false
+		}
+		c.resolve(m)
+	case messages.PhaseChanged:
+		changed := c.in.Phase != m.Phase
+		c.in.Phase = m.Phase
+		return changed
+	case messages.Reading:
+		if m.Underlying != c.in.Underlying || !slices.Contains(c.analysis.Needs.Readings, m.Kind) {
+			return false
+		}
+		c.in.Readings[m.Kind] = m
+	default:
+		return false
+	}
+	return true
+}
+
+// window is the window that bars of a series belong to, nil for none.
+func (c *Core) window(underlying string, source messages.BarSource, interval time.Duration) *Window {
+	if underlying != c.in.Underlying || interval != c.in.Index.Interval {
+		return nil
+	}
+	switch needs := c.analysis.Needs; {
+	case source == messages.FromIndex && needs.Index:
+		return &c.in.Index
+	case source == messages.FromFuture && needs.Future:
+		return &c.in.Future
+	default:
+		return nil
+	}
+}
+
+// Candle is a bar in rupees.
+func candleOf(b messages.Bar) Candle {
+	return Candle{
+		Time: b.Start, Open: b.Price(b.Open), High: b.Price(b.High), Low: b.Price(b.Low), Close: b.Price(b.Close),
+		Volume: float64(b.Volume), Newest: b.Newest, Partial: b.Partial, Gapped: b.Gapped || b.Approximate, Generation: b.Generation,
+	}
+}
+
+func (w *Window) close(c Candle) {
+	if w.Running != nil && !w.Running.Time.After(c.Time) {
+		w.Running = nil
+	}
+	n := len(w.Closed)
+	for n > 0 && !w.Closed[n-1].Time.Before(c.Time) {
+		n-- // told twice: once by the store, once by the message
+	}
+	w.Closed = append(w.Closed[:n], c)
+	w.Closed = w.Closed[max(0, len(w.Closed)-keepCandles):]
+}
+
+func (w *Window) run(c Candle) bool {
+	if n := len(w.Closed); n > 0 && !w.Closed[n-1].Time.Before(c.Time) {
+		return false // closed meanwhile
+	}
+	if w.Running != nil && *w.Running == c {
+		return false
+	}
+	w.Running = &c
+	return true
+}
+
+func (w *Window) load(bars []messages.Bar) {
+	bars = bars[max(0, len(bars)-keepCandles):]
+	w.Closed = make([]Candle, len(bars))
+	for i, b := range bars {
+		w.Closed[i] = candleOf(b)
+	}
+	if n := len(w.Closed); w.Running != nil && (n == 0 || !w.Running.Time.After(w.Closed[n-1].Time)) {
+		w.Running = nil
+	}
+}
+
+// resolve takes the instruments of the underlying; options that stay keep what
+// is known of them.
+func (c *Core) resolve(u messages.Underlying) {
+	known := map[uint32]Option{}
+	index, future := c.in.IndexTick, c.in.FutureTick
+	var oldFuture uint32
+	for token, r := range c.quotes {
+		switch r.kind {
+		case optionRole:
+			if c.in.Expiry.Equal(u.Expiry) { // instrument tokens are recycled after expiry
+				known[token] = c.in.Chain[r.option]
+			}
+		case futureRole:
+			oldFuture = token
+		}
+	}
+	clear(c.quotes)
+	c.in.Chain, c.in.Step, c.in.Expiry = nil, u.Step, u.Expiry
+	c.in.IndexTick, c.in.FutureTick = index, future
+	if u.Future.Token != oldFuture {
+		c.in.FutureTick = Quote{}
+	}
+	if c.analysis.Needs.Quotes || c.analysis.Needs.Chain {
+		c.quotes[u.Index.Token] = role{kind: indexRole}
+	}
+	if c.analysis.Needs.Quotes && u.Future.Token != 0 {
+		c.quotes[u.Future.Token] = role{kind: futureRole}
+	}
+	if !c.analysis.Needs.Chain {
+		return
+	}
+	chain := slices.Clone(u.Chain)
+	slices.SortStableFunc(chain, func(a, b messages.Instrument) int {
+		return cmp.Or(cmp.Compare(a.Strike, b.Strike), cmp.Compare(a.Type, b.Type)) // CE before PE
+	})
+	for _, i := range chain {
+		o, ok := known[i.Token]
+		if !ok || o.Strike != i.Strike || o.Put != (i.Type == "PE") {
+			o = Option{Strike: i.Strike, Put: i.Type == "PE"}
+		}
+		c.quotes[i.Token] = role{optionRole, len(c.in.Chain)}
+		c.in.Chain = append(c.in.Chain, o)
+	}
+}
+
+// Wants lists the instruments whose ticks Tick takes.
+func (c *Core) Wants(each func(instrumentToken uint32)) {
+	for token := range c.quotes {
+		each(token)
+	}
+}
+
+// Tick takes the newest tick of an instrument; it reports whether the reading
+// may have changed. Costs some 50 ns.
+func (c *Core) Tick(t *messages.Tick, g messages.Generation) bool {
+	r, ok := c.quotes[t.InstrumentToken]
+	if !ok {
+		return false
+	}
+	q := &c.in.IndexTick
+	switch r.kind {
+	case futureRole:
+		q = &c.in.FutureTick
+	case optionRole:
+		o := &c.in.Chain[r.option]
+		q = &o.Quote
+		if d := istDay(int64(t.ExchangeTime)); t.Mode == messages.ModeFull && d > o.openDay {
+			o.openDay = d
+			o.OpenOI, o.HasOpen = c.opening.note(t.InstrumentToken, c.in.Expiry, int64(t.ExchangeTime), int64(t.OI))
+		}
+	}
+	at := time.Unix(int64(t.ExchangeTime), 0).UTC()
+	if t.ExchangeTime == 0 || at.Before(q.At) {
+		return false // a mode without a time proves no age; an older tick says nothing new
+	}
+	next := Quote{
+		Last: t.Price(t.LastPrice), Average: t.Price(t.AveragePrice),
+		Open: t.Price(t.Open), High: t.Price(t.High), Low: t.Price(t.Low), Close: t.Price(t.Close),
+		Volume: int64(t.Volume), OI: int64(t.OI), At: at, Generation: g,
+	}
+	changed := next != *q
+	*q = next
+	return changed
+}
+
+// Answer takes a quote asked for over REST.
+func (c *Core) Answer(q Quote) { c.in.REST = &q }
+
+// Reading judges what is known at the exchange's time now.
+func (c *Core) Reading(now time.Time) messages.Reading {
+	c.in.Now = now
+	for _, w := range [...]*Window{&c.in.Index, &c.in.Future} {
+		w.Elapsed = 0
+		if w.Running != nil {
+			w.Elapsed = min(1, max(0, float64(now.Sub(w.Running.Time))/float64(w.Interval)))
+		}
+	}
+	j := c.judge()
+	if c.profile == Classic && c.analysis.Classic != nil {
+		j = c.classic()
+	}
+	if old := c.analysis.stale(&c.in); j.Status != messages.Unavailable && c.in.Phase == messages.Open && !j.AsOf.IsZero() && now.Sub(j.AsOf) > old {
+		j.Status, j.Signal, j.Confidence, j.Values = messages.Unavailable, "", 0, nil
+		j.Reason = fmt.Sprintf("the newest input is %v old", now.Sub(j.AsOf).Round(time.Second))
+	}
+	if j.Status == messages.Unavailable {
+		j.Signal, j.Confidence, j.Values = "", 0, nil
+	}
+	return messages.Reading{
+		Kind: c.analysis.Kind, Underlying: c.in.Underlying, Profile: string(c.profile),
+		Signal: j.Signal, Confidence: j.Confidence, Status: j.Status, Reason: j.Reason, Values: j.Values,
+		AsOf: j.AsOf, OldestInput: j.Oldest, Coverage: j.Coverage, Gapped: j.Gapped, Partial: j.Partial, Generation: j.Generation,
+	}
+}
+
+func (c *Core) judge() Judgement {
+	if n, have := c.analysis.Warmup, c.analysis.judged(&c.in); have != nil && len(have.Closed) < n {
+		j := Missing("%d of %d bars of %s so far", len(have.Closed), n, have.name(&c.in))
+		j.Over(have.Closed)
+		j.Coverage = float64(len(have.Closed)) / float64(n)
+		return j
+	}
+	return c.analysis.Judge(&c.in)
+}
+
+// classic wraps the predecessor's output; its spelling stays.
+func (c *Core) classic() Judgement {
+	out := c.analysis.Classic(&c.in)
+	if out == nil {
+		return Missing("too few inputs for the classic formulas")
+	}
+	j := Judgement{Values: out, Status: messages.Watching, Coverage: 1}
+	j.Signal, _ = out["signal"].(string)
+	j.Confidence = number(out["confidence"]) * cmp.Or(c.analysis.ClassicScale, 1)
+	status, told := out["status"].(string)
+	waits := j.Signal == "" || j.Signal == "NEUTRAL" || j.Signal == "WAIT"
+	if strings.EqualFold(status, "active") || !told && !waits {
+		j.Status = messages.Active
+	}
+	if w := c.analysis.judged(&c.in); w != nil {
+		j.Over(w.Last(1))
+	}
+	for _, q := range [...]Quote{c.in.IndexTick, c.in.FutureTick} {
+		j.OverQuote(q)
+	}
+	for i := range c.in.Chain {
+		j.OverQuote(c.in.Chain[i].Quote)
+	}
+	return j
+}
+
+func number(v any) float64 {
+	switch n := v.(type) {
+	case float64:
+		return n
+	case int:
+		return float64(n)
+	case int64:
+		return float64(n)
+	default:
+		return 0
+	}
+}
+
+// judged is the window that Warmup and staleness speak of: the future's where
+// the analysis needs it. Nil: the analysis does not live on bars.
+func (a *Analysis) judged(in *Input) *Window {
+	switch {
+	case a.Needs.Future:
+		return &in.Future
+	case a.Needs.Index:
+		return &in.Index
+	default:
+		return nil
+	}
+}
+
+func (w *Window) name(in *Input) string {
+	if w == &in.Index {
+		return "the index"
+	}
+	return "the future"
+}
+
+func (a *Analysis) stale(in *Input) time.Duration {
+	if a.Stale > 0 {
+		return a.Stale
+	}
+	return 3 * in.Future.Interval
+}
+
+// same reports whether two readings say the same but for their times.
+func same(a, b messages.Reading) bool {
+	a.AsOf, a.OldestInput = b.AsOf, b.OldestInput
+	return reflect.DeepEqual(a, b)
+}

@@ -1,0 +1,175 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"kitestring/messages"
+)
+
+// The outlook: one weighted vote over all readings that can be had.
+var outlook = Analysis{
+	Kind:  "outlook",
+	Title: "Outlook",
+	Needs: Needs{Index: true, Readings: []string{"instant", "zone_control", "volume_pulse", "candle_intent", "trend_base", "pcr"}},
+	Judge: judgeOutlook,
+}
+
+// outlookWeights are of 100; over what is available they are taken anew as
+// shares of their sum.
+var outlookWeights = []struct {
+	input  string
+	weight float64
+}{
+	{"instant", 20},
+	{"zone_control", 16},
+	{"volume_pulse", 16},
+	{"candle_intent", 14},
+	{"trend_base", 12},
+	{"index_move", 8},
+	{"momentum", 8},
+	{"pcr", 6},
+}
+
+// leanAt is how far the vote must lean to be a signal: a quarter of all.
+const leanAt = 0.25
+
+func judgeOutlook(in *Input) Judgement {
+	var j Judgement
+	var sum, have float64
+	list := make([]map[string]any, 0, len(outlookWeights))
+	for _, w := range outlookWeights {
+		v := outlookVote(in, w.input)
+		entry := map[string]any{"input": w.input, "weight": w.weight, "vote": nil, "age_seconds": nil}
+		if !v.asOf.IsZero() {
+			entry["age_seconds"] = math.Round(in.Now.Sub(v.asOf).Seconds())
+		}
+		if v.reason != "" {
+			entry["reason"] = v.reason
+		} else {
+			have += w.weight
+			sum += w.weight * v.vote
+			entry["vote"] = roundDecimal(v.vote, 3)
+			j.Gapped, j.Partial = j.Gapped || v.gapped, j.Partial || v.partial
+			j.used(v.oldest, v.asOf, v.generation)
+		}
+		list = append(list, entry)
+	}
+	j.Coverage = have / 100
+	if have == 0 {
+		j.Reason = "none of its inputs is available"
+		return j
+	}
+	lean := sum / have
+	j.Confidence = 100 * math.Abs(lean) * j.Coverage
+	j.Status, j.Signal = messages.Watching, "neutral"
+	switch {
+	case lean >= leanAt:
+		j.Status, j.Signal = messages.Active, "bullish"
+	case lean <= -leanAt:
+		j.Status, j.Signal = messages.Active, "bearish"
+	}
+	j.Values = map[string]any{"lean": roundDecimal(lean, 3), "inputs": list}
+	return j
+}
+
+// vote is one input's: from -1 (down) to +1 (up).
+type vote struct {
+	vote            float64
+	reason          string // why there is none
+	oldest, asOf    time.Time
+	gapped, partial bool
+	generation      messages.Generation
+}
+
+func outlookVote(in *Input, input string) vote {
+	switch input {
+	case "index_move":
+		return indexMove(in)
+	case "momentum":
+		return momentum(in)
+	}
+	r, ok := in.Readings[input]
+	if !ok {
+		return vote{reason: "no reading yet"}
+	}
+	v := vote{oldest: r.OldestInput, asOf: r.AsOf, gapped: r.Gapped, partial: r.Partial, generation: r.Generation}
+	switch age := in.Now.Sub(r.AsOf); {
+	case r.Status == messages.Unavailable:
+		v.reason = r.Reason
+		if v.reason == "" {
+			v.reason = "unavailable"
+		}
+	case in.Phase == messages.Open && age > 3*in.Index.Interval:
+		// The one who sends it may be down, and cannot say so itself.
+		v.reason = fmt.Sprintf("%v old", age.Round(time.Second))
+	default:
+		v.vote = direction(r.Signal) * min(1, max(0, r.Confidence/100))
+	}
+	return v
+}
+
+// direction of a signal in either profile's spelling.
+func direction(signal string) float64 {
+	s := strings.ToLower(signal)
+	switch {
+	case strings.Contains(s, "buy"), strings.Contains(s, "bullish"):
+		return 1
+	case strings.Contains(s, "sell"), strings.Contains(s, "bearish"):
+		return -1
+	default:
+		return 0
+	}
+}
+
+// indexMove is the change since the previous session's last bar; 1 % is all.
+func indexMove(in *Input) vote {
+	price, ok := in.Index.Price()
+	if !ok {
+		return vote{reason: "no bar of the index yet"}
+	}
+	all := in.Index.Closed
+	if in.Index.Running != nil {
+		all = append(slices.Clip(all), *in.Index.Running)
+	}
+	last := all[len(all)-1]
+	v := vote{}
+	for i := len(all) - 1; i >= 0; i-- {
+		if istDay(all[i].Time.Unix()) == istDay(last.Time.Unix()) {
+			continue
+		}
+		v.over(all[i], last)
+		v.vote = min(1, max(-1, (price/all[i].Close-1)*100))
+		return v
+	}
+	v.over(last)
+	v.reason = "no bar of the day before"
+	return v
+}
+
+// momentum is the move over the last 3 closed bars, in mean ranges of the last
+// 20; one and a half of them are all.
+func momentum(in *Input) vote {
+	bars := in.Index.Last(20)
+	if len(bars) < 20 {
+		return vote{reason: fmt.Sprintf("%d of 20 bars of the index so far", len(bars))}
+	}
+	var v vote
+	v.over(bars[len(bars)-4:]...)
+	mean := meanSpan(bars)
+	if mean == 0 {
+		return v // flat bars: no move
+	}
+	move := bars[len(bars)-1].Close - bars[len(bars)-4].Close
+	v.vote = min(1, max(-1, move/(1.5*mean)))
+	return v
+}
+
+func (v *vote) over(candles ...Candle) {
+	var j Judgement
+	j.Over(candles)
+	v.oldest, v.asOf, v.gapped, v.partial, v.generation = j.Oldest, j.AsOf, j.Gapped, j.Partial, j.Generation
+}
