@@ -73,7 +73,7 @@ func classicCandleIntent(symbol string, bars []Candle) object {
 		volumeRatio: last.Volume / mean, green: last.green(),
 		near: nearPercent(last.Close, highest(bars)) || nearPercent(last.Close, lowest(bars)),
 	}
-	p := classicPattern(s)
+	p := s.pattern("BEARISH", s.near && s.body < 0.4)
 	status := "WATCHING"
 	if p.confidence >= 70 {
 		status = "ACTIVE"
@@ -109,11 +109,18 @@ func nearPercent(price, level float64) bool {
 	return math.Abs(price-level)/level*100 <= 1.5
 }
 
-func classicPattern(s candleShape) candlePattern {
-	colour := "BEARISH"
+// intent is the side of the bar's colour.
+func (s candleShape) intent() string {
 	if s.green {
-		colour = "BULLISH"
+		return "BULLISH"
 	}
+	return "BEARISH"
+}
+
+// pattern is the first rule that holds. emotional is the side that a big body
+// on little volume speaks for; setup says whether the bar may precede a
+// breakout.
+func (s candleShape) pattern(emotional string, setup bool) candlePattern {
 	atZone := 70
 	if s.near {
 		atZone = 85
@@ -126,11 +133,11 @@ func classicPattern(s candleShape) candlePattern {
 	case s.efficiency() == "ABSORPTION":
 		return candlePattern{"ABSORPTION", "BULLISH", int(s.volumeRatio * 50), 80}
 	case s.efficiency() == "EMOTIONAL_MOVE":
-		return candlePattern{"EMOTIONAL", "BEARISH", int(s.body * 100), 75}
-	case s.near && s.body < 0.4:
+		return candlePattern{"EMOTIONAL", emotional, int(s.body * 100), 75}
+	case setup:
 		return candlePattern{"BREAKOUT_SETUP", "NEUTRAL", 60, 70}
 	case s.efficiency() == "HEALTHY":
-		return candlePattern{"HEALTHY_MOVE", colour, int((s.body + s.volumeRatio/3) * 100), 85}
+		return candlePattern{"HEALTHY_MOVE", s.intent(), int((s.body + s.volumeRatio/3) * 100), 85}
 	}
 	return candlePattern{"NEUTRAL", "NEUTRAL", 50, 50}
 }

@@ -28,6 +28,7 @@ var (
 type zone struct {
 	level      float64 // points
 	touches    int
+	age        int     // bars since the newest touch; calibrated only
 	traded     bool    // the window has volume at all
 	volume     float64 // of its touches, in mean bars of the window; without meaning unless traded
 	distance   float64 // of the level from the price, percent; minus: below

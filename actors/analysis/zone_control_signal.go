@@ -46,7 +46,8 @@ func breakdownRisk(support *zone, momentum float64) int {
 	return min(risk, 95)
 }
 
-// bounceProbability is how likely the support holds, 0-95; 50 without one.
+// bounceProbability is how likely the support holds, 0-95; 50 without one. The
+// room that counts is that up to the resistance.
 func bounceProbability(support, resistance *zone) int {
 	if support == nil {
 		return 50
@@ -54,7 +55,7 @@ func bounceProbability(support, resistance *zone) int {
 	bounce := above(float64(support.strength), zoneBounceLadder) +
 		below(math.Abs(roundScaled(support.distance, 2)), zoneClosenessBuy)
 	if resistance != nil {
-		bounce += above(roundScaled(resistance.distance, 2), zoneRoomLadder)
+		bounce += above(math.Abs(roundScaled(resistance.distance, 2)), zoneRoomLadder)
 	}
 	return min(bounce, 95)
 }

@@ -1,0 +1,168 @@
+package analysis
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"kitestring/actors/internal/ist"
+)
+
+// trendBase reads the structure of the last swing highs and lows.
+var trendBase = Analysis{
+	Kind:   "trend_base",
+	Title:  "Trend base",
+	Needs:  Needs{Index: true},
+	Warmup: trendBaseCalibratedLeast,
+	Judge:  judgeTrendBase,
+	Classic: func(in *Input) map[string]any {
+		return classicTrendBase(in.Underlying, in.Index.Closed)
+	},
+}
+
+const (
+	trendBaseCalibratedLeast = 20
+	trendSwingOrder          = 3   // bars on each side that confirm a swing
+	trendSwingSize           = 0.5 // of the ATR at the swing
+	// trendMemory is how many bars the ATR at a swing looks back: with it a
+	// swing's size is the same whatever came later and however much is held.
+	trendMemory = 100
+)
+
+// judgeTrendBase differs from the predecessor: a swing is confirmed by three
+// closed bars on each side and stays what it is, a plateau counts once, and two
+// swings of a kind must lie half an ATR apart. What the running price would
+// change is told apart, as provisional.
+func judgeTrendBase(in *Input) Judgement {
+	context := in.Index.Last(trendBaseWindow + trendMemory)
+	bars := lastN(context, trendBaseWindow)
+	if len(bars) < trendBaseCalibratedLeast {
+		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), trendBaseCalibratedLeast)
+	}
+	price := bars[len(bars)-1].Close
+	highs := newestSwings(context, func(c *Candle) float64 { return c.High })
+	lows := mirrored(newestSwings(context, func(c *Candle) float64 { return -c.Low }))
+
+	j := Judgement{Signal: "neutral", Status: statusAt(0, 50), Coverage: float64(len(bars)) / trendBaseWindow}
+	j.Over(bars)
+	if len(highs) < 2 || len(lows) < 2 {
+		j.Reason = "fewer than two confirmed swings on a side"
+		j.Values = object{"structure": "undetermined", "trend": "sideways", "provisional": nil}
+		return j
+	}
+	structure, score := trendStructure(highs[0].level, highs[1].level, lows[0].level, lows[1].level)
+	signal, confidence := classicTrendSignal(structure, score, price, lows[0].level)
+	j.Signal, j.Confidence, j.Status = strings.ToLower(signal), float64(confidence), statusAt(confidence, 50)
+	j.Reason = structureTexts[structure]
+	j.Values = object{
+		"structure": structureName(structure), "integrity_score": score,
+		"trend":     strings.ToLower(trendName(structure, score)),
+		"last_high": highs[0].level, "prev_high": highs[1].level, "high_diff": highs[0].level - highs[1].level,
+		"last_low": lows[0].level, "prev_low": lows[1].level, "low_diff": lows[0].level - lows[1].level,
+		"last_high_at": stamp(context[highs[0].at].Time), "last_low_at": stamp(context[lows[0].at].Time),
+		"provisional": provisionalTrend(in.Index.Running, context, highs, lows),
+	}
+	return j
+}
+
+// stamp is a time as readings show it.
+func stamp(t time.Time) string { return t.In(ist.Zone).Format(time.RFC3339) }
+
+var structureTexts = map[string]string{
+	higherHighHigherLow: "higher highs and higher lows",
+	lowerHighLowerLow:   "lower highs and lower lows",
+	higherHighLowerLow:  "higher high, lower low: the range widens",
+	lowerHighHigherLow:  "lower high, higher low: the range narrows",
+	mixedStructure:      "no clear structure",
+}
+
+func structureName(structure string) string {
+	return strings.ReplaceAll(strings.ToLower(structure), "-", "_")
+}
+
+// newestSwings is the newest confirmed swing of the last 50 bars and the one
+// before it that lies far enough away; fewer when there are none.
+func newestSwings(bars []Candle, level func(*Candle) float64) []swing {
+	v := make([]float64, len(bars))
+	for i := range bars {
+		v[i] = level(&bars[i])
+	}
+	var found []swing
+	size := 0.0
+	for i := len(v) - 1; i >= max(0, len(v)-trendBaseWindow) && len(found) < 2; i-- {
+		if !confirmedPeak(v, i, trendSwingOrder) {
+			continue
+		}
+		if len(found) == 0 {
+			size = trendSwingSize * atrAt(bars, i)
+			found = append(found, swing{i, v[i]})
+		} else if math.Abs(v[i]-found[0].level) >= size {
+			found = append(found, swing{i, v[i]})
+		}
+	}
+	return found
+}
+
+// confirmedPeak reports whether v[i] begins a peak: above the order values
+// before it, and none above it until order values in a row lie below its last
+// equal. Those must be there: a peak is never taken back.
+func confirmedPeak(v []float64, i, order int) bool {
+	if i < order {
+		return false
+	}
+	for d := 1; d <= order; d++ {
+		if v[i-d] >= v[i] {
+			return false
+		}
+	}
+	last := i
+	for k := i + 1; k < len(v) && k <= last+order; k++ {
+		switch {
+		case v[k] > v[i]:
+			return false
+		case v[k] == v[i]:
+			last = k
+		}
+	}
+	return last+order < len(v)
+}
+
+// atrAt is the average true range when bar i closed; that of fewer bars when
+// there are too few for the whole period.
+func atrAt(bars []Candle, i int) float64 {
+	seen := bars[max(0, i+1-trendMemory) : i+1]
+	if v, ok := atr(seen, atrPeriod); ok {
+		return v
+	}
+	return meanSpan(seen)
+}
+
+func mirrored(swings []swing) []swing {
+	for i := range swings {
+		swings[i].level = -swings[i].level
+	}
+	return swings
+}
+
+// provisionalTrend is the structure as it would be if the running bar's high
+// and low were swings; nil when no bar is running.
+func provisionalTrend(running *Candle, bars []Candle, highs, lows []swing) any {
+	if running == nil {
+		return nil
+	}
+	size := trendSwingSize * atrAt(bars, len(bars)-1)
+	lastHigh, prevHigh := highs[0].level, highs[1].level
+	if running.High >= lastHigh+size {
+		lastHigh, prevHigh = running.High, lastHigh
+	}
+	lastLow, prevLow := lows[0].level, lows[1].level
+	if running.Low <= lastLow-size {
+		lastLow, prevLow = running.Low, lastLow
+	}
+	structure, score := trendStructure(lastHigh, prevHigh, lastLow, prevLow)
+	return object{
+		"structure": structureName(structure), "integrity_score": score,
+		"trend": strings.ToLower(trendName(structure, score)), "price": running.Close,
+		"last_high": lastHigh, "last_low": lastLow,
+	}
+}

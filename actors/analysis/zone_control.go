@@ -1,0 +1,217 @@
+package analysis
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// zoneControl finds the prices at which the index turned more than once.
+var zoneControl = Analysis{
+	Kind:   "zone_control",
+	Title:  "Zone control",
+	Needs:  Needs{Index: true, Future: true},
+	Warmup: zoneControlLeast,
+	Judge:  judgeZoneControl,
+	Classic: func(in *Input) map[string]any {
+		bars, _ := indexWithVolume(in, zoneControlWindow)
+		return classicZoneControl(in.Underlying, bars)
+	},
+}
+
+const (
+	zoneTolerance = 0.5 // of the ATR: how far the touches of one zone may lie apart
+	zoneHalfLife  = 50  // bars after its last touch in which a zone's strength halves
+)
+
+// judgeZoneControl differs from the predecessor: a zone is half an ATR wide at
+// most, end to end; its strength decays with the bars since its last touch;
+// volume is the future's; and both sides are judged before a signal.
+func judgeZoneControl(in *Input) Judgement {
+	bars, traded := indexWithVolume(in, zoneControlWindow)
+	if len(bars) < zoneControlLeast {
+		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), zoneControlLeast)
+	}
+	price := bars[len(bars)-1].Close
+	width, _ := atr(bars, atrPeriod)
+	width *= zoneTolerance
+	lows, highs := zoneSwings(bars)
+	support := calibratedZones(bars, lows, price, width, true)
+	resistance := calibratedZones(bars, highs, price, width, false)
+	under := nearestZone(support, func(z *zone) bool { return z.level < price })
+	over := nearestZone(resistance, func(z *zone) bool { return z.level > price })
+
+	momentum := closeMomentum(bars, 10)
+	s := zoneSide{zone: under, breaks: breakdownRisk(under, momentum), holds: bounceProbability(under, over)}
+	r := zoneSide{zone: over, breaks: breakdownRisk(over, -momentum), holds: bounceProbability(over, under)}
+	signal, confidence, reason := calibratedZoneSignal(s, r)
+
+	j := Judgement{
+		Signal: signal, Confidence: float64(confidence), Reason: reason, Status: statusAt(0, 1),
+		Coverage: float64(len(bars)) / zoneControlWindow * (0.5 + 0.5*traded),
+		Values: object{
+			"price": price, "support": zoneList(support), "resistance": zoneList(resistance),
+			"nearest_support": s.object(), "nearest_resistance": r.object(),
+			"zone_strength": strings.ToLower(zoneStrength(support, resistance)), "zone_width": width,
+		},
+	}
+	if signal != "neutral" {
+		j.Status = statusAt(confidence, 0)
+	}
+	j.Over(bars)
+	return j
+}
+
+// indexWithVolume is the newest n closed bars of the index with the volume that
+// the future traded in the same bars, and the share of bars that had one.
+func indexWithVolume(in *Input, n int) (bars []Candle, share float64) {
+	bars = slices.Clone(in.Index.Last(n))
+	future := in.Future.Closed
+	k, met := len(future)-1, 0
+	for i := len(bars) - 1; i >= 0; i-- {
+		c := &bars[i]
+		for k >= 0 && future[k].Time.After(c.Time) {
+			k--
+		}
+		c.Volume = 0
+		if k >= 0 && future[k].Time.Equal(c.Time) {
+			f := &future[k]
+			c.Volume = f.Volume
+			c.Gapped, c.Partial = c.Gapped || f.Gapped, c.Partial || f.Partial
+			met++
+		}
+	}
+	if len(bars) == 0 {
+		return bars, 0
+	}
+	return bars, float64(met) / float64(len(bars))
+}
+
+// calibratedZones groups the touches and judges each group, nearest first.
+func calibratedZones(bars []Candle, touches []zoneTouch, price, width float64, support bool) []zone {
+	mean := meanVolume(bars)
+	var zones []zone
+	for _, group := range linkCompletely(touches, width) {
+		if len(group) < 2 {
+			continue
+		}
+		z := zoneOf(group, mean, price)
+		newest := 0
+		for _, t := range group {
+			newest = max(newest, t.at)
+		}
+		strength := min(10*z.touches, 40) + below(math.Abs(z.distance), zoneProximity)
+		if z.traded {
+			strength += above(z.volume, zoneVolumeLadder)
+		}
+		z.age = len(bars) - 1 - newest
+		z.strength = int(math.Round(float64(strength) * math.Exp2(-float64(z.age)/zoneHalfLife)))
+		z.judgeQuality(bars, support)
+		zones = append(zones, z)
+	}
+	slices.SortStableFunc(zones, func(a, b zone) int { return cmp.Compare(math.Abs(a.distance), math.Abs(b.distance)) })
+	return zones
+}
+
+// linkCompletely groups touches so that no two of a group lie further apart
+// than width: the two neighbouring groups that stay narrowest together are
+// joined first, until none may be.
+func linkCompletely(touches []zoneTouch, width float64) [][]zoneTouch {
+	touches = slices.Clone(touches)
+	slices.SortStableFunc(touches, func(a, b zoneTouch) int { return cmp.Compare(a.level, b.level) })
+	groups := make([][]zoneTouch, len(touches))
+	for i := range touches {
+		groups[i] = touches[i : i+1]
+	}
+	for {
+		best, narrowest := -1, width
+		for i := 0; i+1 < len(groups); i++ {
+			next := groups[i+1]
+			if span := next[len(next)-1].level - groups[i][0].level; span <= width && (best < 0 || span < narrowest) {
+				best, narrowest = i, span
+			}
+		}
+		if best < 0 {
+			return groups
+		}
+		// Neighbours in groups are neighbours in touches.
+		groups[best] = groups[best][:len(groups[best])+len(groups[best+1])]
+		groups = slices.Delete(groups, best+1, best+2)
+	}
+}
+
+// zoneSide is the nearest zone of a side with the chances, 0-95, that it gives
+// way and that it holds.
+type zoneSide struct {
+	zone          *zone
+	breaks, holds int
+}
+
+func (s zoneSide) near() bool { return s.zone != nil && math.Abs(s.zone.distance) < 1 }
+
+// turns reports whether the zone, being near, is expected to turn the price.
+func (s zoneSide) turns() bool { return s.near() && s.holds > 50 && s.holds > s.breaks }
+
+// gives reports whether the zone, being near, is expected to give way.
+func (s zoneSide) gives() bool { return s.near() && s.breaks > 70 && s.breaks > s.holds }
+
+func (s zoneSide) edge() int { return s.holds - s.breaks }
+
+func (s zoneSide) object() any {
+	if s.zone == nil {
+		return nil
+	}
+	o := zoneValues(s.zone)
+	o["break_risk"], o["hold_probability"] = s.breaks, s.holds
+	return o
+}
+
+// calibratedZoneSignal weighs both sides; equal chances are no signal.
+func calibratedZoneSignal(support, resistance zoneSide) (signal string, confidence int, reason string) {
+	up, down := support.turns(), resistance.turns()
+	if up && down {
+		switch {
+		case support.edge() > resistance.edge():
+			down = false
+		case support.edge() < resistance.edge():
+			up = false
+		default:
+			return "neutral", 0, "between a support and a resistance that are as likely to hold"
+		}
+	}
+	switch {
+	case up:
+		return "buy_zone", support.holds, fmt.Sprintf("support at %.2f is likely to hold", support.zone.level)
+	case down:
+		return "sell_zone", resistance.holds, fmt.Sprintf("resistance at %.2f is likely to hold", resistance.zone.level)
+	case support.gives() && !resistance.gives():
+		return "sell_zone", support.breaks, fmt.Sprintf("support at %.2f is likely to give way", support.zone.level)
+	case resistance.gives() && !support.gives():
+		return "buy_zone", resistance.breaks, fmt.Sprintf("resistance at %.2f is likely to give way", resistance.zone.level)
+	case support.zone == nil && resistance.zone == nil:
+		return "neutral", 0, "no zone near the price"
+	}
+	return "neutral", 0, "between zones"
+}
+
+func zoneList(zones []zone) []any {
+	list := make([]any, 0, zonesShown)
+	for i := range zones[:min(len(zones), zonesShown)] {
+		list = append(list, zoneValues(&zones[i]))
+	}
+	return list
+}
+
+func zoneValues(z *zone) object {
+	o := object{
+		"level": z.level, "touches": z.touches, "distance_percent": z.distance, "strength": z.strength,
+		"age_bars": z.age, "active": z.active(), "label": strings.ReplaceAll(strings.ToLower(z.label), " ", "_"),
+		"liquidity": nil, "volume_strength": nil,
+	}
+	if z.traded {
+		o["liquidity"], o["volume_strength"] = z.liquidity, z.volume
+	}
+	return o
+}
