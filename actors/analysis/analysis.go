@@ -78,7 +78,7 @@ func (n Needs) Bars() bool { return n.Index || n.Future }
 
 // All is the list of all analyses, in the order in which a page shows them.
 func All() []Analysis {
-	return []Analysis{pcr, direct, outlook}
+	return []Analysis{pcr, volumePulse, trendBase, candleIntent, instant, zoneControl, direct, outlook}
 }
 
 // Find is the analysis of a kind.

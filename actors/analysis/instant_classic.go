@@ -103,7 +103,7 @@ func classicInstant(t *classicTick) object {
 	change, pcr := t.number("changePercent", 0), t.number("pcr", 0)
 	position := rangePosition(price, low, high)
 
-	points := classicPoints(t, price, low, high, change, pcr, volume, position)
+	points := classicPoints(t, price, low, high, change, pcr, volume)
 	signal, confidence := points.signal()
 	out := object{
 		"signal": signal, "confidence": confidence, "reasons": points.reasons, "warnings": []string{},
@@ -171,8 +171,8 @@ func (t *classicTick) classicFault(name string, price, volume float64, values ob
 	}
 }
 
-func classicPoints(t *classicTick, price, low, high, change, pcr, volume, position float64) *sides {
-	s := &sides{}
+func classicPoints(t *classicTick, price, low, high, change, pcr, volume float64) *sides {
+	s := &sides{reasons: []string{}}
 	s.add(above(change, changeLadder), above(-change, changeLadder), "change %+.2f %%", change)
 	if pcr > 0 {
 		bull := above(pcr, pcrBullLadder)
@@ -206,17 +206,7 @@ func classicPoints(t *classicTick, price, low, high, change, pcr, volume, positi
 	case s.bear > s.bull:
 		s.add(0, above(volume, volumeLadder), "volume")
 	}
-	if up := above(position, rangeHigh); up > 0 {
-		s.add(up, 0, "price high in the day's range: %.0f %%", position)
-	} else {
-		s.add(0, below(position, rangeLow), "price low in the day's range: %.0f %%", position)
-	}
-	switch {
-	case high > 0 && math.Abs(high-price)/high < 0.002:
-		s.add(0, 8, "near the day's high")
-	case low > 0 && math.Abs(price-low)/low < 0.002:
-		s.add(8, 0, "near the day's low")
-	}
+	s.addRange(price, low, high)
 	return s
 }
 

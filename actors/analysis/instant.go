@@ -1,0 +1,276 @@
+package analysis
+
+import (
+	"math"
+	"time"
+
+	"kitestring/actors/internal/ist"
+	"kitestring/messages"
+)
+
+// instant weighs what the newest tick says beside the day and the indicators.
+var instant = Analysis{
+	Kind:         "instant",
+	Title:        "Instant analysis",
+	Needs:        Needs{Index: true, Future: true, Quotes: true, Readings: []string{"pcr"}},
+	Stale:        time.Minute,
+	Judge:        judgeInstant,
+	Classic:      func(in *Input) map[string]any { return classicInstantOf(in) },
+	ClassicScale: 100,
+}
+
+const (
+	instantStop   = 1 // ATR from the entry
+	instantTarget = 2
+	// instantParts is how many inputs are wanted: change, day's range, averages,
+	// RSI, ATR, VWAP, volume, put/call ratio, the previous day's levels.
+	instantParts = 9
+)
+
+// judgeInstant differs from the predecessor: its indicators are real, the trend
+// is that of the averages instead of the change told a second time, the larger
+// side wins, and a tie waits. What is missing lowers the coverage.
+func judgeInstant(in *Input) Judgement {
+	tick := in.IndexTick
+	if tick.At.IsZero() || tick.Last <= 0 {
+		return lacking(in.Index.Last(1), "no tick of the index yet")
+	}
+	price := tick.Last
+	j := Judgement{Status: messages.Watching, Values: object{"price": price, "time_quality": timeQuality(in.Phase, in.Now)}}
+	j.OverQuote(tick)
+	s, parts := &sides{reasons: []string{}}, 0
+	have := func(name string, v float64, ok bool) bool {
+		j.Values[name] = nil
+		if ok {
+			j.Values[name] = v
+			parts++
+		}
+		return ok
+	}
+
+	change := (price - tick.Close) / tick.Close * 100
+	if have("change_percent", change, tick.Close > 0) {
+		s.add(above(change, changeLadder), above(-change, changeLadder), "change %+.2f %%", change)
+	}
+	if pcr, ok := pcrOf(in, &j); have("pcr", pcr, ok) {
+		bull := above(pcr, pcrBullLadder)
+		bear := 0
+		if bull == 0 {
+			bear = below(pcr, pcrBearLadder)
+		}
+		s.add(bull, bear, "put/call ratio %.2f", pcr)
+	}
+	if off, vwap, ok := offVWAP(in, &j); have("vwap_future", vwap, ok) {
+		j.Values["off_vwap_percent"] = off
+		s.add(vwapPoints(off), vwapPoints(-off), "future %+.2f %% off its average price", off)
+	}
+	if trend, ok := averagesTrend(&in.Index, j.Values); ok {
+		parts++
+		j.Values["trend"] = trend
+		switch trend {
+		case "up":
+			s.add(15, 0, "averages rise")
+		case "down":
+			s.add(0, 15, "averages fall")
+		}
+	}
+	strength, ok := rsi(in.Index.Closed, rsiPeriod)
+	have("rsi", strength, ok)
+	width, measured := atr(in.Index.Closed, atrPeriod)
+	have("atr", width, measured)
+	if have("volume_future", float64(in.FutureTick.Volume), in.FutureTick.Volume > 0) {
+		switch points := above(float64(in.FutureTick.Volume), volumeLadder); {
+		case s.bull > s.bear:
+			s.add(points, 0, "volume")
+		case s.bear > s.bull:
+			s.add(0, points, "volume")
+		}
+	}
+	if have("range_position", rangePosition(price, tick.Low, tick.High), tick.Low > 0 && tick.High > tick.Low) {
+		s.addRange(price, tick.Low, tick.High)
+	}
+	high, low, whole := previousDay(&in.Index, tick.At)
+	have("prev_day_high", high, whole)
+	j.Values["prev_day_low"], j.Values["prev_day_close"] = nil, nil
+	if whole {
+		j.Values["prev_day_low"] = low
+	}
+	if tick.Close > 0 {
+		j.Values["prev_day_close"] = tick.Close
+	}
+	j.Over(in.Index.Last(emaSlow))
+	j.Coverage = float64(parts) / instantParts
+
+	j.Values["points_up"], j.Values["points_down"], j.Values["reasons"] = s.bull, s.bear, s.reasons
+	signal, confidence, way := s.larger()
+	j.Signal, j.Confidence = signal, confidence
+	j.Values["entry"], j.Values["stop"], j.Values["target"] = nil, nil, nil
+	if way != 0 {
+		j.Status = messages.Active
+		if measured {
+			j.Values["entry"] = price
+			j.Values["stop"] = price - way*instantStop*width
+			j.Values["target"] = price + way*instantTarget*width
+		}
+	}
+	return j
+}
+
+// larger is the signal of the larger side with its confidence, 0-95, and its
+// way: 1 up, -1 down, 0 wait.
+func (s *sides) larger() (signal string, confidence, way float64) {
+	points, strong, plain, way := s.bull, "strong_buy", "buy_signal", 1.0
+	if s.bear > s.bull {
+		points, strong, plain, way = s.bear, "strong_sell", "sell_signal", -1.0
+	}
+	switch {
+	case s.bull == s.bear || points < 25:
+		return "wait", 0, 0
+	case points >= 70:
+		return strong, min(float64(points), 95), way
+	}
+	return plain, float64(points), way
+}
+
+// addRange counts where in the day's range the price stands.
+func (s *sides) addRange(price, low, high float64) {
+	position := rangePosition(price, low, high)
+	if up := above(position, rangeHigh); up > 0 {
+		s.add(up, 0, "price high in the day's range: %.0f %%", position)
+	} else {
+		s.add(0, below(position, rangeLow), "price low in the day's range: %.0f %%", position)
+	}
+	switch {
+	case high > 0 && math.Abs(high-price)/high < 0.002:
+		s.add(0, 8, "near the day's high")
+	case low > 0 && math.Abs(price-low)/low < 0.002:
+		s.add(8, 0, "near the day's low")
+	}
+}
+
+func vwapPoints(off float64) int { return above(off, []rung{{1, 20}, {0, 12}}) }
+
+// pcrOf is the put/call ratio of the newest reading that could be used.
+func pcrOf(in *Input, j *Judgement) (float64, bool) {
+	r, ok := in.Readings["pcr"]
+	if !ok || r.Status == messages.Unavailable {
+		return 0, false
+	}
+	pcr, ok := r.Values["pcr"].(float64)
+	if ok && j != nil {
+		j.used(r.OldestInput, r.AsOf, r.Generation)
+	}
+	return pcr, ok && pcr > 0
+}
+
+// offVWAP is how far the future stands from the day's volume-weighted average
+// price, percent: the exchange's own average, or that of the day's bars.
+func offVWAP(in *Input, j *Judgement) (off, vwap float64, ok bool) {
+	tick := in.FutureTick
+	if tick.At.IsZero() || tick.Last <= 0 {
+		return 0, 0, false
+	}
+	vwap = tick.Average
+	if vwap <= 0 {
+		if vwap, ok = sessionVWAP(in.Future.Closed); !ok {
+			return 0, 0, false
+		}
+	}
+	j.OverQuote(tick)
+	return (tick.Last - vwap) / vwap * 100, vwap, true
+}
+
+// averagesTrend notes the moving averages and names their order; false without
+// all three.
+func averagesTrend(w *Window, values object) (trend string, ok bool) {
+	fast, ok9 := ema(w.Closed, emaFast)
+	middle, ok21 := ema(w.Closed, emaMiddle)
+	slow, ok50 := ema(w.Closed, emaSlow)
+	values["trend"] = nil
+	for _, e := range []struct {
+		name  string
+		value float64
+		ok    bool
+	}{{"ema_9", fast, ok9}, {"ema_21", middle, ok21}, {"ema_50", slow, ok50}} {
+		values[e.name] = nil
+		if e.ok {
+			values[e.name] = e.value
+		}
+	}
+	if !ok9 || !ok21 || !ok50 {
+		return "", false
+	}
+	switch {
+	case fast > middle && middle > slow:
+		return "up", true
+	case fast < middle && middle < slow:
+		return "down", true
+	}
+	return "sideways", true
+}
+
+// previousDay is the high and low of the last trading day before at; false
+// unless the bars show that day from open to close without a hole at its ends.
+func previousDay(w *Window, at time.Time) (high, low float64, ok bool) {
+	today := ist.Day(at)
+	end := len(w.Closed)
+	for end > 0 && !w.Closed[end-1].Time.Before(today) {
+		end--
+	}
+	if end == 0 {
+		return 0, 0, false
+	}
+	last := w.Closed[end-1]
+	day := ist.Day(last.Time)
+	from := end - 1
+	for from > 0 && !w.Closed[from-1].Time.Before(day) {
+		from--
+	}
+	bars := w.Closed[from:end]
+	whole := !bars[0].Time.After(ist.At(day, 9, 15, 0)) && !last.Time.Add(w.Interval).Before(ist.At(day, 15, 30, 0))
+	for i := range bars {
+		whole = whole && !bars[i].Gapped && !bars[i].Partial
+	}
+	return highest(bars), lowest(bars), whole
+}
+
+// timeQuality is poor in the first and last ten minutes of the session.
+func timeQuality(phase messages.Phase, now time.Time) string {
+	switch {
+	case phase != messages.Open:
+		return "closed"
+	case now.Before(ist.At(now, 9, 25, 0)) || !now.Before(ist.At(now, 15, 20, 0)):
+		return "poor"
+	}
+	return "good"
+}
+
+// classicInstantOf makes the predecessor's tick of what is known; nil without a
+// tick of the index.
+func classicInstantOf(in *Input) object {
+	tick := in.IndexTick
+	if tick.At.IsZero() {
+		return nil
+	}
+	t := &classicTick{symbol: &in.Underlying, named: true, trend: "neutral", numbers: map[string]*float64{
+		"price": &tick.Last, "open": &tick.Open, "high": &tick.High, "low": &tick.Low, "close": &tick.Close,
+	}}
+	if tick.Close > 0 {
+		change := roundDecimal((tick.Last-tick.Close)/tick.Close*100, 2)
+		t.numbers["changePercent"] = &change
+		switch {
+		case change > 0:
+			t.trend = "bullish"
+		case change < 0:
+			t.trend = "bearish"
+		}
+	}
+	if in.FutureTick.Volume > 0 {
+		volume := float64(in.FutureTick.Volume)
+		t.numbers["volume"] = &volume
+	}
+	if pcr, ok := pcrOf(in, nil); ok {
+		t.numbers["pcr"] = &pcr
+	}
+	return classicInstant(t)
+}
