@@ -51,8 +51,8 @@ type Config struct {
 	Tokens      actors.TokenSource
 	Clock       actors.Clock
 	Ticks       LastTicks
-	Store       *Store
-	Underlyings []UnderlyingSpec // none: Defaults; the Store belongs to them
+	State       *State
+	Underlyings []UnderlyingSpec // none: Defaults; the State belongs to them
 	Feed        *actor.PID       // gets WantInstruments
 	Auth        *actor.PID       // gets TokenDoubted
 	Listeners   []*actor.PID     // get InstrumentsResolved and FuturesRolled
@@ -108,7 +108,7 @@ func (a *instruments) Receive(msg any) {
 
 func (a *instruments) start() {
 	n := len(a.cfg.Underlyings)
-	a.state.memory = a.cfg.Store.load()
+	a.state.memory = a.cfg.State.load()
 	if len(a.state.futures) != n {
 		a.state.memory = memory{
 			spots: make([]float64, n), middles: make([]float64, n),
@@ -157,7 +157,7 @@ func (a *instruments) do(effect any) {
 		// Half fixed and half jitter: many servers fetch at the same minute.
 		a.self.After(e.pause/2+rand.N(e.pause/2+1), retry{})
 	case remember:
-		a.cfg.Store.save(e.memory, e.told)
+		a.cfg.State.save(e.memory, e.told)
 	case messages.WantInstruments:
 		a.self.Log().Info("instruments wanted", "instruments", len(e.Wants))
 		a.self.Send(a.cfg.Feed, e)

@@ -6,31 +6,33 @@ import (
 	"kitestring/messages"
 )
 
-// Store keeps what outlives an incarnation: the day's table, where each chain
-// stands, and what was told last. The zero value is ready; safe for concurrent
-// use.
-type Store struct {
+// State keeps what outlives an incarnation: the day's table, where each chain
+// stands, and what was told last. Safe for concurrent use.
+type State struct {
 	mu     sync.Mutex
 	memory memory
 	told   messages.InstrumentsResolved
 	filled bool
 }
 
+// NewState makes an empty one.
+func NewState() *State { return &State{} }
+
 // Resolved is what was told last, for an actor that has just started; false
 // before the first time. Nobody may change it.
-func (s *Store) Resolved() (messages.InstrumentsResolved, bool) {
+func (s *State) Resolved() (messages.InstrumentsResolved, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.told, s.filled
 }
 
-func (s *Store) load() memory {
+func (s *State) load() memory {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.memory
 }
 
-func (s *Store) save(m memory, told messages.InstrumentsResolved) {
+func (s *State) save(m memory, told messages.InstrumentsResolved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.memory, s.told, s.filled = m, told, true
