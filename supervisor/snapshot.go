@@ -1,6 +1,9 @@
 package supervisor
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // State is the state of a child. The zero value is Stopped.
 type State uint8
@@ -10,19 +13,39 @@ const (
 	Stopped     State = iota // not started yet, ended for good, or stopped
 	Starting                 // born, Started not yet handled
 	Running                  // ready
-	BackingOff               // failed, waiting for its restart
+	BackingOff               // failed, or taken along by a sibling; waits for its restart
 	Hung                     // in one handler for more than half its Hang
-	Quarantined              // failed too often; waiting for a retry at the backoff's cap
+	Quarantined              // failed too often; waits for a retry
 )
 
-// Snapshot is the whole tree at one moment, parents before children, in order
-// of start.
-type Snapshot struct {
-	At     time.Time `json:"at"`
-	Actors []Status  `json:"actors"`
+var states = [...]string{"stopped", "starting", "running", "backing_off", "hung", "quarantined"}
+
+// String is the state in lower_snake_case.
+func (s State) String() string {
+	if int(s) < len(states) {
+		return states[s]
+	}
+	return "unknown"
 }
 
-// Status is one child of a snapshot.
+// MarshalText implements encoding.TextMarshaler.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// String is the strategy in lower_snake_case.
+func (s Strategy) String() string {
+	return [...]string{"one_for_one", "rest_for_one", "one_for_all"}[min(s, OneForAll)]
+}
+
+// Snapshot is the whole tree at one moment, parents before their children, in
+// order of start.
+type Snapshot struct {
+	At          time.Time `json:"at"`
+	Actors      []Status  `json:"actors"`
+	DeadLetters uint64    `json:"dead_letters"` // messages of actors to addresses that do not exist
+}
+
+// Status is one child of a snapshot. Rates and quantiles are of the last 5 to
+// 10 seconds.
 type Status struct {
 	Name             string     `json:"name"`
 	Kind             string     `json:"kind"`   // worker or supervisor
@@ -30,41 +53,162 @@ type Status struct {
 	Strategy         string     `json:"strategy,omitempty"`
 	State            State      `json:"state"`
 	Quarantined      bool       `json:"quarantined"` // also while a retry runs that is not yet healthy
-	Epoch            uint64     `json:"epoch"`
-	Generation       uint64     `json:"generation"`
+	Epoch            uint64     `json:"epoch"`       // incarnations so far
+	Generation       uint64     `json:"generation"`  // of the token
 	UptimeSeconds    float64    `json:"uptime_seconds"`
 	Restarts         uint64     `json:"restarts"`
 	RestartsInWindow int        `json:"restarts_in_window"`
+	Intensity        int        `json:"intensity"` // restarts that the window allows
+	WindowSeconds    float64    `json:"window_seconds"`
+	Escalations      uint64     `json:"escalations"`
 	Mailbox          Depths     `json:"mailbox"`
-	MessagesPerSec   float64    `json:"messages_per_second"`
+	Handled          uint64     `json:"handled"`
+	MessagesPerSec   float64    `json:"messages_per_second"` // control messages, batches, tables
 	HandlingP50      float64    `json:"handling_p50_seconds"`
 	HandlingP99      float64    `json:"handling_p99_seconds"`
+	WaitingP50       float64    `json:"waiting_p50_seconds"`
 	WaitingP99       float64    `json:"waiting_p99_seconds"`
+	BusySeconds      float64    `json:"busy_seconds"` // in the handler that runs, to one look of the watchdog
 	Tasks            int        `json:"tasks"`
-	Zombies          int        `json:"zombies"` // abandoned incarnations that have not returned
+	Zombies          int        `json:"zombies"`      // abandoned incarnations that have not returned
+	LateOutputs      uint64     `json:"late_outputs"` // of zombies and ended incarnations, dropped
 	LastError        string     `json:"last_error"`
 	NextRetryAt      *time.Time `json:"next_retry_at"` // null: none planned
 }
 
-// Depths is the mailbox of a child.
+// Depths is the mailbox of a child: ticks and control messages, now and since
+// the process began.
 type Depths struct {
-	Depth     int    `json:"depth"`     // ticks and control messages that wait
-	Capacity  int    `json:"capacity"`  // ticks and control messages at most
-	Conflated uint64 `json:"conflated"` // ticks merged since the process began
-	Dropped   uint64 `json:"dropped"`   // ticks and control messages lost since then
+	Depth     int    `json:"depth"`    // waiting
+	Capacity  int    `json:"capacity"` // at most
+	Conflated uint64 `json:"conflated"`
+	Dropped   uint64 `json:"dropped"` // the sum of the next three
+	Full      uint64 `json:"dropped_full"`
+	Down      uint64 `json:"dropped_down"`    // ticks, while nobody was there
+	Stopped   uint64 `json:"dropped_stopped"` // after its end
+
+	late uint64
+}
+
+// Snapshot is the tree as data. It costs microseconds and waits for no actor.
+func (s *Supervisor) Snapshot() Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, nanos := time.Now(), s.nanos()
+	snap := Snapshot{At: now, DeadLetters: s.deadLetters.Load(), Actors: make([]Status, 0, len(s.nodes))}
+	for _, n := range s.nodes {
+		snap.Actors = append(snap.Actors, n.status(now, nanos))
+	}
+	// The caller's code does not run under the mutex that it would stop.
+	if s.opts.Generation != nil {
+		s.mu.Unlock()
+		for i := range snap.Actors {
+			snap.Actors[i].Generation = s.opts.Generation(snap.Actors[i].Name)
+		}
+		s.mu.Lock()
+	}
+	return snap
+}
+
+func (n *node) status(now time.Time, nanos int64) Status {
+	st := Status{
+		Name: n.spec.Name, Kind: "supervisor", State: n.state(), Quarantined: n.quarantined, Epoch: n.epoch,
+		UptimeSeconds: n.uptime(now).Seconds(), RestartsInWindow: n.window.count(now),
+		Intensity: n.spec.Intensity.Restarts, WindowSeconds: n.spec.Intensity.Period.Seconds(),
+		Escalations: n.escalated, LastError: n.lastError,
+	}
+	for _, v := range n.restarts {
+		st.Restarts += v
+	}
+	if !n.nextAt.IsZero() {
+		next := n.nextAt
+		st.NextRetryAt = &next
+	}
+	if n.parent != nil {
+		st.Parent = n.parent.spec.Name
+	}
+	if n.cell == nil {
+		st.Strategy = n.spec.Strategy.String()
+		return st
+	}
+	c := &n.cell.stats
+	st.Kind = "worker"
+	st.Mailbox = n.cell.box.depths()
+	st.Handled = c.handled.Load()
+	perSecond, handling, waiting := c.since(nanos)
+	st.MessagesPerSec = perSecond
+	st.HandlingP50, st.HandlingP99 = handling.quantile(0.5), handling.quantile(0.99)
+	st.WaitingP50, st.WaitingP99 = waiting.quantile(0.5), waiting.quantile(0.99)
+	st.BusySeconds = time.Duration(c.stuck.Load()).Seconds()
+	st.Tasks, st.Zombies = int(c.tasks.Load()), int(c.zombies.Load())
+	st.LateOutputs = c.late.Load()
+	return st
+}
+
+// state is what people see of a phase.
+func (n *node) state() State {
+	switch n.phase {
+	case waiting:
+		if n.quarantined {
+			return Quarantined
+		}
+		return BackingOff
+	case starting:
+		return Starting
+	case running, stopping:
+		switch {
+		case n.cell == nil:
+			return Running
+		case n.cell.current.Load() == nil:
+			return BackingOff // it has failed and its tasks are ending
+		case n.cell.stats.stuck.Load() > int64(n.spec.Hang)/2:
+			return Hung
+		}
+		return Running
+	}
+	if n.mustStart && n.parent.held {
+		if n.quarantined {
+			return Quarantined
+		}
+		return BackingOff
+	}
+	return Stopped
 }
 
 // Health is the tree in one line.
 type Health struct {
-	OK          bool     `json:"ok"` // everything that should run runs, nothing is quarantined
-	Running     int      `json:"running"`
-	Total       int      `json:"total"`
+	OK          bool     `json:"ok"`      // every actor that should run does, none is quarantined
+	Running     int      `json:"running"` // workers
+	Total       int      `json:"total"`   // workers
 	Quarantined int      `json:"quarantined"`
-	Reasons     []string `json:"reasons,omitempty"` // plain words, one a child that is not well
+	Reasons     []string `json:"reasons,omitempty"` // plain words, one an actor that is not well
 }
 
-// Snapshot is the tree as data. Cheap; call it as often as a page needs.
-func (s *Supervisor) Snapshot() Snapshot { return Snapshot{} }
-
-// Health sums the snapshot up.
-func (s *Supervisor) Health() Health { return Health{} }
+// Health sums the tree up. That it answers at all says that the root
+// supervisor is alive.
+func (s *Supervisor) Health() Health {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := Health{OK: s.root != nil && !s.closing}
+	for _, n := range s.nodes {
+		state := n.state()
+		if n.quarantined {
+			h.Quarantined++
+		}
+		if n.cell != nil {
+			h.Total++
+			if state == Running {
+				h.Running++
+			}
+		}
+		if n.quarantined || (state != Running && !n.done) {
+			h.OK = false
+			reason := fmt.Sprintf("%s is %s", n.spec.Name, state)
+			if n.lastError != "" {
+				reason += ": " + n.lastError
+			}
+			h.Reasons = append(h.Reasons, reason)
+		}
+	}
+	return h
+}

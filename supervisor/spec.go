@@ -38,9 +38,9 @@ type Intensity struct {
 
 // Backoff is the pause before a restart: Base, doubled at each failure up to
 // Cap, half of it fixed and half jitter. A child that ran for Healthy starts
-// at Base again.
+// at Base again. A quarantined child is retried each Quarantine.
 type Backoff struct {
-	Base, Cap, Healthy time.Duration
+	Base, Cap, Healthy, Quarantine time.Duration
 }
 
 // Spec describes a child: a worker (Produce) or a supervisor (Children). A
@@ -57,11 +57,11 @@ type Spec struct {
 	// Group limits the restarts of all children of a supervisor together: past
 	// it the group fails as one child of its parent. 10 + 2 a child, in 10 s.
 	Group   Intensity
-	Backoff Backoff // 50 ms, 5 s, 10 s
+	Backoff Backoff // 50 ms, 1 s, 10 s, 5 s
 
-	StartTimeout time.Duration // until Started has been handled: 5 s
-	StopGrace    time.Duration // until Stopped has been handled and the tasks have ended: 2 s
-	Hang         time.Duration // longest time in one handler: 2 s
+	StartTimeout time.Duration // until Started has been handled: 5 s; of a supervisor: its children's together
+	StopGrace    time.Duration // of a worker, until Stopped has been handled and the tasks have ended: 2 s
+	Hang         time.Duration // of a worker, longest time in one handler: 2 s
 
 	// Heartbeat demands a Beat at least this often while HeartbeatWhile holds
 	// (nil: always). 0: no heartbeat.
@@ -134,4 +134,6 @@ type Options struct {
 	// Observe is told of each event in the tree, after it has happened. It must
 	// not block.
 	Observe func(Event)
+
+	jitter func() float64 // tests make the backoff exact
 }

@@ -2,83 +2,21 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
 )
 
-// PIDOf is the address of a child, valid before it has ever started.
-func PIDOf(name string) *actor.PID { return actor.NewPID(actor.LocalLookupAddr, name+"/main") }
+// ErrNotRunning says that the tree has not been started or is being stopped.
+var ErrNotRunning = errors.New("the supervision tree is not running")
 
-// Supervisor is a house: a tree of supervised actors.
-type Supervisor struct{}
-
-// New makes an empty house. Fronts can be taken from it at once, so that
-// producers can capture them; [Supervisor.Start] fills it.
-func New(opts Options) *Supervisor { return &Supervisor{} }
-
-// Start is New and Start in one.
-func Start(ctx context.Context, root Spec, opts Options) (*Supervisor, error) {
-	s := New(opts)
-	return s, s.Start(ctx, root)
-}
-
-// Start checks the spec, then starts its children in order, each when the one
-// before it is ready, has failed (it is retried by its backoff) or has used up
-// its StartTimeout. It fails with a [*SpecError], or when ctx ends first; ctx
-// has no meaning afterwards. The root's own limits do not exist: it never
-// fails.
-func (s *Supervisor) Start(ctx context.Context, root Spec) error { return nil }
-
-// Stop ends the tree in reverse order, each child bounded by its StopGrace.
-// The error names those that had to be abandoned. When ctx ends, all that is
-// left is abandoned at once.
-func (s *Supervisor) Stop(ctx context.Context) error { return nil }
-
-// Restart ends a child and starts it anew at once; that counts for no limit.
-// It returns when the restart has begun.
-func (s *Supervisor) Restart(name string) error { return nil }
-
-// Reinstate lifts a child's quarantine, forgets its failures and starts it.
-func (s *Supervisor) Reinstate(name string) error { return nil }
-
-// Inject strikes a worker with a fault; one that is not running is struck as
-// soon as it is. It returns at once.
-func (s *Supervisor) Inject(f Fault) error { return nil }
-
-// PID is the address of a child.
-func (s *Supervisor) PID(name string) *actor.PID { return PIDOf(name) }
-
-// Engine is the engine that the children live on, for those outside the tree
-// who send.
-func (s *Supervisor) Engine() *actor.Engine { return nil }
-
-// Front is where batches for a child are pushed. It may be taken before Start;
-// Start refuses a tree without that child.
-func (s *Supervisor) Front(name string) *Front { return &Front{} }
-
-// Front takes batches for one child.
-type Front struct{}
-
-// Push hands over a batch and never blocks; true means that the child falls
-// behind and the caller may yield the processor once. The batch is retained as
-// long as it is needed.
-func (f *Front) Push(b Batch) (yield bool) { return false }
-
-// SpecError says which field of which spec cannot work.
-type SpecError struct {
-	Name   string // of the child
-	Field  string // e.g. Intensity.Period
-	Reason string
-}
-
-func (e *SpecError) Error() string {
-	return fmt.Sprintf("child spec %q: %s: %s", e.Name, e.Field, e.Reason)
-}
-
-// UnknownError says that no child has that name.
+// UnknownError says that no actor has that name.
 type UnknownError struct {
 	Name  string
 	Names []string // those that exist
@@ -88,50 +26,219 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("no actor %q; there are: %s", e.Name, strings.Join(e.Names, ", "))
 }
 
-// Kind is a kind of injected fault.
-type Kind string
+// PIDOf is the address of a child, valid before it has ever started.
+func PIDOf(name string) *actor.PID { return actor.NewPID(actor.LocalLookupAddr, name+"/main") }
 
-// The kinds of faults.
-const (
-	FaultPanic     Kind = "panic"     // the handler panics
-	FaultHang      Kind = "hang"      // the handler blocks for For (0: until the house stops)
-	FaultSlow      Kind = "slow"      // each message takes Delay longer (0: 5 ms), for For (0: 5 s)
-	FaultExit      Kind = "exit"      // a normal end
-	FaultGoroutine Kind = "goroutine" // a task panics
-	FaultLeak      Kind = "leak"      // a task ignores its context for For (0: until the house stops)
-	FaultDeaf      Kind = "deaf"      // token messages are not heard for For (0: until the incarnation ends)
-)
+// Supervisor is a house: a tree of supervised actors.
+//
+// It is a monitor: one mutex guards the tree, every event (an incarnation that
+// is ready or gone, a timer, a call) changes it in one short step, and nothing
+// that an actor wrote ever runs under that mutex.
+type Supervisor struct {
+	opts   Options
+	engine *actor.Engine
+	log    *slog.Logger
+	jitter func() float64
+	born   time.Time
 
-// Fault is an injected failure of one worker.
-type Fault struct {
-	Actor string
-	Kind  Kind
-	For   time.Duration
-	Delay time.Duration
+	mu      sync.Mutex
+	root    *node // nil before the start
+	nodes   []*node
+	byName  map[string]*node
+	fronts  map[string]*Front
+	marked  []*node
+	events  []event
+	hung    []string // abandoned while stopping
+	closing bool
+
+	cells       map[string]*cell // by the address' ID; fixed at the start
+	deadLetters atomic.Uint64
+	started     latch
+	stopped     latch
+	unhang      chan struct{} // closed at the end: injected hangs let go
+	watching    sync.WaitGroup
 }
 
-// Event is something that happened in the tree.
-type Event struct {
-	At     time.Time
-	Actor  string
-	Kind   EventKind
-	Epoch  uint64
-	Reason string // plain words; "" when there is nothing to add
+// latch is a channel that is closed once. The house's mu guards it.
+type latch struct {
+	c    chan struct{}
+	done bool
 }
 
-// EventKind says what happened.
-type EventKind string
+func (l *latch) close() {
+	if !l.done {
+		l.done = true
+		close(l.c)
+	}
+}
 
-// The kinds of events.
-const (
-	Ready       EventKind = "ready"       // an incarnation has handled Started
-	Failed      EventKind = "failed"      // it ended by a failure
-	Ended       EventKind = "ended"       // it ended by itself or was stopped
-	Abandoned   EventKind = "abandoned"   // it was hung and has been fenced
-	Quarantine  EventKind = "quarantined" // it failed too often: retried at the backoff's cap
-	Reinstated  EventKind = "reinstated"  // healthy again, or by a person
-	Escalated   EventKind = "escalated"   // a group failed too often
-	Struck      EventKind = "struck"      // an injected fault
-	LeftOver    EventKind = "left_over"   // tasks did not end within the grace
-	MailboxFull EventKind = "mailbox_full"
-)
+// New makes an empty house. Fronts can be taken from it at once, so that
+// producers can capture them; [Supervisor.Start] fills it.
+func New(opts Options) *Supervisor {
+	s := &Supervisor{
+		opts: opts, engine: opts.Engine, log: opts.Logger, jitter: opts.jitter, born: time.Now(),
+		byName: make(map[string]*node), fronts: make(map[string]*Front), cells: make(map[string]*cell),
+		started: latch{c: make(chan struct{})}, stopped: latch{c: make(chan struct{})},
+		unhang: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.jitter == nil {
+		s.jitter = defaultJitter
+	}
+	if s.opts.Watch <= 0 {
+		s.opts.Watch = 100 * time.Millisecond
+	}
+	return s
+}
+
+// Start is New and [Supervisor.Start] in one.
+func Start(ctx context.Context, root Spec, opts Options) (*Supervisor, error) {
+	s := New(opts)
+	return s, s.Start(ctx, root)
+}
+
+// Start checks the spec, then starts its children in order, each when the one
+// before it is ready, has failed (it is retried by its backoff) or has used up
+// its StartTimeout: one bad child does not keep the rest from starting, the
+// snapshot shows it. Start fails with a [*SpecError], or when ctx ends first
+// (what had started is stopped again); ctx has no meaning afterwards. The
+// root never fails: its own limits only make it tell.
+func (s *Supervisor) Start(ctx context.Context, root Spec) error {
+	if err := s.build(root); err != nil {
+		return err
+	}
+	s.watching.Go(s.watch)
+	s.mu.Lock()
+	s.start(s.root)
+	s.unlock()
+	select {
+	case <-s.started.c:
+		return nil
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), s.Stop(ctx))
+	}
+}
+
+func (s *Supervisor) build(root Spec) error {
+	root = root.withDefaults()
+	if err := root.check(make(map[string]bool)); err != nil {
+		return err
+	}
+	if len(root.Children) == 0 {
+		return &SpecError{Name: root.Name, Field: "Children", Reason: "missing; the root is a supervisor"}
+	}
+	if s.engine == nil {
+		engine, err := actor.NewEngine(actor.NewEngineConfig())
+		if err != nil {
+			return fmt.Errorf("make hollywood's engine: %w", err)
+		}
+		s.engine = engine
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.root != nil {
+		return ErrNotRunning
+	}
+	tree := s.newNode(root, nil, 0)
+	for name, f := range s.fronts {
+		n := s.byName[name]
+		if n == nil || n.spec.Mailbox.Contract == NoBatches {
+			return &SpecError{Name: name, Field: "Mailbox.Contract", Reason: "batches are pushed to it, but no child of that name takes any"}
+		}
+		f.box.Store(&n.cell.box)
+	}
+	if s.opts.Registerer != nil {
+		if err := s.opts.Registerer.Register(newCollector(s)); err != nil {
+			return fmt.Errorf("register the supervisor's metrics: %w", err)
+		}
+	}
+	s.root = tree
+	for _, c := range s.cells {
+		s.engine.SpawnProc(c)
+	}
+	return nil
+}
+
+// Stop ends the tree in reverse order, each child bounded by its StopGrace.
+// The error names those that had to be abandoned. When ctx ends, all that is
+// left is abandoned at once. Stop is final; a second one returns nil.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	if s.root == nil || s.closing {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closing = true
+	s.stop(s.root)
+	s.unlock()
+	select {
+	case <-s.stopped.c:
+	case <-ctx.Done():
+		s.abandonAll()
+		<-s.stopped.c
+	}
+	close(s.unhang)
+	s.watching.Wait()
+	for _, c := range s.cells {
+		s.engine.Registry.Remove(c.pid)
+		c.box.retire()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.hung) > 0 {
+		return fmt.Errorf("%w: %s", errStopTimeout, strings.Join(s.hung, ", "))
+	}
+	return nil
+}
+
+// abandonAll gives up every child, whether its turn to stop has come or not.
+func (s *Supervisor) abandonAll() {
+	s.mu.Lock()
+	defer s.unlock()
+	for _, n := range s.nodes {
+		if n.in != nil {
+			n.alarm.stop()
+			n.phase = stopping
+			s.abandon(n, failure{reason: byHang, err: errStopTimeout})
+		}
+	}
+}
+
+// unlock carries out what the step has made possible, and tells of it after
+// the mutex has been given back.
+func (s *Supervisor) unlock() {
+	s.settle()
+	events := s.events
+	s.events = nil
+	s.mu.Unlock()
+	for _, e := range events {
+		s.publish(e)
+	}
+}
+
+// nanos is the house's clock: monotonic, and cheaper than time.Now.
+func (s *Supervisor) nanos() int64 { return int64(time.Since(s.born)) }
+
+// late reports whether a message's sender is an incarnation of ours that has
+// been fenced.
+func (s *Supervisor) late(sender *actor.PID) bool {
+	c := s.cells[sender.ID]
+	if c == nil {
+		return false
+	}
+	in := c.current.Load()
+	return in == nil || in.pid != sender
+}
+
+func (s *Supervisor) reachable(to *actor.PID) bool {
+	if to == nil {
+		return false
+	}
+	if _, ok := s.cells[to.ID]; ok {
+		return true
+	}
+	kind, id, _ := strings.Cut(to.ID, "/")
+	return to.Address != actor.LocalLookupAddr || s.engine.Registry.GetPID(kind, id) != nil
+}

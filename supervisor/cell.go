@@ -1,0 +1,63 @@
+package supervisor
+
+import (
+	"sync/atomic"
+
+	"github.com/anthdm/hollywood/actor"
+)
+
+// cell is what hollywood knows of a worker: an address and a Send. It stays
+// registered while incarnations come and go.
+type cell struct {
+	house   *Supervisor
+	node    *node
+	spec    *Spec
+	pid     *actor.PID
+	box     box
+	current atomic.Pointer[incarnation] // nil while fenced or down
+	stats   stats
+}
+
+// stats outlive the incarnations.
+type stats struct {
+	handled  atomic.Uint64 // written by the incarnation's goroutine alone
+	errors   atomic.Uint64
+	panics   atomic.Uint64
+	late     atomic.Uint64 // outputs of fenced incarnations, dropped here
+	tasks    atomic.Int64
+	zombies  atomic.Int64
+	stuck    atomic.Int64 // nanoseconds in the handler that runs, as the watchdog saw it
+	handling histogram
+	waiting  histogram
+	recovery histogram
+	recent   recent
+}
+
+func newCell(s *Supervisor, n *node) *cell {
+	c := &cell{house: s, node: n, spec: &n.spec, pid: PIDOf(n.spec.Name)}
+	c.box.house = s
+	c.box.limit = n.spec.Mailbox.Control
+	c.box.lane.spec = &n.spec.Mailbox
+	return c
+}
+
+// The methods of hollywood's actor.Processer.
+
+// Start implements actor.Processer: the house decides when a child starts.
+func (c *cell) Start() {}
+
+// PID implements actor.Processer.
+func (c *cell) PID() *actor.PID { return c.pid }
+
+// Send implements actor.Processer. It runs on the sender's goroutine.
+func (c *cell) Send(_ *actor.PID, msg any, sender *actor.PID) { c.box.put(msg, sender) }
+
+// Invoke implements actor.Processer; nothing here calls it.
+func (c *cell) Invoke(msgs []actor.Envelope) {
+	for _, m := range msgs {
+		c.box.put(m.Msg, m.Sender)
+	}
+}
+
+// Shutdown implements actor.Processer: only the house ends a child.
+func (c *cell) Shutdown() {}

@@ -1,0 +1,181 @@
+package supervisor
+
+import (
+	"context"
+	"sort"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+)
+
+// Restart ends an actor and starts it anew at once; that counts for no limit
+// and lengthens no backoff. The name of a supervisor restarts its group. It
+// returns when the restart has been ordered.
+func (s *Supervisor) Restart(name string) error {
+	s.mu.Lock()
+	defer s.unlock()
+	n, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	// A child of a group that is down comes with its group.
+	for n.parent != nil && n.parent.phase != running && n.parent.phase != starting {
+		n = n.parent
+	}
+	if n.parent == nil {
+		for _, k := range n.kids {
+			k.mustStop, k.mustStart, k.cause = true, true, byPerson
+		}
+		s.letStart(n)
+		return nil
+	}
+	n.mustStop, n.mustStart, n.cause = true, true, byPerson
+	s.letStart(n.parent)
+	return nil
+}
+
+// Reinstate lifts an actor's quarantine, forgets its failures and starts it if
+// it waits for a retry.
+func (s *Supervisor) Reinstate(name string) error {
+	s.mu.Lock()
+	defer s.unlock()
+	n, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	if n.quarantined {
+		if n.phase == running {
+			n.alarm.stop()
+		}
+		s.pardon(n)
+	}
+	n.reset()
+	switch {
+	case n.phase == waiting:
+		s.start(n)
+	case n.parent != nil && n.parent.held:
+		s.letStart(n.parent)
+	}
+	return nil
+}
+
+// Inject strikes a worker with a fault; one that is not running is struck as
+// soon as it is. It returns at once. It fails with an [*UnknownError] or a
+// [*KindError].
+func (s *Supervisor) Inject(f Fault) error {
+	if !f.Kind.known() {
+		return &KindError{Kind: f.Kind}
+	}
+	s.mu.Lock()
+	n, err := s.find(f.Actor)
+	if err == nil && n.cell == nil {
+		err = s.unknown(f.Actor, func(n *node) bool { return n.cell != nil })
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	n.faults[f.Kind]++
+	s.mu.Unlock()
+	n.cell.box.strike(f)
+	return nil
+}
+
+// PID is the address of a child, valid before the start.
+func (s *Supervisor) PID(name string) *actor.PID { return PIDOf(name) }
+
+// Engine is hollywood's engine: how those outside the tree send. nil before
+// the start.
+func (s *Supervisor) Engine() *actor.Engine { return s.engine }
+
+// Front is where batches for a child are pushed. It may be taken before the
+// start, which then refuses a tree where no such child takes batches; after
+// the start an unknown name gives a front that drops.
+func (s *Supervisor) Front(name string) *Front {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fronts[name]
+	if f == nil {
+		f = &Front{name: name}
+		if n := s.byName[name]; n != nil && n.cell != nil {
+			f.box.Store(&n.cell.box)
+		}
+		s.fronts[name] = f
+	}
+	return f
+}
+
+func (s *Supervisor) find(name string) (*node, error) {
+	if s.root == nil || s.closing {
+		return nil, ErrNotRunning
+	}
+	if n := s.byName[name]; n != nil {
+		return n, nil
+	}
+	return nil, s.unknown(name, func(*node) bool { return true })
+}
+
+func (s *Supervisor) unknown(name string, pick func(*node) bool) error {
+	e := &UnknownError{Name: name}
+	for _, n := range s.nodes {
+		if pick(n) {
+			e.Names = append(e.Names, n.spec.Name)
+		}
+	}
+	sort.Strings(e.Names)
+	return e
+}
+
+// What incarnations report.
+
+func (s *Supervisor) newIncarnation(n *node) *incarnation {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &incarnation{
+		cell: n.cell, house: s, epoch: n.epoch, pid: PIDOf(n.spec.Name),
+		log: s.log.With("actor", n.spec.Name, "epoch", n.epoch),
+		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
+	}
+}
+
+// ready is told when Started has been handled; false: it came too late or to
+// a bad end.
+func (s *Supervisor) ready(in *incarnation) bool {
+	s.mu.Lock()
+	defer s.unlock()
+	n := in.cell.node
+	if n.in != in || in.cell.box.isEnding(in) {
+		return false
+	}
+	if n.phase == starting {
+		s.nowRunning(n)
+	}
+	return true
+}
+
+// gone is told when an incarnation's goroutine returns.
+func (s *Supervisor) gone(in *incarnation, end failure) {
+	s.mu.Lock()
+	defer s.unlock()
+	n := in.cell.node
+	if n.in != in {
+		in.cell.stats.zombies.Add(-1)
+		return
+	}
+	n.in = nil
+	in.cell.stats.stuck.Store(0)
+	s.ended(n, end)
+}
+
+// leftOver is told when tasks did not end within the grace.
+func (s *Supervisor) leftOver(in *incarnation, n int) {
+	s.mu.Lock()
+	defer s.unlock()
+	s.tell(in.cell.node, LeftOver, failure{err: tasksLeft(n)})
+}
+
+func (n *node) uptime(now time.Time) time.Duration {
+	if n.phase != running || n.since.IsZero() {
+		return 0
+	}
+	return now.Sub(n.since)
+}

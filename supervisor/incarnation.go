@@ -1,0 +1,293 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"kitestring/actors"
+)
+
+// reason is why a child was restarted: the label of
+// kitestring_supervisor_restarts_total.
+type reason string
+
+const (
+	byPanic     reason = "panic"
+	byError     reason = "error"
+	byHang      reason = "hang"
+	byHeartbeat reason = "heartbeat"
+	byPerson    reason = "requested"
+	bySibling   reason = "sibling"
+)
+
+var (
+	errGoexit       = errors.New("the handler ended its goroutine")
+	errNoActor      = errors.New("the producer made no actor")
+	errNotOpened    = errors.New("the seed did not open the mailbox")
+	errHung         = errors.New("hung in a handler")
+	errFinished     = errors.New("it ended by itself")
+	errStartTimeout = errors.New("not ready within its start timeout")
+	errStopTimeout  = errors.New("did not stop within its grace")
+	errNoProgress   = errors.New("no progress within its heartbeat")
+)
+
+// failure is how an incarnation came to its end; a nil err is a normal end.
+type failure struct {
+	reason reason
+	err    error
+	stack  []byte
+}
+
+// cause is the error, or words for a normal end.
+func (f failure) cause() error {
+	if f.err == nil {
+		return errFinished
+	}
+	return f.err
+}
+
+func panicked(p any) failure {
+	return failure{reason: byPanic, err: fmt.Errorf("panic: %v", p), stack: debug.Stack()}
+}
+
+// incarnation is one life of a worker: one goroutine that takes from the box
+// and calls the actor. It implements actors.Self.
+type incarnation struct {
+	cell   *cell
+	house  *Supervisor
+	epoch  uint64
+	pid    *actor.PID // its own pointer: what it sends is known by it
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	wake   chan struct{}
+	beats  atomic.Uint64
+
+	// taken and done differ while a handler runs; the watchdog compares them,
+	// so that no message costs a clock read.
+	taken, done atomic.Uint64
+
+	ending bool // guarded by the box's mu, as end is
+	end    failure
+
+	// Used by its own goroutine alone.
+	actor   actors.Actor
+	backlog []queued
+	held    Batch // released whatever happens to the handler
+	run     uint  // messages since it last slept
+	odd     odd   // injected
+
+	tasks tasks
+}
+
+// live runs the incarnation to its end.
+func (in *incarnation) live() {
+	end := failure{reason: byPanic, err: errGoexit}
+	defer func() { in.house.gone(in, end) }()
+	defer in.awaitTasks()
+	defer func() { in.leave(end) }()
+	end = in.work()
+}
+
+// work is birth and the message loop. Nothing that an actor does gets past it.
+func (in *incarnation) work() (end failure) {
+	defer in.letGo()
+	defer func() {
+		if p := recover(); p != nil {
+			end = panicked(p)
+			in.cell.stats.panics.Add(1)
+		}
+	}()
+	first, err := in.birth()
+	if err != nil {
+		return failure{reason: byError, err: err}
+	}
+	in.held = first
+	in.actor.Receive(actors.Started{})
+	if !in.house.ready(in) {
+		return in.cell.box.cause(in)
+	}
+	if first != nil {
+		in.taken.Store(in.taken.Load() + 1)
+		in.deliverBatch(item{kind: batch, batch: first})
+		in.done.Store(in.taken.Load())
+	}
+	for {
+		it := in.cell.box.next(in)
+		switch it.kind {
+		case finish, fenced:
+			return in.cell.box.cause(in)
+		case strike:
+			if end, over := in.suffer(it.fault); over {
+				return end
+			}
+		default:
+			in.handle(it)
+		}
+		in.done.Store(in.taken.Load())
+	}
+}
+
+// birth makes the actor and seeds it.
+func (in *incarnation) birth() (first Batch, err error) {
+	c := in.cell
+	if in.actor = c.spec.Produce(in); in.actor == nil {
+		return nil, errNoActor
+	}
+	var filling, spare Conflator
+	if c.spec.Mailbox.Table != nil {
+		filling, spare = c.spec.Mailbox.Table(), c.spec.Mailbox.Table()
+	}
+	opened := false
+	open := func() { opened = c.box.open(in, filling, spare) || opened }
+	if c.spec.Seed == nil {
+		open()
+		return nil, nil
+	}
+	if first = c.spec.Seed(open); !opened {
+		if first != nil {
+			first.Release()
+		}
+		return nil, errNotOpened
+	}
+	return first, nil
+}
+
+// handle gives the actor one item. Clock reads are shared out: each message of
+// a quiet actor is measured, one in 16 of a busy one.
+func (in *incarnation) handle(it item) {
+	st := &in.cell.stats
+	in.run++
+	measure := it.kind != control || in.run < 4 || in.run&15 == 0
+	var began int64
+	if measure || it.at != 0 {
+		began = in.house.nanos()
+		if it.at != 0 {
+			st.waiting.observe(began - it.at)
+		}
+	}
+	if in.odd.any && in.endure(it) {
+		return
+	}
+	switch it.kind {
+	case control:
+		in.actor.Receive(it.msg)
+	case batch:
+		in.deliverBatch(it)
+	case conflated:
+		in.deliverTable(it)
+	case gapMarker:
+		in.actor.Receive(in.cell.spec.Mailbox.Gap(it.ticks))
+	}
+	if measure {
+		st.handling.observe(in.house.nanos() - began)
+	}
+	st.handled.Store(st.handled.Load() + 1)
+}
+
+func (in *incarnation) deliverBatch(it item) {
+	in.held = it.batch
+	in.actor.Receive(it.batch)
+	in.held = nil
+	it.batch.Release()
+}
+
+func (in *incarnation) deliverTable(it item) {
+	in.backlog = it.backlog // letGo finds what a panic leaves
+	for i := range it.backlog {
+		b := it.backlog[i].batch
+		it.table.Merge(b)
+		in.backlog[i].batch = nil
+		b.Release()
+	}
+	in.backlog = it.backlog[:0]
+	if msg := it.table.Take(); msg != nil {
+		in.actor.Receive(msg)
+	}
+}
+
+// letGo releases what the handler held when it ended.
+func (in *incarnation) letGo() {
+	if in.held != nil {
+		in.held.Release()
+		in.held = nil
+	}
+	for _, q := range in.backlog[:cap(in.backlog)] {
+		if q.batch != nil {
+			q.batch.Release()
+		}
+	}
+	in.backlog = nil
+}
+
+// leave tells the actor that it has ended and fences the incarnation. One that
+// was abandoned is not told: a hung handler may still hold its state.
+func (in *incarnation) leave(end failure) {
+	defer in.cell.box.release(in, nil)
+	defer func() {
+		if p := recover(); p != nil {
+			in.cell.stats.panics.Add(1)
+			in.log.Error("actor panicked while stopping", "panic", fmt.Sprint(p))
+		}
+	}()
+	in.cell.box.shut(in)
+	in.cancel()
+	in.done.Store(in.taken.Load())
+	if in.actor == nil || in.cell.current.Load() != in {
+		return
+	}
+	in.taken.Store(in.taken.Load() + 1) // the watchdog looks at this handler too
+	in.actor.Receive(actors.Stopped{Err: end.err})
+}
+
+// fail ends the incarnation after the handler that runs; the first cause
+// counts.
+func (in *incarnation) fail(f failure) {
+	b := &in.cell.box
+	b.mu.Lock()
+	if b.owner == in {
+		in.failLocked(f)
+	}
+	b.wakeAndUnlock()
+}
+
+func (in *incarnation) failLocked(f failure) {
+	if !in.ending {
+		in.ending, in.end = true, f
+	}
+}
+
+// The methods of actors.Self.
+
+func (in *incarnation) Name() string      { return in.cell.spec.Name }
+func (in *incarnation) Epoch() uint64     { return in.epoch }
+func (in *incarnation) PID() *actor.PID   { return in.cell.pid }
+func (in *incarnation) Log() *slog.Logger { return in.log }
+func (in *incarnation) Beat()             { in.beats.Add(1) }
+
+func (in *incarnation) Send(to *actor.PID, msg any) {
+	if in.cell.current.Load() != in {
+		in.cell.stats.late.Add(1)
+		return
+	}
+	if !in.house.reachable(to) {
+		in.house.deadLetters.Add(1)
+		return
+	}
+	in.house.engine.SendWithSender(to, msg, in.pid)
+}
+
+func (in *incarnation) Tell(msg any) { in.cell.box.tell(in, msg, nil) }
+
+func (in *incarnation) Fail(err error) {
+	if err != nil {
+		in.cell.stats.errors.Add(1)
+	}
+	in.fail(failure{reason: byError, err: err})
+}

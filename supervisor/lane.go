@@ -1,0 +1,180 @@
+package supervisor
+
+import "fmt"
+
+// lane is the part of a mailbox that holds batches. The box's mutex guards it.
+//
+// Order is kept across an overflow: as long as a table waits (tabled), pushes
+// merge into it, so everything in the ring is older than the table.
+type lane struct {
+	spec *Mailbox
+	open bool
+	halt error // set by a push that the child does not survive
+
+	ring       []queued // a power of two
+	head, tail uint64
+	ticks      int // in the ring
+
+	filling, spare Conflator
+	tabled         bool
+	tabledTicks    int
+	tabledAt       int64 // when the oldest entry of filling came
+
+	gap       int // ticks dropped since the last marker
+	conflated uint64
+	full      uint64 // ticks dropped because the lane was full
+	down      uint64 // ticks dropped because nobody was there to take them
+}
+
+type queued struct {
+	batch Batch
+	at    int64
+}
+
+func (l *lane) queued() int { return int(l.tail - l.head) }
+
+// depth is the number of ticks, or of what is left of them, that wait.
+func (l *lane) depth() int {
+	if l.tabled {
+		return l.ticks + l.filling.Len()
+	}
+	return l.ticks
+}
+
+func (l *lane) push(b Batch, now int64) (yield bool) {
+	n := b.Len()
+	if !l.open {
+		l.down += uint64(n)
+		return false
+	}
+	fits := !l.tabled && l.ticks+n <= l.spec.Ticks && l.queued() < l.spec.Batches
+	switch l.spec.Contract {
+	case Conflate:
+		fits = false
+		l.merge(b, now)
+	case Lossless:
+		if !fits {
+			l.merge(b, now)
+		}
+	case DropOldest:
+		for l.queued() > 0 && (l.ticks+n > l.spec.Ticks || l.queued() >= l.spec.Batches) {
+			old := l.pop()
+			l.lose(old.batch.Len())
+			old.batch.Release()
+		}
+		if fits = n <= l.spec.Ticks; !fits {
+			l.lose(n)
+		}
+	case Disconnect:
+		if !fits {
+			l.full += uint64(n)
+			l.halt = errDisconnected
+		}
+	case NoBatches:
+		l.down += uint64(n)
+		return false
+	}
+	if !fits {
+		return false
+	}
+	before := l.ticks
+	b.Retain(1)
+	l.enqueue(queued{b, now})
+	half := l.spec.Ticks / 2
+	return before < half && l.ticks >= half
+}
+
+func (l *lane) lose(n int) {
+	l.full += uint64(n)
+	l.gap += n
+}
+
+// merge runs the child's table on the pusher's goroutine: its panic must not
+// become the pusher's.
+func (l *lane) merge(b Batch, now int64) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.halt = fmt.Errorf("conflate: panic: %v", p)
+		}
+	}()
+	if !l.tabled {
+		l.tabled, l.tabledAt = true, now
+	}
+	l.tabledTicks += b.Len()
+	l.conflated += uint64(b.Len())
+	l.filling.Merge(b)
+}
+
+func (l *lane) enqueue(q queued) {
+	if l.queued() == len(l.ring) {
+		grown := make([]queued, max(16, 2*len(l.ring)))
+		for i := l.head; i != l.tail; i++ {
+			grown[i&uint64(len(grown)-1)] = l.ring[i&uint64(len(l.ring)-1)]
+		}
+		l.ring = grown
+	}
+	l.ring[l.tail&uint64(len(l.ring)-1)] = q
+	l.tail++
+	l.ticks += q.batch.Len()
+}
+
+func (l *lane) pop() queued {
+	i := l.head & uint64(len(l.ring)-1)
+	q := l.ring[i]
+	l.ring[i] = queued{}
+	l.head++
+	l.ticks -= q.batch.Len()
+	return q
+}
+
+// take hands out what is next; false: nothing waits.
+func (l *lane) take(backlog []queued) (item, bool) {
+	switch {
+	case !l.open:
+		return item{}, false
+	case l.gap > 0:
+		it := item{kind: gapMarker, ticks: l.gap}
+		l.gap = 0
+		return it, true
+	case l.tabled && l.queued() > 0:
+		// The child is behind: its backlog is conflated too, which halves the
+		// age of what it sees.
+		backlog = backlog[:0]
+		l.conflated += uint64(l.ticks)
+		at := l.ring[l.head&uint64(len(l.ring)-1)].at
+		for l.queued() > 0 {
+			backlog = append(backlog, l.pop())
+		}
+		return item{kind: conflated, table: l.spare, backlog: backlog, at: at}, true
+	case l.tabled:
+		it := item{kind: conflated, table: l.filling, at: l.tabledAt}
+		l.filling, l.spare = l.spare, l.filling
+		l.tabled, l.tabledTicks = false, 0
+		return it, true
+	case l.queued() > 0:
+		q := l.pop()
+		return item{kind: batch, batch: q.batch, at: q.at}, true
+	}
+	return item{}, false
+}
+
+// reset gives the lane new tables: those of an incarnation that failed may be
+// half merged, or still in the hands of one that hangs.
+func (l *lane) reset(filling, spare Conflator) {
+	l.filling, l.spare = filling, spare
+	l.halt, l.gap = nil, 0
+}
+
+// shut closes the lane and drops what waits.
+func (l *lane) shut() {
+	l.open = false
+	l.down += uint64(l.ticks)
+	for l.queued() > 0 {
+		l.pop().batch.Release()
+	}
+	if l.tabled {
+		l.down += uint64(l.tabledTicks)
+		l.tabled, l.tabledTicks = false, 0
+	}
+	l.filling, l.spare, l.gap = nil, nil, 0
+}

@@ -1,0 +1,150 @@
+package supervisor
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector turns the tree into metrics at each scrape. Nothing is registered
+// or forgotten at a restart: the counters belong to the children's names.
+type collector struct{ house *Supervisor }
+
+func newCollector(s *Supervisor) prometheus.Collector { return &collector{s} }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("kitestring_"+name, help, labels, nil)
+}
+
+var (
+	descDepth    = desc("actor_mailbox_depth", "Ticks and control messages that wait.", "actor")
+	descCapacity = desc("actor_mailbox_capacity", "Ticks and control messages that can wait.", "actor")
+	descBusy     = desc("actor_busy_seconds", "How long the handler that runs has been running.", "actor")
+	descUp       = desc("actor_up", "1 while the actor is ready.", "actor")
+	descWait     = desc("actor_mailbox_wait_seconds", "From a message's arrival to its handling, sampled under load.", "actor")
+	descProcess  = desc("actor_process_seconds", "Time in handlers, sampled under load.", "actor")
+	descMessages = desc("actor_messages_total", "Messages and batches by how the handler ended.", "actor", "result")
+	descDropped  = desc("actor_messages_dropped_total", "Ticks and control messages that were not delivered one by one.", "actor", "reason")
+	descDead     = desc("deadletters_total", "Messages of actors to addresses that do not exist.")
+	descRestarts = desc("supervisor_restarts_total", "Restarts by reason.", "actor", "reason")
+	descEscal    = desc("supervisor_escalations_total", "Groups that failed too often.", "supervisor")
+	descQuar     = desc("supervisor_quarantined", "1 while the actor is quarantined.", "actor")
+	descRecovery = desc("supervisor_recovery_seconds", "From a failure to the next readiness.", "actor")
+	descChaos    = desc("chaos_injections_total", "Injected faults by kind.", "actor", "kind")
+)
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descDepth, descCapacity, descBusy, descUp, descWait, descProcess, descMessages, descDropped,
+		descDead, descRestarts, descEscal, descQuar, descRecovery, descChaos,
+	} {
+		out <- d
+	}
+}
+
+// sample is one metric, gathered under the mutex and sent without it: whoever
+// reads the channel must not be able to stop the house.
+type sample struct {
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	value  float64
+	hist   *histogram
+	upper  []time.Duration
+	labels []string
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	for _, m := range c.house.samples() {
+		if m.hist == nil {
+			out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value, m.labels...)
+			continue
+		}
+		n, sum, buckets := m.hist.buckets(m.upper)
+		out <- prometheus.MustNewConstHistogram(m.desc, n, sum, buckets, m.labels...)
+	}
+}
+
+var (
+	quick = []time.Duration{ // handlers and waits
+		10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond,
+		20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second,
+	}
+	slow = []time.Duration{ // recoveries
+		20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond,
+		500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second,
+	}
+)
+
+// buckets sums the fine buckets up to the given bounds, each of which is one
+// of edges.
+func (h *histogram) buckets(upper []time.Duration) (n uint64, sum float64, out map[float64]uint64) {
+	c := h.read()
+	out = make(map[float64]uint64, len(upper))
+	i := 0
+	for _, u := range upper {
+		for ; i < len(edges) && edges[i] <= int64(u); i++ {
+			n += c[i]
+		}
+		out[u.Seconds()] = n
+	}
+	for ; i < len(c); i++ {
+		n += c[i]
+	}
+	return n, time.Duration(h.sum.Load()).Seconds(), out
+}
+
+func (s *Supervisor) samples() (all []sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		all = append(all, sample{desc: d, kind: prometheus.GaugeValue, value: v, labels: labels})
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		all = append(all, sample{desc: d, kind: prometheus.CounterValue, value: float64(v), labels: labels})
+	}
+	count(descDead, s.deadLetters.Load())
+	for _, n := range s.nodes {
+		name, state := n.spec.Name, n.state()
+		gauge(descQuar, one(n.quarantined), name)
+		for _, r := range []reason{byPanic, byError, byHang, byHeartbeat, byPerson, bySibling} {
+			if v := n.restarts[r]; v > 0 {
+				count(descRestarts, v, name, string(r))
+			}
+		}
+		if n.cell == nil {
+			count(descEscal, n.escalated, name)
+			continue
+		}
+		c, d := &n.cell.stats, n.cell.box.depths()
+		gauge(descDepth, float64(d.Depth), name)
+		gauge(descCapacity, float64(d.Capacity), name)
+		gauge(descBusy, time.Duration(c.stuck.Load()).Seconds(), name)
+		gauge(descUp, one(state == Running), name)
+		count(descMessages, c.handled.Load(), name, "ok")
+		count(descMessages, c.errors.Load(), name, "error")
+		count(descMessages, c.panics.Load(), name, "panic")
+		count(descDropped, d.Full, name, "full")
+		count(descDropped, d.Conflated, name, "conflated")
+		count(descDropped, d.Stopped, name, "stopped")
+		count(descDropped, d.Down, name, "down")
+		for k, v := range n.faults {
+			count(descChaos, v, name, string(k))
+		}
+		all = append(
+			all,
+			sample{desc: descWait, hist: &c.waiting, upper: quick, labels: []string{name}},
+			sample{desc: descProcess, hist: &c.handling, upper: quick, labels: []string{name}},
+			sample{desc: descRecovery, hist: &c.recovery, upper: slow, labels: []string{name}},
+		)
+	}
+	return all
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

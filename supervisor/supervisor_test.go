@@ -1,0 +1,52 @@
+package supervisor
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"kitestring/actors"
+)
+
+func TestStartsInOrderStopsInReverse(t *testing.T) {
+	var d diary
+	root := group("root", OneForOne, written(&d, "a"), group("g", OneForOne, written(&d, "b"), written(&d, "c")), written(&d, "e"))
+	inBubble(t, root, Options{}, func(t *testing.T, s *Supervisor) {
+		if got, want := d.take(), []string{"+a", "+b", "+c", "+e"}; !slices.Equal(got, want) {
+			t.Fatalf("started %v, want %v", got, want)
+		}
+		if h := s.Health(); !h.OK || h.Running != 4 || h.Total != 4 {
+			t.Fatalf("health %+v", h)
+		}
+	})
+	if got, want := d.take(), []string{"-e", "-c", "-b", "-a"}; !slices.Equal(got, want) {
+		t.Fatalf("stopped %v, want %v", got, want)
+	}
+}
+
+func TestRestartsWithBackoffAndKeepsControlMessages(t *testing.T) {
+	var d diary
+	w := worker("a", func(self actors.Self, msg any) {
+		switch m := msg.(type) {
+		case order:
+			m(self)
+		case string:
+			d.note("%d:%s", self.Epoch(), m)
+		}
+	})
+	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+		s.tellTest("a", order(crash))
+		s.tellTest("a", "kept")
+		after(0)
+		wantState(t, s, "a", BackingOff)
+		if st := s.statusOf(t, "a"); st.LastError != "panic: crash" || st.NextRetryAt == nil {
+			t.Fatalf("status %+v", st)
+		}
+		s.tellTest("a", "later")
+		after(50 * time.Millisecond)
+		wantState(t, s, "a", Running)
+		if got, want := d.take(), []string{"2:kept", "2:later"}; !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}

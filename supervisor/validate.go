@@ -1,0 +1,150 @@
+package supervisor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// SpecError says which field of which spec cannot work.
+type SpecError struct {
+	Name   string // of the child
+	Field  string // e.g. Intensity.Period
+	Reason string
+}
+
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("child spec %q: %s: %s", e.Name, e.Field, e.Reason)
+}
+
+// withDefaults fills what the author left out.
+func (s Spec) withDefaults() Spec {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	if s.Intensity == (Intensity{}) {
+		s.Intensity = Intensity{Restarts: 10, Period: 10 * time.Second}
+	}
+	if s.Group == (Intensity{}) {
+		s.Group = Intensity{Restarts: 10 + 2*len(s.Children), Period: 10 * time.Second}
+	}
+	def(&s.Backoff.Base, 50*time.Millisecond)
+	def(&s.Backoff.Cap, max(time.Second, s.Backoff.Base))
+	def(&s.Backoff.Healthy, 10*time.Second)
+	def(&s.Backoff.Quarantine, max(5*time.Second, s.Backoff.Cap))
+	s.Children = append([]Spec(nil), s.Children...)
+	var together time.Duration
+	for i := range s.Children {
+		s.Children[i] = s.Children[i].withDefaults()
+		together += s.Children[i].StartTimeout
+	}
+	def(&s.StartTimeout, max(5*time.Second, together))
+	def(&s.StopGrace, 2*time.Second)
+	def(&s.Hang, 2*time.Second)
+	if s.Mailbox.Ticks == 0 {
+		s.Mailbox.Ticks = 8192
+	}
+	if s.Mailbox.Batches == 0 {
+		s.Mailbox.Batches = 1024
+	}
+	if s.Mailbox.Control == 0 {
+		s.Mailbox.Control = 1024
+	}
+	return s
+}
+
+// check refuses a spec (with its defaults) that cannot work; seen holds the
+// names above and before it.
+func (s *Spec) check(seen map[string]bool) error {
+	bad := func(field, reason string) error { return &SpecError{Name: s.Name, Field: field, Reason: reason} }
+	switch {
+	case s.Name == "":
+		return bad("Name", "empty; every child needs a name")
+	case strings.ContainsAny(s.Name, "/ \t\n"):
+		return bad("Name", "contains a slash or a blank; it is part of an address")
+	case seen[s.Name]:
+		return bad("Name", "used twice in the tree")
+	}
+	seen[s.Name] = true
+	switch {
+	case s.Produce != nil && len(s.Children) > 0:
+		return bad("Children", "a child is a worker (Produce) or a supervisor (Children), not both")
+	case s.Produce == nil && len(s.Children) == 0:
+		return bad("Produce", "missing; a child is a worker (Produce) or a supervisor (Children)")
+	case s.Strategy > OneForAll:
+		return bad("Strategy", "unknown")
+	case s.Restart > Temporary:
+		return bad("Restart", "unknown")
+	}
+	for _, i := range []struct {
+		field string
+		v     Intensity
+	}{{"Intensity", s.Intensity}, {"Group", s.Group}} {
+		if i.v.Restarts < 1 {
+			return bad(i.field+".Restarts", "must be at least 1")
+		}
+		if i.v.Period <= 0 {
+			return bad(i.field+".Period", "must be longer than zero")
+		}
+	}
+	for _, d := range []struct {
+		field string
+		v     time.Duration
+	}{
+		{"Backoff.Base", s.Backoff.Base},
+		{"Backoff.Cap", s.Backoff.Cap},
+		{"Backoff.Healthy", s.Backoff.Healthy},
+		{"Backoff.Quarantine", s.Backoff.Quarantine},
+		{"StartTimeout", s.StartTimeout},
+		{"StopGrace", s.StopGrace},
+		{"Hang", s.Hang},
+	} {
+		if d.v <= 0 {
+			return bad(d.field, "must be longer than zero")
+		}
+	}
+	switch {
+	case s.Backoff.Cap < s.Backoff.Base:
+		return bad("Backoff.Cap", "shorter than Backoff.Base")
+	case s.Heartbeat < 0:
+		return bad("Heartbeat", "must not be negative")
+	case s.HeartbeatWhile != nil && s.Heartbeat == 0:
+		return bad("HeartbeatWhile", "needs a Heartbeat")
+	}
+	if len(s.Children) > 0 {
+		if s.Seed != nil || s.Mailbox.Contract != NoBatches {
+			return bad("Mailbox", "a supervisor takes no batches")
+		}
+		for i := range s.Children {
+			if err := s.Children[i].check(seen); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return s.checkMailbox()
+}
+
+func (s *Spec) checkMailbox() error {
+	bad := func(field, reason string) error { return &SpecError{Name: s.Name, Field: field, Reason: reason} }
+	m := s.Mailbox
+	switch {
+	case m.Contract > Disconnect:
+		return bad("Mailbox.Contract", "unknown")
+	case m.Ticks < 1:
+		return bad("Mailbox.Ticks", "must be at least 1")
+	case m.Batches < 1:
+		return bad("Mailbox.Batches", "must be at least 1")
+	case m.Control < 1:
+		return bad("Mailbox.Control", "must be at least 1")
+	case (m.Contract == Lossless || m.Contract == Conflate) && m.Table == nil:
+		return bad("Mailbox.Table", "missing; the contract conflates")
+	case m.Contract == DropOldest && m.Gap == nil:
+		return bad("Mailbox.Gap", "missing; the contract delivers a gap marker")
+	case m.Contract == NoBatches && s.Seed != nil:
+		return bad("Seed", "the mailbox takes no batches")
+	}
+	return nil
+}
