@@ -24,7 +24,7 @@ func (e *Env) With(key, value string) (*Env, error) {
 	if err := writable(value); err != nil {
 		return nil, fmt.Errorf("value of %s: %w", key, err)
 	}
-	edited := &Env{mark: e.mark, lines: append([]line(nil), e.lines...)}
+	edited := &Env{&content{mark: e.mark, lines: append([]line(nil), e.lines...)}}
 	eol := e.eol()
 	if old := edited.last(key); old != nil {
 		old.raw = old.replaced(key, value, eol)

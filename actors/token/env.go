@@ -22,8 +22,11 @@ const byteOrderMark = "\xef\xbb\xbf"
 
 // Env is a .env file with every byte of it, so that it can be edited without
 // loss: Bytes gives back exactly what Parse was given. It is immutable and
-// never prints its content.
-type Env struct {
+// never prints its content, which is why that hides behind a pointer (fmt does
+// not call methods on unexported fields, but neither does it follow pointers).
+type Env struct{ *content }
+
+type content struct {
 	mark  bool // a byte order mark came first
 	lines []line
 }
@@ -50,7 +53,7 @@ type Fault struct {
 
 // Parse reads a file. It never fails: lines that make no sense become Faults.
 func Parse(text []byte) *Env {
-	e := &Env{}
+	e := &Env{&content{}}
 	rest := bytes.Clone(text) // lines keep parts of it
 	if bytes.HasPrefix(rest, []byte(byteOrderMark)) {
 		e.mark, rest = true, rest[len(byteOrderMark):]

@@ -110,13 +110,14 @@ func Open(cfg StoreConfig) (*Store, error) {
 // Path is the absolute path of the file, symbolic links not followed.
 func (s *Store) Path() string { return s.path }
 
-// Current implements actors.TokenSource. A token that Kite refused is never in
-// it, neither as the candidate nor, when it died in use, as the adopted one.
+// Current implements actors.TokenSource. A candidate that Kite refused is never
+// in it. An adopted token that died since stays in it (it is what everybody
+// last worked with); Rejected tells.
 func (s *Store) Current() actors.TokenView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var v actors.TokenView
-	if r := s.records[s.adopted]; r != nil && !r.rejected {
+	if r := s.records[s.adopted]; r != nil {
 		v.Adopted = r.change.Session
 	}
 	if r := s.records[s.candidate]; r != nil {
@@ -142,9 +143,9 @@ func (s *Store) Adopt(g messages.Generation) bool {
 	return true
 }
 
-// Reject notes that Kite refused g. It is never given out again: not as the
-// candidate, and not as the adopted one after it died. False means that g is
-// unknown or was refused before.
+// Reject notes that Kite refused g: a candidate is never given out again, and
+// cannot be adopted any more. False means that g is unknown or was refused
+// before.
 func (s *Store) Reject(g messages.Generation, reason string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
