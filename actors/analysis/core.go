@@ -49,6 +49,9 @@ func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, o
 	if opening == nil {
 		opening = &OpenInterest{}
 	}
+	if a.Classic == nil {
+		p = Calibrated // it has no other; its readings say so
+	}
 	return &Core{
 		analysis: a, profile: p, opening: opening,
 		in: Input{
@@ -259,10 +262,11 @@ func (c *Core) Reading(now time.Time) messages.Reading {
 			w.Elapsed = min(1, max(0, float64(now.Sub(w.Running.Time))/float64(w.Interval)))
 		}
 	}
-	j := c.judge()
-	if c.profile == Classic && c.analysis.Classic != nil {
-		j = c.classic()
+	judge := c.judge
+	if c.profile == Classic {
+		judge = c.classic
 	}
+	j := judge()
 	if old := c.analysis.stale(&c.in); j.Status != messages.Unavailable && c.in.Phase == messages.Open && !j.AsOf.IsZero() && now.Sub(j.AsOf) > old {
 		j.Status, j.Signal, j.Confidence, j.Values = messages.Unavailable, "", 0, nil
 		j.Reason = fmt.Sprintf("the newest input is %v old", now.Sub(j.AsOf).Round(time.Second))
