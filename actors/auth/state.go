@@ -70,8 +70,9 @@ func (f fact) prove(proof messages.Proof, now instant) fact {
 // token, with which everybody works, and the candidate, the newest in the file.
 type state struct {
 	adopted   fact
-	candidate fact // pending or rejected, and newer than adopted; zero: none
-	live      messages.Generation
+	candidate fact                // pending or rejected, and newer than adopted; zero: none
+	newest    messages.Generation // ever heard of: nothing older is taken up again
+	live      messages.Generation // a frame came before the change was heard of; 0: none
 	userID    string
 
 	open       bool // market hours
@@ -227,10 +228,10 @@ func (s state) hear(msg messages.ToAuth, now instant) (state, []effect) {
 // changed takes a newer candidate up; the question about an older one is moot.
 func (s state) changed(m messages.TokenChanged, now instant) (state, []effect) {
 	g := m.Session.Generation
-	if g <= s.adopted.generation() || g <= s.candidate.generation() {
+	if g <= s.newest {
 		return s, nil // said before
 	}
-	s.candidate = fresh(m.Session, m.Source, now)
+	s.candidate, s.newest = fresh(m.Session, m.Source, now), g
 	s.asking = 0
 	if s.live == g { // the feed was quicker than the watcher
 		return s.adoptCandidate(messages.ProofFrame, now)
@@ -266,7 +267,7 @@ func (s state) frame(g messages.Generation, now instant) (state, []effect) {
 		return s.adoptCandidate(messages.ProofFrame, now)
 	case g == s.adopted.generation() && s.adopted.state == messages.Suspect:
 		s.adopted = s.adopted.prove(messages.ProofFrame, now)
-	case g > s.adopted.generation() && g > s.candidate.generation():
+	case g > s.newest:
 		s.live = g
 	}
 	return s, nil
@@ -295,7 +296,7 @@ func (s state) doubt(g messages.Generation, now instant) (state, []effect) {
 
 // answer is what came of a question.
 func (s state) answer(a answered, now instant) (state, []effect) {
-	if a.serial != s.serial || a.generation != s.asking {
+	if s.asking == 0 || a.serial != s.serial || a.generation != s.asking {
 		return s, nil // about a token that is not the newest any more
 	}
 	s.asking = 0
@@ -354,19 +355,17 @@ func retryAfter(kind kite.Kind, failures int, jitter float64) time.Duration {
 // restore joins what the store holds with what the last incarnation knew.
 func (s state) restore(r restored, now instant) state {
 	s.asking, s.hurry = 0, true // soon, but a crash loop does not ask more often
-	if a := r.view.Adopted; a.Generation != s.adopted.generation() {
-		s.adopted = fact{}
-		if !a.IsZero() { // adopted means proven, though not by this incarnation
-			s.adopted = fresh(a, messages.ChangeAtStart, now).prove(messages.ProofProfile, now)
-		}
+	// The store offers no adopted token after its death: then ours is Rejected.
+	if a := r.view.Adopted; a.Generation > s.adopted.generation() {
+		// Adopted means proven, though this memory does not know by what.
+		s.adopted = fresh(a, messages.ChangeAtStart, now).prove(messages.ProofProfile, now)
+		s.newest = max(s.newest, a.Generation)
 	}
 	switch c := r.view.Candidate; {
-	case !c.IsZero() && c.Generation > s.adopted.generation():
-		if c.Generation == s.candidate.generation() {
-			s.candidate.again = now.mono.Add(r.wait)
-		} else {
-			s.candidate = fresh(c, r.view.Changed.Source, now)
-		}
+	case c.Generation > s.newest:
+		s.candidate, s.newest = fresh(c, r.view.Changed.Source, now), c.Generation
+	case c.Generation == s.candidate.generation() && s.candidate.pending():
+		s.candidate.again = now.mono.Add(r.wait)
 	case s.candidate.state != messages.Rejected || s.candidate.generation() <= s.adopted.generation():
 		s.candidate = fact{}
 	}

@@ -46,6 +46,10 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // call lets gokiteconnect ask, within ctx.
 func (c *Client) call(ctx context.Context, class actors.Class, ask func(*kiteconnect.Client) error) error {
+	// The library prints an address that it cannot parse.
+	if _, err := url.Parse(c.exchange.APIURL); err != nil {
+		return c.failure(class, Input, 0, err)
+	}
 	library, j := *c.library, &judged{client: c, ctx: ctx, class: class}
 	library.SetHTTPClient(&http.Client{Transport: j})
 	err := ask(&library)
