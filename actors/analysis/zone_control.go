@@ -27,8 +27,9 @@ const (
 )
 
 // judgeZoneControl differs from the predecessor: a zone is half an ATR wide at
-// most, end to end; its strength decays with the bars since its last touch;
-// volume is the future's; and both sides are judged before a signal.
+// most, end to end; a plateau is one touch; a zone's strength decays with the
+// bars since its last touch; volume is the future's; and both sides are judged
+// before a signal.
 func judgeZoneControl(in *Input) Judgement {
 	bars, traded := indexWithVolume(in, zoneControlWindow)
 	if len(bars) < zoneControlLeast {
@@ -37,7 +38,7 @@ func judgeZoneControl(in *Input) Judgement {
 	price := bars[len(bars)-1].Close
 	width, _ := atr(bars, atrPeriod)
 	width *= zoneTolerance
-	lows, highs := zoneSwings(bars)
+	lows, highs := confirmedZoneSwings(bars)
 	support := calibratedZones(bars, lows, price, width, true)
 	resistance := calibratedZones(bars, highs, price, width, false)
 	under := nearestZone(support, func(z *zone) bool { return z.level < price })
@@ -87,6 +88,23 @@ func indexWithVolume(in *Input, n int) (bars []Candle, share float64) {
 		return bars, 0
 	}
 	return bars, float64(met) / float64(len(bars))
+}
+
+// confirmedZoneSwings is zoneSwings with each plateau counted once.
+func confirmedZoneSwings(bars []Candle) (lows, highs []zoneTouch) {
+	low, high := make([]float64, len(bars)), make([]float64, len(bars))
+	for i := range bars {
+		low[i], high[i] = -bars[i].Low, bars[i].High
+	}
+	for i := range bars {
+		if confirmedPeak(low, i, zoneSwingOrder) {
+			lows = append(lows, zoneTouch{i, bars[i].Low, bars[i].Volume})
+		}
+		if confirmedPeak(high, i, zoneSwingOrder) {
+			highs = append(highs, zoneTouch{i, bars[i].High, bars[i].Volume})
+		}
+	}
+	return lows, highs
 }
 
 // calibratedZones groups the touches and judges each group, nearest first.
