@@ -1,0 +1,158 @@
+package feed
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gorilla/websocket"
+
+	"kitestring/actors"
+	"kitestring/messages"
+)
+
+// sessions lets a swap resume the TLS session of the socket before it.
+var sessions = tls.NewLRUClientSessionCache(8)
+
+// refusal is any other answer to an upgrade than 101.
+type refusal struct{ status int }
+
+func (r refusal) Error() string {
+	return fmt.Sprintf("Kite answered the WebSocket's upgrade with %d", r.status)
+}
+
+// dial opens the socket. The error never holds the URL: the token is in it.
+func (s *stream) dial() (*websocket.Conn, cause, error) {
+	address, err := socketURL(s.feed.cfg.Exchange, s.session)
+	if err != nil {
+		return nil, network, err
+	}
+	open := s.feed.cfg.Dial
+	if open == nil {
+		open = (&net.Dialer{}).DialContext
+	}
+	var unhook []func() bool
+	defer func() {
+		for _, stop := range unhook {
+			stop()
+		}
+	}()
+	dialer := websocket.Dialer{
+		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, HandshakeTimeout: dialTimeout,
+		Proxy:           http.ProxyFromEnvironment,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: sessions},
+		NetDialContext: func(ctx context.Context, netw, addr string) (net.Conn, error) {
+			conn, err := open(ctx, netw, addr)
+			if err != nil {
+				return nil, err
+			}
+			// Gorilla heeds its context's deadline, not its end.
+			unhook = append(unhook, context.AfterFunc(s.ctx, func() { _ = conn.Close() }))
+			return heardConn{conn, &s.bytes}, nil
+		},
+	}
+	conn, response, err := dialer.DialContext(s.ctx, address, http.Header{
+		"X-Kite-Version": {"3"}, "User-Agent": {"kitestring"},
+	})
+	if err != nil {
+		if response != nil {
+			err = refusal{response.StatusCode}
+		}
+		return nil, dialCause(err), err
+	}
+	if s.ctx.Err() != nil {
+		_ = conn.Close()
+		return nil, byUs, s.ctx.Err()
+	}
+	conn.SetReadLimit(readLimit)
+	return conn, byUs, nil
+}
+
+// socketURL is the address with the credentials in it.
+func socketURL(e actors.Exchange, session messages.Session) (string, error) {
+	u, err := url.Parse(e.WSURL)
+	if err != nil || u.Host == "" {
+		return "", errors.New("the WebSocket address is not a URL: set KITE_WS_URL like wss://ws.kite.trade")
+	}
+	q := u.Query()
+	for key, values := range e.WSExtra {
+		q[key] = values
+	}
+	q.Set("api_key", session.APIKey)
+	q.Set("access_token", session.Token.Reveal())
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+func dialCause(err error) cause {
+	var r refusal
+	switch {
+	case !errors.As(err, &r):
+		return network
+	case r.status == http.StatusForbidden:
+		return forbidden
+	case r.status == http.StatusTooManyRequests:
+		return tooMany
+	default:
+		return serverError
+	}
+}
+
+// dialResult is the label of feed_connects_total.
+func dialResult(c cause, err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case c == forbidden:
+		return "forbidden"
+	case c == tooMany:
+		return "too_many"
+	case c == serverError:
+		return "server_error"
+	default:
+		return "network"
+	}
+}
+
+// disconnectReason is the label of feed_disconnects_total. local: the house
+// stops the feed.
+func disconnectReason(c cause, local bool) string {
+	switch {
+	case local:
+		return "local"
+	case c == byUs:
+		return "swap"
+	case c == mute:
+		return "stale"
+	case c == malformed:
+		return "malformed"
+	default:
+		return "remote"
+	}
+}
+
+// reason is an error for a person, without addresses that may hold a token.
+func reason(err error) string {
+	var (
+		u     *url.Error
+		close *websocket.CloseError
+		op    *net.OpError
+	)
+	switch {
+	case err == nil:
+		return "the connection ended"
+	case errors.As(err, &close):
+		return fmt.Sprintf("Kite closed the connection (code %d); connecting anew", close.Code)
+	case errors.As(err, &u):
+		return "no connection to Kite: " + u.Err.Error()
+	case errors.As(err, &op):
+		return "no connection to Kite: " + strings.TrimSpace(op.Op+" "+op.Err.Error())
+	default:
+		return "no connection to Kite: " + err.Error()
+	}
+}

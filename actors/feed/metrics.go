@@ -1,0 +1,158 @@
+package feed
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kitestring/actors"
+	"kitestring/messages"
+)
+
+// Metrics are the feed's figures for Prometheus. They are made once and
+// survive every incarnation: counters and gauges are read from the State when
+// they are scraped, only the histograms are fed, once a frame. A nil *Metrics
+// counts nothing.
+type Metrics struct {
+	age, fanout, gap, toLive prometheus.Histogram
+}
+
+// NewMetrics registers the feed's metrics. It panics when they are registered
+// already.
+func NewMetrics(r prometheus.Registerer, state *State) *Metrics {
+	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "kitestring", Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+		})
+	}
+	m := &Metrics{
+		age:    histogram("tick_age_seconds", "Exchange time of a frame's newest tick to its receipt.", .25, .5, 1, 2, 5, 10, 30, 300),
+		fanout: histogram("tick_fanout_seconds", "Receipt of a frame to its last push to a subscriber.", 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, .02),
+		gap:    histogram("feed_gap_seconds", "Exchange seconds for which an instrument was blind.", 1, 2, 5, 10, 30, 60, 300, 1800),
+		toLive: histogram("token_to_live_seconds", "Change of the .env file to the first frame with the new token.", .005, .02, .05, .3, 1, 2, 5, 30),
+	}
+	r.MustRegister(m.age, m.fanout, m.gap, m.toLive, collector{state})
+	return m
+}
+
+// frame observes one frame: newest is the exchange time of its newest tick, 0
+// when it has none.
+func (m *Metrics) frame(newest uint32, clock actors.Clock, received time.Time) {
+	if m == nil {
+		return
+	}
+	m.fanout.Observe(time.Since(received).Seconds())
+	if newest != 0 {
+		// Exchange times are whole seconds: a tick of this second is 0 old.
+		m.age.Observe(max(0, clock.Now().Sub(time.Unix(int64(newest), 0)).Seconds()))
+	}
+}
+
+func (m *Metrics) live(r messages.Rotation) {
+	if m != nil && r.FirstFrameMS != nil {
+		m.toLive.Observe(*r.FirstFrameMS / 1000)
+	}
+}
+
+func (m *Metrics) gaps(gaps []messages.Gap) {
+	if m == nil {
+		return
+	}
+	for _, g := range gaps {
+		m.gap.Observe(g.BlindSeconds)
+	}
+}
+
+// collector turns Stats into metrics at each scrape.
+type collector struct{ state *State }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("kitestring_"+name, help, labels, nil)
+}
+
+var (
+	descState       = desc("feed_state", "1 for the state that the feed is in: the worst of its shards.", "state")
+	descSockets     = desc("feed_sockets", "Sockets that stream.")
+	descInstruments = desc("feed_subscribed_instruments", "Instruments subscribed to.", "mode")
+	descConnects    = desc("feed_connects_total", "Upgrades tried.", "result")
+	descDisconnects = desc("feed_disconnects_total", "Sockets that ended.", "reason")
+	descFrames      = desc("feed_frames_total", "WebSocket messages received.", "type")
+	descBytes       = desc("feed_received_bytes_total", "Bytes of binary frames received.")
+	descTicks       = desc("feed_ticks_total", "Ticks handed to the subscribers.", "mode")
+	descMalformed   = desc("feed_malformed_total", "Frames dropped, packets skipped and texts that cannot be read.", "reason")
+	descDuplicates  = desc("feed_duplicates_total", "Byte-equal repeats that were not handed on.")
+	descLastFrame   = desc("feed_last_frame_timestamp_seconds", "When the last binary frame came.")
+	descLastTick    = desc("feed_last_tick_timestamp_seconds", "When the last tick was handed on.")
+)
+
+// The closed sets of label values: every series exists from the start.
+var (
+	connectResults    = []string{"ok", "forbidden", "too_many", "server_error", "network"}
+	disconnectReasons = []string{"swap", "remote", "stale", "malformed", "local"}
+	feedStates        = []messages.FeedState{
+		messages.AwaitingToken, messages.Connecting, messages.Streaming, messages.Backoff, messages.Unauthorised, messages.Stopped,
+	}
+	tickModes = []messages.Mode{messages.ModeLTP, messages.ModeQuote, messages.ModeFull}
+)
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descState, descSockets, descInstruments, descConnects, descDisconnects, descFrames,
+		descBytes, descTicks, descMalformed, descDuplicates, descLastFrame, descLastTick,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.state.Stats()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	for _, state := range feedStates {
+		v := 0.0
+		if state == s.State {
+			v = 1
+		}
+		gauge(descState, v, state.String())
+	}
+	gauge(descSockets, float64(s.Sockets))
+	for _, mode := range tickModes {
+		gauge(descInstruments, float64(s.ByMode[mode]), mode.String())
+		counter(descTicks, s.TicksByMode[mode], mode.String())
+	}
+	for _, result := range connectResults {
+		counter(descConnects, s.Connects[result], result)
+	}
+	for _, reason := range disconnectReasons {
+		counter(descDisconnects, s.Disconnects[reason], reason)
+	}
+	texts := uint64(0)
+	for _, n := range s.Texts {
+		texts += n
+	}
+	counter(descFrames, s.Frames, "ticks")
+	counter(descFrames, s.Heartbeats, "heartbeat")
+	counter(descFrames, texts, "text")
+	counter(descBytes, s.Bytes)
+	for _, reason := range malformedReasons {
+		counter(descMalformed, s.Malformed[reason], reason)
+	}
+	counter(descDuplicates, s.Duplicates)
+	gauge(descLastFrame, stamp(s.LastFrame))
+	gauge(descLastTick, stamp(s.LastTick))
+}
+
+// stamp is a time in Unix seconds; 0: never.
+func stamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMicro()) / 1e6
+}

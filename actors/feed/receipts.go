@@ -1,0 +1,169 @@
+package feed
+
+import (
+	"slices"
+	"time"
+
+	"kitestring/messages"
+)
+
+// The results of a rotation.
+const (
+	pending    = "pending"
+	adopted    = "adopted"
+	rejected   = "rejected"
+	superseded = "superseded"
+)
+
+// receipt is a rotation with what it takes to complete it. Stages are stamped
+// with the wall clock, because the first of them, the file's ctime, is.
+type receipt struct {
+	rotation messages.Rotation
+	before   sequence // counted up to the change
+	replaces bool     // an older socket was there to retire
+}
+
+// sequence sums up what the tables count of twins and losses.
+type sequence struct{ overlapped, twice, lost uint64 }
+
+// open begins a receipt, once per generation; an unfinished older one is
+// superseded, and comes back too, if there is one.
+func (s *State) openReceipt(c messages.TokenChanged, replaces bool) (changed []messages.Rotation) {
+	before := s.sequence()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.receipt(c.Session.Generation) != nil {
+		return nil
+	}
+	for _, r := range s.rotations {
+		if r.rotation.Result == pending {
+			r.rotation.Result = superseded
+			r.rotation.Reason = "a newer token came before this one was in use"
+			changed = append(changed, r.rotation)
+		}
+	}
+	r := &receipt{
+		rotation: messages.Rotation{
+			Generation: c.Session.Generation, Source: c.Source, ChangedAt: c.ChangedAt, Result: pending,
+		},
+		before: before, replaces: replaces,
+	}
+	r.stamp(&r.rotation.DetectedMS, c.DetectedAt)
+	s.rotations = append(s.rotations, r)
+	if n := len(s.rotations) - rotationsKept; n > 0 {
+		s.rotations = slices.Delete(s.rotations, 0, n)
+	}
+	return append(changed, r.rotation)
+}
+
+// receipt finds a generation's receipt; mu is held.
+func (s *State) receipt(g messages.Generation) *receipt {
+	for _, r := range slices.Backward(s.rotations) {
+		if r.rotation.Generation == g {
+			return r
+		}
+	}
+	return nil
+}
+
+// stamp notes a stage, the first time that it is reached.
+func (r *receipt) stamp(stage **float64, at time.Time) (news bool) {
+	if *stage != nil {
+		return false
+	}
+	ms := max(0, at.Round(0).Sub(r.rotation.ChangedAt.Round(0)).Seconds()*1000)
+	*stage = &ms
+	return true
+}
+
+// stamp reaches a stage of a generation's receipt: which picks it. False:
+// there is no receipt, or the stage had been reached.
+func (s *State) stamp(g messages.Generation, at time.Time, which func(*messages.Rotation) **float64) (messages.Rotation, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.receipt(g)
+	if r == nil || !r.stamp(which(&r.rotation), at) {
+		return messages.Rotation{}, false
+	}
+	return r.rotation, true
+}
+
+// rejectReceipt closes a receipt whose token Kite refused.
+func (s *State) rejectReceipt(g messages.Generation, why string) (messages.Rotation, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.receipt(g)
+	if r == nil || r.rotation.Result != pending {
+		return messages.Rotation{}, false
+	}
+	r.rotation.Result, r.rotation.Reason = rejected, why
+	return r.rotation, true
+}
+
+// closeReceipt completes a receipt: every shard works with the generation and
+// nothing of an older one is left.
+func (s *State) closeReceipt(g messages.Generation, at time.Time, shards int, sequenced bool) (messages.Rotation, bool) {
+	now := s.sequence()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.receipt(g)
+	if r == nil || r.rotation.Result != pending {
+		return messages.Rotation{}, false
+	}
+	if r.replaces {
+		r.stamp(&r.rotation.RetiredMS, at)
+	}
+	r.stamp(&r.rotation.TotalMS, at)
+	r.rotation.Result, r.rotation.Shards = adopted, shards
+	r.sums(now, sequenced)
+	return r.rotation, true
+}
+
+// recount brings the counted ticks of a closed receipt up to date: a loss
+// shows only when the instrument's next tick comes.
+func (s *State) recount(g messages.Generation, sequenced bool) (messages.Rotation, bool) {
+	now := s.sequence()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.receipt(g)
+	if r == nil || r.rotation.Result != adopted || !r.sums(now, sequenced) {
+		return messages.Rotation{}, false
+	}
+	return r.rotation, true
+}
+
+func (r *receipt) sums(now sequence, sequenced bool) (news bool) {
+	overlapped := int64(now.overlapped - r.before.overlapped)
+	news = overlapped != r.rotation.Overlapped
+	r.rotation.Overlapped = overlapped
+	if !sequenced {
+		return news
+	}
+	for _, c := range [...]struct {
+		to **int64
+		n  int64
+	}{
+		{&r.rotation.Duplicated, int64(now.twice - r.before.twice)},
+		{&r.rotation.Lost, int64(now.lost - r.before.lost)},
+	} {
+		if *c.to == nil || **c.to != c.n {
+			*c.to, news = &c.n, true
+		}
+	}
+	return news
+}
+
+// sequence sums over the shards.
+func (s *State) sequence() (sum sequence) {
+	for _, t := range s.tables {
+		t.mu.Lock()
+		sum.overlapped += t.counts.overlapped
+		if t.merger != nil {
+			sum.overlapped += t.merger.overlapped
+		}
+		sum.twice += t.counts.twice
+		sum.lost += t.counts.lost
+		t.mu.Unlock()
+	}
+	return sum
+}

@@ -1,0 +1,537 @@
+package feed
+
+import (
+	"fmt"
+	"time"
+
+	"kitestring/messages"
+)
+
+// limits are the times and counts of design.md 3 and 4; tests shorten them.
+type limits struct {
+	firstFrame time.Duration // upgrade -> first valid frame
+	overlap    time.Duration // longest time that both sockets of a swap stream
+	silent     time.Duration // from then on instruments that never ticked are not waited for
+	redialBase time.Duration // second redial in a row; the first one comes at once
+	redialCap  time.Duration
+	healthy    time.Duration // a session this long resets the redial count
+	probe      time.Duration // between two upgrades of a generation that Kite answered with 403
+	slotWait   time.Duration // after a 429
+	ghostWait  time.Duration // after a 429 when the ghost is our own
+	ghostFor   time.Duration // how long a closed socket of ours may haunt Kite's count
+	turn       time.Duration // between two looks whether it is this shard's turn to move
+	shardMost  int           // instruments on one socket
+}
+
+func defaultLimits() limits {
+	return limits{
+		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
+		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
+		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostWait: time.Second, ghostFor: 10 * time.Second,
+		turn: 50 * time.Millisecond, shardMost: 3000,
+	}
+}
+
+// phase is how far a socket has come.
+type phase uint8
+
+const (
+	idle     phase = iota // no socket
+	dialling              // up to the answer of the upgrade
+	open                  // upgraded, no valid frame yet
+	live                  // it has brought a valid frame
+	closing               // told to go
+)
+
+// link is a socket as the state machine sees it.
+type link struct {
+	id         uint64
+	generation messages.Generation
+	phase      phase
+	since      time.Time // of the phase
+	liveAt     time.Time // of its first valid frame; zero: none yet
+}
+
+// cause says why a socket or a dial ended.
+type cause uint8
+
+const (
+	byUs        cause = iota // told to go
+	forbidden                // 403 at the upgrade
+	tooMany                  // 429 at the upgrade
+	serverError              // any other answer than 101
+	network                  // refused, reset, closed, timed out
+	mute                     // no byte for 3 s, or no valid frame after the upgrade
+	malformed                // a burst of bad frames
+)
+
+// doubt is a 403 at an upgrade: no verdict on the token, a reason to ask.
+type doubt struct {
+	generation messages.Generation
+	at         time.Time
+}
+
+// shard is the control side of one socket's place: pure.
+type shard struct {
+	state   messages.FeedState
+	reason  string
+	since   time.Time
+	stopped bool
+
+	main    link // streams, or is on its way to
+	next    link // of a newer generation, beside main
+	leaving link // was main until next took over
+
+	failures     int // dials and short sessions of main that ended badly, in a row
+	redialAt     time.Time
+	nextFailures int
+	nextAt       time.Time
+	tried        messages.Generation // that nextFailures counts for
+	noSlot       messages.Generation // this generation's dial beside main met a 429
+	breaking     bool                // main was told to go so that its slot gets free
+	doubts       []doubt
+	ghostUntil   time.Time
+	wakeAt       time.Time // when time alone changes something; zero: never
+}
+
+// world is what a shard decides by besides its own state.
+type world struct {
+	now       time.Time
+	adopted   messages.Generation
+	candidate messages.Generation
+	rejected  func(messages.Generation) bool
+	mayMove   bool // no other shard is moving, and the last move is over
+	slot      bool // one of Kite's three slots is free
+	newID     func() uint64
+	jitter    func(time.Duration) time.Duration // 0 .. d
+	limits    *limits
+}
+
+// The events of a shard.
+type (
+	event    interface{ isEvent() }
+	upgraded struct{ id uint64 }
+	framed   struct{ id uint64 } // first valid frame
+	moved    struct{ id uint64 } // the newer socket leads every instrument
+	ended    struct {
+		id    uint64
+		cause cause
+		why   string
+	}
+	looked  struct{} // the world or the time has changed
+	replace struct { // main is of no use any more
+		cause cause
+		why   string
+	}
+	halted struct{} // no instrument needs this shard
+	needed struct{} // instruments need it
+)
+
+func (upgraded) isEvent() {}
+func (framed) isEvent()   {}
+func (moved) isEvent()    {}
+func (ended) isEvent()    {}
+func (looked) isEvent()   {}
+func (replace) isEvent()  {}
+func (halted) isEvent()   {}
+func (needed) isEvent()   {}
+
+// The effects of a shard.
+type (
+	effect interface{ isEffect() }
+	dial   struct {
+		id         uint64
+		generation messages.Generation
+	}
+	hangUp struct {
+		id    uint64
+		cause cause
+		why   string
+	}
+	ask struct { // auth, about a generation
+		generation messages.Generation
+		why        string
+	}
+	tellLive  struct{ generation messages.Generation }
+	endWait   struct{ id uint64 } // no longer wait for instruments that never ticked
+	forceMove struct{ id uint64 } // the overlap's time is up
+)
+
+func (dial) isEffect()      {}
+func (hangUp) isEffect()    {}
+func (ask) isEffect()       {}
+func (tellLive) isEffect()  {}
+func (endWait) isEffect()   {}
+func (forceMove) isEffect() {}
+
+// next answers an event. Every event is answered in every state; one of a
+// socket that is not ours any more changes nothing.
+func next(s shard, e event, w *world) (shard, []effect) {
+	var out []effect
+	switch e := e.(type) {
+	case upgraded:
+		if l := s.link(e.id); l != nil && l.phase == dialling {
+			l.phase, l.since = open, w.now
+			if l == &s.main {
+				s.to(messages.Connecting, "connected; waiting for the first frame", w.now)
+			}
+		}
+	case framed:
+		if l := s.link(e.id); l != nil && (l.phase == open || l.phase == dialling) {
+			l.phase, l.since, l.liveAt = live, w.now, w.now
+			s.doubts = without(s.doubts, l.generation)
+			out = append(out, tellLive{l.generation})
+			if l == &s.main {
+				s.to(messages.Streaming, "", w.now)
+			}
+		}
+	case moved:
+		if e.id == s.next.id && e.id != 0 {
+			s.leaving, s.main, s.next = s.main, s.next, link{}
+			s.leaving.phase = closing
+			s.nextFailures = 0
+			out = append(out, hangUp{s.leaving.id, byUs, "replaced by a socket of the new token"})
+			s.to(messages.Streaming, "", w.now)
+		}
+	case ended:
+		out = s.ended(e, w)
+	case looked:
+	case replace:
+		if s.main.phase == live || s.main.phase == open {
+			s.main.phase = closing
+			out = append(out, hangUp{s.main.id, e.cause, e.why})
+		}
+	case halted:
+		s.stopped = true
+	case needed:
+		s.stopped = false
+	}
+	return s, append(out, s.decide(w)...)
+}
+
+func (s *shard) link(id uint64) *link {
+	switch id {
+	case 0:
+	case s.main.id:
+		return &s.main
+	case s.next.id:
+		return &s.next
+	}
+	return nil
+}
+
+func (s *shard) to(state messages.FeedState, reason string, now time.Time) {
+	if s.state != state {
+		s.since = now
+	}
+	s.state, s.reason = state, reason
+}
+
+func without(doubts []doubt, g messages.Generation) []doubt {
+	var rest []doubt
+	for _, d := range doubts {
+		if d.generation != g {
+			rest = append(rest, d)
+		}
+	}
+	return rest
+}
+
+func (s *shard) ended(e ended, w *world) (out []effect) {
+	switch e.id {
+	case 0:
+	case s.leaving.id:
+		s.leaving = link{}
+		s.ghostUntil = w.now.Add(w.limits.ghostFor)
+	case s.next.id:
+		l := s.next
+		s.next = link{}
+		out = s.nextEnded(l, e, w)
+	case s.main.id:
+		l := s.main
+		s.main = link{}
+		if l.phase != dialling {
+			s.ghostUntil = w.now.Add(w.limits.ghostFor)
+		}
+		out = s.mainEnded(l, e, w)
+	}
+	return out
+}
+
+// nextEnded: the newer socket failed, the older one streams on.
+func (s *shard) nextEnded(l link, e ended, w *world) []effect {
+	if l.phase == open || l.phase == live {
+		s.ghostUntil = w.now.Add(w.limits.ghostFor)
+	}
+	switch e.cause {
+	case byUs:
+	case forbidden:
+		return s.doubt(l.generation, w)
+	case tooMany:
+		s.noSlot = l.generation
+		s.nextAt = w.now.Add(s.slotDelay(w))
+	default:
+		s.nextAt = w.now.Add(w.redial(s.nextFailures))
+		s.nextFailures++
+	}
+	return nil
+}
+
+// mainEnded: the socket that led is gone. One beside it takes over.
+func (s *shard) mainEnded(l link, e ended, w *world) (out []effect) {
+	if !l.liveAt.IsZero() && w.now.Sub(l.liveAt) >= w.limits.healthy {
+		s.failures = 0
+	}
+	if s.next.phase != idle && s.next.phase != closing {
+		s.main, s.next = s.next, link{}
+		if s.main.phase == live {
+			s.to(messages.Streaming, "", w.now)
+		} else {
+			s.to(messages.Connecting, "the older socket ended; the one of the new token takes over", w.now)
+		}
+		if e.cause == forbidden {
+			out = s.doubt(l.generation, w)
+		}
+		return out
+	}
+	s.redialAt = w.now
+	switch e.cause {
+	case byUs:
+	case forbidden:
+		out = s.doubt(l.generation, w)
+	case tooMany:
+		s.redialAt = w.now.Add(s.slotDelay(w))
+		s.to(messages.Backoff, "Kite allows three sockets and counts more (429); trying again when a slot should be free", w.now)
+	default:
+		s.redialAt = w.now.Add(w.redial(s.failures))
+		s.failures++
+		s.to(messages.Backoff, e.why, w.now)
+	}
+	return out
+}
+
+func (s *shard) doubt(g messages.Generation, w *world) []effect {
+	s.doubts = append(without(s.doubts, g), doubt{g, w.now})
+	return []effect{ask{g, "Kite answered 403 at the WebSocket's upgrade"}}
+}
+
+func (s *shard) slotDelay(w *world) time.Duration {
+	if w.now.Before(s.ghostUntil) {
+		return w.limits.ghostWait
+	}
+	return w.limits.slotWait + w.jitter(w.limits.slotWait/10)
+}
+
+// redial is the pause before a dial after so many failures: none, then
+// doubling to a cap, half of it jitter.
+func (w *world) redial(failures int) time.Duration {
+	if failures == 0 {
+		return w.jitter(10 * time.Millisecond)
+	}
+	d := w.limits.redialCap
+	if shift := failures - 1; shift < 16 {
+		d = min(d, w.limits.redialBase<<shift)
+	}
+	return d/2 + w.jitter(d/2)
+}
+
+// usable reports whether a generation may be dialled now; when it cannot be
+// told for ever, from tells since when it may.
+func (s *shard) usable(g messages.Generation, w *world) (ok bool, from time.Time) {
+	if g == 0 || w.rejected(g) {
+		return false, time.Time{}
+	}
+	for _, d := range s.doubts {
+		if d.generation == g {
+			from = d.at.Add(w.limits.probe)
+			return !w.now.Before(from), from
+		}
+	}
+	return true, time.Time{}
+}
+
+// choose picks the generation of a dial when nothing streams: the adopted
+// one, or the candidate when nothing is adopted or the adopted one is out.
+func (s *shard) choose(w *world) (g messages.Generation, from time.Time) {
+	for _, g := range [...]messages.Generation{w.adopted, w.candidate} {
+		ok, at := s.usable(g, w)
+		if ok {
+			return g, time.Time{}
+		}
+		if !at.IsZero() && (from.IsZero() || at.Before(from)) {
+			from = at
+		}
+	}
+	return 0, from
+}
+
+// target is the generation to move to while main streams; 0: none.
+func (s *shard) target(w *world) (g messages.Generation, from time.Time) {
+	for _, g := range [...]messages.Generation{max(w.candidate, w.adopted), min(w.candidate, w.adopted)} {
+		if g <= s.main.generation {
+			continue
+		}
+		ok, at := s.usable(g, w)
+		if ok {
+			return g, time.Time{}
+		}
+		if !at.IsZero() {
+			from = at
+		}
+	}
+	return 0, from
+}
+
+// decide does what is due.
+func (s *shard) decide(w *world) (out []effect) {
+	s.wakeAt = time.Time{}
+	if s.stopped {
+		for _, l := range [...]*link{&s.main, &s.next} {
+			if l.phase != idle && l.phase != closing {
+				l.phase = closing
+				out = append(out, hangUp{l.id, byUs, "no instrument needs this socket"})
+			}
+		}
+		s.to(messages.Stopped, "no instrument needs this socket", w.now)
+		return out
+	}
+	for _, l := range [...]*link{&s.main, &s.next} {
+		if l.phase == open && s.reached(l.since.Add(w.limits.firstFrame), w) {
+			l.phase = closing
+			out = append(out, hangUp{l.id, mute, "connected, but no valid frame came"})
+		}
+	}
+	switch {
+	case s.main.phase == idle:
+		out = append(out, s.connect(w)...)
+	case s.main.phase == dialling:
+		// A dial that hangs must not keep a proven newer token waiting.
+		if w.adopted > s.main.generation {
+			s.main.phase = closing
+			out = append(out, hangUp{s.main.id, byUs, "a newer token has been adopted"})
+		}
+	case s.main.phase == live:
+		out = append(out, s.move(w)...)
+	}
+	return out
+}
+
+// reached reports whether a moment has come, and has the shard woken then if
+// it has not.
+func (s *shard) reached(at time.Time, w *world) bool {
+	if !w.now.Before(at) {
+		return true
+	}
+	if s.wakeAt.IsZero() || at.Before(s.wakeAt) {
+		s.wakeAt = at
+	}
+	return false
+}
+
+func (s *shard) connect(w *world) []effect {
+	if s.leaving.phase != idle || s.next.phase != idle {
+		return nil // its end calls again
+	}
+	g, from := s.choose(w)
+	switch {
+	case g == 0 && w.adopted == 0 && w.candidate == 0 && len(s.doubts) == 0:
+		s.to(messages.AwaitingToken, "no access token yet: log in", w.now)
+		return nil
+	case g == 0 && from.IsZero():
+		s.to(messages.Unauthorised, "Kite rejected the access token: log in to get a new one", w.now)
+		return nil
+	case g == 0:
+		s.to(messages.Unauthorised, "Kite refused the connection (403); the token is being checked, the next try is due later", w.now)
+		s.reached(from, w)
+		return nil
+	}
+	if !s.reached(s.redialAt, w) {
+		if s.state != messages.Backoff {
+			s.to(messages.Backoff, "waiting before the next connection", w.now)
+		}
+		return nil
+	}
+	s.breaking = false
+	s.main = link{id: w.newID(), generation: g, phase: dialling, since: w.now}
+	s.to(messages.Connecting, fmt.Sprintf("connecting with the token of generation %d", g), w.now)
+	return []effect{dial{s.main.id, g}}
+}
+
+// move goes from main to a newer generation: beside it while a slot is free,
+// in its place otherwise, and then only with a proven token.
+func (s *shard) move(w *world) (out []effect) {
+	target, from := s.target(w)
+	switch s.next.phase {
+	case dialling, open:
+		if target != s.next.generation {
+			s.next.phase = closing
+			return []effect{hangUp{s.next.id, byUs, "a newer token, or the token's rejection, makes it useless"}}
+		}
+		return nil
+	case live:
+		if w.rejected(s.next.generation) {
+			s.next.phase = closing
+			return []effect{hangUp{s.next.id, byUs, "the token has been rejected"}}
+		}
+		if s.reached(s.next.since.Add(w.limits.overlap), w) {
+			return []effect{forceMove{s.next.id}}
+		}
+		if s.reached(s.next.since.Add(w.limits.silent), w) {
+			return []effect{endWait{s.next.id}}
+		}
+		return nil
+	case closing:
+		return nil
+	}
+	if target == 0 {
+		if !from.IsZero() {
+			s.reached(from, w)
+		}
+		return nil
+	}
+	if !w.mayMove || s.leaving.phase != idle {
+		s.reached(w.now.Add(w.limits.turn), w)
+		return nil
+	}
+	if s.noSlot == target || !w.slot {
+		if target != w.adopted {
+			return nil
+		}
+		s.main.phase = closing
+		s.breaking = true
+		return []effect{hangUp{s.main.id, byUs, "no slot is free for a second socket: closed to connect with the new token"}}
+	}
+	if target != s.tried {
+		s.tried, s.nextFailures, s.nextAt = target, 0, time.Time{}
+	}
+	if !s.reached(s.nextAt, w) {
+		return nil
+	}
+	s.next = link{id: w.newID(), generation: target, phase: dialling, since: w.now}
+	return []effect{dial{s.next.id, target}}
+}
+
+// moving reports whether a shard's sockets are changing: one shard at a time
+// moves to a new token.
+func (s *shard) moving() bool {
+	return s.next.phase != idle || s.leaving.phase != idle || s.breaking ||
+		s.main.phase == dialling || s.main.phase == open || s.main.phase == closing
+}
+
+// sockets counts the slots of Kite's that a shard holds.
+func (s *shard) sockets() (n int) {
+	for _, l := range [...]*link{&s.main, &s.next, &s.leaving} {
+		if l.phase != idle {
+			n++
+		}
+	}
+	return n
+}
+
+// leads is the generation of the socket that streams; 0: none.
+func (s *shard) leads() messages.Generation {
+	if s.main.phase == live || s.main.phase == closing && !s.main.liveAt.IsZero() {
+		return s.main.generation
+	}
+	return 0
+}

@@ -1,0 +1,312 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+// The times of a socket.
+const (
+	readBuffer   = 64 << 10
+	writeBuffer  = 16 << 10
+	dialTimeout  = 5 * time.Second
+	writeTimeout = 3 * time.Second
+	closeTimeout = 30 * time.Millisecond // for the close frame: politeness must not delay a stop
+	pulseEvery   = 100 * time.Millisecond
+	pingAfter    = 1500 * time.Millisecond
+	deadAfter    = 2900 * time.Millisecond // and found at the next pulse
+	// A message beyond this ends the connection; up to it one that is too long
+	// for a frame is skipped and counted.
+	readLimit = 16 << 20
+)
+
+// A burst of bad frames is a broken stream: so many within the window.
+const (
+	malformedBurst  = 10
+	malformedWindow = 10 * time.Second
+)
+
+// stream is one socket of one generation: a reader that never waits for an
+// actor, and a writer for commands, pings and the watch for silence.
+type stream struct {
+	id      uint64
+	shard   int
+	session messages.Session
+	feed    *Feed
+	table   *table
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wake   chan struct{} // the subscriptions have changed
+	again  atomic.Bool   // subscribe to everything anew
+	bytes  atomic.Int64  // read so far, on the wire
+
+	mu    sync.Mutex
+	cause cause  // the first that was given
+	why   string // plain words; "" until the end is decided
+}
+
+func newStream(f *Feed, shard int, id uint64, session messages.Session) *stream {
+	s := &stream{
+		id: id, shard: shard, session: session, feed: f, table: f.cfg.State.tables[shard],
+		wake: make(chan struct{}, 1),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// end makes the socket go, for the first cause that was given.
+func (s *stream) end(c cause, why string) {
+	s.mu.Lock()
+	if s.why == "" {
+		s.cause, s.why = c, why
+	}
+	s.mu.Unlock()
+	s.cancel()
+}
+
+func (s *stream) ending() (cause, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause, s.why
+}
+
+// resubscribe has the writer bring the subscriptions up to date; all of them
+// when again is set.
+func (s *stream) resubscribe(again bool) {
+	if again {
+		s.again.Store(true)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the socket's task: dial, read until the end, tell.
+func (s *stream) run(ctx context.Context) error {
+	defer s.cancel()
+	defer context.AfterFunc(ctx, s.cancel)()
+	conn, c, err := s.dial()
+	s.feed.cfg.State.connected(dialResult(c, err))
+	if err != nil {
+		why := reason(err)
+		if given, said := s.ending(); said != "" {
+			c, why = given, said
+		}
+		s.feed.self.Tell(socketEnded{s.shard, ended{s.id, c, why}})
+		return nil
+	}
+	defer conn.Close()
+	// Closing the connection is what interrupts a read, whatever the peer does.
+	closed := make(chan struct{})
+	unhook := context.AfterFunc(s.ctx, func() {
+		defer close(closed)
+		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeTimeout))
+		_ = conn.Close()
+	})
+	defer func() {
+		if !unhook() {
+			<-closed
+		}
+	}()
+	s.table.join(s.id, s.session.Generation)
+	defer s.table.leave(s.id, messages.GapReconnect, time.Now()) // for a panic: a second call does nothing
+	s.feed.self.Tell(socketUpgraded{s.shard, upgraded{s.id}, time.Now()})
+	s.resubscribe(false)
+	s.feed.self.Go("socket writer", func(context.Context) error {
+		s.write(conn)
+		return nil
+	})
+	s.end(network, reason(s.read(conn)))
+	c, why := s.ending()
+	gap := messages.GapReconnect
+	if c == byUs {
+		gap = messages.GapSwap
+	}
+	s.table.leave(s.id, gap, time.Now())
+	s.feed.cfg.State.disconnected(disconnectReason(c, ctx.Err() != nil))
+	s.feed.self.Tell(socketEnded{s.shard, ended{s.id, c, why}})
+	return nil
+}
+
+// read takes frames until the connection ends.
+func (s *stream) read(conn *websocket.Conn) error {
+	buf := make([]byte, readBuffer)
+	var bad []time.Time
+	for {
+		kind, r, err := conn.NextReader()
+		if err != nil {
+			return err
+		}
+		n := 0
+		if buf, n, err = readMessage(r, buf); err != nil {
+			return err
+		}
+		now := time.Now()
+		if kind == websocket.TextMessage {
+			s.text(buf[:n], now)
+			continue
+		}
+		taken, err := s.table.take(s.id, buf[:n], now)
+		var malformedFrame *wire.FrameError
+		switch {
+		case err == nil:
+			s.tell(taken, now)
+		case errors.As(err, &malformedFrame):
+			if bad = s.malformed(malformedIndex(malformedFrame.Reason), bad, now); len(bad) >= malformedBurst {
+				s.end(malformed, "Kite sent a burst of frames that cannot be read; connecting anew")
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// readMessage reads a message into buf, which grows up to one byte more than
+// the longest frame; what is longer is cut there (and then is no valid frame).
+func readMessage(r io.Reader, buf []byte) ([]byte, int, error) {
+	n := 0
+	for {
+		if n == len(buf) {
+			if n > wire.MaxFrame {
+				return buf, n, nil
+			}
+			buf = append(buf, make([]byte, min(n, wire.MaxFrame+1-n))...)
+		}
+		m, err := r.Read(buf[n:])
+		n += m
+		if err == io.EOF {
+			return buf, n, nil
+		}
+		if err != nil {
+			return buf, n, err
+		}
+	}
+}
+
+// tell passes on what a frame did.
+func (s *stream) tell(t taken, now time.Time) {
+	if t.first {
+		s.feed.self.Tell(socketFramed{s.shard, framed{s.id}, now})
+	}
+	if t.firstTick {
+		s.feed.self.Tell(socketTicked{s.session.Generation, now})
+	}
+	if t.moved {
+		s.feed.self.Tell(socketMoved{s.shard, moved{s.id}})
+	}
+	if t.ticks > 0 {
+		s.feed.cfg.Metrics.frame(t.newest, s.feed.cfg.Clock, now)
+	}
+	if t.yield {
+		runtime.Gosched() // a subscriber falls behind: let it run
+	}
+}
+
+// malformed counts a bad frame and answers those within the window.
+func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Time {
+	s.table.mu.Lock()
+	s.table.counts.malformed[reason]++
+	s.table.mu.Unlock()
+	for len(bad) > 0 && now.Sub(bad[0]) > malformedWindow {
+		bad = bad[1:]
+	}
+	return append(bad, now)
+}
+
+// text handles a text message.
+func (s *stream) text(frame []byte, now time.Time) {
+	text, err := wire.ParseText(frame)
+	s.table.mu.Lock()
+	if err != nil {
+		s.table.counts.malformed[malformedText]++
+	} else {
+		s.table.counts.texts[text.Type]++
+	}
+	s.table.mu.Unlock()
+	if err != nil {
+		return
+	}
+	switch text.Type {
+	case wire.TextOrder:
+		if id, status := text.Order(); id != "" && s.feed.cfg.Web != nil {
+			s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+		}
+	case wire.TextError:
+		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", shortened(text.Message()))
+	default:
+	}
+}
+
+func shortened(text string) string {
+	const most = 200
+	if len(text) > most {
+		return text[:most] + "..."
+	}
+	return text
+}
+
+// write sends commands and pings, and ends a socket that has fallen silent.
+func (s *stream) write(conn *websocket.Conn) {
+	have := map[uint32]messages.Mode{}
+	var buf []byte
+	pulse := time.NewTicker(pulseEvery)
+	defer pulse.Stop()
+	heard, at, pinged := s.bytes.Load(), time.Now(), false
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.wake:
+			if s.again.Swap(false) {
+				clear(have)
+			}
+			for _, c := range commands(have, s.feed.cfg.State.subscriptions(s.shard)) {
+				buf = wire.AppendCommand(buf[:0], c)
+				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
+					s.end(network, reason(err))
+					return
+				}
+			}
+		case now := <-pulse.C:
+			if n := s.bytes.Load(); n != heard {
+				heard, at, pinged = n, now, false
+				continue
+			}
+			switch silence := now.Sub(at); {
+			case silence >= deadAfter:
+				s.end(mute, "the connection was silent for 3 s; connecting anew")
+				return
+			case silence >= pingAfter && !pinged:
+				pinged = true
+				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
+			}
+		}
+	}
+}
+
+// heardConn counts the bytes that arrive.
+type heardConn struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+func (c heardConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.bytes.Add(int64(n))
+	return n, err
+}

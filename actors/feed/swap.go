@@ -1,0 +1,316 @@
+package feed
+
+import (
+	"slices"
+
+	"kitestring/messages"
+)
+
+// side is one of the two sockets of a swap.
+type side uint8
+
+const (
+	older side = iota
+	newer
+)
+
+func (s side) other() side { return 1 - s }
+
+// arrival is a packet as the merger sees it.
+type arrival struct {
+	hash   uint64 // of the packet's bytes: byte-equal packets and no others share it
+	moment moment
+	packet []byte // copied when it has to wait
+}
+
+// moment orders packets of one instrument as far as they can be ordered:
+// neither part ever falls within a day.
+type moment struct{ exchange, volume uint32 }
+
+func momentOf(t *messages.Tick) moment { return moment{t.ExchangeTime, t.Volume} }
+
+// before reports whether m is certainly older than o.
+func (m moment) before(o moment) bool {
+	if m.exchange != o.exchange && m.exchange != 0 && o.exchange != 0 {
+		return m.exchange < o.exchange
+	}
+	return m.volume < o.volume
+}
+
+// held is a packet of the newer socket that waits for the older one.
+type held struct {
+	hash   uint64
+	moment moment
+	packet []byte
+}
+
+// merger makes one stream of two sockets that carry the same instruments:
+// nothing lost, nothing twice, whichever runs ahead, whichever dies first.
+//
+// Per instrument it begins with the older socket leading: its packets go out
+// and are remembered, those of the newer one are held. As soon as the two
+// sequences fit together in exactly one way (a byte-equal packet on both; the
+// cached tick after the subscription usually is it) they are joined: from
+// then on a packet goes out when it comes first, from either, and its twin is
+// skipped. So nothing depends on which socket lives on.
+//
+// Exact when both sockets carry the same packets of an instrument and no
+// packet recurs, byte for byte, between the two positions (time, volume,
+// quantities and five levels of depth each way all equal again). Where Kite
+// sends the two sockets different packets, what is older than the last one
+// that went out is dropped and everything else passes.
+//
+// Pure: no clock, no I/O. Not safe for concurrent use.
+type merger struct {
+	tracks  []track // by slot
+	waiting int     // not joined, with a packet on one side at least
+	silent  int     // not joined, without any
+	due     int     // joined, with packets that one side has yet to repeat
+	alone   bool    // one socket is gone
+	left    side    // which one is left, when alone
+
+	overlapped uint64 // packets that came on both
+	repeated   uint64 // packets that one socket sent twice in a row
+}
+
+type track struct {
+	used   bool
+	joined bool
+	last   [2]uint64 // hash of the last packet of each side
+	has    [2]bool
+	seen   [2][]uint64 // while not joined: what each side has brought
+	held   []held      // while not joined: the newer side's
+	out    moment      // of the last packet that went out
+	behind side        // when joined: who has yet to repeat due
+	due    []uint64
+}
+
+// track is the track of a slot, made at need.
+func (m *merger) track(slot int) *track {
+	for slot >= len(m.tracks) {
+		m.tracks = append(m.tracks, track{})
+	}
+	t := &m.tracks[slot]
+	if !t.used {
+		t.used = true
+		if t.joined = m.alone; !m.alone {
+			m.silent++
+		}
+	}
+	return t
+}
+
+// known tells of the last packet that went out before the swap began.
+func (m *merger) known(slot int, hash uint64, at moment) {
+	t := m.track(slot)
+	m.wake(t)
+	t.last[older], t.has[older] = hash, true
+	t.seen[older] = append(t.seen[older], hash)
+	t.out = at
+}
+
+// forget drops a slot that is no longer wanted.
+func (m *merger) forget(slot int) {
+	if slot >= len(m.tracks) || !m.tracks[slot].used {
+		return
+	}
+	t := &m.tracks[slot]
+	switch {
+	case t.joined:
+		m.settle(t)
+	case t.quiet():
+		m.silent--
+	default:
+		m.waiting--
+	}
+	*t = track{}
+}
+
+func (t *track) quiet() bool { return !t.has[older] && !t.has[newer] }
+
+func (m *merger) wake(t *track) {
+	if !t.joined && t.quiet() {
+		m.silent--
+		m.waiting++
+	}
+}
+
+// settle empties due.
+func (m *merger) settle(t *track) {
+	if len(t.due) > 0 {
+		m.due--
+	}
+	t.due = t.due[:0]
+}
+
+// expect sets what s has yet to repeat.
+func (m *merger) expect(t *track, s side, hashes []uint64) {
+	m.settle(t)
+	t.behind = s
+	t.due = append(t.due, hashes...)
+	if len(t.due) > 0 {
+		m.due++
+	}
+}
+
+// complete reports whether every instrument is joined. Instruments of which
+// neither socket has brought anything do not count when lenient.
+func (m *merger) complete(lenient bool) bool {
+	return m.waiting == 0 && (lenient || m.silent == 0)
+}
+
+// done reports whether the merger has nothing left to do: one socket is gone
+// and the other has repeated all that it had to.
+func (m *merger) done() bool { return m.alone && m.due == 0 && m.waiting == 0 }
+
+// offer takes a packet of one side. keep: it goes out now. flush: these go
+// out after it.
+func (m *merger) offer(slot int, s side, a arrival) (keep bool, flush []held) {
+	t := m.track(slot)
+	if t.has[s] && t.last[s] == a.hash {
+		m.repeated++
+		return false, nil
+	}
+	m.wake(t)
+	t.last[s], t.has[s] = a.hash, true
+	if t.joined {
+		return m.offerJoined(t, s, a), nil
+	}
+	t.seen[s] = append(t.seen[s], a.hash)
+	if s == older {
+		t.out = a.moment
+		keep = true
+	} else {
+		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet)})
+	}
+	at, ways := t.fit()
+	if ways != 1 {
+		return keep, nil
+	}
+	return keep, m.join(t, at)
+}
+
+func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
+	if len(t.due) > 0 && t.behind == s {
+		if at := slices.Index(t.due, a.hash); at >= 0 {
+			// What stands before it will not come on this side any more.
+			m.overlapped++
+			t.due = slices.Delete(t.due, 0, at+1)
+			if len(t.due) == 0 {
+				m.due--
+			}
+			return false
+		}
+		if a.moment.before(t.out) {
+			return false
+		}
+		m.settle(t)
+	}
+	t.out = a.moment
+	if m.alone {
+		return true
+	}
+	if len(t.due) > 0 {
+		t.due = append(t.due, a.hash)
+	} else {
+		m.expect(t, s.other(), []uint64{a.hash})
+	}
+	return true
+}
+
+// fit finds where the newer side's first packet stands in what the older side
+// has brought, and in how many ways all packets of both agree.
+func (t *track) fit() (at, ways int) {
+	o, n := t.seen[older], t.seen[newer]
+	if len(n) == 0 {
+		return 0, 0
+	}
+	for d := range o {
+		both := min(len(n), len(o)-d)
+		if slices.Equal(n[:both], o[d:d+both]) {
+			at = d
+			ways++
+		}
+	}
+	return at, ways
+}
+
+// join joins a track whose newer side begins at the older one's packet at.
+func (m *merger) join(t *track, at int) (flush []held) {
+	o, n := t.seen[older], t.seen[newer]
+	both := min(len(n), len(o)-at)
+	m.overlapped += uint64(both)
+	t.joined = true
+	m.waiting--
+	if len(o) > at+both {
+		m.expect(t, newer, o[at+both:])
+	} else {
+		flush = t.held[both:]
+		m.expect(t, older, n[both:])
+	}
+	m.gone(t, flush)
+	return flush
+}
+
+// gone closes a track's first part.
+func (m *merger) gone(t *track, flush []held) {
+	if len(flush) > 0 {
+		t.out = flush[len(flush)-1].moment
+	}
+	t.seen = [2][]uint64{}
+	t.held = nil
+	if m.alone && t.behind != m.left {
+		m.settle(t)
+	}
+}
+
+// leave ends a side: at once when its socket died, by decision when every
+// instrument is joined or the time is up. emit gets what goes out now.
+func (m *merger) leave(s side, emit func(slot int, flush []held)) {
+	if m.alone {
+		return
+	}
+	m.alone, m.left = true, s.other()
+	for slot := range m.tracks {
+		t := &m.tracks[slot]
+		switch {
+		case !t.used:
+		case t.joined:
+			if t.behind == s {
+				m.settle(t)
+			}
+		case t.quiet():
+			m.silent--
+			t.joined = true
+		case s == newer:
+			// What was held comes on the older side anyway.
+			t.joined = true
+			m.waiting--
+			m.gone(t, nil)
+		default:
+			if flush := m.part(t); len(flush) > 0 {
+				emit(slot, flush)
+			}
+		}
+	}
+}
+
+// part joins a track as well as can be when the older side is gone.
+func (m *merger) part(t *track) (flush []held) {
+	if at, ways := t.fit(); ways > 0 {
+		return m.join(t, at) // of several ways the latest: rather nothing lost
+	}
+	o := t.seen[older]
+	t.joined = true
+	m.waiting--
+	if len(t.held) == 0 {
+		m.expect(t, newer, o)
+	}
+	for _, h := range t.held {
+		if !h.moment.before(t.out) && !slices.Contains(o, h.hash) {
+			flush = append(flush, h)
+		}
+	}
+	m.gone(t, flush)
+	return flush
+}

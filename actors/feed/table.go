@@ -1,0 +1,447 @@
+package feed
+
+import (
+	"bytes"
+	"errors"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+// packetMax is the longest packet of Kite's table.
+const packetMax = 184
+
+// distrustAfter is how many packets in too low a mode are ignored in a row
+// before we believe that Kite sends no better.
+const distrustAfter = 64
+
+// mergeFor is how long a finished swap's twins are waited for at most.
+const mergeFor = 3 * time.Second
+
+var seed = maphash.MakeSeed()
+
+// slot is an instrument's place in a table: its last packet, and what the
+// next one is compared with.
+type slot struct {
+	raw      [packetMax]byte
+	length   uint8 // of raw; 0: none yet
+	mode     messages.Mode
+	want     messages.Mode
+	accept   messages.Mode // packets of a lower mode are not what was asked for
+	distrust uint8         // of them, in a row
+	used     bool
+	token    uint32 // the instrument token
+	exchange uint32
+	volume   uint32
+	quantity uint32
+	epoch    uint32 // the unbroken stretch in which the packet came
+}
+
+func (s *slot) packet() []byte { return s.raw[:s.length] }
+
+// attached is a subscriber.
+type attached struct {
+	name string
+	sink interface {
+		Push(batch *messages.Ticks) (yield bool)
+	}
+}
+
+// table is the data's side of one shard: the last packet of each instrument,
+// which socket leads, and where ticks go. Its lock is held by the reader
+// while it updates the table and pushes, so that whoever holds it sees both
+// or neither.
+type table struct {
+	mu    sync.Mutex
+	shard int
+
+	index index
+	slots []slot
+	free  []int
+
+	lead, beside uint64 // socket ids; 0: none
+	generation   messages.Generation
+	besideGen    messages.Generation
+	merger       *merger // from the first frame of beside until both streams agree
+	mergeUntil   time.Time
+	lenient      bool
+	framed       uint64              // newest socket that has brought a valid frame
+	ticked       messages.Generation // newest generation that has brought a tick
+
+	epoch     uint32
+	reason    messages.GapReason // of the last break
+	gaps      []messages.Gap
+	sequenced bool
+
+	decoder wire.Decoder
+	pool    pool
+	sinks   []attached
+	counts  counts
+	rate    rate
+}
+
+// taken is what a frame did.
+type taken struct {
+	first     bool // the first valid frame of its socket
+	firstTick bool // the first tick of its generation
+	moved     bool // the newer socket leads every instrument now
+	yield     bool // a subscriber falls behind
+	newest    uint32
+	ticks     int
+}
+
+// errFenced tells a reader that its socket has no business here any more.
+var errFenced = errors.New("socket is fenced off")
+
+// take handles one binary frame of a socket. It keeps nothing of raw.
+// Errors: errFenced, *wire.FrameError.
+func (t *table) take(from uint64, raw []byte, now time.Time) (r taken, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if from != t.lead && from != t.beside {
+		return r, errFenced
+	}
+	f := t.pool.get(len(raw))
+	f.ticks, err = t.decode(f.ticks[:0], raw)
+	if err != nil {
+		t.pool.put(f)
+		return r, err
+	}
+	t.counts.frame(raw, now)
+	if from > t.framed {
+		t.framed, r.first = from, true
+		if from == t.lead {
+			t.announce(now)
+		}
+	}
+	generation := t.generation
+	if from == t.beside {
+		generation = t.besideGen
+	}
+	var later *frame
+	if t.merger == nil {
+		t.filter(f, raw)
+	} else {
+		later = t.merge(f, raw, from)
+	}
+	if r.ticks = len(f.ticks); r.ticks > 0 {
+		f.raw = append(f.raw[:0], raw...)
+		r.newest = t.counts.pushed(f.ticks, now)
+		t.rate.add(now, r.ticks)
+		r.yield = f.publish(t.sinks, generation, t.shard, now)
+	} else {
+		t.pool.put(f)
+	}
+	if later != nil {
+		r.ticks += len(later.ticks)
+		r.newest = max(r.newest, t.counts.pushed(later.ticks, now))
+		t.rate.add(now, len(later.ticks))
+		r.yield = later.publish(t.sinks, max(t.besideGen, t.generation), t.shard, now) || r.yield
+	}
+	if r.ticks > 0 && generation > t.ticked {
+		t.ticked, r.firstTick = generation, true
+	}
+	if t.merger != nil {
+		r.moved = t.progress(now)
+	}
+	return r, nil
+}
+
+func (t *table) decode(dst []messages.Tick, raw []byte) ([]messages.Tick, error) {
+	before := t.decoder.Stats
+	dst, err := t.decoder.Decode(raw, dst)
+	if err != nil {
+		return dst, err
+	}
+	t.counts.malformed[unknownLength] += uint64(t.decoder.UnknownLength - before.UnknownLength)
+	t.counts.malformed[unknownSegment] += uint64(t.decoder.UnknownSegment - before.UnknownSegment)
+	return dst, nil
+}
+
+// filter keeps what is wanted and new: the path of nearly every frame.
+func (t *table) filter(f *frame, raw []byte) {
+	kept := 0
+	for i := range f.ticks {
+		tick := &f.ticks[i]
+		s := t.slotFor(tick)
+		if s == nil {
+			continue
+		}
+		packet := raw[tick.Offset : tick.Offset+uint32(tick.Length)]
+		if s.length == tick.Length && bytes.Equal(s.packet(), packet) {
+			t.counts.duplicates++
+			continue
+		}
+		t.accept(s, tick, packet)
+		if kept != i {
+			f.ticks[kept] = *tick
+		}
+		kept++
+	}
+	f.ticks = f.ticks[:kept]
+}
+
+// slotFor is the slot of a tick, nil when the tick is not what was asked for.
+func (t *table) slotFor(tick *messages.Tick) *slot {
+	at := t.index.find(tick.InstrumentToken)
+	if at < 0 {
+		t.counts.unwanted++
+		return nil
+	}
+	s := &t.slots[at]
+	if tick.Mode < s.accept {
+		// The answer to subscribe, before the mode has acted.
+		if s.distrust++; s.distrust < distrustAfter {
+			t.counts.ignored++
+			return nil
+		}
+		s.accept = tick.Mode
+	}
+	s.distrust = 0
+	if s.accept < s.want && tick.Mode >= s.want {
+		s.accept = s.want
+	}
+	return s
+}
+
+// merge is filter while two sockets stream. What goes out after the frame
+// itself comes back as a frame of its own.
+func (t *table) merge(f *frame, raw []byte, from uint64) (later *frame) {
+	s := older
+	if from == t.beside || t.beside == 0 && t.merger.alone && t.merger.left == newer {
+		s = newer
+	}
+	before := t.merger.repeated
+	kept := 0
+	for i := range f.ticks {
+		tick := &f.ticks[i]
+		to := t.slotFor(tick)
+		if to == nil {
+			continue
+		}
+		packet := raw[tick.Offset : tick.Offset+uint32(tick.Length)]
+		at := t.index.find(tick.InstrumentToken)
+		keep, flush := t.merger.offer(at, s, arrival{maphash.Bytes(seed, packet), momentOf(tick), packet})
+		if keep {
+			if later != nil { // order within an instrument is kept
+				later = t.append(later, to, packet)
+			} else {
+				t.accept(to, tick, packet)
+				f.ticks[kept] = *tick
+				kept++
+			}
+		}
+		for _, h := range flush {
+			later = t.append(later, to, h.packet)
+		}
+	}
+	f.ticks = f.ticks[:kept]
+	t.counts.duplicates += t.merger.repeated - before
+	return later
+}
+
+// append adds a packet that was held back to a frame.
+func (t *table) append(f *frame, s *slot, packet []byte) *frame {
+	if f == nil {
+		f = t.pool.get(frameClasses[1])
+		f.raw, f.ticks = f.raw[:0], f.ticks[:0]
+	}
+	var tick messages.Tick
+	if !decodeOne(packet, &tick) {
+		return f
+	}
+	t.accept(s, &tick, packet)
+	tick.Offset = uint32(len(f.raw))
+	f.raw = append(f.raw, packet...)
+	f.ticks = append(f.ticks, tick)
+	return f
+}
+
+// decodeOne decodes a packet that has been decoded before.
+func decodeOne(packet []byte, to *messages.Tick) bool {
+	var room [4 + packetMax]byte
+	head := append(room[:0], 0, 1, byte(len(packet)>>8), byte(len(packet)))
+	var one [1]messages.Tick
+	var d wire.Decoder
+	ticks, err := d.Decode(append(head, packet...), one[:0])
+	if err != nil || len(ticks) != 1 {
+		return false
+	}
+	*to = ticks[0]
+	return true
+}
+
+// accept makes a packet the instrument's last one.
+func (t *table) accept(s *slot, tick *messages.Tick, packet []byte) {
+	if s.length != 0 {
+		missed := t.count(s, tick)
+		if s.epoch != t.epoch {
+			t.seam(s, tick, missed)
+		}
+	}
+	s.epoch = t.epoch
+	s.length, s.mode = tick.Length, tick.Mode
+	s.exchange, s.volume, s.quantity = tick.ExchangeTime, tick.Volume, tick.LastQuantity
+	if tick.Length == packetMax {
+		*(*[packetMax]byte)(s.raw[:]) = *(*[packetMax]byte)(packet)
+	} else {
+		copy(s.raw[:], packet)
+	}
+}
+
+// join puts a socket into its place: at the head when nothing leads, else
+// beside the leader. It says which.
+func (t *table) join(id uint64, g messages.Generation) (leads bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lead == 0 {
+		t.lead, t.generation = id, g
+		t.merger = nil
+		t.epoch++
+		return true
+	}
+	t.beside, t.besideGen = id, g
+	t.lenient = false
+	t.mergeUntil = time.Time{}
+	t.merger = &merger{tracks: make([]track, 0, len(t.slots))}
+	for i := range t.slots {
+		s := &t.slots[i]
+		switch {
+		case !s.used:
+		case s.length == 0:
+			t.merger.track(i)
+		default:
+			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume})
+		}
+	}
+	return false
+}
+
+// leave takes a socket out. When the leader goes, the one beside it takes
+// over at once; promoted says so. why is the reason of the gap, if nothing
+// takes over.
+func (t *table) leave(id uint64, why messages.GapReason, now time.Time) (promoted bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch id {
+	case t.lead:
+		if t.beside != 0 {
+			t.promote(now)
+			return true
+		}
+		t.lead, t.merger, t.reason = 0, nil, why
+	case t.beside:
+		t.beside = 0
+		t.merger.leave(newer, nil)
+		t.mergeUntil = now.Add(mergeFor)
+	}
+	return false
+}
+
+// progress looks whether a swap or its aftermath has come to an end.
+func (t *table) progress(now time.Time) (moved bool) {
+	if t.beside != 0 {
+		if t.framed < t.beside || !t.merger.complete(t.lenient) {
+			return false
+		}
+		t.promote(now)
+		moved = true
+	}
+	if t.merger.done() || t.merger.alone && now.After(t.mergeUntil) {
+		t.counts.overlapped += t.merger.overlapped
+		t.merger = nil
+	}
+	return moved
+}
+
+// settle ends the wait for instruments that neither socket has ever brought;
+// force ends the wait for all. Both answer whether the newer socket leads now.
+func (t *table) settle(id uint64, now time.Time) (moved bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id != t.beside {
+		return false
+	}
+	t.lenient = true
+	return t.progress(now)
+}
+
+func (t *table) force(id uint64, now time.Time) (moved bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id != t.beside {
+		return false
+	}
+	t.promote(now)
+	t.progress(now)
+	return true
+}
+
+// promote makes the socket beside the leader.
+func (t *table) promote(now time.Time) {
+	generation := t.besideGen
+	t.lead, t.beside, t.generation = t.beside, 0, generation
+	t.mergeUntil = now.Add(mergeFor)
+	t.reason = messages.GapSwap
+	var later *frame
+	t.merger.leave(older, func(at int, flush []held) {
+		s := &t.slots[at]
+		s.epoch-- // the two streams did not meet: look for a gap
+		for _, h := range flush {
+			later = t.append(later, s, h.packet)
+		}
+	})
+	if later != nil {
+		t.counts.pushed(later.ticks, now)
+		t.rate.add(now, len(later.ticks))
+		later.publish(t.sinks, generation, t.shard, now)
+	}
+	t.announce(now)
+}
+
+// announce pushes an empty batch: subscribers learn of the generation in
+// order with their ticks, also when no tick comes.
+func (t *table) announce(now time.Time) {
+	f := t.pool.get(0)
+	f.ticks = f.ticks[:0]
+	f.open.Add(1)
+	b := f.chunk(0)
+	b.Generation, b.Shard, b.Received, b.Ticks, b.Raw = t.generation, t.shard, now, nil, nil
+	for _, s := range t.sinks {
+		s.sink.Push(b)
+	}
+	b.Release()
+	f.release()
+}
+
+// reset fences every socket off: a new incarnation begins.
+func (t *table) reset(sequenced bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lead, t.beside, t.merger = 0, 0, nil
+	t.reason = messages.GapReconnect
+	t.sequenced = sequenced
+}
+
+// swapping reports whether two streams are being made one.
+func (t *table) swapping() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.merger != nil && !(t.merger.alone && time.Now().After(t.mergeUntil))
+}
+
+// vitals is what the actor looks at every second.
+type vitals struct {
+	frames      uint64
+	lastTick    time.Time
+	instruments int
+}
+
+func (t *table) vitals() vitals {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return vitals{t.counts.frames + t.counts.heartbeats, t.counts.lastTick, t.index.n}
+}
