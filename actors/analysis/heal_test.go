@@ -1,0 +1,170 @@
+package analysis
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kitestring/messages"
+)
+
+// exchange plays the history of what it has seen: like the real one it shows
+// the running minute too, as far as it has come.
+type exchange struct{ *recorded }
+
+func (e exchange) history(from, to int64) []HistoricalCandle {
+	var out []HistoricalCandle
+	bars := slices.Clone(e.closed[0])
+	if b, ok := e.bar(0); ok {
+		bars = append(bars, b)
+	}
+	for _, b := range bars {
+		if s := b.Start.Unix(); s >= from && s <= to {
+			out = append(out, HistoricalCandle{
+				Start: b.Start, Open: b.Price(b.Open), High: b.Price(b.High), Low: b.Price(b.Low), Close: b.Price(b.Close), Volume: b.Volume, OI: b.OI,
+			})
+		}
+	}
+	return out
+}
+
+func (r *recorded) healFrom(e exchange, now int64) {
+	if from, ok := r.wants(now); ok {
+		r.merge(e.history(from, now), from, now, 1)
+	}
+}
+
+func TestKilledRunEqualsUnkilledOne(t *testing.T) {
+	start := clockTime(t, "2026-03-02 09:14:00")
+	rapid.Check(t, func(t *rapid.T) {
+		whole, live := exchange{record(niftyFuture)}, record(niftyFuture)
+		end := start + int64(rapid.IntRange(1200, 4000).Draw(t, "length"))
+		killed := start + int64(rapid.IntRange(0, int(end-start)-300).Draw(t, "killed"))
+		back := killed + int64(rapid.IntRange(1, 1500).Draw(t, "down for"))
+		lateHistory := int64(rapid.IntRange(0, 90).Draw(t, "history after"))
+		process := rapid.Bool().Draw(t, "the whole process")
+		restarted := false
+		market := rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "market"))) // drawn tick by tick it shrinks for minutes
+		volume := uint32(100)
+		check := func(now int64) {
+			if !restarted || now < back+lateHistory {
+				return
+			}
+			live.healFrom(whole, now)
+		}
+		for at := start; at < end; at += 1 + market.Int64N(20) {
+			volume += market.Uint32N(90)
+			price := 2400000 + market.Int32N(6000)
+			whole.tick(at, price, volume)
+			switch {
+			case at < killed:
+				live.tick(at, price, volume)
+			case at >= back:
+				if !restarted {
+					restarted = true
+					minutes, covered := live.minutes, live.covered
+					if process {
+						minutes, covered = nil, coverage{}
+					}
+					live = record(niftyFuture)
+					emit := live.emit
+					live.track = newTrack(live.key, niftyFuture, minutes, covered, emit)
+				}
+				live.tick(at, price, volume)
+			}
+			check(at)
+		}
+		if !restarted {
+			return // died at the end of the run
+		}
+		now := floor(end, 900) + 910
+		whole.advance(now - grace)
+		live.advance(now - grace)
+		for range 5 {
+			live.healFrom(whole, now)
+		}
+		if _, ok := live.wants(now); ok {
+			t.Fatal("there is still something to heal")
+		}
+		for i := range Intervals {
+			got, want := live.whole(i, now), whole.closed[i]
+			if !slices.Equal(briefs(got), briefs(want)) {
+				t.Fatalf("bars of %v differ\n got %+v\nwant %+v", Intervals[i], briefs(got), briefs(want))
+			}
+		}
+	})
+}
+
+func TestMergeLetsLiveWin(t *testing.T) {
+	r := record(niftyFuture)
+	ten := clockTime(t, "2026-03-02 10:00:00")
+	for s := int64(0); s <= 300; s += 20 {
+		r.tick(ten+s, 100_00+int32(s), uint32(1000+s))
+	}
+	// History of 09:59 to 10:05, in other numbers; 10:05 runs.
+	var candles []HistoricalCandle
+	for k := int64(-1); k <= 5; k++ {
+		candles = append(candles, HistoricalCandle{Start: time.Unix(ten+60*k, 0), Open: 7, High: 9, Low: 6, Close: 8, Volume: 5})
+	}
+	candles = append(candles, HistoricalCandle{Start: time.Unix(ten-120, 0), Open: 9, High: 7, Low: 6, Close: 8})                             // upside down
+	candles = append(candles, HistoricalCandle{Start: time.Unix(clockTime(t, "2026-03-02 09:00:00"), 0), Open: 7, High: 9, Low: 6, Close: 8}) // pre-open
+	r.gap(messages.Gap{From: time.Unix(ten+130, 0), To: time.Unix(ten+150, 0)}, 0)
+	from, ok := r.wants(ten + 303)
+	if !ok || from >= ten-8*day {
+		t.Fatalf("wants %d %v", from, ok)
+	}
+	if !r.merge(candles, from, ten+303, 2) {
+		t.Fatal("nothing changed")
+	}
+	var fromHistory []int64
+	for _, m := range r.minutes {
+		if m.Partial || m.Gapped {
+			t.Errorf("%v is still marked", m.Start)
+		}
+		if m.Backfilled {
+			fromHistory = append(fromHistory, (m.Start.Unix()-ten)/60)
+			if m.High != 900 || m.Generation != 2 {
+				t.Errorf("%+v", m)
+			}
+		}
+	}
+	// 10:00 was partial, 10:02 gapped, 09:59 not seen; the rest was live.
+	if !slices.Equal(fromHistory, []int64{-1, 0, 2}) {
+		t.Errorf("minutes from history: %v", fromHistory)
+	}
+	if _, ok := r.wants(ten + 400); ok {
+		t.Error("wants the same again")
+	}
+	if b, _ := r.bar(0); b.Backfilled {
+		t.Error("the running minute was replaced")
+	}
+}
+
+func TestGapsOutsideSessionsNeedNoHistory(t *testing.T) {
+	at := func(s string) int64 { return clockTime(t, s) }
+	for _, c := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"2026-03-02 15:30:00", "2026-03-03 09:15:00", false},
+		{"2026-03-02 15:29:59", "2026-03-03 09:15:00", true},
+		{"2026-03-02 15:30:00", "2026-03-03 09:15:01", true},
+		{"2026-03-06 15:30:00", "2026-03-09 09:15:00", false}, // over a weekend
+		{"2026-03-06 15:30:00", "2026-03-10 09:15:00", true},
+		{"2026-03-02 16:00:00", "2026-03-02 17:00:00", false},
+	} {
+		if got := touchesSession(at(c.from), at(c.to)); got != c.want {
+			t.Errorf("%s to %s: %v", c.from, c.to, got)
+		}
+	}
+}
+
+func TestPlausible(t *testing.T) {
+	if !plausible(1, 2, 1, 2, 0) || plausible(1, 2, 0, 2, 0) || plausible(1, 2, 1, 2, -1) || plausible(3, 2, 1, 2, 0) || plausible(math.NaN(), 2, 1, 2, 0) || plausible(1, math.Inf(1), 1, 2, 0) {
+		t.Error("plausible")
+	}
+}
