@@ -1,0 +1,661 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"kitestring/actors"
+	"kitestring/actors/actorstest"
+	"kitestring/messages"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	webPID    = actor.NewPID("local", "web/main")
+	feedPID   = actor.NewPID("local", "feed/main")
+	holderPID = actor.NewPID("local", "instruments/main")
+)
+
+// fakeStore keeps the rules of the token store.
+type fakeStore struct {
+	mu       sync.Mutex
+	view     actors.TokenView
+	rejected map[messages.Generation]string
+	used     map[string]messages.Generation
+	refuse   int // adoptions to refuse
+	deaf     bool
+}
+
+func newStore() *fakeStore {
+	return &fakeStore{rejected: map[messages.Generation]string{}, used: map[string]messages.Generation{}}
+}
+
+func (s *fakeStore) write(g messages.Generation, source messages.ChangeSource) messages.TokenChanged {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.view.Candidate = sessionOf(g)
+	s.view.Changed = messages.TokenChanged{Session: sessionOf(g), Source: source}
+	return s.view.Changed
+}
+
+func (s *fakeStore) Current() actors.TokenView {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view
+}
+
+func (s *fakeStore) Used(holder string, g messages.Generation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used[holder] = g
+}
+
+func (s *fakeStore) Adopt(g messages.Generation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse > 0 {
+		s.refuse--
+		return false
+	}
+	if g != s.view.Candidate.Generation {
+		return false
+	}
+	s.view.Adopted, s.view.Candidate = s.view.Candidate, messages.Session{}
+	return true
+}
+
+func (s *fakeStore) Reject(g messages.Generation, reason string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rejected[g] = reason
+	if s.view.Candidate.Generation == g {
+		s.view.Candidate = messages.Session{}
+	}
+	if s.view.Adopted.Generation == g {
+		s.view.Adopted = messages.Session{}
+	}
+	return true
+}
+
+func (s *fakeStore) Coherent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.deaf && (s.view.Adopted.IsZero() || s.used["auth"] == s.view.Adopted.Generation)
+}
+
+func (s *fakeStore) setDeaf(deaf bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaf = deaf
+}
+
+// fakeKite answers /user/profile by token.
+type fakeKite struct {
+	mu     sync.Mutex
+	says   map[string]string // by token: "", ok, dead, 429, 502, silent
+	asked  map[string]int
+	during func() // called at each question
+}
+
+func newKite() *fakeKite { return &fakeKite{says: map[string]string{}, asked: map[string]int{}} }
+
+func (k *fakeKite) say(g messages.Generation, what string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.says[sessionOf(g).Token.Reveal()] = what
+}
+
+func (k *fakeKite) questions(g messages.Generation) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.asked[sessionOf(g).Token.Reveal()]
+}
+
+func (k *fakeKite) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), ":")
+	k.mu.Lock()
+	k.asked[token]++
+	what, during := k.says[token], k.during
+	k.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	status, body := 0, ""
+	switch what {
+	case "ok":
+		status, body = 200, `{"status":"success","data":{"user_id":"AB1234"}}`
+	case "dead":
+		status, body = 403, `{"status":"error","error_type":"TokenException","message":"Incorrect api_key or access_token."}`
+	case "429":
+		status, body = 429, "<html>slow down "+token+"</html>"
+	case "502":
+		status, body = 502, "<html>bad gateway</html>"
+	case "silent":
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	default:
+		return nil, fmt.Errorf("dial for %s: refused", token)
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+// istClock runs with the bubble, at 10:00 IST of a trading day in the beginning.
+type istClock struct{ offset time.Duration }
+
+func newClock() istClock { return istClock{morning.Sub(time.Now())} }
+
+func (c istClock) Now() time.Time { return time.Now().Add(c.offset) }
+
+// loud is a house whose log can be read.
+type loud struct {
+	actors.Self
+	log *slog.Logger
+}
+
+func (l loud) Log() *slog.Logger { return l.log }
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+type bench struct {
+	t     *testing.T
+	store *fakeStore
+	kite  *fakeKite
+	log   *syncBuffer
+	cfg   Config
+	house *actorstest.House
+}
+
+// begin builds the auth actor around fakes; inside a bubble.
+func begin(t *testing.T) *bench {
+	b := &bench{t: t, store: newStore(), kite: newKite(), log: &syncBuffer{}}
+	b.cfg = Config{
+		Exchange:  actors.Exchange{APIURL: "http://kite.test", Transport: b.kite, Budget: actors.NewBudget()},
+		Tokens:    b.store,
+		Coherence: b.store,
+		Clock:     newClock(),
+		Feed:      feedPID,
+		Holders:   []*actor.PID{feedPID, holderPID, webPID},
+		Web:       webPID,
+		Memory:    NewMemory(filepath.Join(t.TempDir(), "expiry.json")),
+		Metrics:   NewMetrics(prometheus.NewRegistry()),
+	}
+	return b
+}
+
+func (b *bench) start() *bench {
+	if b.house != nil {
+		b.house.Stop()
+	}
+	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b.house = actorstest.Start(b.t, "auth", func(self actors.Self) actors.Actor {
+		return New(b.cfg)(loud{self, log.With("actor", "auth")})
+	})
+	synctest.Wait()
+	return b
+}
+
+func (b *bench) tell(msgs ...any) {
+	for _, m := range msgs {
+		b.house.Tell(m)
+		synctest.Wait()
+	}
+}
+
+// pass lets time go by.
+func (b *bench) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// last is the newest message of type M that the actor sent to a PID.
+func last[M any](b *bench, to *actor.PID) (m M, n int) {
+	for _, s := range b.house.Sent() {
+		if got, ok := s.Msg.(M); ok && s.To.ID == to.ID {
+			m = got
+			n++
+		}
+	}
+	return m, n
+}
+
+func (b *bench) want(adopted messages.Generation, state messages.AuthState) messages.AuthChanged {
+	b.t.Helper()
+	r, _ := last[messages.AuthChanged](b, webPID)
+	if r.Adopted.Generation != adopted || r.Adopted.State != state {
+		b.t.Errorf("adopted %d %s, want %d %s", r.Adopted.Generation, r.Adopted.State, adopted, state)
+	}
+	return r
+}
+
+func TestFromTheFileToEverybody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		b.start()
+		b.want(0, messages.NoToken)
+		b.kite.say(1, "ok")
+		b.tell(b.store.write(1, messages.ChangeByLogin))
+		r := b.want(1, messages.Valid)
+		if r.UserID != "AB1234" || r.Candidate != nil || r.Adopted.CheckedAt.IsZero() || r.ExpiryHint.IsZero() {
+			t.Errorf("report %+v", r)
+		}
+		for _, pid := range b.cfg.Holders {
+			if a, n := last[messages.TokenAdopted](b, pid); n != 1 || a.Session.Generation != 1 || a.Proof != messages.ProofProfile {
+				t.Errorf("%s was told %d times: %+v", pid.ID, n, a)
+			}
+		}
+		if v, n := last[messages.TokenVerdict](b, feedPID); n != 1 || v.Verdict != messages.VerdictValid {
+			t.Errorf("feed heard %d verdicts: %+v", n, v)
+		}
+		if b.store.used["auth"] != 1 {
+			t.Error("auth's own use is not in the book")
+		}
+		b.pass(3 * time.Second)
+		if n := strings.Count(b.log.String(), "token adopted by all"); n != 1 {
+			t.Errorf("%d times adopted by all:\n%s", n, b.log)
+		}
+		if v := testutil.ToFloat64(b.cfg.Metrics.valid); v != 1 {
+			t.Errorf("token_valid %v", v)
+		}
+		if v := testutil.ToFloat64(b.cfg.Metrics.expiry); v != float64(r.ExpiryHint.Unix()) {
+			t.Errorf("hint %v", v)
+		}
+	})
+}
+
+func TestCandidateRetriesReadTheNewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "502")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.pass(20 * time.Second)
+		r := b.want(0, messages.NoToken)
+		if n := b.kite.questions(1); n < 5 || n > 8 {
+			t.Errorf("%d questions in 20 s", n)
+		}
+		if r.Candidate == nil || r.Candidate.State != messages.Unverified || !strings.Contains(r.Candidate.Reason, "status 502") {
+			t.Errorf("candidate %+v", r.Candidate)
+		}
+		// A newer one ends a question without an answer.
+		b.kite.say(2, "silent")
+		b.tell(b.store.write(2, messages.ChangeByEvent))
+		asked := b.kite.questions(1)
+		b.kite.say(3, "ok")
+		b.tell(b.store.write(3, messages.ChangeByEvent))
+		b.want(3, messages.Valid)
+		b.pass(time.Minute)
+		if b.kite.questions(1) != asked || b.kite.questions(2) != 1 {
+			t.Errorf("the superseded were asked about again: %d and %d", b.kite.questions(1)-asked, b.kite.questions(2))
+		}
+		if err := b.house.Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTypingErrorLeavesTheTokenInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "ok")
+		b.kite.say(2, "dead")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.tell(b.store.write(2, messages.ChangeByEvent))
+		r := b.want(1, messages.Valid)
+		if r.Candidate == nil || r.Candidate.State != messages.Rejected || !strings.Contains(r.Candidate.Reason, "typing error") {
+			t.Errorf("candidate %+v", r.Candidate)
+		}
+		if b.store.rejected[2] == "" || b.store.used["auth"] != 1 {
+			t.Errorf("rejected %v, used %v", b.store.rejected, b.store.used)
+		}
+		// A restart changes nothing, and asks nobody about the rejected one.
+		b.start()
+		b.pass(time.Second)
+		r = b.want(1, messages.Valid)
+		if r.Candidate == nil || r.Candidate.State != messages.Rejected || b.kite.questions(2) != 1 {
+			t.Errorf("after a restart: %+v, %d questions", r.Candidate, b.kite.questions(2))
+		}
+		if a, n := last[messages.TokenAdopted](b, holderPID); n != 1 || a.Session.Generation != 1 {
+			t.Errorf("after a restart the holders heard %+v", a)
+		}
+		if v, _ := last[messages.TokenVerdict](b, feedPID); v.Generation != 2 || v.Verdict != messages.VerdictRejected {
+			t.Errorf("after a restart the feed heard %+v", v)
+		}
+		b.kite.say(3, "ok")
+		b.tell(b.store.write(3, messages.ChangeByEvent))
+		if r = b.want(3, messages.Valid); r.Candidate != nil {
+			t.Errorf("candidate %+v", r.Candidate)
+		}
+	})
+}
+
+func TestYesterdaysToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		b.kite.say(1, "dead")
+		b.store.write(1, messages.ChangeAtStart)
+		b.start()
+		b.tell(messages.TokenChanged{Session: sessionOf(1), Source: messages.ChangeAtStart})
+		for range 100 { // the feed and the analyses meet 403s too
+			b.tell(messages.TokenDoubted{Generation: 1, By: "feed"})
+		}
+		b.pass(time.Hour)
+		if n := b.kite.questions(1); n != 1 {
+			t.Errorf("%d profile calls for a dead token, want 1", n)
+		}
+		r := b.want(0, messages.NoToken)
+		if r.Candidate == nil || !strings.Contains(r.Candidate.Reason, "earlier day") {
+			t.Errorf("candidate %+v", r.Candidate)
+		}
+	})
+}
+
+func TestTheAdoptedTokenDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "ok")
+		b.tell(messages.PhaseChanged{Phase: messages.Open, TradingDay: true, LoginDue: true}, b.store.write(1, messages.ChangeByEvent))
+		b.kite.say(1, "502")
+		b.pass(time.Minute)
+		r := b.want(1, messages.Suspect)
+		if r.LoginDue || testutil.ToFloat64(b.cfg.Metrics.valid) != 1 {
+			t.Errorf("an unanswered check counts as death: %+v", r)
+		}
+		b.kite.say(1, "dead")
+		b.tell(messages.TokenDoubted{Generation: 1, By: "instruments"})
+		b.pass(3 * time.Second)
+		r = b.want(1, messages.Rejected)
+		if !strings.Contains(r.Adopted.Reason, "Another login ended this token") || !r.LoginDue || !r.ExpiryHint.IsZero() {
+			t.Errorf("report %+v", r)
+		}
+		if testutil.ToFloat64(b.cfg.Metrics.valid) != 0 || testutil.ToFloat64(b.cfg.Metrics.due) != 1 {
+			t.Error("metrics do not tell")
+		}
+		b.start()
+		b.pass(time.Hour)
+		b.want(1, messages.Rejected)
+		if asked := b.kite.questions(1); asked > 5 {
+			t.Errorf("%d questions", asked)
+		}
+	})
+}
+
+func TestPeriods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "ok")
+		b.tell(messages.PhaseChanged{Phase: messages.Open}, b.store.write(1, messages.ChangeByEvent))
+		b.pass(10*time.Minute + time.Second)
+		if n := b.kite.questions(1); n != 21 {
+			t.Errorf("%d questions in 10 minutes of trading, want 21", n)
+		}
+		b.tell(messages.PhaseChanged{Phase: messages.Closed})
+		b.pass(time.Hour)
+		if n := b.kite.questions(1) - 21; n != 12 {
+			t.Errorf("%d questions in an hour outside, want 12", n)
+		}
+		// A crowd of doubts, a person and a crash loop are one question.
+		before := b.kite.questions(1)
+		for range 50 {
+			b.tell(messages.TokenDoubted{Generation: 1}, messages.ValidateToken{})
+		}
+		for range 5 {
+			b.start()
+		}
+		b.pass(1900 * time.Millisecond)
+		if n := b.kite.questions(1) - before; n != 1 {
+			t.Errorf("%d questions for a crowd, want 1", n)
+		}
+	})
+}
+
+func TestCoherence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.store.setDeaf(true)
+		b.kite.say(1, "ok")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.pass(900 * time.Millisecond)
+		if v := testutil.ToFloat64(b.cfg.Metrics.coherent); v != 1 || strings.Contains(b.log.String(), "adopted by all") {
+			t.Errorf("after 0.9 s: %v\n%s", v, b.log)
+		}
+		b.pass(400 * time.Millisecond)
+		if v := testutil.ToFloat64(b.cfg.Metrics.coherent); v != 0 {
+			t.Error("a deaf holder is not shown")
+		}
+		b.pass(time.Minute)
+		if n := strings.Count(b.log.String(), "token not adopted by all"); n != 1 {
+			t.Errorf("%d warnings", n)
+		}
+		b.store.setDeaf(false)
+		b.pass(100 * time.Millisecond)
+		if v := testutil.ToFloat64(b.cfg.Metrics.coherent); v != 1 || strings.Count(b.log.String(), "token adopted by all") != 1 {
+			t.Errorf("healed: %v\n%s", v, b.log)
+		}
+		// Later, without a rotation.
+		b.store.setDeaf(true)
+		b.pass(3 * time.Second)
+		if testutil.ToFloat64(b.cfg.Metrics.coherent) != 0 {
+			t.Error("a holder that falls back is not shown")
+		}
+		b.store.setDeaf(false)
+		b.pass(2 * time.Second)
+		if testutil.ToFloat64(b.cfg.Metrics.coherent) != 1 || !strings.Contains(b.log.String(), "token coherent again") {
+			t.Error("healing is not shown")
+		}
+	})
+}
+
+func TestAdoptionOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "ok")
+		b.kite.say(2, "ok")
+		// The file changes while Kite is thinking; auth has not heard of it yet.
+		var once sync.Once
+		b.kite.during = func() { once.Do(func() { b.store.write(2, messages.ChangeByEvent) }) }
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.want(2, messages.Valid)
+		if _, n := last[messages.TokenAdopted](b, holderPID); n != 1 {
+			t.Errorf("%d adoptions spread, want 1", n)
+		}
+		b.store.refuse = 3 // for no reason
+		b.kite.say(3, "ok")
+		b.tell(b.store.write(3, messages.ChangeByEvent))
+		b.pass(5 * time.Second)
+		b.want(3, messages.Valid)
+		if n := b.kite.questions(3); n != 4 {
+			t.Errorf("%d questions, want 4", n)
+		}
+	})
+}
+
+func TestFeedProvesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "silent")
+		b.tell(b.store.write(1, messages.ChangeByEvent), messages.FeedLive{Generation: 1})
+		b.want(1, messages.Valid)
+		if a, _ := last[messages.TokenAdopted](b, holderPID); a.Proof != messages.ProofFrame {
+			t.Errorf("adopted %+v", a)
+		}
+		b.pass(10 * time.Second)
+		b.want(1, messages.Suspect)
+		b.kite.say(1, "ok")
+		b.tell(messages.ValidateToken{})
+		b.pass(3 * time.Second)
+		if r := b.want(1, messages.Valid); r.UserID != "AB1234" {
+			t.Errorf("report %+v", r)
+		}
+	})
+}
+
+func TestLearnedExpiryIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "ok")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		// From 10:00 to 07:32 IST of the next day.
+		b.pass(21*time.Hour + 32*time.Minute)
+		b.kite.say(1, "dead")
+		b.pass(5 * time.Minute)
+		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "daily flush") {
+			t.Errorf("reason %q", r.Adopted.Reason)
+		}
+		again := NewMemory(b.cfg.Memory.path)
+		if seen := again.Expiries(); len(seen) != 1 || seen[0].EndedAt.Sub(seen[0].ValidAt) > 5*time.Minute {
+			t.Fatalf("kept %v", seen)
+		}
+		b.kite.say(2, "ok")
+		b.cfg.Memory = again
+		b.start()
+		b.tell(b.store.write(2, messages.ChangeByEvent))
+		r := b.want(2, messages.Valid)
+		if hint := r.ExpiryHint.In(morning.Location()); hint.Hour() != 7 || hint.Minute() < 32 || hint.Minute() > 37 {
+			t.Errorf("hint %v", hint)
+		}
+		info, err := os.Stat(again.path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("file %v, %v", info.Mode(), err)
+		}
+	})
+}
+
+func TestMemoryFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "expiry.json")
+	if err := os.WriteFile(path, []byte("{not json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := NewMemory(path)
+	if _, _, fault := m.load(); fault == nil || len(m.Expiries()) != 0 {
+		t.Errorf("a damaged file: %v, %v", fault, m.Expiries())
+	}
+	if _, _, fault := m.load(); fault != nil {
+		t.Error("told twice")
+	}
+	for i := range 40 {
+		m.add(Expiry{EndedAt: morning.Add(time.Duration(i) * 24 * time.Hour)})
+	}
+	if err := m.write(); err != nil {
+		t.Fatal(err)
+	}
+	again := NewMemory(path)
+	if got := again.Expiries(); len(got) != mostExpiries || !got[len(got)-1].EndedAt.Equal(morning.Add(39*24*time.Hour)) {
+		t.Errorf("kept %d", len(got))
+	}
+	gone := NewMemory(filepath.Join(t.TempDir(), "no", "such", "dir.json"))
+	if err := gone.write(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("write: %v", err)
+	}
+}
+
+// TestActorShowsNoSecret reads everything that the actor says.
+func TestActorShowsNoSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		for g, what := range map[messages.Generation]string{1: "ok", 2: "429", 3: "dead", 4: "", 5: "ok"} {
+			b.kite.say(g, what)
+		}
+		for g := range messages.Generation(5) {
+			b.tell(b.store.write(g+1, messages.ChangeByEvent))
+			b.pass(10 * time.Second)
+		}
+		b.tell("a stray message")
+		b.want(5, messages.Valid)
+		said := b.log.String()
+		for _, s := range b.house.Sent() {
+			said += fmt.Sprintf("%v %+v %#v\n", s.Msg, s.Msg, s.Msg)
+			j, err := json.Marshal(s.Msg)
+			if err != nil {
+				t.Error(err)
+			}
+			said += string(j)
+		}
+		for g := range messages.Generation(6) {
+			if strings.Contains(said, sessionOf(g).Token.Reveal()) {
+				t.Errorf("the token of generation %d is shown", g)
+			}
+		}
+		if !strings.Contains(said, "message not understood") {
+			t.Error("a stray message goes unnoticed")
+		}
+	})
+}
+
+func TestMetricsAreClean(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	NewMetrics(reg)
+	rest := NewRESTMetrics(reg)
+	for _, code := range []int{0, 200, 429, 502, 799} {
+		rest.Observe(actors.ClassProfile, code, time.Millisecond)
+	}
+	rest.Observe("unheard", 200, time.Second)
+	if problems, err := testutil.GatherAndLint(reg); err != nil || len(problems) != 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+	want := `
+		# HELP kitestring_rest_requests_total Requests to Kite; code 0: no answer.
+		# TYPE kitestring_rest_requests_total counter
+		kitestring_rest_requests_total{class="profile",code="0"} 1
+		kitestring_rest_requests_total{class="profile",code="200"} 1
+		kitestring_rest_requests_total{class="profile",code="429"} 1
+		kitestring_rest_requests_total{class="profile",code="502"} 1
+		kitestring_rest_requests_total{class="profile",code="other"} 1
+	`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "kitestring_rest_requests_total"); err != nil {
+		t.Error(err)
+	}
+	if v := testutil.ToFloat64(rest.throttled[actors.ClassProfile]); v != 1 {
+		t.Errorf("throttled %v", v)
+	}
+	n, err := testutil.GatherAndCount(reg)
+	if err != nil || n > 60 {
+		t.Errorf("%d series, %v", n, err)
+	}
+}
+
+func TestStopEndsTheQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "silent")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		b.house.Stop() // waits for the tasks
+		if ctx.Err() != nil || b.house.Err() != nil {
+			t.Errorf("stop: %v, %v", ctx.Err(), b.house.Err())
+		}
+	})
+}
