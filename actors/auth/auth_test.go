@@ -161,7 +161,7 @@ func (k *fakeKite) RoundTrip(r *http.Request) (*http.Response, error) {
 // istClock runs with the bubble, at 10:00 IST of a trading day in the beginning.
 type istClock struct{ offset time.Duration }
 
-func newClock() istClock { return istClock{morning.Sub(time.Now())} }
+func newClock() istClock { return istClock{time.Until(morning)} }
 
 func (c istClock) Now() time.Time { return time.Now().Add(c.offset) }
 

@@ -97,7 +97,7 @@ func scrubAttr(replace *strings.Replacer, a slog.Attr) slog.Attr {
 // scrubAny leaves a value as it is unless one of the ways in which handlers
 // print it shows a secret; then only its text is left.
 func scrubAny(replace *strings.Replacer, v slog.Value) slog.Value {
-	texts := []string{fmt.Sprintf("%+v", v.Any())}
+	texts := []string{fmt.Sprintf("%+v", v.Any()), fmt.Sprintf("%s", v.Any())} // %s shows bytes
 	if b, err := json.Marshal(v.Any()); err == nil {
 		texts = append(texts, string(b))
 	}
