@@ -1,0 +1,251 @@
+// Package simulator is a Kite exchange on loopback: login page, REST,
+// WebSocket, a market that moves, a clock of its own, and faults on demand.
+//
+// Promise: the official clients cannot tell it from Kite (Kite Connect v3),
+// with the same seed the same day has the same history, and history joins
+// the live prices: bars made of the ticks of an instrument that was watched
+// equal its /historical minutes. What outlives an actor's incarnation (clock,
+// prices, issued tokens, counters, the listener) lives in [Exchange]; a restart
+// closes sockets and nothing else.
+//
+// Limits: one user, one API key; no orders but those that a fault makes up; no
+// ticks outside 09:15-15:30 IST; Monday to Friday unless Config.TradingDay says
+// otherwise; only the segments NSE, BSE, NFO, BFO and INDICES. The header
+// X-Kite-Version is not insisted on. It listens on loopback addresses only,
+// because its admin routes (/sim/v1) ask nobody who they are.
+//
+// Tokens certify themselves: 32 alphanumerics, keyed by the API secret, that
+// carry the day and the moment of issue. A process that knows nothing but the
+// secret accepts those of the day; the state directory holds only what was
+// withdrawn. At 06:00 IST of the exchange's clock the day's tokens die.
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kitestring/actors"
+	"kitestring/actors/internal/ist"
+	"kitestring/messages"
+)
+
+// Login says who presses Approve on the login page.
+type Login string
+
+// The ways to log in.
+const (
+	LoginAuto   Login = "auto"   // the page redirects at once
+	LoginManual Login = "manual" // a person does
+)
+
+// OldSockets says what becomes of open sockets when their token dies by a new
+// login or a logout. Kite does either.
+type OldSockets string
+
+// The fates of old sockets.
+const (
+	OldSocketsLive OldSockets = "live"
+	OldSocketsCut  OldSockets = "cut"
+)
+
+// Relogin says what a second login within a day gives.
+type Relogin string
+
+// The answers to a second login.
+const (
+	ReloginNew  Relogin = "new"  // a new token; the old one is dead
+	ReloginSame Relogin = "same" // the same token, as long as it lives and this process issued it
+)
+
+// Config makes an exchange; the zero value of each field is a working default.
+type Config struct {
+	APIKey      string          // "": simkey
+	APISecret   messages.Secret // zero: simsecret
+	RedirectURL string          // of the login; SetRedirectURL can give it later
+	Login       Login           // "": auto
+	Relogin     Relogin         // "": new
+	OldSockets  OldSockets      // "": live
+
+	StateDir string // withdrawn tokens, as hashes; "": memory
+
+	Seed       uint64                   // 0: 1
+	Start      time.Time                // of the clock; zero: 09:15 of the latest trading day
+	Speed      float64                  // exchange seconds a real second; 0: 1
+	TradingDay func(day time.Time) bool // midnight IST; nil: Monday to Friday
+	BarsDir    string                   // play <underlying>_5m.csv instead of walking
+
+	Instruments int  // extra NSE instruments, for load
+	Rate        int  // ticks a real second over all watched instruments; 0: each 1-4
+	Sequence    bool // count ticks per instrument in the last traded quantity
+	QuietOpen   bool // no instruments_meta and app_code texts on a new socket
+
+	Log *slog.Logger // nil: nowhere
+}
+
+// Exchange is the state of a simulated exchange. It is made once and outlives
+// every incarnation of the actor that serves it. All methods are safe for
+// concurrent use.
+type Exchange struct {
+	cfg      Config
+	log      *slog.Logger
+	cal      calendar
+	clock    *exchangeClock
+	sessions *sessions
+	limits   limits
+	handler  http.Handler
+	started  time.Time
+	serving  sync.WaitGroup // handlers of open sockets
+
+	mu       sync.Mutex // guards what follows, and the order of everything that is sent
+	redirect string
+	prices   *prices
+	bars     *playback // nil: the market walks
+	book     book
+	topics   map[uint32]*topic // by instrument token
+	hot      []*topic          // every topic: watched now or a moment ago, they tick
+	turn     int               // of hot, when a rate is set
+	sockets  map[*socket]struct{}
+	socketID int
+	slots    int       // of Kite's three, taken from the upgrade to the close
+	dirty    []*socket // with a frame under construction
+	tokens   map[string]*tokenCount
+	counts   counts
+	faults   faults
+	orders   []order
+	rng      *rand.Rand
+	jumps    int // of the clock, as far as they were dealt with
+
+	scratch []byte // the packets of one tick
+
+	heartbeats atomic.Int64
+	inFlight   *flight
+	listener   *listener
+}
+
+// New makes an exchange. Nothing runs until Serve or Run; the handler and the
+// clock work at once.
+func New(cfg Config) (*Exchange, error) {
+	if cfg.APIKey == "" {
+		cfg.APIKey = "simkey"
+	}
+	if cfg.APISecret.IsZero() {
+		cfg.APISecret = messages.NewSecret("simsecret")
+	}
+	if cfg.Seed == 0 {
+		cfg.Seed = 1
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cal := calendar{cfg.TradingDay}
+	e := &Exchange{
+		cfg: cfg, log: cfg.Log, cal: cal, redirect: cfg.RedirectURL, started: time.Now(),
+		prices: newPrices(cfg.Seed, cal), topics: map[uint32]*topic{},
+		sockets: map[*socket]struct{}{}, tokens: map[string]*tokenCount{}, counts: newCounts(),
+		rng: rand.New(rand.NewPCG(cfg.Seed, 0)), inFlight: newFlight(), scratch: make([]byte, 0, 512),
+	}
+	start, speed, skipNights := cfg.Start, cfg.Speed, true
+	if start.IsZero() {
+		start = ist.At(cal.latest(time.Now()), 9, 15, 0)
+	}
+	if speed == 0 {
+		speed = 1
+	}
+	if cfg.BarsDir != "" {
+		bars, err := loadBars(cfg.BarsDir)
+		if err != nil {
+			return nil, fmt.Errorf("bars: %w", err)
+		}
+		// The playback moves the clock, from one bar to the next.
+		e.bars, start, speed, skipNights = bars, bars.slots[0].start, 0, false
+		bars.settle(e.prices)
+	}
+	e.clock = newClock(cal, start, speed, skipNights)
+	var err error
+	if e.sessions, err = newSessions(cfg, e.clock.Now); err != nil {
+		return nil, err
+	}
+	e.book = newBook()
+	e.mu.Lock()
+	e.list(e.clock.Now())
+	e.mu.Unlock()
+	e.handler = e.routes()
+	return e, nil
+}
+
+func (c Config) check() error {
+	switch c.Login {
+	case "", LoginAuto, LoginManual:
+	default:
+		return fmt.Errorf("login %q: choose auto or manual", c.Login)
+	}
+	switch c.Relogin {
+	case "", ReloginNew, ReloginSame:
+	default:
+		return fmt.Errorf("relogin %q: choose new or same", c.Relogin)
+	}
+	switch c.OldSockets {
+	case "", OldSocketsLive, OldSocketsCut:
+	default:
+		return fmt.Errorf("old sockets %q: choose live or cut", c.OldSockets)
+	}
+	switch {
+	case c.Speed < 0 || c.Speed > maxSpeed:
+		return fmt.Errorf("speed %g: choose between 0 and %d", c.Speed, maxSpeed)
+	case c.Rate < 0:
+		return fmt.Errorf("rate %d: ticks a second cannot be negative", c.Rate)
+	case c.Instruments < 0 || c.Instruments > maxInstruments:
+		return fmt.Errorf("instruments %d: choose between 0 and %d", c.Instruments, maxInstruments)
+	}
+	return nil
+}
+
+const (
+	maxSpeed       = 100_000
+	maxInstruments = 100_000
+)
+
+// Handler is everything on one listener: REST, the WebSocket at /, the login
+// page at /connect/login, the admin routes at /sim/v1.
+func (e *Exchange) Handler() http.Handler { return e.handler }
+
+// Clock is the exchange's time.
+func (e *Exchange) Clock() actors.Clock { return e.clock }
+
+// APIKey is the key of the one app that this exchange knows.
+func (e *Exchange) APIKey() string { return e.cfg.APIKey }
+
+// SetRedirectURL says where a login ends.
+func (e *Exchange) SetRedirectURL(url string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.redirect = url
+}
+
+// CloseSockets cuts every socket and waits until their handlers are done.
+func (e *Exchange) CloseSockets() {
+	e.mu.Lock()
+	for s := range e.sockets {
+		s.conn.NetConn().Close()
+	}
+	e.mu.Unlock()
+	e.serving.Wait()
+}
+
+// Run makes prices, ticks and playback until ctx ends.
+func (e *Exchange) Run(ctx context.Context) error {
+	if e.bars != nil {
+		return e.runBars(ctx)
+	}
+	return e.runMarket(ctx)
+}

@@ -1,0 +1,169 @@
+package simulator
+
+import (
+	"math"
+	"time"
+
+	"kitestring/messages"
+)
+
+// prices tells what everything costs at every moment, past ones included: a
+// pure function of the seed. Not safe for concurrent use (walks remember).
+type prices struct {
+	seed   uint64
+	cal    calendar
+	unders []*underlying
+	market *walk // what moves everything together
+}
+
+func newPrices(seed uint64, cal calendar) *prices {
+	p := &prices{seed: seed, cal: cal, unders: underlyings(), market: newWalk(hash(seed, 1, 6), 0.007)}
+	own := map[string]float64{"NIFTY": 0.0006, "BANKNIFTY": 0.004, "SENSEX": 0.0012}
+	for _, u := range p.unders {
+		key := hash(seed, hashString(u.name), 7)
+		u.own = newWalk(hash(key, 0, 1), own[u.name])
+		u.basis = newWalk(hash(key, 0, 2), 0.0002)
+		u.sentiment = newWalk(hash(key, 0, 3), 0.08)
+		u.scale, u.refDay = 1, -1
+	}
+	return p
+}
+
+// spot is an index' level in points.
+func (p *prices) spot(u *underlying, s *session, second float64) float64 {
+	return u.base * u.scale * math.Exp(p.market.at(s, second)+u.own.at(s, second))
+}
+
+// reference is the level that a day's contracts are arranged round: where the
+// index closed the day before or, in a playback, where it stands.
+func (p *prices) reference(u *underlying, s *session) float64 {
+	if u.played != 0 {
+		return float64(u.played) / 100
+	}
+	if u.refDay != s.day {
+		u.refDay = s.day
+		u.refSpot = u.base * u.scale * math.Exp(p.market.close(s.prev)+u.own.close(s.prev))
+	}
+	return u.refSpot
+}
+
+// of is an instrument's price in paise (every segment that is traded here has
+// the divisor 100).
+func (p *prices) of(in *instrument, s *session, second float64) int32 {
+	switch in.kind {
+	case index:
+		if in.under.played != 0 {
+			return in.under.played
+		}
+		return round(p.spot(in.under, s, second), in.paise)
+	case volatility:
+		return round(p.volatility(in, s, second), in.paise)
+	case equity:
+		return round(in.base*math.Exp(in.beta*p.market.at(s, second)+in.own.at(s, second)), in.paise)
+	case future:
+		if in.under.played != 0 {
+			return in.under.played // to the paisa, so that its bars can be compared too
+		}
+		years := yearsTo(in.expiry, s, second)
+		noise := in.under.basis.at(s, second) * min(1, years*52)
+		return round(p.spot(in.under, s, second)*math.Exp(carry*years+noise), in.paise)
+	default:
+		return p.option(in, s, second)
+	}
+}
+
+// carry is the yearly interest in a future's price.
+const carry = 0.065
+
+func yearsTo(expiry time.Time, s *session, second float64) float64 {
+	left := expiry.Sub(s.open).Seconds() - second
+	return max(left, 0) / (365 * 24 * 3600)
+}
+
+func (p *prices) volatility(in *instrument, s *session, second float64) float64 {
+	return in.base * math.Exp(in.own.at(s, second)-2*p.market.at(s, second))
+}
+
+// option is Black's formula on the future, with a smile.
+func (p *prices) option(in *instrument, s *session, second float64) int32 {
+	u := in.under
+	years := yearsTo(in.expiry, s, second)
+	var level float64
+	if u.played != 0 {
+		level = float64(u.played) / 100
+	} else {
+		level = p.spot(u, s, second)
+	}
+	forward := level * math.Exp(carry*years)
+	value := 0.0
+	if years > 0 {
+		distance := math.Log(in.Strike / forward)
+		sigma := 0.13 * (1 + 3*distance*distance - 0.8*distance) * math.Sqrt(years)
+		d1 := -distance/sigma + sigma/2
+		value = forward*cumulative(d1) - in.Strike*cumulative(d1-sigma)
+	} else {
+		value = max(forward-in.Strike, 0)
+	}
+	if in.Type == "PE" {
+		value -= forward - in.Strike
+	}
+	return max(round(value, in.paise), in.paise)
+}
+
+// cumulative is the standard normal distribution.
+func cumulative(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
+
+// round brings rupees to the nearest price step, in paise.
+func round(rupees float64, step int32) int32 {
+	return int32(math.Round(rupees*100/float64(step))) * step
+}
+
+// moneyness is how many strikes an option lies above the reference.
+func (p *prices) moneyness(in *instrument, s *session) float64 {
+	return (in.Strike - p.reference(in.under, s)) / float64(in.under.step)
+}
+
+// minuteVolume is the quantity that an instrument trades in a minute, a
+// multiple of its lot.
+func (p *prices) minuteVolume(in *instrument, s *session, minute int) uint32 {
+	if in.perMinute == 0 {
+		return 0
+	}
+	u := float64(minute) / minutesADay
+	v := in.perMinute * (1 + 0.8*math.Cos(2*math.Pi*u)) // the ends of a day are busier
+	v *= math.Exp(0.5 * gauss(hash(in.key, uint64(s.day), uint64(minute)+16)))
+	lot := float64(max(in.LotSize, 1))
+	if in.kind == option {
+		m := p.moneyness(in, s)
+		v *= math.Exp(-math.Abs(m) / 6)
+	}
+	return uint32(v/lot) * uint32(lot)
+}
+
+// openInterest is a derivative's, a multiple of its lot. Calls gather above
+// the money and puts below; the day's sentiment leans on the puts.
+func (p *prices) openInterest(in *instrument, s *session, second float64) uint32 {
+	if in.kind != future && in.kind != option {
+		return 0
+	}
+	lot := float64(in.LotSize)
+	v := in.perMinute * 900
+	if in.kind == option {
+		m := p.moneyness(in, s)
+		side := math.Tanh(m / 6)
+		v = in.under.optionOI * (in.perMinute / in.under.optionVolume)
+		if in.Type == "PE" {
+			side = -side
+			v *= math.Exp(in.under.sentiment.at(s, second))
+		}
+		v *= math.Exp(-math.Abs(m)/10) * (1 + 0.6*side)
+		if int(in.Strike)%(10*in.under.step) == 0 {
+			v *= 2 // round strikes
+		}
+	}
+	v *= math.Exp(in.own.at(s, second))
+	return uint32(v/lot) * uint32(lot)
+}
+
+// tradable is false for indices.
+func (in *instrument) tradable() bool { return messages.SegmentOf(in.Token) != messages.Indices }

@@ -1,0 +1,332 @@
+package simulator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"kitestring/actors/internal/ist"
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+// maxSockets is Kite's limit for one API key.
+const maxSockets = 3
+
+// socket is one client's WebSocket. Its handler's goroutine reads, a second
+// one writes; everything else of it is guarded by Exchange.mu.
+type socket struct {
+	id     int
+	conn   *websocket.Conn
+	opened time.Time
+	out    chan *frame
+	queued atomic.Int64 // bytes
+	muted  atomic.Bool  // not a byte leaves
+
+	modes  map[uint32]messages.Mode
+	next   *frame // under construction
+	silent bool   // no ticks
+	gone   bool
+	token  *tokenCount
+	frames int64
+	ticks  int64
+}
+
+// tokenCount is what was sent to the sockets of one token.
+type tokenCount struct {
+	fingerprint   string
+	frames, ticks int64
+}
+
+var upgrader = websocket.Upgrader{
+	ReadBufferSize:  4 << 10,
+	WriteBufferSize: 4 << 10,
+	CheckOrigin:     func(*http.Request) bool { return true }, // Kite takes browsers of any site
+}
+
+// serveSocket is the upgrade and, after it, the reader.
+func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
+	token, refusal := e.admit(r)
+	if refusal != nil {
+		http.Error(w, refusal.body, refusal.status)
+		return
+	}
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		e.mu.Lock()
+		e.counts.refusedUpgrades["bad_request"]++
+		e.slots--
+		e.mu.Unlock()
+		return // Upgrade has answered
+	}
+	s := &socket{conn: conn, opened: time.Now(), out: make(chan *frame, maxFrames), modes: map[uint32]messages.Mode{}}
+	written := make(chan struct{})
+	e.serving.Add(1)
+	defer e.serving.Done()
+	e.enroll(s, token)
+	go func() {
+		defer close(written)
+		defer e.lastLine("socket writer", s)
+		e.write(s)
+	}()
+	e.read(s)
+	e.expel(s)
+	<-written
+}
+
+// lastLine keeps a panic in one socket's goroutine from ending the process.
+func (e *Exchange) lastLine(what string, s *socket) {
+	if p := recover(); p != nil {
+		e.log.Error("simulator panicked", "in", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+	s.conn.NetConn().Close()
+	e.drain(s)
+}
+
+type refusal struct {
+	status int
+	body   string
+}
+
+// admit decides about an upgrade as Kite does; only here is a token looked at.
+func (e *Exchange) admit(r *http.Request) (messages.AccessToken, *refusal) {
+	query := r.URL.Query()
+	token := messages.NewAccessToken(query.Get("access_token"))
+	reason, no := e.judge(r, query, token)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if no == nil && e.slots+e.faults.ghosts() >= maxSockets {
+		reason, no = "too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
+	}
+	if no != nil {
+		e.counts.refusedUpgrades[reason]++
+		return token, no
+	}
+	e.slots++
+	e.counts.upgrades++
+	return token, nil
+}
+
+func (e *Exchange) judge(r *http.Request, query url.Values, token messages.AccessToken) (string, *refusal) {
+	if f := e.strike(FaultSlowUpgrade, ""); f != nil {
+		f.wait(r.Context())
+	}
+	switch {
+	case e.strike(FaultForbidden, "") != nil:
+		return "fault_forbidden", &refusal{http.StatusForbidden, "Authentication failed"}
+	case e.strike(FaultTooMany, "") != nil:
+		return "fault_too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
+	case query.Get("api_key") == "" || token.IsZero():
+		return "bad_request", &refusal{http.StatusBadRequest, "Missing api_key or access_token"}
+	}
+	if f := e.strike(FaultServerError, ""); f != nil {
+		return "fault_server_error", &refusal{f.status(http.StatusServiceUnavailable), "Service unavailable"}
+	}
+	if query.Get("api_key") != e.cfg.APIKey || !e.sessions.valid(token) {
+		return "forbidden", &refusal{http.StatusForbidden, "Authentication failed"}
+	}
+	return "", nil
+}
+
+func (e *Exchange) enroll(s *socket, token messages.AccessToken) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.socketID++
+	s.id = e.socketID
+	print := token.Fingerprint()
+	if e.tokens[print] == nil {
+		e.tokens[print] = &tokenCount{fingerprint: print}
+	}
+	s.token = e.tokens[print]
+	e.sockets[s] = struct{}{}
+	e.faults.apply(e)
+	if e.cfg.QuietOpen {
+		return
+	}
+	meta, _ := json.Marshal(map[string]any{"count": len(e.book.list), "etag": e.etag()})
+	for _, t := range []wire.Text{
+		{Type: wire.TextInstrumentsMeta, Data: meta},
+		{Type: wire.TextAppCode, Timestamp: e.clock.Now().In(ist.Zone).Format(time.RFC3339)},
+	} {
+		e.push(s, message(websocket.TextMessage, wire.AppendText(nil, t)))
+	}
+}
+
+// expel forgets a socket that has closed.
+func (e *Exchange) expel(s *socket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s.conn.NetConn().Close()
+	if s.gone {
+		return
+	}
+	s.gone = true
+	e.slots--
+	delete(e.sockets, s)
+	for token := range s.modes {
+		e.leave(s, e.topics[token])
+	}
+	close(s.out)
+}
+
+// push queues a frame; the market never waits for a socket. Called with mu held.
+func (e *Exchange) push(s *socket, f *frame) {
+	if s.gone {
+		return
+	}
+	if s.queued.Load()+int64(len(f.bytes)) > maxQueued {
+		e.tooSlow(s)
+		return
+	}
+	e.inFlight.add(1)
+	s.queued.Add(int64(len(f.bytes)))
+	select {
+	case s.out <- f:
+	default:
+		e.inFlight.add(-1)
+		e.tooSlow(s)
+	}
+}
+
+func (e *Exchange) tooSlow(s *socket) {
+	e.counts.slowSockets++
+	s.conn.NetConn().Close() // the reader sees it and expels
+}
+
+// write is the socket's writing goroutine. It ends when the queue is closed or
+// the connection fails.
+func (e *Exchange) write(s *socket) {
+	silence := time.NewTimer(heartbeatEvery)
+	defer silence.Stop()
+	heartbeat := wire.HeartbeatFrame()
+	for {
+		select {
+		case f, ok := <-s.out:
+			if !ok {
+				return
+			}
+			err := e.writeFrame(s, f)
+			e.landed(s, f)
+			if err != nil {
+				return
+			}
+			silence.Reset(heartbeatEvery)
+		case <-silence.C:
+			if !s.muted.Load() {
+				if err := s.message(websocket.BinaryMessage, heartbeat); err != nil {
+					return
+				}
+				e.heartbeats.Add(1)
+			}
+			silence.Reset(heartbeatEvery)
+		}
+	}
+}
+
+func (e *Exchange) landed(s *socket, f *frame) {
+	s.queued.Add(-int64(len(f.bytes)))
+	if f.kind == websocket.BinaryMessage && f.packets > 0 {
+		frames.Put(f)
+	}
+	e.inFlight.add(-1)
+}
+
+// drain lands what a dead socket will never get.
+func (e *Exchange) drain(s *socket) {
+	for f := range s.out { // the reader expels the socket, which closes the queue
+		e.landed(s, f)
+	}
+}
+
+func (s *socket) message(kind int, data []byte) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	return s.conn.WriteMessage(kind, data)
+}
+
+var errCut = errors.New("cut")
+
+func (e *Exchange) writeFrame(s *socket, f *frame) error {
+	if f.kind < rawBytes {
+		if s.muted.Load() {
+			return nil
+		}
+		return s.message(f.kind, f.bytes)
+	}
+	raw := s.conn.NetConn()
+	if err := raw.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := raw.Write(f.bytes); err != nil {
+		return err
+	}
+	switch f.kind {
+	case reset:
+		if tcp, ok := raw.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // at worst an ordinary close follows
+		}
+		raw.Close()
+		return errCut
+	case closeTCP:
+		raw.Close()
+		return errCut
+	default:
+		return nil
+	}
+}
+
+// read takes commands until the connection ends.
+func (e *Exchange) read(s *socket) {
+	s.conn.SetPingHandler(func(data string) error {
+		if s.muted.Load() {
+			return nil
+		}
+		err := s.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+		if errors.Is(err, websocket.ErrCloseSent) {
+			return nil
+		}
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			return nil
+		}
+		return err
+	})
+	s.conn.SetReadLimit(1 << 20)
+	for {
+		kind, text, err := s.conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if kind != websocket.TextMessage {
+			continue
+		}
+		command, err := wire.ParseCommand(text)
+		e.mu.Lock()
+		if err != nil || s.gone {
+			e.counts.badCommands++ // Kite says nothing either
+		} else {
+			e.obey(s, command)
+		}
+		e.mu.Unlock()
+	}
+}
+
+func (e *Exchange) obey(s *socket, c wire.Command) {
+	switch c.Action {
+	case wire.ActionSubscribe:
+		e.subscribe(s, c.InstrumentTokens, messages.ModeNone)
+	case wire.ActionMode:
+		e.subscribe(s, c.InstrumentTokens, c.Mode)
+	case wire.ActionUnsubscribe:
+		e.unsubscribe(s, c.InstrumentTokens)
+	}
+}

@@ -1,0 +1,185 @@
+package simulator
+
+import (
+	"slices"
+	"time"
+
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+// topic is what is sent under one instrument token, whatever the token means.
+type topic struct {
+	token uint32
+	in    *instrument // nil: nothing is listed under it
+	subs  []subscription
+	due   time.Time // of the next tick, where no rate is set
+	left  time.Time // when the last subscriber went; zero: somebody is there
+	sent  int64     // ticks, counted per socket
+}
+
+type subscription struct {
+	socket *socket
+	mode   messages.Mode
+}
+
+// linger is how long an instrument goes on ticking after its last subscriber
+// has gone: who comes back in time can tell what was missed, by the sequence.
+const linger = 30 * time.Second
+
+// maxInstrumentsPerSocket is Kite's limit.
+const maxInstrumentsPerSocket = 3000
+
+func (e *Exchange) bind(t *topic, in *instrument) {
+	if in != t.in && in != nil && t.in != nil {
+		in.seq = max(in.seq, t.in.seq)
+	}
+	t.in = in
+}
+
+// watch finds or makes the topic of an instrument token and lets it tick.
+func (e *Exchange) watch(token uint32) *topic {
+	t := e.topics[token]
+	if t == nil {
+		t = &topic{token: token, in: e.book.tokens[token]}
+		e.topics[token] = t
+		e.hot = append(e.hot, t)
+	}
+	t.left = time.Time{}
+	return t
+}
+
+// cool lets go of topics that nobody came back to.
+func (e *Exchange) cool(now time.Time) {
+	e.hot = slices.DeleteFunc(e.hot, func(t *topic) bool {
+		if t.left.IsZero() || now.Sub(t.left) < linger {
+			return false
+		}
+		if t.in != nil {
+			t.in.away = true
+		}
+		e.counts.sent[t.token] += t.sent
+		delete(e.topics, t.token)
+		return true
+	})
+}
+
+// subscribe puts a socket's instruments into a mode; ModeNone means the one
+// that they have, quote for a new one. It answers with one cached tick each.
+// Called with mu held.
+func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
+	now := e.clock.Now()
+	session := e.cal.sessionAt(now)
+	for _, token := range tokens {
+		held, ok := s.modes[token]
+		if !ok && len(s.modes) >= maxInstrumentsPerSocket {
+			e.counts.refusedSubscriptions++
+			continue
+		}
+		want := mode
+		if want == messages.ModeNone {
+			want = messages.ModeQuote
+			if ok {
+				want = held
+			}
+		}
+		t := e.watch(token)
+		if ok {
+			t.subs[s.place(t)].mode = want
+		} else {
+			t.subs = append(t.subs, subscription{s, want})
+		}
+		s.modes[token] = want
+		e.snapshot(s, t, session, now, want)
+	}
+	e.flush()
+}
+
+// snapshot sends the cached last tick.
+func (e *Exchange) snapshot(s *socket, t *topic, session *session, now time.Time, mode messages.Mode) {
+	if t.in == nil || s.silent {
+		return
+	}
+	e.settle(t.in, session, now)
+	t.in.away = false
+	e.send(s, t, wire.AppendPacket(e.encoded(), &t.in.packet, mode))
+}
+
+func (e *Exchange) unsubscribe(s *socket, tokens []uint32) {
+	for _, token := range tokens {
+		if _, ok := s.modes[token]; ok {
+			delete(s.modes, token)
+			e.leave(s, e.topics[token])
+		}
+	}
+}
+
+func (e *Exchange) leave(s *socket, t *topic) {
+	i := s.place(t)
+	t.subs = slices.Delete(t.subs, i, i+1)
+	if len(t.subs) == 0 {
+		t.left = time.Now()
+	}
+}
+
+// place is the socket's position among a topic's subscribers.
+func (s *socket) place(t *topic) int {
+	return slices.IndexFunc(t.subs, func(sub subscription) bool { return sub.socket == s })
+}
+
+// publish sends an instrument's packet to all its subscribers, encoded once
+// per mode, so that every socket gets the same bytes in the same order.
+func (e *Exchange) publish(t *topic) {
+	e.counts.ticks++
+	var packets [messages.ModeFull + 1][]byte
+	buf := e.encoded()
+	for _, sub := range t.subs {
+		if sub.socket.silent {
+			continue
+		}
+		if packets[sub.mode] == nil {
+			from := len(buf)
+			buf = wire.AppendPacket(buf, &t.in.packet, sub.mode)
+			packets[sub.mode] = buf[from:]
+		}
+		e.send(sub.socket, t, packets[sub.mode])
+	}
+	e.scratch = buf[:0]
+}
+
+// encoded is memory for the packets of one tick.
+func (e *Exchange) encoded() []byte { return e.scratch[:0] }
+
+// send adds a packet to the frame that a socket is about to get.
+func (e *Exchange) send(s *socket, t *topic, packet []byte) {
+	if s.next == nil {
+		s.next = newFrame()
+		e.dirty = append(e.dirty, s)
+	}
+	s.next.add(packet)
+	t.sent++
+	s.ticks++
+	s.token.ticks++
+	if s.next.packets == maxInstrumentsPerSocket {
+		e.hand(s)
+	}
+}
+
+// hand gives the finished frame to the socket's writer.
+func (e *Exchange) hand(s *socket) {
+	f := s.next
+	s.next = nil
+	s.frames++
+	s.token.frames++
+	e.push(s, f)
+}
+
+// flush hands over every frame under construction.
+func (e *Exchange) flush() {
+	for _, s := range e.dirty {
+		if s.next != nil {
+			e.hand(s)
+		}
+	}
+	e.dirty = e.dirty[:0]
+}
