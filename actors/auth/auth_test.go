@@ -1,14 +1,10 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,249 +13,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/anthdm/hollywood/actor"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"kitestring/actors"
-	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-var (
-	webPID    = actor.NewPID("local", "web/main")
-	feedPID   = actor.NewPID("local", "feed/main")
-	holderPID = actor.NewPID("local", "instruments/main")
-)
-
-// fakeStore keeps the rules of the token store.
-type fakeStore struct {
-	mu       sync.Mutex
-	view     actors.TokenView
-	rejected map[messages.Generation]string
-	used     map[string]messages.Generation
-	refuse   int // adoptions to refuse
-	deaf     bool
-}
-
-func newStore() *fakeStore {
-	return &fakeStore{rejected: map[messages.Generation]string{}, used: map[string]messages.Generation{}}
-}
-
-func (s *fakeStore) write(g messages.Generation, source messages.ChangeSource) messages.TokenChanged {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.view.Candidate = sessionOf(g)
-	s.view.Changed = messages.TokenChanged{Session: sessionOf(g), Source: source}
-	return s.view.Changed
-}
-
-func (s *fakeStore) Current() actors.TokenView {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.view
-}
-
-func (s *fakeStore) Used(holder string, g messages.Generation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.used[holder] = g
-}
-
-func (s *fakeStore) Adopt(g messages.Generation) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refuse > 0 {
-		s.refuse--
-		return false
-	}
-	if g != s.view.Candidate.Generation {
-		return false
-	}
-	s.view.Adopted, s.view.Candidate = s.view.Candidate, messages.Session{}
-	return true
-}
-
-func (s *fakeStore) Reject(g messages.Generation, reason string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rejected[g] = reason
-	if s.view.Candidate.Generation == g {
-		s.view.Candidate = messages.Session{}
-	}
-	if s.view.Adopted.Generation == g {
-		s.view.Adopted = messages.Session{}
-	}
-	return true
-}
-
-func (s *fakeStore) Coherent() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.deaf && (s.view.Adopted.IsZero() || s.used["auth"] == s.view.Adopted.Generation)
-}
-
-func (s *fakeStore) setDeaf(deaf bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deaf = deaf
-}
-
-// fakeKite answers /user/profile by token.
-type fakeKite struct {
-	mu     sync.Mutex
-	says   map[string]string // by token: "", ok, dead, 429, 502, silent
-	asked  map[string]int
-	during func() // called at each question
-}
-
-func newKite() *fakeKite { return &fakeKite{says: map[string]string{}, asked: map[string]int{}} }
-
-func (k *fakeKite) say(g messages.Generation, what string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.says[sessionOf(g).Token.Reveal()] = what
-}
-
-func (k *fakeKite) questions(g messages.Generation) int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.asked[sessionOf(g).Token.Reveal()]
-}
-
-func (k *fakeKite) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, token, _ := strings.Cut(r.Header.Get("Authorization"), ":")
-	k.mu.Lock()
-	k.asked[token]++
-	what, during := k.says[token], k.during
-	k.mu.Unlock()
-	if during != nil {
-		during()
-	}
-	status, body := 0, ""
-	switch what {
-	case "ok":
-		status, body = 200, `{"status":"success","data":{"user_id":"AB1234"}}`
-	case "dead":
-		status, body = 403, `{"status":"error","error_type":"TokenException","message":"Incorrect api_key or access_token."}`
-	case "429":
-		status, body = 429, "<html>slow down "+token+"</html>"
-	case "502":
-		status, body = 502, "<html>bad gateway</html>"
-	case "silent":
-		<-r.Context().Done()
-		return nil, r.Context().Err()
-	default:
-		return nil, fmt.Errorf("dial for %s: refused", token)
-	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
-}
-
-// istClock runs with the bubble, at 10:00 IST of a trading day in the beginning.
-type istClock struct{ offset time.Duration }
-
-func newClock() istClock { return istClock{time.Until(morning)} }
-
-func (c istClock) Now() time.Time { return time.Now().Add(c.offset) }
-
-// loud is a house whose log can be read.
-type loud struct {
-	actors.Self
-	log *slog.Logger
-}
-
-func (l loud) Log() *slog.Logger { return l.log }
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-type bench struct {
-	t     *testing.T
-	store *fakeStore
-	kite  *fakeKite
-	log   *syncBuffer
-	cfg   Config
-	house *actorstest.House
-}
-
-// begin builds the auth actor around fakes; inside a bubble.
-func begin(t *testing.T) *bench {
-	b := &bench{t: t, store: newStore(), kite: newKite(), log: &syncBuffer{}}
-	b.cfg = Config{
-		Exchange:  actors.Exchange{APIURL: "http://kite.test", Transport: b.kite, Budget: actors.NewBudget()},
-		Tokens:    b.store,
-		Coherence: b.store,
-		Clock:     newClock(),
-		Feed:      feedPID,
-		Holders:   []*actor.PID{feedPID, holderPID, webPID},
-		Web:       webPID,
-		Memory:    NewMemory(filepath.Join(t.TempDir(), "expiry.json")),
-		Metrics:   NewMetrics(prometheus.NewRegistry()),
-	}
-	return b
-}
-
-func (b *bench) start() *bench {
-	if b.house != nil {
-		b.house.Stop()
-	}
-	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b.house = actorstest.Start(b.t, "auth", func(self actors.Self) actors.Actor {
-		return New(b.cfg)(loud{self, log.With("actor", "auth")})
-	})
-	synctest.Wait()
-	return b
-}
-
-func (b *bench) tell(msgs ...any) {
-	for _, m := range msgs {
-		b.house.Tell(m)
-		synctest.Wait()
-	}
-}
-
-// pass lets time go by.
-func (b *bench) pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
-
-// last is the newest message of type M that the actor sent to a PID.
-func last[M any](b *bench, to *actor.PID) (m M, n int) {
-	for _, s := range b.house.Sent() {
-		if got, ok := s.Msg.(M); ok && s.To.ID == to.ID {
-			m = got
-			n++
-		}
-	}
-	return m, n
-}
-
-func (b *bench) want(adopted messages.Generation, state messages.AuthState) messages.AuthChanged {
-	b.t.Helper()
-	r, _ := last[messages.AuthChanged](b, webPID)
-	if r.Adopted.Generation != adopted || r.Adopted.State != state {
-		b.t.Errorf("adopted %d %s, want %d %s", r.Adopted.Generation, r.Adopted.State, adopted, state)
-	}
-	return r
-}
 
 func TestFromTheFileToEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

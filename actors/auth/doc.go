@@ -12,7 +12,9 @@
 // of it, because Kite's answer is the same for every cause. Expiry times are
 // hints; a probe decides.
 //
-// Files: state.go is the logic, pure; auth.go the actor around it; validator.go
-// the question to Kite; login.go and callback.go the HTTP side; memory.go what
-// outlives an incarnation; scrub.go the log's last resort against secrets.
+// Files: state.go is the logic, pure, over fact.go and events.go, with the words
+// of cause.go and the pauses of retry.go; auth.go the actor around it;
+// validator.go the question to Kite; login.go, logins.go, callback.go and
+// page.go the HTTP side; memory.go what outlives an incarnation; scrub.go the
+// log's last resort against secrets.
 package auth
