@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+const fiveMinutes = 5 * time.Minute
+
 var goldenSymbols = []string{"NIFTY", "BANKNIFTY", "SENSEX"}
 
 // goldenTexts are the fields of the golden files that are free text.

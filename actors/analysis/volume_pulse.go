@@ -93,17 +93,21 @@ func finite(v float64) any {
 	return v
 }
 
+// pulseNewest is how many bars the window's momentum is told from: an even
+// number, so that bars which rise and fall in turn are balanced.
+const pulseNewest = 6
+
 func calibratedPulseScore(bars []Candle, greenPct float64) int {
 	momentum := 0
-	if green, red := colouredVolume(lastN(bars, 5)); green+red > 0 {
+	if green, red := colouredVolume(lastN(bars, pulseNewest)); green+red > 0 {
 		delta := green/(green+red)*100 - greenPct
 		momentum = above(math.Abs(delta), []rung{{10, 30}, {5, 20}, {0, 10}})
 		if delta < 0 {
 			momentum = -momentum
 		}
 	}
-	score := int(math.Round(50 + 0.7*(greenPct-50)))
-	return min(max(score+momentum, 0), 100)
+	score := 50 + int(math.Round(0.7*(greenPct-50))) + momentum
+	return min(max(score, 0), 100)
 }
 
 // rankedVolumeDetail judges the newest bar among context, its last 100 bars.
