@@ -10,13 +10,15 @@ import (
 
 // zoneControl finds the prices at which the index turned more than once.
 var zoneControl = Analysis{
-	Kind:   "zone_control",
-	Title:  "Zone control",
-	Needs:  Needs{Index: true, Future: true},
-	Warmup: zoneControlLeast,
-	Judge:  judgeZoneControl,
+	Kind:  "zone_control",
+	Title: "Zone control",
+	Needs: Needs{Index: true, Future: true},
+	Judge: judgeZoneControl, // it can do without the future: no Warmup
 	Classic: func(in *Input) map[string]any {
-		bars, _ := indexWithVolume(in, zoneControlWindow)
+		bars, traded := indexWithVolume(in, zoneControlWindow)
+		if traded == 0 {
+			return nil
+		}
 		return classicZoneControl(in.Underlying, bars)
 	},
 }
