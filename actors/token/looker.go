@@ -16,7 +16,7 @@ const (
 	pollSlow = time.Second
 	pollFast = 250 * time.Millisecond // where events do not arrive, or have not proved that they do
 
-	reviveAfter = 5 * time.Second // between attempts to get a working notifier
+	reviveAfter = time.Second // between attempts to get a working notifier
 )
 
 // looker is the watcher's task: it keeps the watches, reads on every wake and

@@ -52,15 +52,11 @@ func readStable(ctx context.Context, path string, known [sha256.Size]byte) readi
 		if first || r.hash != last.hash || r.id != last.id {
 			last, since = r, now
 		}
-		stood := now.Sub(since)
 		settle, pause := settleUnleased, settleUnleased
 		if outcome == leaseBusy {
 			settle, pause = settleHeld, time.Millisecond
-			if stood > settleHeld/4 {
-				pause = 5 * time.Millisecond
-			}
 		}
-		if stood >= settle {
+		if now.Sub(since) >= settle {
 			return r
 		}
 		select {

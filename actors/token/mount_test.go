@@ -1,0 +1,187 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mounted runs the scene of that name in a mount namespace of its own, and
+// skips where that needs a privilege that is not there.
+func mounted(t *testing.T, scene string) {
+	t.Helper()
+	cmd := role("mount", "TOKEN_TEST_SCENE="+scene, "TOKEN_TEST_PATH="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && cmd.ProcessState == nil:
+		t.Skipf("no private mount namespace here: %v", err)
+	case cmd.ProcessState.ExitCode() == exitSkip:
+		t.Skip(string(out))
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	default:
+		t.Log(strings.TrimSpace(string(out)))
+	}
+}
+
+const exitSkip = 77
+
+func TestSingleFileMount(t *testing.T) { mounted(t, "bind") }
+func TestReadOnlyMount(t *testing.T)   { mounted(t, "read-only") }
+func TestFullDisk(t *testing.T)        { mounted(t, "full") }
+
+// mountProcess plays one scene; what it finds wrong goes to stdout.
+func mountProcess() int {
+	dir := os.Getenv("TOKEN_TEST_PATH")
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		fmt.Println("no private mounts here:", err)
+		return exitSkip
+	}
+	scene := map[string]func(dir string) error{"bind": bindScene, "read-only": readOnlyScene, "full": fullScene}[os.Getenv("TOKEN_TEST_SCENE")]
+	err := scene(dir)
+	var skip skipped
+	switch {
+	case errors.As(err, &skip):
+		fmt.Println(err)
+		return exitSkip
+	case err != nil:
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// skipped says that a mount was not allowed.
+type skipped struct{ error }
+
+func mount(source, target, kind string, flags uintptr, data string) error {
+	if err := unix.Mount(source, target, kind, flags, data); err != nil {
+		return skipped{fmt.Errorf("mount is not allowed here: %w", err)}
+	}
+	return nil
+}
+
+// bindScene mounts the file alone, as docker -v ./env:/app/.env does.
+func bindScene(dir string) error {
+	host, path := filepath.Join(dir, "host"), filepath.Join(dir, ".env")
+	token := newToken()
+	if err := errors.Join(os.WriteFile(host, fmt.Appendf(nil, fileText, token), 0o600), os.WriteFile(path, nil, 0o600)); err != nil {
+		return err
+	}
+	if err := mount(host, path, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	defer unix.Unmount(path, unix.MNT_DETACH)
+	if err := os.Rename(host, path); !errors.Is(err, syscall.EBUSY) {
+		return fmt.Errorf("a rename onto the mount gives %v, expected EBUSY", err)
+	}
+	s, err := Open(StoreConfig{Path: path, Log: quiet()})
+	if err != nil {
+		return err
+	}
+	for _, value := range []string{newToken(), "short", newToken() + newToken()} { // the file grows and shrinks
+		if err := s.Set(context.Background(), KeyAccessToken, value); err != nil {
+			return err
+		}
+		inside, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		outside, err := os.ReadFile(host)
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf(fileText, value); string(inside) != want || string(outside) != want {
+			return fmt.Errorf("inside %q, outside %q, want %q", inside, outside, want)
+		}
+	}
+	if !s.WrittenInPlace() {
+		return errors.New("the store does not tell that it wrote in place")
+	}
+	l := looker{store: s}
+	r, _ := readOnce(path)
+	_, f := l.judge(&r)
+	if w := strings.Join(f.warnings, "\n"); !strings.Contains(w, "mounted by itself") {
+		return fmt.Errorf("warnings do not name the mount: %q", w)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 3 { // host, .env, .env.lock
+		return fmt.Errorf("in the directory: %v %v", entries, err)
+	}
+	// The whole directory read-only, the file mounted writable: as containers have it.
+	if err := errors.Join(mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, ""), mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "")); err != nil {
+		return err
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	if err := os.Remove(filepath.Join(dir, ".env.lock")); !errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("the directory is not read-only: %v", err)
+	}
+	if err := s.Set(context.Background(), KeyAccessToken, token); err != nil {
+		return fmt.Errorf("read-only directory, writable file: %w", err)
+	}
+	fmt.Println("written in place, inside and outside agree, also under a read-only directory")
+	return nil
+}
+
+func readOnlyScene(dir string) error {
+	path := filepath.Join(dir, ".env")
+	text := fmt.Sprintf(fileText, newToken())
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := errors.Join(mount(dir, dir, "", unix.MS_BIND, ""), mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "")); err != nil {
+		return err
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	return refusedWrite(path, text, syscall.EROFS, "read-only")
+}
+
+func fullScene(dir string) error {
+	if err := mount("tmpfs", dir, "tmpfs", 0, "size=16k"); err != nil {
+		return err
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	path := filepath.Join(dir, ".env")
+	text := fmt.Sprintf(fileText, newToken())
+	if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.WriteFile(path+".lock", nil, 0o600)); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 512))
+	}
+	return refusedWrite(path, text, syscall.ENOSPC, "is full")
+}
+
+func refusedWrite(path, text string, is error, words string) error {
+	s, err := Open(StoreConfig{Path: path, Log: quiet()})
+	if err != nil {
+		return err
+	}
+	err = s.Set(context.Background(), KeyAccessToken, newToken())
+	if !errors.Is(err, is) || !strings.Contains(err.Error(), words) {
+		return fmt.Errorf("error is %v, want %v with %q", err, is, words)
+	}
+	fmt.Println(err)
+	now, err := os.ReadFile(path)
+	if err != nil || string(now) != text {
+		return fmt.Errorf("the old file has changed: %q %v", now, err)
+	}
+	tmps, err := filepath.Glob(path + ".tmp-*")
+	if err != nil || len(tmps) > 0 {
+		return fmt.Errorf("left behind: %v %v", tmps, err)
+	}
+	return nil
+}

@@ -1,0 +1,533 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"kitestring/actors/actorstest"
+	"kitestring/messages"
+)
+
+func fileWith(t testing.TB, token string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), ".env")
+	put(t, path, fmt.Sprintf(fileText, token), 0o600)
+	return path
+}
+
+// move puts a new text in place atomically.
+func move(t testing.TB, path, text string) {
+	t.Helper()
+	put(t, path+".new", text, 0o600)
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStart(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	token := newToken()
+	h, s := watch(t, fileWith(t, token))
+	m := await(t, h, token)
+	if m.Session.Generation != 1 || m.Source != messages.ChangeAtStart || m.Session.APIKey != "apikey0123456789" || m.ChangedAt.IsZero() || m.DetectedAt.IsZero() {
+		t.Errorf("the first announcement is %+v", m)
+	}
+	actorstest.Await(h, func(m messages.EnvAccepted) bool { return m.Path == s.Path() && len(m.Warnings) == 0 })
+	actorstest.Await(h, func(m messages.WatchChanged) bool { return !m.Degraded })
+	to := map[string]int{}
+	for _, sent := range h.Sent() {
+		to[fmt.Sprintf("%T %s", sent.Msg, sent.To.ID)]++
+	}
+	for _, want := range []string{
+		"messages.TokenChanged auth/main", "messages.TokenChanged feed/main",
+		"messages.EnvAccepted auth/main", "messages.EnvAccepted web/main", "messages.WatchChanged web/main",
+	} {
+		if to[want] != 1 {
+			t.Errorf("%s: %d times, want 1; all: %v", want, to[want], to)
+		}
+	}
+	h.Stop()
+}
+
+// TestRefused: what cannot be used is said once, with its line, the token
+// stays, and the next good file heals.
+func TestRefused(t *testing.T) {
+	token := newToken()
+	path := fileWith(t, token)
+	h, s := watch(t, path)
+	await(t, h, token)
+	for _, c := range []struct {
+		text, reason string
+		line         int
+	}{
+		{"", "ZERODHA_API_KEY is missing", 0},
+		{"ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN=" + newToken()[:12], "half written", 2},
+		{"ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN\n", `no "="`, 2},
+		{"ZERODHA_ACCESS_TOKEN=" + newToken() + "\n", "ZERODHA_API_KEY is missing", 0},
+		{"ZERODHA_API_KEY=key\n", "is gone", 0},
+	} {
+		move(t, path, c.text)
+		m := actorstest.Await(h, func(m messages.EnvRejected) bool { return strings.Contains(m.Reason, c.reason) && m.Line == c.line })
+		if m.Path != path || m.At.IsZero() {
+			t.Errorf("the rejection is %+v", m)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Await(h, func(m messages.EnvRejected) bool { return strings.Contains(m.Reason, "does not exist") })
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Await(h, func(m messages.EnvRejected) bool { return strings.Contains(m.Reason, "is a directory") })
+	if got := s.Current().Candidate.Token.Reveal(); got != token {
+		t.Errorf("the token is %q now", got)
+	}
+	next := newToken()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	move(t, path, fmt.Sprintf(fileText, next))
+	if m := await(t, h, next); m.Session.Generation != 2 {
+		t.Errorf("the healed file has generation %d, want 2", m.Session.Generation)
+	}
+	if n := len(told(h)); n != 2 {
+		t.Errorf("%d announcements, want 2", n)
+	}
+}
+
+// TestUnreadable needs a user that a mode can stop.
+func TestUnreadable(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root reads every file")
+	}
+	token := newToken()
+	path := fileWith(t, token)
+	h, _ := watch(t, path)
+	await(t, h, token)
+	if err := os.Chmod(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Await(h, func(m messages.EnvRejected) bool { return strings.Contains(m.Reason, "permission") })
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Await(h, func(m messages.EnvAccepted) bool { return true })
+}
+
+// TestRestart: what changed while the watcher was down is found, a pending
+// candidate is announced again, a refused or adopted one is not.
+func TestRestart(t *testing.T) {
+	token := newToken()
+	path := fileWith(t, token)
+	h, s := watch(t, path)
+	await(t, h, token)
+	again := func() *actorstest.House {
+		h.Stop()
+		h = actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID}))
+		actorstest.Await[messages.EnvAccepted](h, nil)
+		return h
+	}
+
+	if list := told(again()); len(list) != 1 || list[0].Session.Generation != 1 || list[0].Source != messages.ChangeAtStart {
+		t.Errorf("pending: announced %+v, want generation 1 again", list)
+	}
+	s.Adopt(1)
+	if list := told(again()); len(list) != 0 {
+		t.Errorf("adopted: announced %+v", list)
+	}
+	h.Stop()
+	next := newToken()
+	move(t, path, fmt.Sprintf(fileText, next))
+	again()
+	if m := await(t, h, next); m.Session.Generation != 2 || m.Source != messages.ChangeByPoll {
+		t.Errorf("changed while down: %+v, want generation 2 by poll", m)
+	}
+	s.Reject(2, "no")
+	if list := told(again()); len(list) != 0 {
+		t.Errorf("refused: announced %+v", list)
+	}
+}
+
+// TestEnvironment: the API key may come from the process environment, and a
+// token of it serves until the file holds one.
+func TestEnvironment(t *testing.T) {
+	old, token := newToken(), newToken()
+	path := filepath.Join(t.TempDir(), ".env")
+	environ := map[string]string{KeyAPIKey: "environkey", KeyAccessToken: old}
+	s, err := Open(StoreConfig{Path: path, Log: quiet(), Getenv: func(k string) string { return environ[k] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID}))
+	await(t, h, old)
+	move(t, path, "ZERODHA_ACCESS_TOKEN="+token+"\n")
+	if m := await(t, h, token); m.Session.APIKey != "environkey" || m.Session.Generation != 2 {
+		t.Errorf("announced %+v", m)
+	}
+	actorstest.Await(h, func(m messages.EnvAccepted) bool {
+		return strings.Contains(strings.Join(m.Warnings, "\n"), KeyAccessToken+" in the process environment differs")
+	})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Await[messages.EnvRejected](h, nil)
+	if n := len(told(h)); n != 2 {
+		t.Errorf("%d announcements: the stale token of the environment stepped in", n)
+	}
+}
+
+// fakeNotifier is silent until it is closed or told to die.
+type fakeNotifier struct {
+	events chan fsnotify.Event
+	errs   chan error
+	once   sync.Once
+	addErr error
+}
+
+func newFake() *fakeNotifier {
+	return &fakeNotifier{events: make(chan fsnotify.Event), errs: make(chan error)}
+}
+
+func (n *fakeNotifier) Add(string) error              { return n.addErr }
+func (n *fakeNotifier) Remove(string) error           { return nil }
+func (n *fakeNotifier) Close() error                  { n.once.Do(func() { close(n.events) }); return nil }
+func (n *fakeNotifier) Events() <-chan fsnotify.Event { return n.events }
+func (n *fakeNotifier) Errors() <-chan error          { return n.errs }
+
+// TestDegraded: without events, with a failing or dying notifier, the poll
+// still sees each change, and events come back when the system lets them.
+func TestDegraded(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		broken func() (notifier, error)
+		reason string
+	}{
+		{"no notifier", func() (notifier, error) { return nil, errors.New("too many open files") }, "no file events: too many open files"},
+		{"no watch", func() (notifier, error) { n := newFake(); n.addErr = errors.New("no space left"); return n, nil }, "no space left"},
+		{"dies", func() (notifier, error) { n := newFake(); _ = n.Close(); return n, nil }, "stopped reporting"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			token := newToken()
+			path := fileWith(t, token)
+			s := openStore(t, path)
+			heal := make(chan struct{})
+			notify := func() (notifier, error) {
+				select {
+				case <-heal:
+					return newNotifier()
+				default:
+					return c.broken()
+				}
+			}
+			h := actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID, notify: notify}))
+			await(t, h, token)
+			actorstest.Await(h, func(m messages.WatchChanged) bool { return m.Degraded && strings.Contains(m.Reason, c.reason) })
+			next := newToken()
+			move(t, path, fmt.Sprintf(fileText, next))
+			if m := await(t, h, next); m.Source != messages.ChangeByPoll {
+				t.Errorf("source is %s, want poll", m.Source)
+			}
+			close(heal)
+			seen := len(h.Sent())
+			for deadline := time.Now().Add(10 * time.Second); ; pause() {
+				if healed(h, seen) {
+					break
+				} else if time.Now().After(deadline) {
+					t.Fatal("events have not come back")
+				}
+			}
+			next = newToken()
+			move(t, path, fmt.Sprintf(fileText, next))
+			await(t, h, next)
+			if err := h.Err(); err != nil {
+				t.Errorf("the watcher failed: %v", err)
+			}
+		})
+	}
+}
+
+func healed(h *actorstest.House, from int) bool {
+	for _, sent := range h.Sent()[from:] {
+		if m, ok := sent.Msg.(messages.WatchChanged); ok && !m.Degraded {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSilentNotifier: events that never come are made good by the poll.
+func TestSilentNotifier(t *testing.T) {
+	token := newToken()
+	path := fileWith(t, token)
+	s := openStore(t, path)
+	notify := func() (notifier, error) { return newFake(), nil }
+	h := actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID, notify: notify}))
+	await(t, h, token)
+	for range 3 {
+		token = newToken()
+		move(t, path, fmt.Sprintf(fileText, token))
+		await(t, h, token)
+	}
+}
+
+// stalled holds the events of a real notifier back until open is closed.
+type stalled struct {
+	notifier
+	events chan fsnotify.Event
+	errs   chan error
+	seen   sync.Map
+}
+
+func stall(n notifier, open <-chan struct{}) *stalled {
+	s := &stalled{notifier: n, events: make(chan fsnotify.Event), errs: make(chan error)}
+	go func() {
+		<-open
+		defer close(s.events)
+		for {
+			select {
+			case ev, ok := <-n.Events():
+				if !ok {
+					return
+				}
+				s.seen.Store(ev.Name, true)
+				s.events <- ev
+			case err, ok := <-n.Errors():
+				if !ok {
+					return
+				}
+				s.seen.Store(err, true)
+				s.errs <- err
+			}
+		}
+	}()
+	return s
+}
+
+func (s *stalled) Events() <-chan fsnotify.Event { return s.events }
+func (s *stalled) Errors() <-chan error          { return s.errs }
+
+// TestOverflow makes the kernel's queue overflow, so that the event of the
+// file itself is lost, and wants to be woken all the same.
+func TestOverflow(t *testing.T) {
+	limit, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	if err != nil {
+		t.Skipf("the length of the queue is unknown: %v", err)
+	}
+	queue, err := strconv.Atoi(strings.TrimSpace(string(limit)))
+	if err != nil || queue > 1<<16 {
+		t.Skipf("the queue is too long to fill: %s", limit)
+	}
+	path := fileWith(t, newToken())
+	real, err := newNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan struct{})
+	n := stall(real, open)
+	wake := make(chan struct{}, 1)
+	set := newWatchSet(n, wake)
+	if err := set.sync(follow(path)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range queue/2 + 4096 {
+		noise := filepath.Join(filepath.Dir(path), strconv.Itoa(i))
+		put(t, noise, "", 0o600)
+		if err := os.Remove(noise); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(t, path, fmt.Sprintf(fileText, newToken()))
+	go set.drain()
+	close(open)
+	select {
+	case <-wake:
+	case <-time.After(10 * time.Second):
+		t.Error("not woken")
+	}
+	if _, overflowed := n.seen.Load(fsnotify.ErrEventOverflow); !overflowed {
+		t.Error("the queue did not overflow: the test proves nothing")
+	}
+	if _, told := n.seen.Load(path); told {
+		t.Error("the event of the file was not lost: the test proves nothing")
+	}
+	if err := real.Close(); err != nil {
+		t.Error(err)
+	}
+	<-set.dead
+}
+
+func TestMatters(t *testing.T) {
+	path := fileWith(t, newToken())
+	n, err := newNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	set := newWatchSet(n, make(chan struct{}, 1))
+	if !set.matters("/anything") {
+		t.Error("before the first sync everything matters")
+	}
+	if err := set.sync(follow(path)); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	for name, want := range map[string]bool{
+		path: true, dir: true, filepath.Dir(dir): true, "": true, "/elsewhere": true,
+		path + ".lock": false, filepath.Join(dir, "server.log"): false, filepath.Join(filepath.Dir(dir), "noise"): false,
+	} {
+		if got := set.matters(name); got != want {
+			t.Errorf("matters(%q) is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestSeparateWatchesEnd: replaced files and directories leave no watch behind.
+func TestSeparateWatchesEnd(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "conf", ".env")
+	set := newWatchSet(newFake(), nil)
+	for range 10 {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		put(t, path, "K=v\n", 0o600)
+		if err := set.sync(follow(path)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(set.watched); n != 3 {
+			t.Fatalf("%d watches with the file there: %v", n, set.watched)
+		}
+		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+			t.Fatal(err)
+		}
+		if err := set.sync(follow(path)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(set.watched); n != 2 {
+			t.Fatalf("%d watches with the directory gone: %v", n, set.watched)
+		}
+	}
+}
+
+// TestHeldOpen: a writer that never closes the file does not make us deaf.
+func TestHeldOpen(t *testing.T) {
+	token := newToken()
+	path := fileWith(t, token)
+	h, _ := watch(t, path)
+	await(t, h, token)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 3 {
+		token = newToken()
+		if _, err := f.WriteAt(fmt.Appendf(nil, fileText, token), 0); err != nil {
+			t.Fatal(err)
+		}
+		await(t, h, token)
+	}
+}
+
+// TestThousandRotations: nothing is left behind by a rotation.
+func TestThousandRotations(t *testing.T) {
+	n := 1000
+	if testing.Short() || raceEnabled {
+		n = 100
+	}
+	token := newToken()
+	path := fileWith(t, token)
+	s := openStore(t, path)
+	h := actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID}))
+	await(t, h, token)
+	rotate := func(n int) {
+		for range n {
+			token := newToken()
+			if err := s.SetToken(context.Background(), messages.NewAccessToken(token)); err != nil {
+				t.Fatal(err)
+			}
+			for deadline := time.Now().Add(5 * time.Second); s.Current().Candidate.Token.Reveal() != token; pause() {
+				if time.Now().After(deadline) {
+					t.Fatal("a token was missed")
+				}
+			}
+			s.Adopt(s.Current().Candidate.Generation)
+		}
+	}
+	rotate(10)
+	goroutines, fds := runtime.NumGoroutine(), openFiles(t)
+	rotate(n)
+	for deadline := time.Now().Add(5 * time.Second); ; pause() {
+		g, f := runtime.NumGoroutine(), openFiles(t)
+		if g <= goroutines && f <= fds {
+			t.Logf("%d rotations: %d goroutines before, %d after; %d files before, %d after", n, goroutines, g, fds, f)
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines before, %d after; %d files before, %d after", goroutines, g, fds, f)
+		}
+	}
+	if got := s.Adopted(); int(got) != n+11 {
+		t.Errorf("adopted is %d, want %d", got, n+11)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skipf("open files cannot be counted here: %v", err)
+	}
+	return len(entries)
+}
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	path := fileWith(t, newToken())
+	s, err := Open(StoreConfig{Path: path, Log: quiet(), Metrics: NewMetrics(registry)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID}))
+	actorstest.Await[messages.TokenChanged](h, nil)
+	next := newToken()
+	move(t, path, fmt.Sprintf(fileText, next))
+	await(t, h, next)
+	s.Reject(2, "no")
+	move(t, path, "")
+	actorstest.Await[messages.EnvRejected](h, nil)
+	move(t, path, fmt.Sprintf(fileText, next))
+	count := func(source messages.ChangeSource, result string) float64 {
+		return testutil.ToFloat64(s.metrics.changes[source][result])
+	}
+	for deadline := time.Now().Add(5 * time.Second); count(messages.ChangeByEvent, resultUnchanged) == 0; pause() {
+		if time.Now().After(deadline) {
+			t.Fatal("the rewrite was not counted")
+		}
+	}
+	for result, want := range map[string]float64{resultApplied: 1, resultRejected: 1, resultMalformed: 1, resultUnchanged: 1} {
+		if got := count(messages.ChangeByEvent, result) + count(messages.ChangeByPoll, result); got != want {
+			t.Errorf("%s counted %v times, want %v", result, got, want)
+		}
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v %v", problems, err)
+	}
+	if n, err := testutil.GatherAndCount(registry, "kitestring_token_changes_total"); err != nil || n != 12 {
+		t.Errorf("%d series of changes (%v), want 12", n, err)
+	}
+}
