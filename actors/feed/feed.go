@@ -320,11 +320,11 @@ func (f *Feed) do(i int, e effect) {
 		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation, At: time.Now()})
 	case endWait:
 		if f.cfg.State.tables[i].settle(e.id, time.Now()) {
-			f.self.Tell(socketMoved{i, moved{e.id}})
+			f.self.Tell(socketMoved{i, moved(e)})
 		}
 	case forceMove:
 		if f.cfg.State.tables[i].force(e.id, time.Now()) {
-			f.self.Tell(socketMoved{i, moved{e.id}})
+			f.self.Tell(socketMoved{i, moved(e)})
 		}
 	}
 }

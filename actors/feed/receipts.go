@@ -119,14 +119,14 @@ func (s *State) closeReceipt(g messages.Generation, at time.Time, shards int, se
 	return r.rotation, true
 }
 
-// recount brings the counted ticks of a closed receipt up to date: a loss
-// shows only when the instrument's next tick comes.
+// recount brings the counted ticks of the newest receipt up to date after it
+// was closed: a loss shows only when the instrument's next tick comes.
 func (s *State) recount(g messages.Generation, sequenced bool) (messages.Rotation, bool) {
 	now := s.sequence()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.receipt(g)
-	if r == nil || r.rotation.Result != adopted || !r.sums(now, sequenced) {
+	if r == nil || r != s.rotations[len(s.rotations)-1] || r.rotation.Result != adopted || !r.sums(now, sequenced) {
 		return messages.Rotation{}, false
 	}
 	return r.rotation, true

@@ -171,7 +171,8 @@ func (t *table) filter(f *frame, raw []byte) {
 			continue
 		}
 		packet := raw[tick.Offset : tick.Offset+uint32(tick.Length)]
-		if s.length == tick.Length && bytes.Equal(s.packet(), packet) {
+		// A packet of a lower mode is the beginning of one of a higher mode.
+		if tick.Length <= s.length && bytes.Equal(s.raw[:tick.Length], packet) {
 			t.counts.duplicates++
 			continue
 		}

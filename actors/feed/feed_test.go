@@ -1,0 +1,464 @@
+package feed
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"kitestring/actors/actorstest"
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestColdStart(t *testing.T) {
+	r := newRig(t)
+	tokens := instruments(3)
+	r.venue.tick(tokens...)
+	r.want(messages.ModeFull, tokens...)
+	r.until("waiting for a token", func() bool { return r.state.Stats().State == messages.AwaitingToken })
+	r.offer(1, "A")
+	live := actorstest.Await[messages.FeedLive](r.house, nil)
+	if live.Generation != 1 {
+		t.Fatalf("live on %d", live.Generation)
+	}
+	r.adopt(1, "A")
+	r.streaming(1)
+	r.until("full mode", func() bool { return r.venue.subscribed("A", messages.ModeFull) == len(tokens) })
+	r.caughtUp(tokens...)
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	r.exact()
+	r.until("a complete receipt", func() bool {
+		rs := r.state.Rotations()
+		return len(rs) == 1 && rs[0].Result == adopted && rs[0].FirstTickMS != nil && rs[0].ValidatedMS != nil
+	})
+	if rs := r.state.Rotations(); rs[0].RetiredMS != nil || rs[0].TotalMS == nil || rs[0].Shards != 1 {
+		t.Errorf("%+v", rs[0])
+	}
+	if r.well.last() != 1 {
+		t.Errorf("used %d", r.well.last())
+	}
+}
+
+// adoptedRig is a rig that streams with token A of generation 1.
+func adoptedRig(t testing.TB, tokens []uint32, adjust ...func(*rig)) *rig {
+	r := newRig(t, adjust...)
+	r.venue.tick(tokens...)
+	r.want(messages.ModeFull, tokens...)
+	r.offer(1, "A")
+	r.adopt(1, "A")
+	r.streaming(1)
+	r.caughtUp(tokens...)
+	return r
+}
+
+// The heart of it: 100 changes of the token at 1000 ticks/s.
+func TestHundredSwaps(t *testing.T) {
+	for _, delay := range []time.Duration{0, 10 * time.Millisecond} {
+		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+			tokens := instruments(10)
+			r := adoptedRig(t, tokens)
+			r.venue.set(func(v *venue) { v.delay = delay })
+			stop := r.flow(10*time.Millisecond, tokens...) // 1000 ticks/s
+			for g := messages.Generation(2); g <= 101; g++ {
+				token := fmt.Sprint("T", g)
+				sent := r.state.Stats().Ticks
+				r.until("a few ticks", func() bool { return r.state.Stats().Ticks >= sent+20 })
+				r.offer(g, token)
+				r.until("the swap", func() bool {
+					rs := r.state.Rotations()
+					return rs[0].Generation == g && rs[0].Result == adopted
+				})
+				r.adopt(g, token)
+			}
+			stop()
+			r.caughtUp(tokens...)
+			r.exact()
+			var lost, twice, overlapped int64
+			var slowest float64
+			for _, x := range r.state.Rotations() {
+				if x.Result != adopted || x.RetiredMS == nil {
+					t.Fatalf("%+v", x)
+				}
+				lost += *x.Lost
+				twice += *x.Duplicated
+				overlapped += x.Overlapped
+				slowest = max(slowest, *x.TotalMS)
+			}
+			if lost != 0 || twice != 0 {
+				t.Errorf("receipts say %d lost, %d twice", lost, twice)
+			}
+			if want := []string{"T101"}; !slices.Equal(r.venue.holders(), want) {
+				t.Errorf("open sockets %v, want %v", r.venue.holders(), want)
+			}
+			t.Logf("100 swaps, %d ticks: 0 lost, 0 twice, %d overlapped, slowest swap %.1f ms", r.state.Stats().Ticks, overlapped, slowest)
+		})
+	}
+}
+
+func TestGarbageTokenKeepsStreaming(t *testing.T) {
+	tokens := instruments(5)
+	r := adoptedRig(t, tokens)
+	r.venue.set(func(v *venue) {
+		v.answer = func(token string) int {
+			if token == "typo" {
+				return http.StatusForbidden
+			}
+			return 0
+		}
+	})
+	stop := r.flow(5*time.Millisecond, tokens...)
+	r.offer(2, "typo")
+	actorstest.Await(r.house, func(m messages.TokenDoubted) bool { return m.Generation == 2 })
+	r.reject(2)
+	r.until("the receipt", func() bool { return r.state.Rotations()[0].Result == rejected })
+	if s := r.state.Stats(); s.State != messages.Streaming || s.Generation != 1 {
+		t.Fatalf("%v on %d", s.State, s.Generation)
+	}
+	r.offer(3, "B")
+	r.adopt(3, "B")
+	r.streaming(3)
+	stop()
+	r.caughtUp(tokens...)
+	r.exact()
+	if want := []string{"A", "typo", "B"}; !slices.Equal(r.venue.dials(), want) {
+		t.Errorf("dialled %v, want %v", r.venue.dials(), want)
+	}
+}
+
+// The old socket dies while the new one has only just begun.
+func TestOldSocketDiesInMidSwap(t *testing.T) {
+	tokens := instruments(5)
+	r := adoptedRig(t, tokens)
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	// The newer socket brings frames but, not subscribed, cannot take over.
+	r.venue.set(func(v *venue) { v.noTicks = true })
+	r.offer(2, "B")
+	r.until("both sockets", func() bool { return len(r.venue.holders()) == 2 && r.venue.subscribed("B", messages.ModeFull) == 5 })
+	actorstest.Await(r.house, func(m messages.FeedLive) bool { return m.Generation == 2 })
+	r.venue.drop("A")
+	r.streaming(2)
+	r.venue.set(func(v *venue) { v.noTicks = false })
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	r.exact()
+	if n := len(r.venue.dials()); n != 2 {
+		t.Errorf("%d dials, want 2: the new socket takes over, nothing is dialled", n)
+	}
+}
+
+// An instrument that the new socket never brings is waited for 2 s at most.
+func TestSwapDeadline(t *testing.T) {
+	tokens := instruments(5)
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.overlap = 200 * time.Millisecond })
+	r.venue.set(func(v *venue) { v.noTicks = true })
+	r.offer(2, "B")
+	r.streaming(2)
+	r.until("the old socket closed", func() bool { return slices.Equal(r.venue.holders(), []string{"B"}) })
+	r.venue.set(func(v *venue) { v.noTicks = false })
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	r.exact()
+}
+
+func TestTwoChangesAtOnce(t *testing.T) {
+	tokens := instruments(5)
+	r := adoptedRig(t, tokens)
+	stop := r.flow(5*time.Millisecond, tokens...)
+	r.offer(2, "B")
+	r.offer(3, "C")
+	r.adopt(3, "C")
+	r.streaming(3)
+	r.until("one socket", func() bool { return slices.Equal(r.venue.holders(), []string{"C"}) })
+	stop()
+	r.caughtUp(tokens...)
+	r.exact()
+	rs := r.state.Rotations()
+	r.until("the receipt", func() bool { rs = r.state.Rotations(); return rs[0].Result == adopted })
+	if rs[0].Generation != 3 || (rs[1].Result != superseded && rs[1].Result != adopted) {
+		t.Errorf("%+v", rs[:2])
+	}
+}
+
+func TestDropIsRedialledAtOnce(t *testing.T) {
+	tokens := instruments(5)
+	r := adoptedRig(t, tokens)
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	at := time.Now()
+	r.venue.drop()
+	r.until("a second dial", func() bool { return len(r.venue.dials()) == 2 })
+	r.venue.set(func(v *venue) {
+		// 50 ms is the target; a busy machine gets ten times that.
+		if took := v.times[1].Sub(at); took > 500*time.Millisecond {
+			t.Errorf("redialled after %v", took)
+		}
+	})
+	r.streaming(1)
+	r.until("subscriptions", func() bool { return r.venue.subscribed("A", messages.ModeFull) == 5 })
+	// One instrument traded while the line was down, the others did not.
+	r.venue.drop()
+	r.venue.set(func(v *venue) { v.now += 7; v.trade(tokens[0], 3) })
+	r.until("subscriptions", func() bool { return len(r.venue.dials()) >= 3 && r.venue.subscribed("A", messages.ModeFull) == 5 })
+	gap := actorstest.Await[messages.GapDetected](r.house, nil)
+	if len(gap.Gaps) != 1 || gap.Gaps[0].InstrumentToken != tokens[0] || gap.Gaps[0].VolumeWhile != 30 || gap.Gaps[0].BlindSeconds != 7 {
+		t.Errorf("%+v", gap)
+	}
+	if gap.Reason != messages.GapReconnect || len(r.state.Gaps()) != 1 {
+		t.Errorf("%+v, ledger %+v", gap, r.state.Gaps())
+	}
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	if lost, twice := r.sink.check(); lost != 2 || twice != 0 {
+		t.Errorf("%d lost (want the 2 of the gap), %d twice", lost, twice)
+	}
+}
+
+func TestForbiddenParks(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.venue.answer = func(string) int { return http.StatusForbidden }
+		r.cfg.limits.probe = 300 * time.Millisecond
+	})
+	r.offer(1, "A")
+	actorstest.Await(r.house, func(m messages.TokenDoubted) bool { return m.Generation == 1 })
+	r.until("unauthorised", func() bool { return r.state.Stats().State == messages.Unauthorised })
+	// REST says the token is fine: a probe now and then, nothing more.
+	r.house.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictValid, At: time.Now()})
+	r.until("a probe", func() bool { return len(r.venue.dials()) == 2 })
+	r.reject(1)
+	r.until("the verdict", func() bool { return r.state.isRejected(1) })
+	dials := len(r.venue.dials())
+	r.house.Stop()
+	// A rejected generation is not dialled again, not even by the next incarnation.
+	r.start()
+	r.venue.set(func(v *venue) { v.answer = func(string) int { return 0 } })
+	r.well.mu.Lock()
+	r.well.view.Adopted = session(1, "A")
+	r.well.mu.Unlock()
+	r.house.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictUnknown, At: time.Now()})
+	r.offer(2, "B")
+	r.streaming(2)
+	if got := r.venue.dials()[dials:]; !slices.Equal(got, []string{"B"}) {
+		t.Errorf("dialled %v, want B alone", got)
+	}
+}
+
+func TestMuteSocket(t *testing.T) {
+	tokens := instruments(2)
+	r := adoptedRig(t, tokens)
+	r.venue.set(func(v *venue) {
+		for s := range v.sockets {
+			s.mute = true
+			s.conn.SetPingHandler(func(string) error { return nil }) // not even a pong
+		}
+	})
+	r.until("replaced", func() bool { return len(r.venue.dials()) == 2 })
+	r.streaming(1)
+	if n := r.state.Stats().Disconnects["stale"]; n != 1 {
+		t.Errorf("%d stale disconnects: %v", n, r.state.Stats().Disconnects)
+	}
+}
+
+func TestStopIsPrompt(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		prepare func(r *rig)
+	}{
+		{"silent peer", func(r *rig) {
+			r.venue.set(func(v *venue) { v.mute, v.quiet = true, true })
+			r.offer(1, "A")
+			r.until("connected", func() bool { return len(r.venue.holders()) == 1 })
+		}},
+		{"backoff", func(r *rig) {
+			r.venue.set(func(v *venue) { v.answer = func(string) int { return 503 } })
+			r.offer(1, "A")
+			r.until("backoff", func() bool { return len(r.venue.dials()) >= 2 })
+		}},
+		{"upgrade without an answer", func(r *rig) {
+			release := make(chan struct{})
+			r.t.Cleanup(func() { close(release) })
+			asked := make(chan struct{})
+			r.venue.set(func(v *venue) {
+				v.server.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+					close(asked)
+					<-release
+				})
+			})
+			r.offer(1, "A")
+			<-asked
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			c.prepare(r)
+			at := time.Now()
+			r.house.Stop()
+			// 100 ms is the target; a busy machine gets ten times that.
+			if took := time.Since(at); took > time.Second {
+				t.Errorf("stopped after %v", took)
+			} else {
+				t.Logf("stopped after %v", took)
+			}
+		})
+	}
+}
+
+func TestTooManySockets(t *testing.T) {
+	tokens := instruments(3)
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.ghostWait = 50 * time.Millisecond })
+	r.venue.set(func(v *venue) { v.most = 1 })
+	r.offer(2, "B")
+	r.until("a refused dial", func() bool { return r.state.Stats().Connects["too_many"] == 1 })
+	if got := r.venue.holders(); !slices.Equal(got, []string{"A"}) {
+		t.Fatalf("an unproven token must not cost the running socket: %v", got)
+	}
+	r.adopt(2, "B")
+	r.streaming(2)
+	r.until("B alone", func() bool { return slices.Equal(r.venue.holders(), []string{"B"}) })
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	r.until("the receipt", func() bool { return r.state.Rotations()[0].Result == adopted })
+}
+
+func TestMalformedBurstReplacesTheConnection(t *testing.T) {
+	tokens := instruments(2)
+	r := adoptedRig(t, tokens)
+	before := r.sink.count(tokens[0])
+	for range malformedBurst {
+		r.venue.all(websocket.BinaryMessage, []byte{0, 1, 0x7f, 0xff, 1, 2, 3})
+	}
+	r.until("a new connection", func() bool { return len(r.venue.dials()) == 2 })
+	r.streaming(1)
+	s := r.state.Stats()
+	if s.Malformed["truncated"] != malformedBurst || s.Disconnects["malformed"] != 1 {
+		t.Errorf("%v, %v", s.Malformed, s.Disconnects)
+	}
+	if n := r.sink.count(tokens[0]); n != before {
+		t.Errorf("%d phantom ticks", n-before)
+	}
+}
+
+func TestSingleBadMessagesAreSurvived(t *testing.T) {
+	tokens := instruments(2)
+	r := adoptedRig(t, tokens)
+	for _, bad := range [][]byte{
+		{0}, {}, {0, 2, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, make([]byte, 3<<20), {0, 1, 0, 20, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+	} {
+		r.venue.all(websocket.BinaryMessage, bad)
+	}
+	for _, text := range []string{
+		`{"type":"error","data":{"x":1}}`, `{"type":"error","data":null}`, `{"type":"error"`, `{"type":"error"}`, `[]`, ``,
+		`{"type":"message","data":"hello"}`, `{"type":"instruments_meta","data":{"count":1}}`, `{"type":"app_code","timestamp":"x"}`, `{"type":"new"}`,
+		`{"type":"order","data":{"order_id":"42","status":"COMPLETE"}}`, `{"type":"order","data":"x"}`,
+	} {
+		r.venue.all(websocket.TextMessage, []byte(text))
+	}
+	order := actorstest.Await[messages.OrderUpdated](r.house, nil)
+	if order.OrderID != "42" || order.Status != "COMPLETE" {
+		t.Errorf("%+v", order)
+	}
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	r.exact()
+	s := r.state.Stats()
+	if len(r.venue.dials()) != 1 {
+		t.Errorf("%d dials", len(r.venue.dials()))
+	}
+	for reason, n := range map[string]uint64{"short": 1, "count": 1, "oversized": 1, "unknown_length": 1, "text": 3} {
+		if s.Malformed[reason] != n {
+			t.Errorf("%s: %d, want %d", reason, s.Malformed[reason], n)
+		}
+	}
+	if s.Texts["error"] != 3 || s.Texts["order"] != 2 || s.Texts["other"] != 1 {
+		t.Errorf("%v", s.Texts)
+	}
+}
+
+func TestSubscriptionsFollowTheWants(t *testing.T) {
+	tokens := instruments(4)
+	r := adoptedRig(t, tokens)
+	r.want(messages.ModeQuote, tokens[1:]...)
+	r.until("the diff", func() bool {
+		return r.venue.subscribed("A", messages.ModeQuote) == 3 && r.venue.subscribed("A", messages.ModeFull) == 0
+	})
+	// Another owner needs more of one of them.
+	r.house.Tell(messages.WantInstruments{Owner: "other", Wants: []messages.Want{{InstrumentToken: tokens[1], Mode: messages.ModeFull}}})
+	r.until("the higher mode", func() bool {
+		return r.venue.subscribed("A", messages.ModeQuote) == 2 && r.venue.subscribed("A", messages.ModeFull) == 1
+	})
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens[1:]...)
+	r.exact()
+	if s := r.state.Stats(); s.Instruments != 3 || s.ByMode[messages.ModeFull] != 1 {
+		t.Errorf("%d instruments, %v", s.Instruments, s.ByMode)
+	}
+}
+
+// A restarted feed starts with the newest token and loses nothing that it
+// remembers.
+func TestRestart(t *testing.T) {
+	tokens := instruments(3)
+	r := adoptedRig(t, tokens)
+	r.house.Stop()
+	r.until("closed", func() bool { return len(r.venue.holders()) == 0 })
+	r.well.mu.Lock()
+	r.well.view.Adopted = session(2, "B")
+	r.well.mu.Unlock()
+	r.start()
+	r.streaming(2)
+	r.until("subscriptions", func() bool { return r.venue.subscribed("B", messages.ModeFull) == 3 })
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	r.exact()
+	if got := r.venue.dials(); !slices.Equal(got, []string{"A", "B"}) {
+		t.Errorf("dialled %v", got)
+	}
+}
+
+// A subscriber that joins in mid-stream gets each tick in the snapshot or
+// after it.
+func TestSeedIsAtomic(t *testing.T) {
+	tokens := instruments(50)
+	r := adoptedRig(t, tokens)
+	stop := r.flow(time.Millisecond, tokens...)
+	var joined []*recorder
+	for i := range 50 {
+		late := newRecorder()
+		snapshot := r.state.Seed("late", func() {
+			// The supervisor opens a mailbox here; the tables are ours, so the
+			// test may attach by hand.
+			for _, table := range r.state.tables {
+				table.sinks = append(slices.Clone(table.sinks), attached{fmt.Sprint("late", i), late})
+			}
+		})
+		late.mu.Lock()
+		for j := range snapshot.Ticks {
+			tick := &snapshot.Ticks[j]
+			if p := wire.PacketOf(snapshot.Raw, tick); len(p) != 184 {
+				t.Fatalf("no packet for the snapshot's tick %d", j)
+			}
+			late.seen[tick.InstrumentToken] = append([]uint32{tick.LastQuantity}, late.seen[tick.InstrumentToken]...)
+		}
+		late.mu.Unlock()
+		if !snapshot.Snapshot || snapshot.Generation != 1 || len(snapshot.Ticks) != 50 {
+			t.Fatalf("%+v", snapshot)
+		}
+		snapshot.Release()
+		joined = append(joined, late)
+	}
+	stop()
+	r.caughtUp(tokens...)
+	for i, late := range joined {
+		if lost, twice := late.check(); lost != 0 || twice != 0 {
+			t.Errorf("subscriber %d: %d lost, %d twice", i, lost, twice)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package feed
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// pair runs two sockets that carry the same packets through a merger, as the
+// table does, and keeps what goes out.
+type pair struct {
+	m   merger
+	out map[int][]uint64
+}
+
+func testArrival(n uint64, ordered bool) arrival {
+	packet := binary.BigEndian.AppendUint64(nil, n)
+	a := arrival{hash: maphash.Bytes(seed, packet), packet: packet}
+	if ordered {
+		a.moment = moment{1 + uint32(n/4), uint32(n / 2)}
+	}
+	return a
+}
+
+func (p *pair) offer(slot int, s side, n uint64, ordered bool) {
+	keep, flush := p.m.offer(slot, s, testArrival(n, ordered))
+	if keep {
+		p.out[slot] = append(p.out[slot], n)
+	}
+	p.flush(slot, flush)
+}
+
+func (p *pair) flush(slot int, flush []held) {
+	for _, h := range flush {
+		p.out[slot] = append(p.out[slot], binary.BigEndian.Uint64(h.packet))
+	}
+}
+
+// Any interleaving of two copies of the same sequences, joined anywhere, with
+// twins in a row, ended by a decision or by the death of either socket at any
+// moment: every packet goes out once, in order.
+func TestMergerIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		instruments := rapid.IntRange(1, 4).Draw(t, "instruments")
+		ordered := rapid.Bool().Draw(t, "ordered")
+		ends := rapid.SampledFrom([]string{"complete", "older dies", "newer dies"}).Draw(t, "ends")
+		p := pair{out: map[int][]uint64{}}
+		length := make([]int, instruments) // packets of the source
+		at := make([][2]int, instruments)  // next packet of each side
+		from := make([]int, instruments)   // the newer side's first packet
+		before := make([]int, instruments) // packets that the older side had brought before
+		for i := range instruments {
+			length[i] = rapid.IntRange(0, 12).Draw(t, "length")
+			before[i] = rapid.IntRange(0, length[i]).Draw(t, "before")
+			from[i] = rapid.IntRange(max(0, before[i]-1), max(0, length[i]-1)).Draw(t, "from")
+			at[i] = [2]int{before[i], from[i]}
+			for n := range before[i] {
+				p.out[i] = append(p.out[i], uint64(n))
+			}
+			if before[i] > 0 {
+				last := testArrival(uint64(before[i]-1), ordered)
+				p.m.known(i, last.hash, last.moment)
+			} else {
+				p.m.track(i)
+			}
+		}
+		alive := [2]bool{true, true}
+		kill := func(s side) {
+			alive[s] = false
+			p.m.leave(s, p.flush)
+		}
+		// Did the newer side begin no later than where the older one is? Else the
+		// older one's death loses what nobody can bring.
+		begun := func() bool {
+			for i := range instruments {
+				if from[i] > at[i][older] {
+					return false
+				}
+			}
+			return true
+		}
+		death := rapid.IntRange(0, 20).Draw(t, "death")
+		for step := 0; ; step++ {
+			if ends != "complete" && step == death && alive[older] && alive[newer] {
+				switch {
+				case ends == "newer dies":
+					kill(newer)
+				case begun():
+					kill(older)
+				}
+			}
+			if ends == "complete" && alive[older] && p.m.complete(false) {
+				kill(older)
+			}
+			type move struct {
+				i int
+				s side
+			}
+			var moves []move
+			for i := range instruments {
+				for s := range side(2) {
+					if alive[s] && at[i][s] < length[i] {
+						moves = append(moves, move{i, s})
+					}
+				}
+			}
+			if len(moves) == 0 {
+				break
+			}
+			m := rapid.SampledFrom(moves).Draw(t, "move")
+			n := at[m.i][m.s]
+			p.offer(m.i, m.s, uint64(n), ordered)
+			if rapid.IntRange(0, 3).Draw(t, "twin") == 0 {
+				p.offer(m.i, m.s, uint64(n), ordered)
+			}
+			at[m.i][m.s]++
+		}
+		for i := range instruments {
+			want := make([]uint64, length[i])
+			for n := range want {
+				want[n] = uint64(n)
+			}
+			if !slices.Equal(p.out[i], want) {
+				t.Fatalf("instrument %d: out %v, want 0..%d (%s, before %d, from %d)", i, p.out[i], length[i]-1, ends, before[i], from[i])
+			}
+		}
+		if alive[older] && alive[newer] {
+			p.m.leave(older, p.flush)
+		}
+		if p.m.waiting != 0 || p.m.silent != 0 {
+			t.Fatalf("left over: %d waiting, %d silent", p.m.waiting, p.m.silent)
+		}
+	})
+}
+
+// Where packets recur byte for byte (a depth that flickers) nothing is lost
+// for good: the last packet that goes out is the last one of the source.
+func TestMergerWithRecurringPackets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		source := rapid.SliceOfN(rapid.Uint64Range(0, 2), 1, 20).Draw(t, "source")
+		source = slices.Compact(source)
+		source = append(source, 99)
+		p := pair{out: map[int][]uint64{}}
+		p.m.track(0)
+		from := rapid.IntRange(0, len(source)-1).Draw(t, "from")
+		at := [2]int{0, from}
+		for at[older] < len(source) || at[newer] < len(source) {
+			s := rapid.SampledFrom([]side{older, newer}).Draw(t, "side")
+			if at[s] == len(source) {
+				s = s.other()
+			}
+			p.offer(0, s, source[at[s]], false)
+			at[s]++
+		}
+		p.m.leave(older, p.flush)
+		if len(p.out[0]) == 0 || p.out[0][len(p.out[0])-1] != 99 {
+			t.Fatalf("source %v, out %v", source, p.out[0])
+		}
+	})
+}
+
+// Two sockets that are sent different packets: what is older than the last
+// one that went out is dropped, the rest passes.
+func TestMergerWithDifferentPackets(t *testing.T) {
+	p := pair{out: map[int][]uint64{}}
+	p.m.known(0, testArrival(0, true).hash, moment{1, 0})
+	p.offer(0, newer, 0, true)  // joined
+	p.offer(0, older, 8, true)  // out
+	p.offer(0, older, 16, true) // out
+	p.offer(0, newer, 4, true)  // older than what is out
+	p.offer(0, newer, 20, true) // newer: out, the rest is not waited for
+	p.offer(0, older, 20, true) // its twin
+	p.offer(0, older, 12, true) // late
+	if want := []uint64{8, 16, 20, 12}; !slices.Equal(p.out[0], want) && !slices.Equal(p.out[0], want[:3]) {
+		t.Fatalf("out %v", p.out[0])
+	}
+}
+
+func TestMergerForgets(t *testing.T) {
+	var m merger
+	m.known(0, 1, moment{})
+	m.track(1)
+	if m.complete(true) {
+		t.Fatal("complete before the newer side brought anything")
+	}
+	m.forget(0)
+	if !m.complete(true) || m.complete(false) {
+		t.Fatalf("waiting %d, silent %d", m.waiting, m.silent)
+	}
+	m.forget(1)
+	m.forget(7)
+	if !m.complete(false) {
+		t.Fatalf("waiting %d, silent %d", m.waiting, m.silent)
+	}
+}

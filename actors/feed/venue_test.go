@@ -1,0 +1,542 @@
+package feed
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+	"github.com/gorilla/websocket"
+
+	"kitestring/actors"
+	"kitestring/actors/actorstest"
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+// venue is a small exchange: Kite's side of the socket as far as the feed can
+// see it, with the faults that these tests need. LastQuantity counts the
+// ticks of each instrument.
+type venue struct {
+	t      testing.TB
+	server *httptest.Server
+
+	mu       sync.Mutex
+	sockets  map[*venueSocket]bool
+	seq      map[uint32]uint32
+	now      uint32 // exchange time
+	traded   map[uint32]uint32
+	answer   func(token string) int
+	most     int           // sockets at once; 0: any number
+	mute     bool          // new sockets bring nothing at all
+	noTicks  bool          // subscriptions are not heeded
+	delay    time.Duration // of everything that is sent
+	upgrades []string      // tokens, in order
+	times    []time.Time
+	quiet    bool // no heartbeats
+}
+
+type venueSocket struct {
+	token string
+	conn  *websocket.Conn
+	subs  map[uint32]messages.Mode
+	out   chan venueMessage
+	done  chan struct{}
+	mute  bool
+}
+
+type venueMessage struct {
+	kind int
+	data []byte
+	at   time.Time
+}
+
+func newVenue(t testing.TB) *venue {
+	v := &venue{t: t, sockets: map[*venueSocket]bool{}, seq: map[uint32]uint32{}, traded: map[uint32]uint32{}, now: 1_700_000_000, answer: func(string) int { return 0 }}
+	v.server = httptest.NewServer(http.HandlerFunc(v.serve))
+	stop := make(chan struct{})
+	var beats sync.WaitGroup
+	beats.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				v.mu.Lock()
+				if !v.quiet {
+					for s := range v.sockets {
+						v.send(s, websocket.BinaryMessage, wire.HeartbeatFrame())
+					}
+				}
+				v.mu.Unlock()
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(stop)
+		beats.Wait()
+		v.drop()
+		v.server.Close()
+	})
+	return v
+}
+
+func (v *venue) url() string { return "ws" + strings.TrimPrefix(v.server.URL, "http") }
+
+func (v *venue) serve(w http.ResponseWriter, r *http.Request) {
+	token := r.URL.Query().Get("access_token")
+	v.mu.Lock()
+	v.upgrades = append(v.upgrades, token)
+	v.times = append(v.times, time.Now())
+	status := v.answer(token)
+	if status == 0 && v.most > 0 && len(v.sockets) >= v.most {
+		status = http.StatusTooManyRequests
+	}
+	v.mu.Unlock()
+	if status != 0 {
+		http.Error(w, "Authentication failed", status)
+		return
+	}
+	upgrader := websocket.Upgrader{WriteBufferSize: 64 << 10}
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	v.mu.Lock()
+	s := &venueSocket{token: token, conn: conn, subs: map[uint32]messages.Mode{}, out: make(chan venueMessage, 1<<16), done: make(chan struct{}), mute: v.mute}
+	v.sockets[s] = true
+	v.mu.Unlock()
+	go s.write()
+	defer func() {
+		v.mu.Lock()
+		delete(v.sockets, s)
+		v.mu.Unlock()
+		close(s.done)
+		_ = conn.Close()
+	}()
+	for {
+		_, text, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if c, err := wire.ParseCommand(text); err == nil {
+			v.command(s, c)
+		}
+	}
+}
+
+func (s *venueSocket) write() {
+	for {
+		select {
+		case <-s.done:
+			return
+		case m := <-s.out:
+			if wait := time.Until(m.at); wait > 0 {
+				select {
+				case <-time.After(wait):
+				case <-s.done:
+					return
+				}
+			}
+			if s.conn.WriteMessage(m.kind, m.data) != nil {
+				return
+			}
+		}
+	}
+}
+
+// send queues a message; mu is held.
+func (v *venue) send(s *venueSocket, kind int, data []byte) {
+	if s.mute {
+		return
+	}
+	select {
+	case s.out <- venueMessage{kind, data, time.Now().Add(v.delay)}:
+	default:
+		v.t.Error("the venue's queue is full")
+	}
+}
+
+func (v *venue) command(s *venueSocket, c wire.Command) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var packets [][]byte
+	for _, token := range c.InstrumentTokens {
+		switch c.Action {
+		case wire.ActionSubscribe:
+			s.subs[token] = messages.ModeQuote
+		case wire.ActionMode:
+			s.subs[token] = c.Mode
+		case wire.ActionUnsubscribe:
+			delete(s.subs, token)
+			continue
+		}
+		if v.seq[token] > 0 && !v.noTicks {
+			packets = append(packets, v.packet(token, s.subs[token]))
+		}
+	}
+	if len(packets) > 0 {
+		v.send(s, websocket.BinaryMessage, wire.AppendFrame(nil, packets...))
+	}
+}
+
+// packet is the instrument's last tick.
+func (v *venue) packet(token uint32, mode messages.Mode) []byte {
+	n := v.seq[token]
+	return wire.AppendPacket(nil, &wire.Packet{Tick: messages.Tick{
+		InstrumentToken: token, LastPrice: int32(10000 + n%100), LastQuantity: n, Volume: 10 * n,
+		ExchangeTime: v.traded[token], LastTradeTime: v.traded[token], OI: 5,
+	}}, mode)
+}
+
+// tick trades each instrument once, one frame for all.
+func (v *venue) tick(tokens ...uint32) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, token := range tokens {
+		v.trade(token, 1)
+	}
+	if v.noTicks {
+		return
+	}
+	for s := range v.sockets {
+		var packets [][]byte
+		for _, token := range tokens {
+			if mode, ok := s.subs[token]; ok {
+				packets = append(packets, v.packet(token, mode))
+			}
+		}
+		if len(packets) > 0 {
+			v.send(s, websocket.BinaryMessage, wire.AppendFrame(nil, packets...))
+		}
+	}
+}
+
+// trade is n ticks that nobody hears of; mu is held.
+func (v *venue) trade(token, n uint32) {
+	v.seq[token] += n
+	v.traded[token] = v.now
+}
+
+// all sends the same message on every socket.
+func (v *venue) all(kind int, data []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for s := range v.sockets {
+		v.send(s, kind, data)
+	}
+}
+
+// drop cuts every socket without a word; those of the given tokens, if any.
+func (v *venue) drop(tokens ...string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for s := range v.sockets {
+		if len(tokens) == 0 || slices.Contains(tokens, s.token) {
+			_ = s.conn.NetConn().Close()
+		}
+	}
+}
+
+func (v *venue) set(change func(v *venue)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	change(v)
+}
+
+// holders are the tokens of the open sockets, sorted.
+func (v *venue) holders() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var out []string
+	for s := range v.sockets {
+		out = append(out, s.token)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (v *venue) dials() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.upgrades)
+}
+
+// subscribed counts the instruments that every socket of a token is
+// subscribed to in a mode.
+func (v *venue) subscribed(token string, mode messages.Mode) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := 0
+	for s := range v.sockets {
+		if s.token == token {
+			for _, m := range s.subs {
+				if m == mode {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// well is a TokenSource.
+type well struct {
+	mu   sync.Mutex
+	view actors.TokenView
+	used messages.Generation
+}
+
+func (w *well) Current() actors.TokenView {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.view
+}
+
+func (w *well) Used(_ string, g messages.Generation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.used = g
+}
+
+func (w *well) last() messages.Generation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.used
+}
+
+type wallClock struct{}
+
+func (wallClock) Now() time.Time { return time.Now() }
+
+// recorder is a subscriber that keeps the sequence of each instrument.
+type recorder struct {
+	mu          sync.Mutex
+	seen        map[uint32][]uint32 // LastQuantity
+	modes       map[uint32]messages.Mode
+	generations []messages.Generation
+	newest      messages.Generation
+	changed     chan struct{}
+}
+
+func newRecorder() *recorder {
+	return &recorder{seen: map[uint32][]uint32{}, modes: map[uint32]messages.Mode{}, changed: make(chan struct{})}
+}
+
+func (r *recorder) Push(b *messages.Ticks) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range b.Ticks {
+		t := &b.Ticks[i]
+		if more := r.modes[t.InstrumentToken] < t.Mode; more && len(r.seen[t.InstrumentToken]) > 0 {
+			// The same tick once more, with what the higher mode adds to it.
+			seen := r.seen[t.InstrumentToken]
+			if seen[len(seen)-1] == t.LastQuantity {
+				r.seen[t.InstrumentToken] = seen[:len(seen)-1]
+			}
+		}
+		r.modes[t.InstrumentToken] = t.Mode
+		r.seen[t.InstrumentToken] = append(r.seen[t.InstrumentToken], t.LastQuantity)
+		if p := wire.PacketOf(b.Raw, t); len(p) != int(t.Length) {
+			panic("the tick's packet is not in the batch")
+		}
+	}
+	r.generations = append(r.generations, b.Generation)
+	r.newest = max(r.newest, b.Generation)
+	close(r.changed)
+	r.changed = make(chan struct{})
+	return false
+}
+
+func (r *recorder) count(token uint32) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.seen[token])
+}
+
+// check tells what was lost and what came twice, from the first tick that
+// came on.
+func (r *recorder) check() (lost, twice int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, seen := range r.seen {
+		for i := 1; i < len(seen); i++ {
+			switch step := int(seen[i]) - int(seen[i-1]); {
+			case step > 1:
+				lost += step - 1
+			case step < 1:
+				twice++
+			}
+		}
+	}
+	return lost, twice
+}
+
+var (
+	authPID = actor.NewPID(actor.LocalLookupAddr, "auth/main")
+	webPID  = actor.NewPID(actor.LocalLookupAddr, "web/main")
+	barsPID = actor.NewPID(actor.LocalLookupAddr, "bars/main")
+)
+
+// rig is a feed against a venue.
+type rig struct {
+	t     testing.TB
+	venue *venue
+	well  *well
+	state *State
+	sink  *recorder
+	house *actorstest.House
+	cfg   Config
+}
+
+func newRig(t testing.TB, adjust ...func(*rig)) *rig {
+	r := &rig{t: t, venue: newVenue(t), well: &well{}, state: NewState(), sink: newRecorder()}
+	l := defaultLimits()
+	r.cfg = Config{
+		Exchange: actors.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: wallClock{}, State: r.state,
+		Sequenced: true, Auth: authPID, Web: webPID, Gaps: []*actor.PID{barsPID}, limits: &l,
+	}
+	r.state.Attach("recorder", r.sink)
+	for _, f := range adjust {
+		f(r)
+	}
+	r.start()
+	return r
+}
+
+func (r *rig) start() { r.house = actorstest.Start(r.t, Name, New(r.cfg)) }
+
+func session(g messages.Generation, token string) messages.Session {
+	return messages.Session{Generation: g, APIKey: "key", Token: messages.NewAccessToken(token)}
+}
+
+// offer makes a token the candidate.
+func (r *rig) offer(g messages.Generation, token string) {
+	s := session(g, token)
+	now := time.Now()
+	c := messages.TokenChanged{Session: s, Source: messages.ChangeByEvent, ChangedAt: now, DetectedAt: now}
+	r.well.mu.Lock()
+	r.well.view.Candidate, r.well.view.Changed = s, c
+	r.well.mu.Unlock()
+	r.house.Tell(c)
+}
+
+// adopt makes a token the adopted one, as auth does.
+func (r *rig) adopt(g messages.Generation, token string) {
+	s := session(g, token)
+	r.well.mu.Lock()
+	r.well.view.Adopted = s
+	if r.well.view.Candidate.Generation == g {
+		r.well.view.Candidate = messages.Session{}
+	}
+	r.well.mu.Unlock()
+	r.house.Tell(messages.TokenVerdict{Generation: g, Verdict: messages.VerdictValid, At: time.Now()})
+	r.house.Tell(messages.TokenAdopted{Session: s, Proof: messages.ProofProfile, At: time.Now()})
+}
+
+func (r *rig) reject(g messages.Generation) {
+	r.well.mu.Lock()
+	if r.well.view.Candidate.Generation == g {
+		r.well.view.Candidate = messages.Session{}
+	}
+	r.well.mu.Unlock()
+	r.house.Tell(messages.TokenVerdict{Generation: g, Verdict: messages.VerdictRejected, Reason: "Kite refused it", At: time.Now()})
+}
+
+func (r *rig) want(mode messages.Mode, tokens ...uint32) {
+	w := messages.WantInstruments{Owner: "test"}
+	for _, token := range tokens {
+		w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: mode})
+	}
+	r.house.Tell(w)
+}
+
+// until waits for a condition.
+func (r *rig) until(what string, holds func() bool) {
+	r.t.Helper()
+	until(r.t, what, holds)
+}
+
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	for !holds() {
+		select {
+		case <-deadline:
+			t.Fatalf("%s: not within 20 s", what)
+		case <-poll.C:
+		}
+	}
+}
+
+func (r *rig) streaming(g messages.Generation) {
+	r.t.Helper()
+	r.until("streaming", func() bool {
+		s := r.state.Stats()
+		return s.State == messages.Streaming && s.Generation == g
+	})
+}
+
+// flow ticks instruments at a steady pace until stop is called.
+func (r *rig) flow(every time.Duration, tokens ...uint32) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				r.venue.tick(tokens...)
+			}
+		}
+	})
+	var once sync.Once
+	stop = func() { once.Do(func() { close(done); wg.Wait() }) }
+	r.t.Cleanup(stop)
+	return stop
+}
+
+// caughtUp waits until the subscriber has everything that was sent.
+func (r *rig) caughtUp(tokens ...uint32) {
+	r.t.Helper()
+	r.until("everything that was sent", func() bool {
+		for _, token := range tokens {
+			r.venue.mu.Lock()
+			sent := r.venue.seq[token]
+			r.venue.mu.Unlock()
+			r.sink.mu.Lock()
+			seen := r.sink.seen[token]
+			r.sink.mu.Unlock()
+			if len(seen) == 0 || seen[len(seen)-1] != sent {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (r *rig) exact() {
+	r.t.Helper()
+	if lost, twice := r.sink.check(); lost != 0 || twice != 0 {
+		r.t.Errorf("%d lost, %d twice", lost, twice)
+	}
+}
+
+func instruments(n int) []uint32 {
+	out := make([]uint32, n)
+	for i := range out {
+		out[i] = uint32(i+1)<<8 | uint32(messages.NFO)
+	}
+	return out
+}
