@@ -84,6 +84,7 @@ func indexWithVolume(in *Input, n int) (bars []Candle, share float64) {
 			c.Volume = f.Volume
 			c.Gapped, c.Partial = c.Gapped || f.Gapped, c.Partial || f.Partial
 			met++
+			k-- // bars of a file may share a time or stand out of order
 		}
 	}
 	if len(bars) == 0 {

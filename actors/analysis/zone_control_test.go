@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"kitestring/messages"
 )
@@ -147,6 +148,13 @@ func TestZoneControlTakesTheFuturesVolume(t *testing.T) {
 	}
 	if in.Index.Closed[10].Volume != 0 {
 		t.Error("the input was changed")
+	}
+	jumbled := []Candle{{Time: noon.Add(time.Hour), Volume: 1}, {Time: noon, Volume: 2}, {Time: noon, Volume: 3}}
+	paired, _ := indexWithVolume(withFuture(jumbled), 3)
+	for i, c := range paired {
+		if c.Volume != jumbled[i].Volume {
+			t.Errorf("bar %d of a file out of order: volume %v, want %v", i, c.Volume, jumbled[i].Volume)
+		}
 	}
 	with := judgeZoneControl(in)
 	in.Future.Closed = in.Future.Closed[:50]
