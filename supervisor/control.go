@@ -171,6 +171,9 @@ func (s *Supervisor) leftOver(in *incarnation, n int) {
 	s.mu.Lock()
 	defer s.unlock()
 	s.tell(in.cell.node, LeftOver, failure{err: tasksLeft(n)})
+	if s.closing && in.cell.node.in == in {
+		s.hung = append(s.hung, in.cell.spec.Name)
+	}
 }
 
 func (n *node) uptime(now time.Time) time.Duration {

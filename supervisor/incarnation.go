@@ -13,17 +13,17 @@ import (
 	"kitestring/actors"
 )
 
-// reason is why a child was restarted: the label of
+// restartReason is why a child was restarted: the label of
 // kitestring_supervisor_restarts_total.
-type reason string
+type restartReason string
 
 const (
-	byPanic     reason = "panic"
-	byError     reason = "error"
-	byHang      reason = "hang"
-	byHeartbeat reason = "heartbeat"
-	byPerson    reason = "requested"
-	bySibling   reason = "sibling"
+	byPanic     restartReason = "panic"
+	byError     restartReason = "error"
+	byHang      restartReason = "hang"
+	byHeartbeat restartReason = "heartbeat"
+	byPerson    restartReason = "requested"
+	bySibling   restartReason = "sibling"
 )
 
 var (
@@ -39,7 +39,7 @@ var (
 
 // failure is how an incarnation came to its end; a nil err is a normal end.
 type failure struct {
-	reason reason
+	reason restartReason
 	err    error
 	stack  []byte
 }

@@ -88,10 +88,8 @@ func inBubble(t *testing.T, root Spec, opts Options, test func(t *testing.T, s *
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, root, opts)
+		defer stopAfter(t, s)
 		test(t, s)
-		if err := s.Stop(t.Context()); err != nil {
-			t.Errorf("stop: %v", err)
-		}
 	})
 }
 
@@ -131,4 +129,23 @@ func wantState(t *testing.T, s *Supervisor, name string, want State) {
 func after(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// inBubbleWith is inBubble with a house that the specs know already.
+func inBubbleWith(t *testing.T, house func() *Supervisor, root Spec, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := house()
+		if err := s.Start(context.Background(), root); err != nil {
+			t.Fatal(err)
+		}
+		defer stopAfter(t, s)
+		test(t)
+	})
+}
+
+func stopAfter(t *testing.T, s *Supervisor) {
+	if err := s.Stop(context.Background()); err != nil {
+		t.Errorf("stop: %v", err)
+	}
 }

@@ -12,25 +12,25 @@ type collector struct{ house *Supervisor }
 
 func newCollector(s *Supervisor) prometheus.Collector { return &collector{s} }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("kitestring_"+name, help, labels, nil)
 }
 
 var (
-	descDepth    = desc("actor_mailbox_depth", "Ticks and control messages that wait.", "actor")
-	descCapacity = desc("actor_mailbox_capacity", "Ticks and control messages that can wait.", "actor")
-	descBusy     = desc("actor_busy_seconds", "How long the handler that runs has been running.", "actor")
-	descUp       = desc("actor_up", "1 while the actor is ready.", "actor")
-	descWait     = desc("actor_mailbox_wait_seconds", "From a message's arrival to its handling, sampled under load.", "actor")
-	descProcess  = desc("actor_process_seconds", "Time in handlers, sampled under load.", "actor")
-	descMessages = desc("actor_messages_total", "Messages and batches by how the handler ended.", "actor", "result")
-	descDropped  = desc("actor_messages_dropped_total", "Ticks and control messages that were not delivered one by one.", "actor", "reason")
-	descDead     = desc("deadletters_total", "Messages of actors to addresses that do not exist.")
-	descRestarts = desc("supervisor_restarts_total", "Restarts by reason.", "actor", "reason")
-	descEscal    = desc("supervisor_escalations_total", "Groups that failed too often.", "supervisor")
-	descQuar     = desc("supervisor_quarantined", "1 while the actor is quarantined.", "actor")
-	descRecovery = desc("supervisor_recovery_seconds", "From a failure to the next readiness.", "actor")
-	descChaos    = desc("chaos_injections_total", "Injected faults by kind.", "actor", "kind")
+	descDepth    = newDesc("actor_mailbox_depth", "Ticks and control messages that wait.", "actor")
+	descCapacity = newDesc("actor_mailbox_capacity", "Ticks and control messages that can wait.", "actor")
+	descBusy     = newDesc("actor_busy_seconds", "How long the handler that runs has been running.", "actor")
+	descUp       = newDesc("actor_up", "1 while the actor is ready.", "actor")
+	descWait     = newDesc("actor_mailbox_wait_seconds", "From a message's arrival to its handling, sampled under load.", "actor")
+	descProcess  = newDesc("actor_process_seconds", "Time in handlers, sampled under load.", "actor")
+	descMessages = newDesc("actor_messages_total", "Messages and batches by how the handler ended.", "actor", "result")
+	descDropped  = newDesc("actor_messages_dropped_total", "Ticks and control messages that were not delivered one by one.", "actor", "reason")
+	descDead     = newDesc("deadletters_total", "Messages of actors to addresses that do not exist.")
+	descRestarts = newDesc("supervisor_restarts_total", "Restarts by reason.", "actor", "reason")
+	descEscal    = newDesc("supervisor_escalations_total", "Groups that failed too often.", "supervisor")
+	descQuar     = newDesc("supervisor_quarantined", "1 while the actor is quarantined.", "actor")
+	descRecovery = newDesc("supervisor_recovery_seconds", "From a failure to the next readiness.", "actor")
+	descChaos    = newDesc("chaos_injections_total", "Injected faults by kind.", "actor", "kind")
 )
 
 // Describe implements prometheus.Collector.
@@ -107,8 +107,8 @@ func (s *Supervisor) samples() (all []sample) {
 	count(descDead, s.deadLetters.Load())
 	for _, n := range s.nodes {
 		name, state := n.spec.Name, n.state()
-		gauge(descQuar, one(n.quarantined), name)
-		for _, r := range []reason{byPanic, byError, byHang, byHeartbeat, byPerson, bySibling} {
+		gauge(descQuar, asGauge(n.quarantined), name)
+		for _, r := range []restartReason{byPanic, byError, byHang, byHeartbeat, byPerson, bySibling} {
 			if v := n.restarts[r]; v > 0 {
 				count(descRestarts, v, name, string(r))
 			}
@@ -121,7 +121,7 @@ func (s *Supervisor) samples() (all []sample) {
 		gauge(descDepth, float64(d.Depth), name)
 		gauge(descCapacity, float64(d.Capacity), name)
 		gauge(descBusy, time.Duration(c.stuck.Load()).Seconds(), name)
-		gauge(descUp, one(state == Running), name)
+		gauge(descUp, asGauge(state == Running), name)
 		count(descMessages, c.handled.Load(), name, "ok")
 		count(descMessages, c.errors.Load(), name, "error")
 		count(descMessages, c.panics.Load(), name, "panic")
@@ -142,7 +142,7 @@ func (s *Supervisor) samples() (all []sample) {
 	return all
 }
 
-func one(b bool) float64 {
+func asGauge(b bool) float64 {
 	if b {
 		return 1
 	}

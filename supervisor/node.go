@@ -38,8 +38,8 @@ type node struct {
 	alarm, hold   alarm
 
 	epoch     uint64
-	cause     reason // of the next start
-	restarts  map[reason]uint64
+	cause     restartReason // of the next start
+	restarts  map[restartReason]uint64
 	escalated uint64
 	faults    map[Kind]uint64
 	since     time.Time // of the incarnation's readiness
@@ -52,7 +52,7 @@ func (s *Supervisor) newNode(spec Spec, parent *node, index int) *node {
 	n := &node{
 		house: s, spec: spec, parent: parent, index: index,
 		window: window{limit: spec.Intensity}, group: window{limit: spec.Group},
-		restarts: make(map[reason]uint64), faults: make(map[Kind]uint64),
+		restarts: make(map[restartReason]uint64), faults: make(map[Kind]uint64),
 	}
 	s.nodes = append(s.nodes, n)
 	s.byName[spec.Name] = n
@@ -185,7 +185,7 @@ func (s *Supervisor) abandoned(n *node, in *incarnation, f failure) {
 	n.cell.stats.stuck.Store(0)
 	n.in = nil
 	s.tell(n, Abandoned, f)
-	if n.phase == stopping {
+	if s.closing {
 		s.hung = append(s.hung, n.spec.Name)
 	}
 	s.ended(n, f)

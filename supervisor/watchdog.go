@@ -46,6 +46,9 @@ func (s *Supervisor) look(c *cell, v *sight, span time.Duration) {
 	in := c.current.Load()
 	if in == nil || in != v.in {
 		*v = sight{in: in}
+		if in != nil {
+			v.taken, v.beats = in.taken.Load(), in.beats.Load()
+		}
 		c.stats.stuck.Store(0)
 		return
 	}
@@ -56,7 +59,7 @@ func (s *Supervisor) look(c *cell, v *sight, span time.Duration) {
 		v.taken, v.stuck = taken, 0
 	}
 	c.stats.stuck.Store(int64(v.stuck))
-	if v.stuck > c.spec.Hang {
+	if v.stuck >= c.spec.Hang {
 		s.hangs(c.node, in, taken, v.stuck)
 		return
 	}

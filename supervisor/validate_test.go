@@ -1,0 +1,102 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"kitestring/actors"
+)
+
+func TestSpecsThatCannotWork(t *testing.T) {
+	ok := func(name string) Spec { return worker(name, func(actors.Self, any) {}) }
+	with := func(change func(*Spec)) Spec {
+		s := ok("a")
+		change(&s)
+		return group("root", OneForOne, s)
+	}
+	for _, c := range []struct {
+		what, name, field string
+		root              Spec
+	}{
+		{"duplicate name", "a", "Name", group("root", OneForOne, ok("a"), group("g", OneForAll, ok("a")))},
+		{"a child called like its parent", "root", "Name", group("root", OneForOne, ok("root"))},
+		{"no name", "", "Name", with(func(s *Spec) { s.Name = "" })},
+		{"slash", "a/b", "Name", with(func(s *Spec) { s.Name = "a/b" })},
+		{"neither worker nor supervisor", "a", "Produce", with(func(s *Spec) { s.Produce = nil })},
+		{"both", "a", "Children", with(func(s *Spec) { s.Children = []Spec{ok("b")} })},
+		{"unknown strategy", "a", "Strategy", with(func(s *Spec) { s.Strategy = 9 })},
+		{"unknown restart", "a", "Restart", with(func(s *Spec) { s.Restart = 9 })},
+		{"zero period", "a", "Intensity.Period", with(func(s *Spec) { s.Intensity.Restarts = 3 })},
+		{"zero restarts", "a", "Intensity.Restarts", with(func(s *Spec) { s.Intensity.Period = time.Second })},
+		{"negative period", "a", "Group.Period", with(func(s *Spec) { s.Group = Intensity{1, -1} })},
+		{"negative backoff", "a", "Backoff.Base", with(func(s *Spec) { s.Backoff.Base = -1 })},
+		{"cap below base", "a", "Backoff.Cap", with(func(s *Spec) { s.Backoff.Base, s.Backoff.Cap = 2, 1 })},
+		{"negative start timeout", "a", "StartTimeout", with(func(s *Spec) { s.StartTimeout = -1 })},
+		{"negative grace", "a", "StopGrace", with(func(s *Spec) { s.StopGrace = -1 })},
+		{"negative hang", "a", "Hang", with(func(s *Spec) { s.Hang = -1 })},
+		{"negative heartbeat", "a", "Heartbeat", with(func(s *Spec) { s.Heartbeat = -1 })},
+		{"heartbeat condition alone", "a", "HeartbeatWhile", with(func(s *Spec) { s.HeartbeatWhile = func() bool { return true } })},
+		{"unknown contract", "a", "Mailbox.Contract", with(func(s *Spec) { s.Mailbox.Contract = 99 })},
+		{"no table", "a", "Mailbox.Table", with(func(s *Spec) { s.Mailbox.Contract = Lossless })},
+		{"no table to conflate", "a", "Mailbox.Table", with(func(s *Spec) { s.Mailbox.Contract = Conflate })},
+		{"no gap marker", "a", "Mailbox.Gap", with(func(s *Spec) { s.Mailbox.Contract = DropOldest })},
+		{"negative bound", "a", "Mailbox.Ticks", with(func(s *Spec) { s.Mailbox.Ticks = -1 })},
+		{"negative batches", "a", "Mailbox.Batches", with(func(s *Spec) { s.Mailbox.Batches = -1 })},
+		{"negative control", "a", "Mailbox.Control", with(func(s *Spec) { s.Mailbox.Control = -1 })},
+		{"seed without batches", "a", "Seed", with(func(s *Spec) { s.Seed = func(func()) Batch { return nil } })},
+		{"a supervisor with a mailbox", "root", "Mailbox", func() Spec {
+			g := group("root", OneForOne, ok("a"))
+			g.Mailbox.Contract = Disconnect
+			return g
+		}()},
+		{"a worker as root", "a", "Children", ok("a")},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			_, err := Start(context.Background(), c.root, Options{})
+			var bad *SpecError
+			if !errors.As(err, &bad) || bad.Name != c.name || bad.Field != c.field {
+				t.Fatalf("error %v, want one of %q, field %s", err, c.name, c.field)
+			}
+		})
+	}
+	t.Run("a front that nobody reads", func(t *testing.T) {
+		s := New(Options{})
+		s.Front("nobody")
+		var bad *SpecError
+		if err := s.Start(context.Background(), group("root", OneForOne, ok("a"))); !errors.As(err, &bad) || bad.Name != "nobody" {
+			t.Fatalf("error %v", err)
+		}
+	})
+}
+
+func TestWindowSlides(t *testing.T) {
+	w := window{limit: Intensity{Restarts: 3, Period: 10 * time.Second}}
+	at := func(s float64) time.Time { return time.Unix(0, 0).Add(time.Duration(s * float64(time.Second))) }
+	for _, c := range []struct {
+		at    float64
+		over  bool
+		count int
+	}{{0, false, 1}, {1, false, 2}, {9, false, 3}, {9.5, true, 4}, {10, true, 4}, {19, true, 3 + 1 - 1}, {30, false, 1}} {
+		if over := w.add(at(c.at)); over != c.over && c.at != 19 {
+			t.Errorf("at %v: over %v", c.at, over)
+		}
+		if n := w.count(at(c.at)); n != c.count {
+			t.Errorf("at %v: %d in the window, want %d", c.at, n, c.count)
+		}
+	}
+}
+
+func TestBackoffDelay(t *testing.T) {
+	b := Backoff{Base: 50 * time.Millisecond, Cap: time.Second}
+	for n, want := range map[int]time.Duration{0: 50, 1: 50, 2: 100, 3: 200, 5: 800, 6: 1000, 40: 1000, 1 << 30: 1000} {
+		want *= time.Millisecond
+		if got := b.delay(n, func() float64 { return 1 }); got != want {
+			t.Errorf("failure %d, all of the jitter: %v, want %v", n, got, want)
+		}
+		if got := b.delay(n, func() float64 { return 0 }); got != want/2 {
+			t.Errorf("failure %d, no jitter: %v, want %v", n, got, want/2)
+		}
+	}
+}
