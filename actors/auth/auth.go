@@ -90,6 +90,7 @@ func (a *auth) Receive(msg any) {
 		a.step(said{m})
 	case look:
 		a.look()
+		a.step(woke{}) // the exchange's clock moves at a pace of its own
 	default:
 		a.log.Warn("message not understood", "type", fmt.Sprintf("%T", msg))
 	}

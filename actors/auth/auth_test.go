@@ -203,6 +203,45 @@ func TestPeriods(t *testing.T) {
 	})
 }
 
+// fastClock is a simulator's: a day passes in minutes.
+type fastClock struct{ begin time.Time }
+
+func (c fastClock) Now() time.Time { return morning.Add(600 * time.Since(c.begin)) }
+
+func TestTheFlushIsFoundByTheExchangesClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		b.cfg.Clock = fastClock{time.Now()}
+		b.start()
+		b.kite.say(1, "ok")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.pass(119 * time.Second) // 05:50 of the next day
+		b.kite.say(1, "dead")
+		if n := b.kite.questions(1); n != 1 {
+			t.Errorf("%d questions before the flush", n)
+		}
+		b.pass(3 * time.Second) // 06:20
+		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "daily flush") {
+			t.Errorf("reason %q", r.Adopted.Reason)
+		}
+	})
+}
+
+func TestTheMarketWantsALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "ok")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.kite.say(1, "dead")
+		b.pass(10 * time.Second)
+		b.want(1, messages.Valid)
+		b.tell(messages.PhaseChanged{TradingDay: true, LoginDue: true})
+		if r := b.want(1, messages.Rejected); !r.LoginDue {
+			t.Errorf("report %+v", r)
+		}
+	})
+}
+
 func TestCoherence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t).start()

@@ -35,7 +35,7 @@ type state struct {
 	expiryTime time.Duration // learned: the time of day, IST, at which tokens die; 0: none
 
 	asking messages.Generation // the question in flight; 0: none
-	asked  time.Time           // monotonic; the last question about the adopted token
+	asked  instant             // the last question about the adopted token
 	serial int                 // numbers the questions
 	hurry  bool                // somebody wants the adopted token checked now
 }
@@ -66,7 +66,7 @@ func (s state) schedule(now instant, out []effect) (state, []effect) {
 	case s.candidate.pending():
 		session, due = s.candidate.session, s.candidate.again
 	case s.adopted.generation() != 0 && s.adopted.state != messages.Rejected:
-		session, due = s.adopted.session, s.nextCheck()
+		session, due = s.adopted.session, s.nextCheck(now)
 	default:
 		return s, out
 	}
@@ -76,21 +76,24 @@ func (s state) schedule(now instant, out []effect) (state, []effect) {
 	s.serial++
 	s.asking = session.Generation
 	if s.asking == s.adopted.generation() {
-		s.asked, s.hurry = now.mono, false
+		s.asked, s.hurry = now, false
 	}
 	return s, append(out, ask{session, s.serial})
 }
 
-func (s state) nextCheck() time.Time {
+func (s state) nextCheck(now instant) time.Time {
+	// The hour at which tokens die has passed: a probe decides.
+	hint := expiryHint(s.adopted, s.expiryTime)
+	flush := s.asked.exchange.Before(hint) && !now.exchange.Before(hint)
 	switch {
-	case s.asked.IsZero():
+	case s.asked.mono.IsZero():
 		return time.Time{}
-	case s.hurry:
-		return s.asked.Add(soonest)
+	case s.hurry || flush:
+		return s.asked.mono.Add(soonest)
 	case s.open:
-		return s.asked.Add(periodOpen)
+		return s.asked.mono.Add(periodOpen)
 	default:
-		return s.asked.Add(periodClosed)
+		return s.asked.mono.Add(periodClosed)
 	}
 }
 
@@ -110,6 +113,8 @@ func (s state) hear(msg messages.ToAuth, now instant) (state, []effect) {
 		s.hurry = true
 	case messages.PhaseChanged:
 		s.open = m.Phase != messages.Closed
+		// "Dead by now" is the market's guess; Kite knows.
+		s.hurry = s.hurry || m.LoginDue && !s.loginDay
 		s.loginDay = m.LoginDue
 	case messages.EnvRejected:
 		s.fileFault = m.Reason
@@ -138,9 +143,9 @@ func (s state) adoptCandidate(proof messages.Proof, now instant) (state, []effec
 	s.candidate, s.live, s.hurry = fact{}, 0, false
 	// Proven by a frame, it has not been asked about yet, or the question is
 	// still in flight; proven by the profile, it has just been.
-	s.asked = time.Time{}
+	s.asked = instant{}
 	if proof == messages.ProofProfile || s.asking == s.adopted.generation() {
-		s.asked = now.mono
+		s.asked = now
 	}
 	return s, []effect{adopt{s.adopted}}
 }
