@@ -239,22 +239,24 @@ func (a *auth) look() {
 	g := a.state.adopted.generation()
 	coherent := g == 0 || a.Coherence.Coherent()
 	now := time.Now()
-	log := a.log.With("generation", uint64(g), "fingerprint", a.state.adopted.session.Token.Fingerprint(), "state", a.state.adopted.state.String())
+	log := func() *slog.Logger {
+		return a.log.With("generation", uint64(g), "fingerprint", a.state.adopted.session.Token.Fingerprint(), "state", a.state.adopted.state.String())
+	}
 	switch {
 	case coherent:
 		if g > a.settled {
-			log.Info("token adopted by all", "after_ms", now.Sub(a.adopted).Milliseconds())
+			log().Info("token adopted by all", "after_ms", now.Sub(a.adopted).Milliseconds())
 			a.settled = g
 			a.Memory.settle(g)
 		} else if a.warned {
-			log.Info("token coherent again", "after_ms", now.Sub(a.doubted).Milliseconds())
+			log().Info("token coherent again", "after_ms", now.Sub(a.doubted).Milliseconds())
 		}
 		a.doubted, a.warned = time.Time{}, false
 		a.Metrics.coherent.Set(1)
 	case a.doubted.IsZero():
 		a.doubted = now
 	case now.Sub(a.doubted) > patience && !a.warned:
-		log.Warn("token not adopted by all", "after_ms", now.Sub(a.doubted).Milliseconds())
+		log().Warn("token not adopted by all", "after_ms", now.Sub(a.doubted).Milliseconds())
 		a.warned = true
 		a.Metrics.coherent.Set(0)
 	}

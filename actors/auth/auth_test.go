@@ -133,7 +133,7 @@ func TestYesterdaysToken(t *testing.T) {
 		for range 100 { // the feed and the analyses meet 403s too
 			b.tell(messages.TokenDoubted{Generation: 1, By: "feed"})
 		}
-		b.pass(time.Hour)
+		b.pass(6 * time.Minute)
 		if n := b.kite.questions(1); n != 1 {
 			t.Errorf("%d profile calls for a dead token, want 1", n)
 		}
@@ -166,7 +166,7 @@ func TestTheAdoptedTokenDies(t *testing.T) {
 			t.Error("metrics do not tell")
 		}
 		b.start()
-		b.pass(time.Hour)
+		b.pass(6 * time.Minute)
 		b.want(1, messages.Rejected)
 		if asked := b.kite.questions(1); asked > 5 {
 			t.Errorf("%d questions", asked)
@@ -325,11 +325,12 @@ func TestFeedProvesFirst(t *testing.T) {
 
 func TestLearnedExpiryIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := begin(t).start()
+		b := begin(t)
+		b.cfg.Clock = istClock{time.Until(morning) - 4*time.Hour - 40*time.Minute} // 05:20
+		b.start()
 		b.kite.say(1, "ok")
 		b.tell(b.store.write(1, messages.ChangeByEvent))
-		// From 10:00 to 07:32 IST of the next day.
-		b.pass(21*time.Hour + 32*time.Minute)
+		b.pass(72 * time.Minute) // 06:32
 		b.kite.say(1, "dead")
 		b.pass(5 * time.Minute)
 		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "daily flush") {
@@ -344,7 +345,7 @@ func TestLearnedExpiryIsKept(t *testing.T) {
 		b.start()
 		b.tell(b.store.write(2, messages.ChangeByEvent))
 		r := b.want(2, messages.Valid)
-		if hint := r.ExpiryHint.In(morning.Location()); hint.Hour() != 7 || hint.Minute() < 32 || hint.Minute() > 37 {
+		if hint := r.ExpiryHint.In(morning.Location()); hint.Hour() != 6 || hint.Minute() < 32 || hint.Minute() > 37 {
 			t.Errorf("hint %v", hint)
 		}
 		info, err := os.Stat(again.path)
