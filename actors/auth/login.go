@@ -41,7 +41,10 @@ type HandlersConfig struct {
 type Handlers struct{ HandlersConfig }
 
 // NewHandlers makes them.
-func NewHandlers(cfg HandlersConfig) *Handlers { return &Handlers{cfg} }
+func NewHandlers(cfg HandlersConfig) *Handlers {
+	cfg.Log = cfg.Log.With("actor", "auth")
+	return &Handlers{cfg}
+}
 
 // outcome is how a login ended, and what a person reads of it. The words never
 // repeat anything that came with the request.
