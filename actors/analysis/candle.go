@@ -79,10 +79,7 @@ func climb(v float64, rungs []rung, otherwise int) int {
 // roundDecimal rounds the exact binary value, as CPython's round does:
 // 24035.135 lies below the tie and gives 24035.13.
 func roundDecimal(x float64, places int) float64 {
-	r, err := strconv.ParseFloat(strconv.FormatFloat(x, 'f', places, 64), 64)
-	if err != nil {
-		return x
-	}
+	r, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'f', places, 64), 64) // reads back what it wrote
 	return r
 }
 
