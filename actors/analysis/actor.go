@@ -197,6 +197,9 @@ func (a *analyst) resolve(m messages.InstrumentsResolved) {
 			delete(a.desks, name)
 		}
 	}
+	if a.rest.asked.IsZero() {
+		a.ask("") // the token came before there was anything to ask for
+	}
 }
 
 func (a *analyst) open(underlying string) *desk {

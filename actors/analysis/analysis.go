@@ -101,30 +101,6 @@ type Candle struct {
 	Generation             messages.Generation
 }
 
-// Window is the recent past of one series.
-type Window struct {
-	Interval time.Duration
-	Closed   []Candle // oldest first; across days, as they follow in the series
-	Running  *Candle  // the bar that is still growing; nil: none. Never judged as if it were closed
-	Elapsed  float64  // 0-1, share of the running bar that has passed
-}
-
-// Last is the newest n closed candles, fewer when there are fewer.
-func (w *Window) Last(n int) []Candle {
-	return w.Closed[max(0, len(w.Closed)-n):]
-}
-
-// Price is the newest price of the series, false when there is none.
-func (w *Window) Price() (float64, bool) {
-	if w.Running != nil {
-		return w.Running.Close, true
-	}
-	if n := len(w.Closed); n > 0 {
-		return w.Closed[n-1].Close, true
-	}
-	return 0, false
-}
-
 // Quote is the newest tick of one instrument, in rupees.
 type Quote struct {
 	Last, Average   float64

@@ -99,8 +99,15 @@ func (b *bars) Receive(msg any) {
 		b.fetch()
 	case fetched:
 		b.merge(m)
-	case messages.PhaseChanged, actors.Stopped:
+	case messages.PhaseChanged:
 		// Bars follow the ticks' own times, not the phase.
+	case actors.Stopped:
+		for _, t := range b.tracks {
+			if t.ignored != (ignored{}) {
+				b.self.Log().Info("ticks made no bar", "underlying", t.key.underlying, "source", t.key.source.String(),
+					"untimed", t.ignored.untimed, "priceless", t.ignored.priceless, "outside_session", t.ignored.outside, "late", t.ignored.late)
+			}
+		}
 	default:
 		b.unknown++
 		b.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg), "count", b.unknown)

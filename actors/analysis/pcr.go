@@ -56,7 +56,7 @@ func judgePCR(in *Input) Judgement {
 	}
 	var j Judgement
 	var calls, puts side
-	fresh := 0
+	fresh := make([]*Option, 0, len(in.Chain))
 	var newest time.Time
 	for i := range in.Chain {
 		if o := &in.Chain[i]; o.Quote.At.After(newest) {
@@ -74,7 +74,7 @@ func judgePCR(in *Input) Judgement {
 		if o.Quote.At.IsZero() || reference.Sub(o.Quote.At) > chainFresh {
 			continue
 		}
-		fresh++
+		fresh = append(fresh, o)
 		j.OverQuote(o.Quote)
 		if o.Put {
 			puts.add(o)
@@ -82,13 +82,13 @@ func judgePCR(in *Input) Judgement {
 			calls.add(o)
 		}
 	}
-	j.Coverage = float64(fresh) / float64(len(in.Chain))
+	j.Coverage = float64(len(fresh)) / float64(len(in.Chain))
 	switch {
 	case newest.IsZero():
 		return Missing("no option of the chain has had a tick yet")
 	case j.Coverage < chainCoverage:
 		j.Reason = fmt.Sprintf("%d of %d options have a tick newer than %v; the newest is %v old",
-			fresh, len(in.Chain), chainFresh, in.Now.Sub(newest).Round(time.Second))
+			len(fresh), len(in.Chain), chainFresh, in.Now.Sub(newest).Round(time.Second))
 		j.AsOf = newest
 		return j
 	case calls.oi == 0:
@@ -107,7 +107,7 @@ func judgePCR(in *Input) Judgement {
 	j.Values = map[string]any{
 		"pcr": roundDecimal(ratio, 2), "pcr_volume": ratioOrNil(puts.volume, calls.volume),
 		"call_oi": calls.oi, "put_oi": puts.oi, "sentiment": j.Signal,
-		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": maxPain(in.Chain, reference),
+		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": maxPain(fresh),
 		"straddle": straddle(in, reference), "expiry": in.Expiry.Format(time.DateOnly), "options": len(in.Chain),
 		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.oi, puts.oi),
 	}
@@ -176,28 +176,35 @@ func wallOrNil(s side) any {
 	return s.wall
 }
 
-// maxPain is the strike at which the options that count would pay out least if
-// they expired there now.
-func maxPain(chain []Option, now time.Time) any {
-	best, least := any(nil), math.Inf(1)
-	for k := range chain {
-		if k > 0 && chain[k].Strike == chain[k-1].Strike {
-			continue
+// maxPain is the strike at which the given options would pay out least if they
+// expired there now: nil for none. It walks the strikes once: from one to the
+// next the calls below gain and the puts above lose the step.
+func maxPain(options []*Option) any {
+	var best any
+	var pain, callsBelow, putsAbove float64
+	least, last := math.Inf(1), 0.0
+	for i, o := range options {
+		if o.Put {
+			putsAbove += float64(o.Quote.OI)
+			pain += (o.Strike - options[0].Strike) * float64(o.Quote.OI)
 		}
-		at, pain := chain[k].Strike, 0.0
-		for i := range chain {
-			o := &chain[i]
-			if o.Quote.At.IsZero() || now.Sub(o.Quote.At) > chainFresh {
-				continue
-			}
-			inTheMoney := at - o.Strike
-			if o.Put {
-				inTheMoney = -inTheMoney
-			}
-			pain += max(0, inTheMoney) * float64(o.Quote.OI)
+		if i == 0 {
+			last = o.Strike
 		}
+	}
+	for i := 0; i < len(options); {
+		strike := options[i].Strike
+		pain += (strike - last) * (callsBelow - putsAbove)
+		last = strike
 		if pain < least {
-			best, least = at, pain
+			best, least = strike, pain
+		}
+		for ; i < len(options) && options[i].Strike == strike; i++ {
+			if oi := float64(options[i].Quote.OI); options[i].Put {
+				putsAbove -= oi
+			} else {
+				callsBelow += oi
+			}
 		}
 	}
 	return best

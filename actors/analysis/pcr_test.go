@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"kitestring/messages"
 )
 
@@ -183,4 +185,35 @@ func TestOpenInterestOfTheOpen(t *testing.T) {
 	if oi, _ := o.note(7, expiry.AddDate(0, 0, 7), at("2026-03-03 09:15:01"), 1); oi != 1 {
 		t.Error("a recycled instrument token has a past", oi)
 	}
+}
+
+func TestMaxPainIsTheLeast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var options []*Option
+		for i := range rapid.IntRange(1, 12).Draw(t, "strikes") {
+			for _, put := range []bool{false, true} {
+				if rapid.Bool().Draw(t, "fresh") {
+					options = append(options, &Option{Strike: 1000 + 50*float64(i), Put: put, Quote: Quote{OI: rapid.Int64Range(0, 100).Draw(t, "oi")}})
+				}
+			}
+		}
+		var want any
+		least := math.Inf(1)
+		for _, at := range options {
+			pain := 0.0
+			for _, o := range options {
+				in := at.Strike - o.Strike
+				if o.Put {
+					in = -in
+				}
+				pain += max(0, in) * float64(o.Quote.OI)
+			}
+			if pain < least {
+				want, least = at.Strike, pain
+			}
+		}
+		if got := maxPain(options); got != want {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	})
 }

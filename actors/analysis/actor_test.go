@@ -1,0 +1,375 @@
+package analysis
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"kitestring/actors"
+	"kitestring/actors/actorstest"
+	"kitestring/actors/internal/ist"
+	"kitestring/actors/internal/kite"
+	"kitestring/messages"
+)
+
+var (
+	webPID  = actor.NewPID(actor.LocalLookupAddr, "web/main")
+	authPID = actor.NewPID(actor.LocalLookupAddr, "auth/main")
+)
+
+// runningClock runs with the bubble's time from an exchange time on.
+type runningClock struct{ base, began time.Time }
+
+func clockFrom(t testing.TB, s string) runningClock {
+	return runningClock{time.Unix(clockTime(t, s), 0).UTC(), time.Now()}
+}
+
+func (c runningClock) Now() time.Time { return c.base.Add(time.Since(c.began)) }
+
+// book is a token source and what was noted in it.
+type book struct {
+	mu   sync.Mutex
+	view actors.TokenView
+	uses []messages.Generation
+}
+
+func (b *book) Current() actors.TokenView {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.view
+}
+
+func (b *book) Used(_ string, g messages.Generation) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.uses = append(b.uses, g)
+}
+
+func (b *book) adopt(g messages.Generation) messages.TokenAdopted {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.view.Adopted = messages.Session{Generation: g, APIKey: "k", Token: messages.NewAccessToken("token of generation " + string(rune('0'+g)))}
+	return messages.TokenAdopted{Session: b.view.Adopted}
+}
+
+func (b *book) used() []messages.Generation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.uses)
+}
+
+func niftyToday(t testing.TB) messages.Underlying {
+	u := messages.Underlying{
+		Name:   "NIFTY",
+		Index:  messages.Instrument{Token: niftyIndex, Exchange: "NSE", Tradingsymbol: "NIFTY 50"},
+		Future: messages.Instrument{Token: niftyFuture, Exchange: "NFO", Tradingsymbol: "NIFTY26MARFUT"},
+		Expiry: time.Unix(clockTime(t, "2026-03-03 00:00:00"), 0), Step: 50,
+	}
+	for i := range uint32(5) {
+		strike := 23900 + 50*float64(i)
+		u.Chain = append(u.Chain,
+			messages.Instrument{Token: 1000<<8 + i<<9 + 2, Strike: strike, Type: "PE"},
+			messages.Instrument{Token: 2000<<8 + i<<9 + 2, Strike: strike, Type: "CE"})
+	}
+	return u
+}
+
+func batch(g messages.Generation, ticks ...messages.Tick) *messages.Ticks {
+	b := messages.NewTicks(nil)
+	b.Generation, b.Ticks = g, ticks
+	return b
+}
+
+func tickOf(instrument uint32, at time.Time, price int32, volume uint32) messages.Tick {
+	return messages.Tick{
+		InstrumentToken: instrument, LastPrice: price, Open: price, High: price, Low: price, Close: price,
+		Volume: volume, OI: 500, ExchangeTime: uint32(at.Unix()), Mode: messages.ModeFull,
+	}
+}
+
+func sentTo[M any](h *actorstest.House, to *actor.PID) []M {
+	var out []M
+	for _, s := range h.Sent() {
+		if m, ok := s.Msg.(M); ok && s.To.Equals(to) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// archive is a historian that answers with flat minutes of a price.
+type archive struct {
+	mu       sync.Mutex
+	sessions []messages.Generation
+	asked    []uint32
+	err      error
+}
+
+func (a *archive) Historical(_ context.Context, s messages.Session, instrument uint32, from, to time.Time) ([]HistoricalCandle, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions, a.asked = append(a.sessions, s.Generation), append(a.asked, instrument)
+	if a.err != nil {
+		return nil, a.err
+	}
+	var out []HistoricalCandle
+	for at := from.Truncate(time.Minute); at.Before(to); at = at.Add(time.Minute) {
+		if d := at.In(ist.Zone).Weekday(); d != time.Saturday && d != time.Sunday && inSession(at.Unix()) {
+			out = append(out, HistoricalCandle{Start: at, Open: 240, High: 241, Low: 239, Close: 240, Volume: 10})
+		}
+	}
+	return out, nil
+}
+
+func (a *archive) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.err = err
+}
+
+func (a *archive) questions() (sessions []messages.Generation, asked []uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.sessions), slices.Clone(a.asked)
+}
+
+func TestBarsActor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}, &archive{}
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{
+			Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}, Auth: authPID,
+		}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(batch(1, tickOf(niftyIndex, clock.Now(), 24000, 0), tickOf(niftyFuture, clock.Now(), 24010, 5000)))
+		time.Sleep(time.Second)
+		if _, asked := past.questions(); len(asked) != 0 {
+			t.Fatal("history was asked for without a token")
+		}
+		h.Tell(tokens.adopt(1))
+		time.Sleep(time.Second) // within it both series have their windows
+		bars := series.History("NIFTY", messages.FromFuture, 5*time.Minute)
+		if n := len(bars); n < 300 || !bars[n-1].Start.Equal(time.Unix(clockTime(t, "2026-03-02 10:55:00"), 0)) || !bars[n-1].Backfilled || bars[n-1].Volume != 50 || bars[n-1].Partial {
+			t.Fatalf("%d bars, the last %+v", n, bars[n-1])
+		}
+		if n := len(series.History("NIFTY", messages.FromIndex, time.Minute)); n < 1800 {
+			t.Fatalf("%d minutes of the index", n)
+		}
+		running, ok := series.Running("NIFTY", messages.FromFuture, 5*time.Minute)
+		if !ok || !running.Partial || running.Open != 24000 || running.Close != 24010 {
+			t.Fatalf("running %+v", running)
+		}
+
+		h.Tell(batch(1, tickOf(niftyFuture, clock.Now().Add(10*time.Second), 24020, 5007)))
+		time.Sleep(75 * time.Second) // the minute ends, closes by the clock, and is asked for anew
+		bars = series.History("NIFTY", messages.FromFuture, time.Minute)
+		last := bars[len(bars)-1]
+		if last.Start.Unix() != clockTime(t, "2026-03-02 11:03:00") || last.Partial || !last.Backfilled {
+			t.Errorf("the first minute was not healed: %+v", last)
+		}
+		closed := sentTo[messages.BarClosed](h, webPID)
+		if len(closed) != 2 || !closed[0].Bar.Partial || closed[1].Bar.Volume+closed[0].Bar.Volume != 7 {
+			t.Errorf("closed live: %+v", closed)
+		}
+		if got := sentTo[messages.GenerationReached](h, webPID); len(got) != 1 || got[0].Generation != 1 {
+			t.Errorf("generations %+v", got)
+		}
+		h.Tell(batch(2))
+		h.Tell(batch(1)) // the older socket's last words
+		h.Tell("a word")
+		synctest.Wait()
+		if got := tokens.used(); !slices.Equal(got, []messages.Generation{1, 2}) {
+			t.Errorf("uses %v", got)
+		}
+	})
+}
+
+func TestBackfillFollowsTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{}
+		past.fail(&kite.Error{Kind: kite.TokenRefused, Status: 403})
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Series{}, Historian: past, Auth: authPID}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(tokens.adopt(1))
+		time.Sleep(30 * time.Second)
+		if n, _ := past.questions(); len(n) < 3 || len(n) > 12 {
+			t.Errorf("%d questions in 30 s of refusals", len(n))
+		}
+		if doubts := sentTo[messages.TokenDoubted](h, authPID); len(doubts) == 0 || doubts[0].Generation != 1 || doubts[0].By != "bars" {
+			t.Errorf("%+v", doubts)
+		}
+		past.fail(nil)
+		h.Tell(tokens.adopt(2))
+		time.Sleep(time.Second)
+		sessions, asked := past.questions()
+		if n := len(sessions); sessions[n-1] != 2 || sessions[n-2] != 2 || asked[n-1] == asked[n-2] {
+			t.Errorf("sessions %v, instruments %v", sessions, asked)
+		}
+	})
+}
+
+func TestBarsRollWithTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}, &archive{}
+		tokens.adopt(1)
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24010, 900_000)))
+		time.Sleep(time.Second)
+		const next = niftyFuture + 256
+		h.Tell(messages.FuturesRolled{Underlying: "NIFTY", From: messages.Instrument{Token: niftyFuture}, To: messages.Instrument{Token: next}})
+		h.Tell(batch(1, tickOf(next, clock.Now(), 25010, 100), tickOf(niftyFuture, clock.Now(), 24000, 900_100), tickOf(next, clock.Now(), 25011, 104)))
+		time.Sleep(time.Second)
+		empty := false
+		for _, m := range sentTo[messages.BarsLoaded](h, webPID) {
+			empty = empty || m.Source == messages.FromFuture && len(m.Bars) == 0
+		}
+		if !empty {
+			t.Error("nobody was told to drop the old contract's bars")
+		}
+		bars := series.History("NIFTY", messages.FromFuture, 5*time.Minute)
+		if len(bars) == 0 || slices.ContainsFunc(bars, func(b messages.Bar) bool { return b.InstrumentToken != next }) {
+			t.Errorf("%d bars, of two contracts", len(bars))
+		}
+		if b, ok := series.Running("NIFTY", messages.FromFuture, time.Minute); !ok || b.Open != 25010 || b.Close != 25011 || b.Volume != 4 {
+			t.Errorf("running %+v", b)
+		}
+	})
+}
+
+func TestSeriesOutlivesTheActor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}, &archive{}
+		tokens.adopt(1)
+		produce := NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past})
+		h := actorstest.Start(t, "bars", produce)
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		time.Sleep(time.Second)
+		h.Stop()
+		before, _ := past.questions()
+		n := len(series.History("NIFTY", messages.FromIndex, time.Minute))
+		h = actorstest.Start(t, "bars", produce)
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(batch(1, tickOf(niftyIndex, clock.Now(), 24000, 0)))
+		time.Sleep(10 * time.Second)
+		if after, _ := past.questions(); len(after) != len(before) {
+			t.Errorf("%d questions for what was there", len(after)-len(before))
+		}
+		if got := len(series.History("NIFTY", messages.FromIndex, time.Minute)); got != n || n == 0 {
+			t.Errorf("%d minutes, before %d", got, n)
+		}
+		series.change(0, seriesKey{"NIFTY", messages.FromIndex}, func(*seriesSet) { t.Error("an incarnation that was given up may write") })
+	})
+}
+
+func TestAnalystReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), &book{}
+		a, ok := Find("pcr")
+		if !ok {
+			t.Fatal("no pcr")
+		}
+		h := actorstest.Start(t, "pcr", New(Config{Analysis: a, Clock: clock, Tokens: tokens, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.PhaseChanged{Phase: messages.Open})
+		u := niftyToday(t)
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{u}})
+		time.Sleep(pace)
+		r := actorstest.Await[messages.Reading](h, nil)
+		if r.Status != messages.Unavailable || r.Underlying != "NIFTY" || r.Reason == "" || r.Epoch != 1 || r.Profile != "calibrated" || r.Values != nil {
+			t.Errorf("%+v", r)
+		}
+		var ticks []messages.Tick
+		for _, o := range u.Chain {
+			ticks = append(ticks, tickOf(o.Token, clock.Now(), 100, 7))
+		}
+		h.Tell(batch(3, ticks...))
+		time.Sleep(pace)
+		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Status != messages.Unavailable })
+		if r.Values["pcr"] != 1.0 || r.Coverage != 1 || r.Generation != 3 || r.Signal != "neutral" {
+			t.Errorf("%+v", r)
+		}
+		if got := tokens.used(); !slices.Equal(got, []messages.Generation{3}) {
+			t.Errorf("uses %v", got)
+		}
+		n := len(sentTo[messages.Reading](h, webPID))
+		for range 100 { // the same again, 100 times in 1 s
+			for i := range ticks {
+				ticks[i].ExchangeTime = uint32(clock.Now().Unix())
+			}
+			h.Tell(batch(3, slices.Clone(ticks)...))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got := len(sentTo[messages.Reading](h, webPID)) - n; got != 0 {
+			t.Errorf("%d readings that say nothing new", got)
+		}
+		time.Sleep(repeat)
+		if got := len(sentTo[messages.Reading](h, webPID)) - n; got < 1 || got > 2 {
+			t.Errorf("%d readings in 5 quiet seconds", got)
+		}
+		time.Sleep(5 * time.Minute) // the option feed is cut off
+		all := sentTo[messages.Reading](h, webPID)
+		if last := all[len(all)-1]; last.Status != messages.Unavailable || !strings.Contains(last.Reason, "old") || last.AsOf.IsZero() || last.Values != nil {
+			t.Errorf("%+v", last)
+		}
+	})
+}
+
+func TestAnalystIsSeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens, series := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}
+		key := seriesKey{"NIFTY", messages.FromIndex}
+		series.change(1, key, func(s *seriesSet) {
+			for i := range 40 {
+				at := time.Unix(clockTime(t, "2026-03-02 07:40:00"), 0).Add(time.Duration(i) * 5 * time.Minute)
+				s.closed[2] = append(s.closed[2], messages.Bar{Underlying: "NIFTY", Interval: 5 * time.Minute, Start: at, Open: 100, High: 200, Low: 50, Close: 100 + int32(i), Divisor: 1, Newest: at, Generation: 2})
+			}
+		})
+		closes := Analysis{Kind: "closes", Needs: Needs{Index: true}, Warmup: 10, Judge: func(in *Input) Judgement {
+			j := Judgement{Status: messages.Watching, Signal: "seen", Values: map[string]any{"bars": len(in.Index.Closed), "running": in.Index.Running != nil}}
+			j.Over(in.Index.Last(1))
+			return j
+		}}
+		h := actorstest.Start(t, "closes", New(Config{
+			Analysis: closes, Clock: clock, Tokens: tokens, History: series, Listeners: []*actor.PID{webPID},
+			Instruments: resolved{messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}}},
+		}))
+		time.Sleep(pace)
+		r := actorstest.Await[messages.Reading](h, nil)
+		if r.Values["bars"] != 40 || r.Generation != 2 {
+			t.Errorf("%+v", r)
+		}
+		bar := messages.Bar{Underlying: "NIFTY", Interval: 5 * time.Minute, Start: clock.Now().Truncate(5 * time.Minute), Divisor: 1, Ticks: 1, Newest: clock.Now(), Generation: 4}
+		h.Tell(messages.BarUpdated{Bar: bar})
+		h.Tell(messages.GenerationReached{Generation: 4})
+		time.Sleep(pace)
+		actorstest.Await(h, func(r messages.Reading) bool { return r.Values["running"] == true })
+		h.Tell(messages.BarClosed{Bar: bar})
+		h.Tell(messages.BarClosed{Bar: bar}) // told twice, counted once
+		h.Tell(messages.BarUpdated{Bar: bar})
+		h.Tell(messages.BarClosed{Bar: messages.Bar{Underlying: "NIFTY", Interval: time.Minute, Divisor: 1}})
+		h.Tell(messages.BarClosed{Bar: messages.Bar{Underlying: "SENSEX", Interval: 5 * time.Minute, Divisor: 1}})
+		time.Sleep(pace)
+		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Values["bars"] == 41 })
+		if r.Values["running"] != false || r.Generation != 4 {
+			t.Errorf("%+v", r)
+		}
+		h.Tell(messages.BarsLoaded{Underlying: "NIFTY", Source: messages.FromIndex, Interval: 5 * time.Minute, Bars: nil})
+		time.Sleep(pace)
+		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Status == messages.Unavailable })
+		if r.Reason != "0 of 10 bars of the index so far" || r.Values != nil {
+			t.Errorf("%+v", r)
+		}
+		if got := tokens.used(); !slices.Equal(got, []messages.Generation{4}) {
+			t.Errorf("uses %v", got)
+		}
+	})
+}
+
+type resolved struct{ messages.InstrumentsResolved }
+
+func (r resolved) Resolved() (messages.InstrumentsResolved, bool) { return r.InstrumentsResolved, true }
