@@ -114,18 +114,19 @@ func (e *Exchange) Serve(ctx context.Context) error {
 
 // ActorConfig is what the simulator actor needs.
 type ActorConfig struct {
-	Exchange *Exchange // listening; it outlives the incarnations
+	Exchange  *Exchange  // listening; it outlives the incarnations
+	SelfLogin *SelfLogin // nil: a person logs in
 }
 
 // NewActor serves an exchange under supervision: two tasks, one for the
 // listener, one for the market. A restart closes sockets and nothing else.
 func NewActor(cfg ActorConfig) actors.Producer {
-	return func(self actors.Self) actors.Actor { return &server{self: self, exchange: cfg.Exchange} }
+	return func(self actors.Self) actors.Actor { return &server{self: self, cfg: cfg} }
 }
 
 type server struct {
-	self     actors.Self
-	exchange *Exchange
+	self actors.Self
+	cfg  ActorConfig
 }
 
 // Receive implements actors.Actor: nobody says anything to an exchange but
@@ -133,8 +134,11 @@ type server struct {
 func (s *server) Receive(msg any) {
 	switch msg.(type) {
 	case actors.Started:
-		s.self.Go("http", s.exchange.serveHTTP)
-		s.self.Go("market", s.exchange.Run)
+		s.self.Go("http", s.cfg.Exchange.serveHTTP)
+		s.self.Go("market", s.cfg.Exchange.Run)
+		if s.cfg.SelfLogin != nil {
+			s.self.Go("self login", func(ctx context.Context) error { return s.cfg.SelfLogin.watch(ctx, s.cfg.Exchange) })
+		}
 	case actors.Stopped:
 	default:
 		s.self.Log().Warn("simulator got a message that it does not know")

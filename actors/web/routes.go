@@ -40,7 +40,9 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/readings/{underlying}/{kind}", false, "one reading", s.reading},
 		{"GET", "/api/v1/bars/{underlying}", false, "bars, oldest first; interval=1m|3m|5m|15m, source=index|future", s.bars},
 		{"GET", "/api/v1/gaps", false, "blind spans of the feed, newest first", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, orEmpty(s.Feed.Gaps())) }},
-		{"GET", "/api/v1/events", false, "the last 500 events, newest first", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, orEmpty(s.Board.eventsNewestFirst())) }},
+		{"GET", "/api/v1/events", false, "the last 500 events, newest first", func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, http.StatusOK, orEmpty(s.Board.eventsNewestFirst()))
+		}},
 		{"GET", "/api/v1/instruments", false, "index, future and option chain of each underlying", s.instruments},
 		{"GET", "/api/v1/stream", false, "server-sent events; topics=" + strings.Join(topics, ","), s.stream},
 		{"GET", "/api/v1/openapi.json", false, "this description", s.openapi},

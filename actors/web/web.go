@@ -48,7 +48,6 @@ func (e *NameError) Error() string { return fmt.Sprintf("unknown %s %q", e.What,
 
 // Tokens tells who uses which token.
 type Tokens interface {
-	Current() actors.TokenView
 	Holders() []api.Holder
 	Coherent() bool
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/goleak"
 
-	"kitestring/actors"
 	"kitestring/actors/actorstest"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
@@ -58,7 +57,6 @@ func (h *house) Inject(name, kind string, d time.Duration) error {
 	return nil
 }
 
-func (h *house) Current() actors.TokenView      { return actors.TokenView{} }
 func (h *house) Holders() []api.Holder          { return []api.Holder{{Actor: "feed", Generation: 2}} }
 func (h *house) Coherent() bool                 { return h.coherent }
 func (h *house) Stats() web.FeedStats           { return h.stats }
@@ -72,7 +70,7 @@ func (h *house) Login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "https://kite.example/", 303)
 }
 func (h *house) Callback(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", 303) }
-func (h *house) Start() (string, error) { return "https://kite.example/connect/login", nil }
+func (h *house) Start() (string, error)                          { return "https://kite.example/connect/login", nil }
 
 func (h *house) Complete(_ context.Context, pasted string) (messages.LoginResult, string) {
 	if pasted == "good" {

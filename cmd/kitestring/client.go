@@ -111,5 +111,9 @@ func problemOf(resp *http.Response, data []byte) error {
 
 // adminToken is the ADMIN_TOKEN of the file, else of the environment.
 func (p *program) adminToken() messages.Secret {
-	return token.LookupFile(p.client.envFile, "ADMIN_TOKEN", p.getenv)
+	store, err := token.Open(token.StoreConfig{Path: p.client.envFile, Getenv: p.getenv})
+	if err != nil {
+		return messages.Secret{}
+	}
+	return store.Secret("ADMIN_TOKEN")
 }

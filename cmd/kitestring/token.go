@@ -121,7 +121,7 @@ func (p *program) setToken(ctx context.Context, envFile string) error {
 	if value.IsZero() {
 		return &exitWith{exitUsage, errors.New("no token on standard input; for example: kitestring token set < token.txt")}
 	}
-	store, err := token.Open(token.Config{Path: envFile, Getenv: p.getenv})
+	store, err := token.Open(token.StoreConfig{Path: envFile, Getenv: p.getenv})
 	if err != nil {
 		return err
 	}

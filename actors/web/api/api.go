@@ -107,20 +107,21 @@ type Holder struct {
 
 // Actor is one entry of GET /api/v1/actors, in the order of the tree.
 type Actor struct {
-	Name             string              `json:"name"`
-	Kind             string              `json:"kind"`   // worker, supervisor
-	Parent           string              `json:"parent"` // "" for the root
-	Strategy         string              `json:"strategy,omitempty"`
-	State            string              `json:"state"`
-	Epoch            uint64              `json:"epoch"`
-	Generation       messages.Generation `json:"generation"` // last used; 0: uses no token
-	UptimeSeconds    float64             `json:"uptime_seconds"`
-	Restarts         uint64              `json:"restarts"`
-	RestartsInWindow int                 `json:"restarts_in_window"`
-	Messages         uint64              `json:"messages"`
-	Mailbox          Mailbox             `json:"mailbox"`
-	LastError        string              `json:"last_error"`
-	NextRetryAt      *time.Time          `json:"next_retry_at"`
+	Name              string              `json:"name"`
+	Kind              string              `json:"kind"`   // worker, supervisor
+	Parent            string              `json:"parent"` // "" for the root
+	Strategy          string              `json:"strategy,omitempty"`
+	State             string              `json:"state"`
+	Epoch             uint64              `json:"epoch"`
+	Generation        messages.Generation `json:"generation"` // last used; 0: uses no token
+	UptimeSeconds     float64             `json:"uptime_seconds"`
+	Restarts          uint64              `json:"restarts"`
+	RestartsInWindow  int                 `json:"restarts_in_window"`
+	MessagesPerSecond float64             `json:"messages_per_second"`
+	HandlingP99       float64             `json:"handling_p99_seconds"`
+	Mailbox           Mailbox             `json:"mailbox"`
+	LastError         string              `json:"last_error"`
+	NextRetryAt       *time.Time          `json:"next_retry_at"`
 }
 
 // Mailbox is an actor's mailbox.

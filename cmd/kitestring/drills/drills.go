@@ -50,7 +50,9 @@ func skip(format string, args ...any) error {
 const limit = 3 * time.Minute
 
 // All are the drills, in the order of a full run.
-func All() []Drill { return slices.Concat(tokenDrills, actorDrills) }
+func All() []Drill {
+	return slices.Concat(tokenDrills, envDrills, loginDrills, actorDrills, faultDrills)
+}
 
 // Find picks drills by name; "all" is every one.
 func Find(names []string) ([]Drill, error) {

@@ -373,6 +373,33 @@ func (r *Rig) inPlace(value string) error {
 	return os.WriteFile(r.EnvFile, data, 0o600)
 }
 
+// loggedAt is the time of the newest log line that holds all parts.
+func (r *Rig) loggedAt(parts ...string) (at time.Time, found bool) {
+	for line := range bytes.Lines(r.log.bytes()) {
+		if !containsAll(line, parts) {
+			continue
+		}
+		var record struct {
+			Time time.Time `json:"time"`
+		}
+		if json.Unmarshal(line, &record) == nil {
+			at, found = record.Time, true
+		}
+	}
+	return at, found
+}
+
+func containsAll(line []byte, parts []string) bool {
+	for _, part := range parts {
+		if !bytes.Contains(line, []byte(part)) {
+			return false
+		}
+	}
+	return true
+}
+
+func writeFile(path, content string) error { return os.WriteFile(path, []byte(content), 0o600) }
+
 // generation is the adopted one.
 func (r *Rig) generation() (messages.Generation, error) {
 	var t api.Token

@@ -1,7 +1,6 @@
 package drills
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -118,16 +118,8 @@ func complete(rot messages.Rotation) error {
 
 // logged reports whether one log line holds all parts.
 func (r *Rig) logged(parts ...string) bool {
-	for line := range bytes.Lines(r.log.bytes()) {
-		all := true
-		for _, part := range parts {
-			all = all && bytes.Contains(line, []byte(part))
-		}
-		if all {
-			return true
-		}
-	}
-	return false
+	_, found := r.loggedAt(parts...)
+	return found
 }
 
 func rotateSame(ctx context.Context, r *Rig) error {
@@ -297,36 +289,24 @@ func garbageToken(ctx context.Context, r *Rig) error {
 // fingerprint is how a token is shown.
 func fingerprint(value string) string { return messages.NewAccessToken(value).Fingerprint() }
 
-// simState is the part of the exchange's state that drills look at.
-type simState struct {
-	Sockets []struct {
-		Token string `json:"token"` // its fingerprint
-	} `json:"sockets"`
-	Upgrades map[string]int64 `json:"upgrades"` // by result
-}
-
 // upgrades counts the dials that the exchange has seen, whatever it answered.
 func (r *Rig) upgrades() (int64, error) {
-	var st simState
+	var st simulator.State
 	if err := r.sim(http.MethodGet, "/state", nil, &st); err != nil {
 		return 0, err
 	}
-	var n int64
-	for _, count := range st.Upgrades {
-		n += count
-	}
-	return n, nil
+	return dials(st), nil
 }
 
 // sockets are the fingerprints of the tokens of the open sockets.
 func (r *Rig) sockets() ([]string, error) {
-	var st simState
+	var st simulator.State
 	if err := r.sim(http.MethodGet, "/state", nil, &st); err != nil {
 		return nil, err
 	}
 	var tokens []string
 	for _, s := range st.Sockets {
-		tokens = append(tokens, s.Token)
+		tokens = append(tokens, s.Fingerprint)
 	}
 	return tokens, nil
 }

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// kitestring runs the program with arguments and no environment but env.
+func kitestring(t *testing.T, ctx context.Context, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs safeBuffer
+	code = run(ctx, args, func(key string) string { return env[key] }, strings.NewReader(stdin), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func TestWrongUseIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	realFile := filepath.Join(dir, "real.env")
+	if err := os.WriteFile(realFile, []byte("ZERODHA_API_KEY=realkey\nZERODHA_API_SECRET=realsecret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	env := filepath.Join(dir, "sim.env")
+	for _, c := range []struct {
+		args []string
+		code int
+		want []string // all on one line of standard error
+	}{
+		{[]string{"--moon"}, exitUsage, []string{"--moon", "--help"}},
+		{[]string{"run", "--moon"}, exitUsage, []string{"--moon", "kitestring run --help"}},
+		{[]string{"nothing"}, exitUsage, []string{"nothing"}},
+		{[]string{"run", "extra"}, exitUsage, []string{"extra"}},
+		{[]string{"run", "--profile", "moon"}, exitUsage, []string{"moon", "auto, sim, sandbox or live"}},
+		{[]string{"run", "--log-level", "loud"}, exitUsage, []string{"loud", "debug, info, warn or error"}},
+		{[]string{"run", "--log-format", "loud"}, exitUsage, []string{"loud", "auto, text or json"}},
+		{[]string{"run", "--addr", "nowhere"}, exitUsage, []string{"nowhere", "127.0.0.1:8420"}},
+		{[]string{"run", "--sim-login", "never"}, exitUsage, []string{"never", "auto or manual"}},
+		{[]string{"run", "--sim-speed", "0"}, exitUsage, []string{"--sim-speed"}},
+		{[]string{"run", "--sim-addr", "0.0.0.0:0"}, exitUsage, []string{"loopback"}},
+		{[]string{"run", "--sim-bars", "/no/such/folder"}, exitUsage, []string{"/no/such/folder"}},
+		{[]string{"run", "--env-file", env, "--addr", busy.Addr().String()}, exitError, []string{busy.Addr().String(), "in use", "--addr"}},
+		{[]string{"run", "--env-file", env, "--addr", "0.0.0.0:0"}, exitError, []string{"ADMIN_TOKEN"}},
+		{[]string{"run", "--env-file", env, "--profile", "live"}, exitError, []string{"ZERODHA_API_KEY", "--profile sim"}},
+		{[]string{"run", "--env-file", realFile, "--profile", "sim", "--addr", "127.0.0.1:0"}, exitError, []string{"real account", "--env-file"}},
+		{[]string{"run", "--env-file", env, "--addr", "127.0.0.1:0", "--state-dir", realFile}, exitError, []string{"--state-dir"}},
+		{[]string{"status", "--addr", busy.Addr().String() + "x"}, exitUsage, []string{"--addr"}},
+		{[]string{"status", "--addr", "127.0.0.1:1"}, exitUnreachable, []string{"127.0.0.1:1", "kitestring run"}},
+		{[]string{"chaos", "feed"}, exitUsage, []string{"--kind", "panic"}},
+		{[]string{"drill", "moonwalk"}, exitUsage, []string{"moonwalk", "rotate-valid"}},
+		{[]string{"token", "set", "--env-file", env}, exitUsage, []string{"standard input"}},
+		{[]string{"restart"}, exitUsage, []string{"restart NAME"}},
+	} {
+		code, stdout, stderr := kitestring(t, t.Context(), nil, "", c.args...)
+		line := strings.TrimSpace(stderr)
+		if code != c.code || strings.Contains(line, "\n") {
+			t.Errorf("%v: exit %d (want %d), stderr %q, stdout %q", c.args, code, c.code, stderr, stdout)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(line, want) {
+				t.Errorf("%v: %q does not say %q", c.args, line, want)
+			}
+		}
+	}
+	if data, err := os.ReadFile(realFile); err != nil || string(data) != "ZERODHA_API_KEY=realkey\nZERODHA_API_SECRET=realsecret\n" {
+		t.Errorf("a file with real credentials was changed: %q %v", data, err)
+	}
+}
+
+// server starts "kitestring run" on the embedded exchange and waits for its
+// address.
+func server(t *testing.T, args ...string) (addr string, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var out, errs safeBuffer
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, append([]string{"run", "--addr", "127.0.0.1:0", "--log-format", "json", "--sim-rate", "200"}, args...), func(string) string { return "" }, strings.NewReader(""), &out, &errs)
+	}()
+	var stopped sync.Once
+	code := -1
+	stop = func() int {
+		stopped.Do(func() {
+			cancel()
+			code = <-done
+			if t.Failed() {
+				t.Log(errs.String())
+			}
+		})
+		return code
+	}
+	t.Cleanup(func() { stop() })
+	deadline := time.After(20 * time.Second)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if _, after, ok := strings.Cut(out.String(), "http://"); ok {
+			return strings.TrimSuffix(strings.TrimSpace(after), "/"), stop
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("no address printed within 20 s: %s %s", out.String(), errs.String())
+		case <-poll.C:
+		}
+	}
+}
+
+// live waits until "kitestring status" exits with 0.
+func live(t *testing.T, addr string) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		code, out, errs := kitestring(t, t.Context(), nil, "", "status", "--addr", addr)
+		if code == exitOK {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not live within 20 s: exit %d\n%s%s", code, out, errs)
+		}
+	}
+}
+
+func TestANewcomersPath(t *testing.T) {
+	env := filepath.Join(t.TempDir(), ".env")
+	addr, stop := server(t, "--env-file", env)
+	live(t, addr)
+	ask := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errs := kitestring(t, t.Context(), nil, "", append(args, "--addr", addr)...)
+		if code != want {
+			t.Fatalf("%v: exit %d, want %d: %s%s", args, code, want, out, errs)
+		}
+		return out + errs
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"status"}, 0, "LIVE"},
+		{[]string{"status", "--json"}, 0, `"profile":"sim"`},
+		{[]string{"token", "show"}, 0, "valid"},
+		{[]string{"token", "validate"}, 0, "valid"},
+		{[]string{"actors"}, 0, "feed"},
+		{[]string{"rotations"}, 0, "adopted"},
+		{[]string{"restart", "pcr"}, 0, "restarting pcr"},
+		{[]string{"restart", "moon"}, exitUsage, "feed"},
+		{[]string{"chaos", "auth", "--kind", "panic"}, 0, "injected"},
+		{[]string{"chaos", "auth", "--kind", "moon"}, exitUsage, "panic"},
+		{[]string{"chaos", "moon", "--kind", "panic"}, exitUsage, "feed"},
+	} {
+		if said := ask(c.code, c.args...); !strings.Contains(said, c.want) {
+			t.Errorf("%v says %q without %q", c.args, said, c.want)
+		}
+	}
+	live(t, addr)
+
+	// A login from the command line, as a person would do it without a browser.
+	before := generation(t, addr)
+	loggedIn := make(chan string, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		_, out, errs := kitestring(t, ctx, nil, "", "login", "--no-browser", "--env-file", env, "--addr", addr)
+		loggedIn <- out + errs
+	}()
+	visit(t, addr)
+	select {
+	case said := <-loggedIn:
+		if !strings.Contains(said, "coherent") {
+			t.Errorf("login said %q", said)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the login did not end")
+	}
+	if after := generation(t, addr); after != before+1 {
+		t.Errorf("generation %d after the login, %d before", after, before)
+	}
+	if code := stop(); code != exitOK {
+		t.Errorf("the server ended with %d", code)
+	}
+
+	// A second start is live without a login: the file still holds the token.
+	held, err := os.ReadFile(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, stop = server(t, "--env-file", env, "--sim-login", "manual")
+	live(t, addr)
+	if code := stop(); code != exitOK {
+		t.Errorf("the second server ended with %d", code)
+	}
+	again, err := os.ReadFile(env)
+	if err != nil || tokenLine(string(again)) != tokenLine(string(held)) || tokenLine(string(held)) == "" {
+		t.Errorf("the token in the file changed at a restart (%v)", err)
+	}
+}
+
+func generation(t *testing.T, addr string) messages.Generation {
+	t.Helper()
+	_, out, _ := kitestring(t, t.Context(), nil, "", "token", "show", "--json", "--addr", addr)
+	var tok api.Token
+	if err := json.Unmarshal([]byte(out), &tok); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	return tok.Generation
+}
+
+func tokenLine(env string) string {
+	for line := range strings.Lines(env) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "ZERODHA_ACCESS_TOKEN="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// visit does a login as a browser does: the server's own address, the
+// exchange's page (it approves by itself), and back.
+func visit(t *testing.T, addr string) {
+	t.Helper()
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Get("http://" + addr + "/login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("the login ended with %s at %s", resp.Status, resp.Request.URL.Path)
+	}
+}
