@@ -265,7 +265,8 @@ func (e *Exchange) playNext() {
 		}
 		played[in] = true
 		e.settle(in, s.session, at)
-		e.trade(in, int(s.session.second(at)), b.prices[phase], float64(volume))
+		second := s.session.second(at)
+		e.trade(in, int(second), b.prices[phase], float64(volume), e.prices.openInterest(in, s.session, second))
 		in.asOf = at
 		e.emitted(in)
 		if t := e.topics[token]; t != nil {

@@ -241,11 +241,11 @@ func (p *prices) newInstrument(c contract) *instrument {
 	case index:
 		in.paise = c.under.paise
 	case volatility:
-		in.paise, in.base, in.own = 1, 13.2, newWalk(in.key, 0.035)
+		in.paise, in.base, in.own = 1, 13.2, newWalk(in.key, 0.035, 0.1)
 	case equity:
-		in.own = newWalk(in.key, 0.008)
+		in.own = newWalk(in.key, 0.008, 0.03)
 	case future, option:
-		in.own = newWalk(in.key, 0.15) // of the open interest
+		in.own = newWalk(in.key, 0.04, 0.25) // of the open interest
 		in.expiry = p.cal.session(c.Expiry).close()
 	}
 	in.away = true

@@ -17,13 +17,13 @@ type prices struct {
 }
 
 func newPrices(seed uint64, cal calendar) *prices {
-	p := &prices{seed: seed, cal: cal, unders: underlyings(), market: newWalk(hash(seed, 1, 6), 0.007)}
+	p := &prices{seed: seed, cal: cal, unders: underlyings(), market: sharedWalk(hash(seed, 1, 6), 0.007, 0.04)}
 	own := map[string]float64{"NIFTY": 0.0006, "BANKNIFTY": 0.004, "SENSEX": 0.0012}
 	for _, u := range p.unders {
 		key := hash(seed, hashString(u.name), 7)
-		u.own = newWalk(hash(key, 0, 1), own[u.name])
-		u.basis = newWalk(hash(key, 0, 2), 0.0002)
-		u.sentiment = newWalk(hash(key, 0, 3), 0.08)
+		u.own = sharedWalk(hash(key, 0, 1), own[u.name], 5*own[u.name])
+		u.basis = sharedWalk(hash(key, 0, 2), 0.0002, 0)
+		u.sentiment = sharedWalk(hash(key, 0, 3), 0.08, 0.15)
 		u.scale, u.refDay = 1, -1
 	}
 	return p

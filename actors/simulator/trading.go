@@ -31,6 +31,8 @@ type trading struct {
 	count   uint64  // packets made, also the seed of the depth
 	seq     uint32  // of sequence mode
 	days    []tradedDay
+
+	unwatched uint32 // volume of a virtual trade in this minute
 }
 
 type tradedDay struct {
@@ -102,11 +104,20 @@ func (e *Exchange) virtual(in *instrument, second float64) {
 	if !in.asOf.Before(s.open) {
 		first = int(s.second(in.asOf))/virtualSeconds + 1
 	}
-	for k := first; k*virtualSeconds <= int(second) && k*virtualSeconds < sessionSeconds; k++ {
+	last := min(int(second), sessionSeconds-1) / virtualSeconds
+	for k := first; k <= last; k++ {
 		at := k * virtualSeconds
-		volume := e.prices.minuteVolume(in, s, at/60) / (60 / virtualSeconds)
-		e.trade(in, at, e.prices.of(in, s, float64(at)), float64(volume))
-		in.asOf = s.open.Add(time.Duration(at) * time.Second)
+		if at%60 == 0 || k == first {
+			in.unwatched = e.prices.minuteVolume(in, s, at/60) / (60 / virtualSeconds)
+		}
+		oi := in.packet.OI
+		if at%60 == 60-virtualSeconds || k == last {
+			oi = e.prices.openInterest(in, s, float64(at))
+		}
+		e.trade(in, at, e.prices.of(in, s, float64(at)), float64(in.unwatched), oi)
+	}
+	if last >= first {
+		in.asOf = s.open.Add(time.Duration(last*virtualSeconds) * time.Second)
 	}
 }
 
@@ -115,7 +126,7 @@ func (in *instrument) expired(s *session) bool {
 }
 
 // trade books one trade at a second of the instrument's session.
-func (e *Exchange) trade(in *instrument, second int, price int32, volume float64) {
+func (e *Exchange) trade(in *instrument, second int, price int32, volume float64, oi uint32) {
 	p := &in.packet
 	p.LastPrice = price
 	if !in.traded {
@@ -134,7 +145,7 @@ func (e *Exchange) trade(in *instrument, second int, price int32, volume float64
 	p.ExchangeTime = uint32(in.session.open.Unix()) + uint32(second)
 	p.LastTradeTime = p.ExchangeTime
 	if in.kind == future || in.kind == option {
-		p.OI = e.prices.openInterest(in, in.session, float64(second))
+		p.OI = oi
 		p.OIDayHigh, p.OIDayLow = max(p.OIDayHigh, p.OI), min(p.OIDayLow, p.OI)
 	}
 	e.record(in, int32(second/60), price, p.Volume-before, p.OI)
@@ -180,7 +191,7 @@ func (e *Exchange) tick(in *instrument, s *session, now time.Time) {
 		perMinute := e.prices.minuteVolume(in, s, int(second)/60)
 		volume = float64(perMinute) * min(now.Sub(from).Minutes(), 5)
 	}
-	e.trade(in, int(second), e.prices.of(in, s, second), volume)
+	e.trade(in, int(second), e.prices.of(in, s, second), volume, e.prices.openInterest(in, s, second))
 	in.asOf = now
 	e.emitted(in)
 }
