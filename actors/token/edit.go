@@ -21,6 +21,9 @@ func (e *Env) With(key, value string) (*Env, error) {
 	if !validKey(key) {
 		return nil, fmt.Errorf("%q is not a key: letters, digits and _ only", key)
 	}
+	if e.wide {
+		return nil, errors.New("the file is UTF-16: save it as UTF-8")
+	}
 	if err := writable(value); err != nil {
 		return nil, fmt.Errorf("value of %s: %w", key, err)
 	}

@@ -28,6 +28,7 @@ type Env struct{ *content }
 
 type content struct {
 	mark  bool // a byte order mark came first
+	wide  bool // it is UTF-16: nothing in it can be used
 	lines []line
 }
 
@@ -58,6 +59,7 @@ func Parse(text []byte) *Env {
 	if bytes.HasPrefix(rest, []byte(byteOrderMark)) {
 		e.mark, rest = true, rest[len(byteOrderMark):]
 	}
+	e.wide = bytes.HasPrefix(rest, []byte("\xff\xfe")) || bytes.HasPrefix(rest, []byte("\xfe\xff"))
 	for number := 1; len(rest) > 0; {
 		l := lexLine(rest)
 		l.number = number

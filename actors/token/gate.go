@@ -1,7 +1,9 @@
 package token
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"kitestring/messages"
@@ -33,6 +35,9 @@ type refusal struct {
 // before: then a file without one is unfinished or spoilt, and a stale one of
 // the process environment must not step in.
 func examine(e *Env, getenv func(string) string, hadToken bool) finding {
+	if e.wide {
+		return finding{refusal: &refusal{1, "the file is UTF-16 (as PowerShell's > writes it): save it as UTF-8"}}
+	}
 	f := finding{warnings: contentWarnings(e, getenv)}
 	for _, key := range ourKeys {
 		if f.refusal = spoilt(e, key); f.refusal != nil {
@@ -41,7 +46,7 @@ func examine(e *Env, getenv func(string) string, hadToken bool) finding {
 	}
 	f.apiKey = either(e, getenv, KeyAPIKey)
 	if f.apiKey == "" {
-		f.refusal = &refusal{0, KeyAPIKey + " is missing (in the file and in the environment): add the line " + KeyAPIKey + "=<your API key>"}
+		f.refusal = &refusal{0, KeyAPIKey + " is missing or empty: add the line " + KeyAPIKey + "=<your API key>"}
 		return f
 	}
 	if why := badShape(f.apiKey); why != "" {
@@ -73,6 +78,31 @@ func examine(e *Env, getenv func(string) string, hadToken bool) finding {
 	}
 	f.token = messages.NewAccessToken(value)
 	return f
+}
+
+// judge says what a reading of the file means.
+func judge(path string, r *reading, getenv func(string) string, hadToken bool) (*Env, finding) {
+	switch {
+	case errors.Is(r.err, fs.ErrNotExist):
+		f := examine(Parse(nil), getenv, hadToken)
+		if f.refusal != nil {
+			f.refusal = &refusal{0, "the file does not exist: create it, or log in"}
+		} else {
+			f.warnings = append(f.warnings, "the file does not exist")
+		}
+		return Parse(nil), f
+	case errors.Is(r.err, fs.ErrPermission):
+		return Parse(nil), finding{refusal: &refusal{0, "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
+	case r.err != nil:
+		return Parse(nil), finding{refusal: &refusal{0, fmt.Sprintf("the file cannot be read: %v", r.err)}}
+	}
+	env := Parse(r.text)
+	f := examine(env, getenv, hadToken)
+	f.warnings = append(f.warnings, modeWarning(r.mode)...)
+	if r.links == 0 || isMountPoint(path) {
+		f.warnings = append(f.warnings, "the file is mounted by itself: replacing it from outside cannot be seen here, and cannot be done from here; mount its directory instead")
+	}
+	return env, f
 }
 
 // spoilt finds fault with the line that has the last word on a key of ours.

@@ -50,7 +50,7 @@ func TestExamine(t *testing.T) {
 		{name: "junk elsewhere", text: "junk\n" + keys + "ZERODHA_ACCESS_TOKEN=" + token + "\n", token: token, warning: "line 1 was skipped"},
 		{name: "much junk", text: strings.Repeat("junk\n", 20) + keys + "ZERODHA_ACCESS_TOKEN=" + token + "\n", token: token, warning: "more lines were skipped"},
 		{name: "byte order mark", text: "\xef\xbb\xbf" + keys + "ZERODHA_ACCESS_TOKEN=" + token + "\n", token: token, warning: "byte order mark"},
-		{name: "UTF-16", text: "\xff\xfeZ\x00E\x00R\x00", refusal: "ZERODHA_API_KEY is missing", warning: "line 1 was skipped"},
+		{name: "UTF-16", text: "\xff\xfeZ\x00E\x00R\x00", refusal: "is UTF-16", line: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := examine(Parse([]byte(c.text)), func(k string) string { return c.environ[k] }, c.had)

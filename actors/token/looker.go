@@ -25,6 +25,7 @@ type looker struct {
 	self   actors.Self
 	store  *Store
 	notify func() (notifier, error)
+	lease  leaser
 
 	wake    chan struct{}
 	watches *watchSet // nil: no working notifier
@@ -80,7 +81,7 @@ func (l *looker) run(ctx context.Context) error {
 func (l *looker) look(ctx context.Context, via messages.ChangeSource, confirm bool) {
 	way := follow(l.store.path)
 	l.keepWatch(way)
-	r := readStable(ctx, l.store.path, l.last.hash)
+	r := readStable(ctx, l.store.path, l.last.hash, l.lease)
 	if ctx.Err() != nil {
 		return
 	}
@@ -96,37 +97,11 @@ func (l *looker) look(ctx context.Context, via messages.ChangeSource, confirm bo
 	if l.looked {
 		seen.changed = time.Unix(0, max(r.changed, way.changedAt(l.way, l.last.err != nil)))
 	}
-	seen.env, seen.finding = l.judge(&r)
+	seen.env, seen.finding = judge(l.store.path, &r, l.store.getenv, l.store.hadToken())
 	r.text = nil // messages carry no secrets in the open
 	seen.read = r
 	l.way, l.last, l.looked, l.refused = way, r, true, seen.finding.refusal != nil
 	l.self.Tell(seen)
-}
-
-// judge says what a reading means.
-func (l *looker) judge(r *reading) (*Env, finding) {
-	had := l.store.hadToken()
-	switch {
-	case errors.Is(r.err, fs.ErrNotExist):
-		f := examine(Parse(nil), l.store.getenv, had)
-		if f.refusal != nil {
-			f.refusal = &refusal{0, "the file does not exist: create it, or log in"}
-		} else {
-			f.warnings = append(f.warnings, "the file does not exist")
-		}
-		return Parse(nil), f
-	case errors.Is(r.err, fs.ErrPermission):
-		return Parse(nil), finding{refusal: &refusal{0, "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
-	case r.err != nil:
-		return Parse(nil), finding{refusal: &refusal{0, fmt.Sprintf("the file cannot be read: %v", r.err)}}
-	}
-	env := Parse(r.text)
-	f := examine(env, l.store.getenv, had)
-	f.warnings = append(f.warnings, modeWarning(r.mode)...)
-	if r.links == 0 || isMountPoint(l.store.path) {
-		f.warnings = append(f.warnings, "the file is mounted by itself: replacing it from outside cannot be seen here, and cannot be done from here; mount its directory instead")
-	}
-	return env, f
 }
 
 // keepWatch syncs the watches, and gets a new notifier when there is none.
@@ -138,8 +113,16 @@ func (l *looker) keepWatch(way trace) {
 			l.fault = fmt.Sprintf("the system offers no file events: %v", err)
 			return
 		}
-		l.watches = newWatchSet(n, l.wake)
-		go l.watches.drain() // ends with drop
+		watches := newWatchSet(n, l.wake)
+		go func() { // ends with drop
+			defer func() {
+				if p := recover(); p != nil {
+					l.self.Fail(fmt.Errorf("drain: panic: %v", p))
+				}
+			}()
+			watches.drain()
+		}()
+		l.watches = watches
 	}
 	if l.watches == nil {
 		return

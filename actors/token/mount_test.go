@@ -106,9 +106,8 @@ func bindScene(dir string) error {
 	if !s.WrittenInPlace() {
 		return errors.New("the store does not tell that it wrote in place")
 	}
-	l := looker{store: s}
-	r, _ := readOnce(path)
-	_, f := l.judge(&r)
+	r, _ := readOnce(path, lease)
+	_, f := judge(path, &r, os.Getenv, true)
 	if w := strings.Join(f.warnings, "\n"); !strings.Contains(w, "mounted by itself") {
 		return fmt.Errorf("warnings do not name the mount: %q", w)
 	}

@@ -17,6 +17,16 @@ const (
 	settleHeld     = 250 * time.Millisecond // while a writer keeps the file open
 )
 
+// How often the lease is tried again while a writer has the file open: its
+// close usually comes at once, and is not reported.
+const (
+	retryFirst = 100 * time.Microsecond
+	retryLast  = time.Millisecond
+)
+
+// leaser takes a read lease.
+type leaser func(f *os.File) (outcome leased, release func())
+
 // reading is one look at the file.
 type reading struct {
 	err     error // the file could not be read; the rest is zero then
@@ -40,11 +50,12 @@ func (r *reading) same(o *reading) bool {
 // readStable reads a text that a writer has completed, as far as that can be
 // told (see the package comment). known is the hash of the text that was
 // judged last: if it still stands there, there is nothing to wait for.
-func readStable(ctx context.Context, path string, known [sha256.Size]byte) reading {
+func readStable(ctx context.Context, path string, known [sha256.Size]byte, lease leaser) reading {
 	var last reading
 	var since time.Time // when the text became what it is
+	retry := retryFirst
 	for first := true; ; first = false {
-		r, outcome := readOnce(path)
+		r, outcome := readOnce(path, lease)
 		if r.err != nil || outcome == leaseGranted || r.hash == known {
 			return r
 		}
@@ -54,7 +65,8 @@ func readStable(ctx context.Context, path string, known [sha256.Size]byte) readi
 		}
 		settle, pause := settleUnleased, settleUnleased
 		if outcome == leaseBusy {
-			settle, pause = settleHeld, time.Millisecond
+			settle, pause = settleHeld, retry
+			retry = min(2*retry, retryLast)
 		}
 		if now.Sub(since) >= settle {
 			return r
@@ -68,7 +80,7 @@ func readStable(ctx context.Context, path string, known [sha256.Size]byte) readi
 }
 
 // readOnce reads the file under a lease, or without one when there is none.
-func readOnce(path string) (reading, leased) {
+func readOnce(path string, lease leaser) (reading, leased) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return reading{err: err}, leaseNone

@@ -62,13 +62,14 @@ func newToken() string {
 }
 
 // watch starts a watcher on a path.
-func watch(t testing.TB, path string) (*actorstest.House, *Store) {
+func watch(t testing.TB, path string, change ...func(*Config)) (*actorstest.House, *Store) {
 	t.Helper()
-	s, err := Open(StoreConfig{Path: path, Log: quiet()})
-	if err != nil {
-		t.Fatal(err)
+	s := openStore(t, path)
+	cfg := Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID}
+	for _, c := range change {
+		c(&cfg)
 	}
-	return actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID})), s
+	return actorstest.Start(t, "token", New(cfg)), s
 }
 
 // told lists what the feed was told of tokens, in order.
@@ -85,7 +86,7 @@ func told(h *actorstest.House) []messages.TokenChanged {
 // drive changes the token n times in one style and waits for each to be
 // announced. It returns the latencies; torn counts announcements of values
 // that nobody wrote, missed those that did not come within 5 s.
-func drive(t testing.TB, style envstyles.Style, n int) (latencies []time.Duration, torn, missed int) {
+func drive(t testing.TB, style envstyles.Style, n int, change ...func(*Config)) (latencies []time.Duration, torn, missed int) {
 	t.Helper()
 	dir := t.TempDir()
 	first := newToken()
@@ -93,7 +94,7 @@ func drive(t testing.TB, style envstyles.Style, n int) (latencies []time.Duratio
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, _ := watch(t, path)
+	h, _ := watch(t, path, change...)
 	defer h.Stop()
 	written := map[string]bool{}
 	if _, err := os.Stat(path); err == nil {
@@ -164,24 +165,17 @@ func TestStyles(t *testing.T) {
 	for _, style := range envstyles.All() {
 		t.Run(style.Name, func(t *testing.T) {
 			t.Parallel()
-			if style.Polled && n > 4 {
-				n := 4
-				check(t, style, n)
-				return
+			n := n
+			if style.Polled {
+				n = min(n, 4)
 			}
-			check(t, style, n)
+			latencies, torn, missed := drive(t, style, n)
+			if torn > 0 || missed > 0 || len(latencies) != n {
+				t.Fatalf("%d changes: %d seen, %d missed, %d torn", n, len(latencies), missed, torn)
+			}
+			slices.Sort(latencies)
+			t.Logf("p50 %v, max %v", latencies[n/2], latencies[n-1])
 		})
-	}
-}
-
-func check(t *testing.T, style envstyles.Style, n int) {
-	latencies, torn, missed := drive(t, style, n)
-	if torn > 0 || missed > 0 || len(latencies) != n {
-		t.Errorf("%d changes: %d seen, %d missed, %d torn", n, len(latencies), missed, torn)
-	}
-	slices.Sort(latencies)
-	if len(latencies) > 0 {
-		t.Logf("p50 %v, max %v", latencies[len(latencies)/2], latencies[len(latencies)-1])
 	}
 }
 

@@ -19,6 +19,7 @@ type Config struct {
 	Web   *actor.PID // gets EnvRejected, EnvAccepted, WatchChanged
 
 	notify func() (notifier, error) // tests stand in for the kernel
+	lease  leaser
 }
 
 // New makes the actor "token". At each start it announces the pending
@@ -27,6 +28,9 @@ type Config struct {
 func New(cfg Config) actors.Producer {
 	if cfg.notify == nil {
 		cfg.notify = newNotifier
+	}
+	if cfg.lease == nil {
+		cfg.lease = lease
 	}
 	return func(self actors.Self) actors.Actor { return &watcher{self: self, cfg: cfg} }
 }
@@ -52,7 +56,7 @@ func (w *watcher) Receive(msg any) {
 		if view := w.cfg.Store.Current(); !view.Candidate.IsZero() {
 			w.announce(view.Changed)
 		}
-		l := &looker{self: w.self, store: w.cfg.Store, notify: w.cfg.notify}
+		l := &looker{self: w.self, store: w.cfg.Store, notify: w.cfg.notify, lease: w.cfg.lease}
 		w.self.Go("look", l.run)
 	case sighting:
 		w.see(m)

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/token/envstyles"
 	"kitestring/messages"
 )
 
@@ -286,6 +287,26 @@ func TestSilentNotifier(t *testing.T) {
 	}
 }
 
+// TestUnleased: where leases are not to be had, two equal readings serve, and
+// still nothing half is announced.
+func TestUnleased(t *testing.T) {
+	for _, style := range envstyles.All() {
+		if style.Polled {
+			continue
+		}
+		t.Run(style.Name, func(t *testing.T) {
+			t.Parallel()
+			latencies, torn, missed := drive(t, style, 4, func(cfg *Config) {
+				cfg.lease = func(*os.File) (leased, func()) { return leaseNone, func() {} }
+			})
+			if torn > 0 || missed > 0 {
+				t.Errorf("%d torn, %d missed", torn, missed)
+			}
+			t.Log(latencies)
+		})
+	}
+}
+
 // stalled holds the events of a real notifier back until open is closed.
 type stalled struct {
 	notifier
@@ -345,10 +366,10 @@ func TestOverflow(t *testing.T) {
 	if err := set.sync(follow(path)); err != nil {
 		t.Fatal(err)
 	}
-	for i := range queue/2 + 4096 {
-		noise := filepath.Join(filepath.Dir(path), strconv.Itoa(i))
-		put(t, noise, "", 0o600)
-		if err := os.Remove(noise); err != nil {
+	noise := [2]string{path + ".a", path + ".b"}
+	put(t, noise[0], "", 0o600)
+	for i := range queue/2 + 4096 { // two events each
+		if err := os.Rename(noise[i%2], noise[1-i%2]); err != nil {
 			t.Fatal(err)
 		}
 	}

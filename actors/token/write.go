@@ -43,10 +43,14 @@ func (s *Store) SetToken(ctx context.Context, t messages.AccessToken) error {
 	return nil
 }
 
+// expectLogin notes which value the watcher is about to see as a login's; one
+// that it knows already will not be news.
 func (s *Store) expectLogin(hash [sha256.Size]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.login = hash
+	if hash != tokenHash(s.token) {
+		s.login = hash
+	}
 }
 
 // Set writes one key into the file and keeps everything else in it as it was:
