@@ -97,10 +97,16 @@ func (t *track) take(p *arrival, now int64) {
 		t.rebase(p)
 		return
 	}
-	t.advance(start)
 	if p.gapped {
-		t.addHole(blind{from: max(t.closedUntil(), sessionStart(start)), to: start + 60})
+		// What was given up lies between the running minute, whose end may be
+		// missing, and this one.
+		from := max(t.closedUntil(), sessionStart(start))
+		if t.running.Ticks > 0 {
+			from = t.running.Start.Unix()
+		}
+		t.addHole(blind{from: from, to: start + 60})
 	}
+	t.advance(start)
 	t.seen = max(t.seen, p.at)
 	volume, blurred := t.traded(p)
 	if !inSession(p.at) {

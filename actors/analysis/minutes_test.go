@@ -204,6 +204,37 @@ func TestPartialAndGapped(t *testing.T) {
 	}
 }
 
+func TestMinutesGivenUpAreMarked(t *testing.T) {
+	r := record(niftyFuture)
+	ten := clockTime(t, "2026-03-02 10:00:00")
+	r.tick(ten, 100, 1)
+	r.tick(ten+60, 100, 2)
+	r.tick(ten+125, 100, 3)
+	// The rest of 10:02 and all of 10:03 were given up.
+	p := minuteArrival(&messages.Minute{
+		InstrumentToken: niftyFuture, Start: uint32(ten + 240), First: 101, High: 105, Low: 99, Last: 103, VolumeFirst: 50, VolumeLast: 60, Count: 9,
+		Newest: messages.Tick{InstrumentToken: niftyFuture, ExchangeTime: uint32(ten + 290), Mode: messages.ModeFull}, Gapped: true,
+	}, 1)
+	r.take(&p, ten+290)
+	r.advance(ten + 300)
+	want := []ohlcv{
+		{start: ten, open: 100, high: 100, low: 100, close: 100, partial: true},
+		{start: ten + 60, open: 100, high: 100, low: 100, close: 100, volume: 1},
+		{start: ten + 120, open: 100, high: 100, low: 100, close: 100, volume: 1, gapped: true},
+		{start: ten + 240, open: 101, high: 105, low: 99, close: 103, volume: 57, gapped: true},
+	}
+	if got := briefs(r.closed[0]); !slices.Equal(got, want) {
+		t.Errorf("got %+v", got)
+	}
+	if five := r.closed[2][0]; !five.Gapped || !five.Approximate || five.Volume != 59 {
+		t.Errorf("5 minutes: %+v", five)
+	}
+	r.covered.loaded = true
+	if from, ok := r.wants(ten + 400); !ok || from != ten {
+		t.Errorf("wants %d %v", from, ok)
+	}
+}
+
 func TestIgnoredArrivals(t *testing.T) {
 	r := record(niftyFuture)
 	r.tick(0, 100, 1)
