@@ -48,6 +48,7 @@ func (l *looker) run(ctx context.Context) error {
 	via := messages.ChangeByPoll
 	for confirm := false; ; {
 		l.look(ctx, via, confirm)
+		l.self.Beat()
 		pause := l.pause()
 		confirm = l.refused && !confirm
 		if confirm {
