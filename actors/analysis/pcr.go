@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"kitestring/actors/internal/ist"
 	"kitestring/messages"
 )
 
@@ -108,7 +109,7 @@ func judgePCR(in *Input) Judgement {
 		"pcr": roundDecimal(ratio, 2), "pcr_volume": ratioOrNil(puts.volume, calls.volume),
 		"call_oi": calls.oi, "put_oi": puts.oi, "sentiment": j.Signal,
 		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": maxPain(fresh),
-		"straddle": straddle(in, reference), "expiry": in.Expiry.Format(time.DateOnly), "options": len(in.Chain),
+		"straddle": straddle(in, reference), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
 		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.oi, puts.oi),
 	}
 	// The change since the open is told only where the open was seen.

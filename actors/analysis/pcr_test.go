@@ -25,6 +25,7 @@ func pcrInput(t testing.TB) *Input {
 	now := time.Unix(clockTime(t, "2026-03-02 11:00:00"), 0)
 	return &Input{
 		Underlying: "NIFTY", Now: now, Phase: messages.Open, Step: 50,
+		Expiry: time.Unix(clockTime(t, "2026-03-03 00:00:00"), 0).UTC(),
 		IndexTick: Quote{Last: 24010, At: now},
 		Chain: chainOf(now.Add(-2*time.Second), []float64{23900, 23950, 24000, 24050, 24100},
 			[]int64{1000, 2000, 3000, 9000, 5000}, []int64{4000, 8000, 6000, 5000, 3000}),
@@ -43,7 +44,7 @@ func TestPCRByHand(t *testing.T) {
 	// at 24100: 200x1000 + 150x2000 + 100x3000 + 50x9000 = 1,250,000.
 	want := map[string]any{
 		"pcr": 1.3, "pcr_volume": 1.5, "call_oi": 20000.0, "put_oi": 26000.0, "call_wall": 24050.0, "put_wall": 23950.0,
-		"max_pain": 24050.0, "straddle": 200.0, "defender": "puts", "pcr_oi_change": nil, "rotation": nil, "options": 10,
+		"max_pain": 24050.0, "straddle": 200.0, "defender": "puts", "pcr_oi_change": nil, "rotation": nil, "options": 10, "expiry": "2026-03-03",
 	}
 	for name, w := range want {
 		if got, ok := j.Values[name]; !ok || got != w {
