@@ -23,6 +23,11 @@ const (
 // Budget holds every REST user of the process to Kite's limits for one API
 // key: quote 1 request/s, historical 3/s, everything else together 10/s. One
 // Budget is shared by all.
+//
+// Kite counts what arrives within a second, and a network delays one request
+// more than the next: the spacing is a little wider than the limit, and a
+// burst is paid for by a lower rate, so that no second holds more than is
+// allowed.
 type Budget struct {
 	quote, historical, other *rate.Limiter
 }
@@ -30,9 +35,9 @@ type Budget struct {
 // NewBudget makes a full budget.
 func NewBudget() *Budget {
 	return &Budget{
-		quote:      rate.NewLimiter(rate.Every(time.Second), 1),
-		historical: rate.NewLimiter(rate.Every(time.Second/3), 3),
-		other:      rate.NewLimiter(rate.Every(time.Second/10), 10),
+		quote:      rate.NewLimiter(rate.Every(1050*time.Millisecond), 1),
+		historical: rate.NewLimiter(rate.Every(350*time.Millisecond), 1),
+		other:      rate.NewLimiter(rate.Every(150*time.Millisecond), 3),
 	}
 }
 

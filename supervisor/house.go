@@ -93,7 +93,7 @@ type metrics struct {
 func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	h := &House{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
-		logins: auth.NewLogins(), memory: auth.NewMemory(filepath.Join(cfg.StateDir, "expiry.json")),
+		logins: auth.NewLogins(),
 		feed: feed.NewState(), series: &analysis.Series{}, opening: &analysis.OpenInterest{},
 		instruments: instruments.NewState(), wall: &market.Wall{}, board: web.NewBoard(),
 	}
@@ -131,6 +131,8 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	if h.kite, err = endpoints(h.profile, h.store, h.SimAddr()); err != nil {
 		return nil, err
 	}
+	// One a profile: simulated mornings teach nothing about Kite's.
+	h.memory = auth.NewMemory(filepath.Join(cfg.StateDir, "expiry-"+h.profile+".json"))
 	h.kite.Transport = newTransport()
 	h.kite.Budget = actors.NewBudget()
 	h.kite.Observe = h.metrics.rest.Observe

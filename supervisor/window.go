@@ -30,7 +30,7 @@ func (h *House) window() web.Config {
 				c := h.store.Credentials()
 				return c.APIKey, c.APISecret
 			},
-			EnvFile: h.cfg.EnvFile, Clock: h.clock, Metrics: h.metrics.auth, Log: h.log,
+			EnvFile: h.cfg.EnvFile, Metrics: h.metrics.auth, Log: h.log,
 			Notify: func(m messages.LoginEnded) { h.board.Apply(m) },
 		}),
 		Validate: func() { h.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },

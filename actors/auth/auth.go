@@ -96,7 +96,7 @@ func (a *auth) Receive(msg any) {
 	}
 }
 
-func (a *auth) now() instant { return instant{mono: time.Now(), exchange: a.Clock.Now()} }
+func (a *auth) now() instant { return instant{wall: time.Now(), exchange: a.Clock.Now()} }
 
 // start joins memory and store, and says again what others may have missed.
 func (a *auth) start() {
@@ -146,8 +146,8 @@ func (a *auth) step(ev event) {
 func (a *auth) perform(e effect, now instant) {
 	switch e := e.(type) {
 	case adopt:
-		a.spread(e.fact, now.exchange)
-		a.adopted = now.mono
+		a.spread(e.fact, now.wall)
+		a.adopted = now.wall
 		if !a.warned { // each adoption has its own second
 			a.doubted = time.Time{}
 		}
@@ -162,7 +162,7 @@ func (a *auth) perform(e effect, now instant) {
 		if a.stop != nil {
 			a.stop()
 		}
-		a.stop = a.self.After(e.at.Sub(now.mono), woke{})
+		a.stop = a.self.After(e.at.Sub(now.wall), woke{})
 	case learn:
 		a.learn(e.expiry)
 	}

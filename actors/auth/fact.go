@@ -13,8 +13,8 @@ type fact struct {
 	state    messages.AuthState
 	reason   string
 	seen     time.Time // exchange time at which it was first heard of
-	since    time.Time // exchange time of the state's beginning
-	checked  time.Time // exchange time of the profile's last word; zero: none
+	since    time.Time // wall time of the state's beginning
+	checked  time.Time // wall time of the profile's last word; zero: none
 	proven   time.Time // exchange time of the first proof; zero: none
 	validAt  time.Time // exchange time of the last proof
 	proof    messages.Proof
@@ -29,7 +29,7 @@ func (f fact) pending() bool { return f.state == messages.Unverified }
 
 func (f fact) become(state messages.AuthState, reason string, now instant) fact {
 	if f.state != state {
-		f.since = now.exchange
+		f.since = now.wall
 	}
 	f.state, f.reason = state, reason
 	return f
@@ -47,7 +47,7 @@ func fresh(session messages.Session, source messages.ChangeSource, now instant) 
 	return fact{
 		session: session, source: source, state: messages.Unverified,
 		reason: "Asking Kite whether it accepts this token.",
-		seen:   now.exchange, since: now.exchange,
+		seen:   now.exchange, since: now.wall,
 	}
 }
 

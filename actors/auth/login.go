@@ -31,7 +31,6 @@ type HandlersConfig struct {
 	}
 	Credentials func() (apiKey string, apiSecret messages.Secret) // as the file has them now
 	EnvFile     string                                            // its path, for the messages to a person
-	Clock       actors.Clock
 	Notify      func(messages.LoginEnded)
 	Metrics     *Metrics
 	Log         *slog.Logger
@@ -244,5 +243,5 @@ func (h *Handlers) unwritten(err error) string {
 func (h *Handlers) ended(o outcome) {
 	h.Metrics.logins[o.result].Inc()
 	h.Log.Info("login ended", "result", string(o.result), "reason", o.reason)
-	h.Notify(messages.LoginEnded{Result: o.result, Reason: o.reason, At: h.Clock.Now()})
+	h.Notify(messages.LoginEnded{Result: o.result, Reason: o.reason, At: time.Now()})
 }

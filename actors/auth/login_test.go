@@ -76,7 +76,6 @@ func newLoginBench(t testing.TB) *loginBench {
 		Store:       b,
 		Credentials: func() (string, messages.Secret) { return "key1", messages.NewSecret(apiSecret) },
 		EnvFile:     "/home/me/.env",
-		Clock:       istClock{},
 		Notify: func(e messages.LoginEnded) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

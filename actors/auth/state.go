@@ -16,9 +16,9 @@ const (
 	soonest = 2 * time.Second
 )
 
-// instant is one moment on both clocks: schedules go by the monotonic one,
-// what a person reads by the exchange's.
-type instant struct{ mono, exchange time.Time }
+// instant is one moment on both clocks: schedules and what happened here go by
+// the machine's, the token's life (flush, expiry) by the exchange's.
+type instant struct{ wall, exchange time.Time }
 
 // state is the auth actor's whole mind. Two facts, never one: the adopted
 // token, with which everybody works, and the candidate, the newest in the file.
@@ -70,7 +70,7 @@ func (s state) schedule(now instant, out []effect) (state, []effect) {
 	default:
 		return s, out
 	}
-	if now.mono.Before(due) {
+	if now.wall.Before(due) {
 		return s, append(out, wake{due})
 	}
 	s.serial++
@@ -86,14 +86,14 @@ func (s state) nextCheck(now instant) time.Time {
 	hint := expiryHint(s.adopted, s.expiryTime)
 	flush := s.asked.exchange.Before(hint) && !now.exchange.Before(hint)
 	switch {
-	case s.asked.mono.IsZero():
+	case s.asked.wall.IsZero():
 		return time.Time{}
 	case s.hurry || flush:
-		return s.asked.mono.Add(soonest)
+		return s.asked.wall.Add(soonest)
 	case s.open:
-		return s.asked.mono.Add(periodOpen)
+		return s.asked.wall.Add(periodOpen)
 	default:
-		return s.asked.mono.Add(periodClosed)
+		return s.asked.wall.Add(periodClosed)
 	}
 }
 
@@ -169,14 +169,14 @@ func (s state) doubt(g messages.Generation, now instant) (state, []effect) {
 	for _, f := range []fact{s.candidate, s.adopted} {
 		if f.generation() == g && f.state == messages.Rejected {
 			return s, []effect{tell{messages.TokenVerdict{
-				Generation: g, Verdict: messages.VerdictRejected, Reason: f.reason, At: now.exchange,
+				Generation: g, Verdict: messages.VerdictRejected, Reason: f.reason, At: now.wall,
 			}}}
 		}
 	}
 	switch g {
 	case s.asking: // the answer is on its way
 	case s.candidate.generation():
-		if soon := now.mono.Add(soonest); s.candidate.again.After(soon) {
+		if soon := now.wall.Add(soonest); s.candidate.again.After(soon) {
 			s.candidate.again = soon
 		}
 	case s.adopted.generation():
@@ -191,7 +191,7 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 		return s, nil // about a token that is not the newest any more
 	}
 	s.asking = 0
-	verdict := messages.TokenVerdict{Generation: a.generation, Verdict: messages.VerdictUnknown, At: now.exchange}
+	verdict := messages.TokenVerdict{Generation: a.generation, Verdict: messages.VerdictUnknown, At: now.wall}
 	f, about := &s.candidate, a.generation == s.candidate.generation()
 	if !about {
 		f = &s.adopted
@@ -204,7 +204,7 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 	case kite.NoError:
 		verdict.Verdict = messages.VerdictValid
 		s.userID = a.userID
-		f.checked = now.exchange
+		f.checked = now.wall
 		if about {
 			s, out = s.adoptCandidate(messages.ProofProfile, now)
 		} else {
@@ -216,12 +216,12 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 		if expiry, ok := died(*f, now.exchange); ok {
 			out = append(out, learn{expiry})
 		}
-		f.checked = now.exchange
+		f.checked = now.wall
 		*f = f.become(messages.Rejected, verdict.Reason, now)
 	default:
 		verdict.Reason = unanswered(a.kind, a.status)
 		f.failures++
-		f.again = now.mono.Add(retryAfter(a.kind, f.failures, a.jitter))
+		f.again = now.wall.Add(retryAfter(a.kind, f.failures, a.jitter))
 		switch f.state {
 		case messages.Valid, messages.Suspect:
 			*f = f.become(messages.Suspect, verdict.Reason+" Kite accepted it at the last check.", now)
@@ -245,7 +245,7 @@ func (s state) restore(r restored, now instant) state {
 	case c.Generation > s.newest:
 		s.candidate, s.newest = fresh(c, r.view.Changed.Source, now), c.Generation
 	case c.Generation == s.candidate.generation() && s.candidate.pending():
-		s.candidate.again = now.mono.Add(r.wait)
+		s.candidate.again = now.wall.Add(r.wait)
 	case s.candidate.state != messages.Rejected || s.candidate.generation() <= s.adopted.generation():
 		s.candidate = fact{}
 	}
@@ -265,7 +265,7 @@ func (s state) report(now instant) messages.AuthChanged {
 		LoginDue:   s.loginDue(),
 		FileFault:  s.fileFault,
 		ExpiryHint: expiryHint(s.adopted, s.expiryTime),
-		At:         now.exchange,
+		At:         now.wall,
 	}
 	if s.adopted.generation() == 0 {
 		r.Adopted.Reason = "No access token has been proven since the start: log in."

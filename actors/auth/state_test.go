@@ -17,7 +17,7 @@ import (
 var morning = time.Date(2026, 3, 2, 10, 0, 0, 0, ist.Zone)
 
 func at(d time.Duration) instant {
-	return instant{mono: time.Unix(1_000_000, 0).Add(d), exchange: morning.Add(d)}
+	return instant{wall: time.Unix(1_000_000, 0).Add(d), exchange: morning.Add(d)}
 }
 
 func sessionOf(g messages.Generation) messages.Session {
@@ -138,7 +138,7 @@ func TestStates(t *testing.T) {
 func TestCauses(t *testing.T) {
 	clock := func(day, hour, minute int) instant {
 		e := time.Date(2026, 3, day, hour, minute, 0, 0, ist.Zone)
-		return instant{mono: e, exchange: e}
+		return instant{wall: e, exchange: e}
 	}
 	proven := func(day, hour, minute int) fact {
 		return fresh(sessionOf(1), messages.ChangeByLogin, clock(day, hour, minute)).prove(messages.ProofProfile, clock(day, hour, minute))
@@ -257,7 +257,7 @@ func TestNoSequenceRevives(t *testing.T) {
 		})
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			pause := time.Duration(rapid.IntRange(0, 400_000).Draw(t, "pause")) * time.Millisecond
-			clock = instant{clock.mono.Add(pause), clock.exchange.Add(pause)}
+			clock = instant{clock.wall.Add(pause), clock.exchange.Add(pause)}
 			var ev event
 			switch rapid.IntRange(0, 9).Draw(t, "kind") {
 			case 0, 1:

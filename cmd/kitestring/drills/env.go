@@ -511,7 +511,10 @@ func unwritable(ctx context.Context, r *Rig, forbid func(*Rig) (func(), error)) 
 	if err != nil {
 		return err
 	}
-	_, page, err := r.visit(ctx, "/login")
+	back, err := r.consent(ctx, "approve")
+	if err == nil {
+		_, _, err = r.visit(ctx, back.RequestURI())
+	}
 	undo()
 	if err != nil {
 		return err
@@ -521,7 +524,7 @@ func unwritable(ctx context.Context, r *Rig, forbid func(*Rig) (func(), error)) 
 		return err
 	}
 	if st.Login == nil || st.Login.Result == messages.LoginOK {
-		return fmt.Errorf("the login did not fail: %+v; page: %.200s", st.Login, page)
+		return fmt.Errorf("the login did not fail: %+v", st.Login)
 	}
 	r.note("said: %s", st.Login.Reason)
 	after, err := os.ReadFile(r.EnvFile)
@@ -559,7 +562,6 @@ func diskFull(ctx context.Context, r *Rig) error {
 	})
 	if err == nil {
 		if err = s.live(ctx); err == nil {
-			s.config.Sim.ManualLogin = false
 			err = unwritable(ctx, s, func(s *Rig) (func(), error) {
 				fill := filepath.Join(mounted, "fill")
 				// Written until nothing more fits; the error is the point.
