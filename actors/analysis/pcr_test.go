@@ -25,7 +25,7 @@ func pcrInput(t testing.TB) *Input {
 	now := time.Unix(clockTime(t, "2026-03-02 11:00:00"), 0)
 	return &Input{
 		Underlying: "NIFTY", Now: now, Phase: messages.Open, Step: 50,
-		Expiry: time.Unix(clockTime(t, "2026-03-03 00:00:00"), 0).UTC(),
+		Expiry:    time.Unix(clockTime(t, "2026-03-03 00:00:00"), 0).UTC(),
 		IndexTick: Quote{Last: 24010, At: now},
 		Chain: chainOf(now.Add(-2*time.Second), []float64{23900, 23950, 24000, 24050, 24100},
 			[]int64{1000, 2000, 3000, 9000, 5000}, []int64{4000, 8000, 6000, 5000, 3000}),
