@@ -314,6 +314,14 @@ func (f *Feed) do(i int, e effect) {
 		if s := f.streams[e.id]; s != nil {
 			s.end(e.cause, e.why)
 		}
+	case withdraw:
+		s := f.streams[e.id]
+		if s == nil {
+			return
+		}
+		if !s.table.withdraw(e.id, func() { s.end(e.cause, e.why) }) {
+			f.step(i, kept{e.id})
+		}
 	case ask:
 		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation, By: Name, Reason: e.why, At: time.Now()})
 	case tellLive:
@@ -440,9 +448,9 @@ func (f *Feed) watch(now time.Time) {
 	for i := range f.shards {
 		s := &f.shards[i]
 		v := f.cfg.State.tables[i].vitals()
-		should := s.main.phase == live && v.instruments > 0 && marketOpen(f.phase)
+		due := v.instruments > 0 && f.phase.Phase == messages.Open
 		var r remedy
-		f.stale[i], r = f.stale[i].next(now, v.lastTick, should)
+		f.stale[i], r = f.stale[i].next(now, v.lastTick, due, s.main.phase == live, f.cfg.limits.stale)
 		switch r {
 		case nothing:
 		case subscribeAgain:

@@ -1,18 +1,11 @@
 package feed
 
-import (
-	"time"
+import "time"
 
-	"kitestring/messages"
-)
-
-// How long a shard may bring frames but no tick while the market is open, and
-// how far that patience grows when even a new connection brings none (it may
-// be a set of quiet instruments).
-const (
-	staleAfter    = 5 * time.Second
-	stalePatience = 5 * time.Minute
-)
+// stalePatience is how far the patience with a shard that brings frames but no
+// ticks grows, when even a new connection brings none: it may be a set of
+// quiet instruments.
+const stalePatience = 5 * time.Minute
 
 // remedy is what helps a stale shard next.
 type remedy uint8
@@ -32,19 +25,22 @@ type staleness struct {
 	tried    bool // subscribing again has been tried
 }
 
-// next looks at a shard once a second. should: it streams, wants instruments,
-// and the market is open. lastTick is when it last handed a tick on.
-func (s staleness) next(now, lastTick time.Time, should bool) (staleness, remedy) {
-	if !should {
-		// Patience outlives the reconnect that it asked for.
-		return staleness{stale: s.stale && !s.since.IsZero() && s.patience > staleAfter, patience: s.patience}, nothing
+// next looks at a shard once a second. due: the market is open and the shard
+// wants instruments. streams: it has a socket that brings frames. lastTick is
+// when it last handed a tick on; after is the first patience.
+func (s staleness) next(now, lastTick time.Time, due, streams bool, after time.Duration) (staleness, remedy) {
+	switch {
+	case !due:
+		return staleness{}, nothing
+	case !streams: // what was learned outlives the reconnect that it asked for
+		return staleness{stale: s.stale, patience: s.patience}, nothing
 	}
 	if s.since.IsZero() {
 		s.since = now
-		s.patience = max(s.patience, staleAfter)
+		s.patience = max(s.patience, after)
 	}
 	if lastTick.After(s.since) {
-		return staleness{since: lastTick, patience: staleAfter}, nothing
+		return staleness{since: lastTick, patience: after}, nothing
 	}
 	if now.Sub(s.since) < s.patience {
 		return s, nothing
@@ -58,6 +54,3 @@ func (s staleness) next(now, lastTick time.Time, should bool) (staleness, remedy
 	s.patience = min(2*s.patience, stalePatience)
 	return s, connectAgain
 }
-
-// marketOpen reports whether ticks are due.
-func marketOpen(p messages.PhaseChanged) bool { return p.Phase == messages.Open }

@@ -19,6 +19,7 @@ type limits struct {
 	slotWait   time.Duration // after a 429
 	ghostWait  time.Duration // after a 429 when the ghost is our own
 	ghostFor   time.Duration // how long a closed socket of ours may haunt Kite's count
+	stale      time.Duration // frames without a tick in an open market
 	turn       time.Duration // between two looks whether it is this shard's turn to move
 	shardMost  int           // instruments on one socket
 }
@@ -28,7 +29,7 @@ func defaultLimits() limits {
 		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
 		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
 		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostWait: time.Second, ghostFor: 10 * time.Second,
-		turn: 50 * time.Millisecond, shardMost: 3000,
+		stale: 5 * time.Second, turn: 50 * time.Millisecond, shardMost: 3000,
 	}
 }
 
@@ -118,8 +119,9 @@ type (
 		cause cause
 		why   string
 	}
-	looked  struct{} // the world or the time has changed
-	replace struct { // main is of no use any more
+	kept    struct{ id uint64 } // could not be withdrawn: it leads already
+	looked  struct{}            // the world or the time has changed
+	replace struct {            // main is of no use any more
 		cause cause
 		why   string
 	}
@@ -131,6 +133,7 @@ func (upgraded) isEvent() {}
 func (framed) isEvent()   {}
 func (moved) isEvent()    {}
 func (ended) isEvent()    {}
+func (kept) isEvent()     {}
 func (looked) isEvent()   {}
 func (replace) isEvent()  {}
 func (halted) isEvent()   {}
@@ -148,6 +151,11 @@ type (
 		cause cause
 		why   string
 	}
+	withdraw struct { // hangUp of the socket beside main, unless it leads already: then kept is the answer
+		id    uint64
+		cause cause
+		why   string
+	}
 	ask struct { // auth, about a generation
 		generation messages.Generation
 		why        string
@@ -159,6 +167,7 @@ type (
 
 func (dial) isEffect()      {}
 func (hangUp) isEffect()    {}
+func (withdraw) isEffect()  {}
 func (ask) isEffect()       {}
 func (tellLive) isEffect()  {}
 func (endWait) isEffect()   {}
@@ -186,7 +195,7 @@ func next(s shard, e event, w *world) (shard, []effect) {
 			}
 		}
 	case moved:
-		if e.id == s.next.id && e.id != 0 {
+		if l := s.link(e.id); l == &s.next && (l.phase == live || l.phase == open) {
 			s.leaving, s.main, s.next = s.main, s.next, link{}
 			s.leaving.phase = closing
 			s.nextFailures = 0
@@ -195,6 +204,14 @@ func next(s shard, e event, w *world) (shard, []effect) {
 		}
 	case ended:
 		out = s.ended(e, w)
+	case kept:
+		if l := s.link(e.id); l == &s.next && l.phase == closing {
+			l.phase, l.since, l.liveAt = live, w.now, w.now
+			if s.main.phase == idle {
+				s.main, s.next = s.next, link{}
+				s.to(messages.Streaming, "", w.now)
+			}
+		}
 	case looked:
 	case replace:
 		if s.main.phase == live || s.main.phase == open {
@@ -382,24 +399,29 @@ func (s *shard) target(w *world) (g messages.Generation, from time.Time) {
 	return 0, from
 }
 
+const noFrame = "connected, but no valid frame came"
+
 // decide does what is due.
 func (s *shard) decide(w *world) (out []effect) {
 	s.wakeAt = time.Time{}
 	if s.stopped {
+		const why = "no instrument needs this socket"
 		for _, l := range [...]*link{&s.main, &s.next} {
 			if l.phase != idle && l.phase != closing {
 				l.phase = closing
-				out = append(out, hangUp{l.id, byUs, "no instrument needs this socket"})
+				out = append(out, hangUp{l.id, byUs, why})
 			}
 		}
-		s.to(messages.Stopped, "no instrument needs this socket", w.now)
+		s.to(messages.Stopped, why, w.now)
 		return out
 	}
-	for _, l := range [...]*link{&s.main, &s.next} {
-		if l.phase == open && s.reached(l.since.Add(w.limits.firstFrame), w) {
-			l.phase = closing
-			out = append(out, hangUp{l.id, mute, "connected, but no valid frame came"})
-		}
+	if s.main.phase == open && s.reached(s.main.since.Add(w.limits.firstFrame), w) {
+		s.main.phase = closing
+		out = append(out, hangUp{s.main.id, mute, noFrame})
+	}
+	if s.next.phase == open && s.reached(s.next.since.Add(w.limits.firstFrame), w) {
+		s.next.phase = closing
+		out = append(out, withdraw{s.next.id, mute, noFrame})
 	}
 	switch {
 	case s.main.phase == idle:
@@ -465,13 +487,13 @@ func (s *shard) move(w *world) (out []effect) {
 	case dialling, open:
 		if target != s.next.generation {
 			s.next.phase = closing
-			return []effect{hangUp{s.next.id, byUs, "a newer token, or the token's rejection, makes it useless"}}
+			return []effect{withdraw{s.next.id, byUs, "a newer token, or the token's rejection, makes it useless"}}
 		}
 		return nil
 	case live:
 		if w.rejected(s.next.generation) {
 			s.next.phase = closing
-			return []effect{hangUp{s.next.id, byUs, "the token has been rejected"}}
+			return []effect{withdraw{s.next.id, byUs, "the token has been rejected"}}
 		}
 		if s.reached(s.next.since.Add(w.limits.overlap), w) {
 			return []effect{forceMove{s.next.id}}

@@ -121,7 +121,7 @@ func (s *stream) run(ctx context.Context) error {
 			<-closed
 		}
 	}()
-	s.table.join(s.id, s.session.Generation)
+	s.table.join(s.ctx, s.id, s.session.Generation)
 	defer s.table.leave(s.id, messages.GapReconnect, time.Now()) // for a panic: a second call does nothing
 	s.feed.self.Tell(socketUpgraded{s.shard, upgraded{s.id}, time.Now()})
 	s.resubscribe(false)

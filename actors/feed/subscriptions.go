@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"kitestring/messages"
@@ -121,7 +122,9 @@ func (s *State) place(union map[uint32]placed) (changed []int) {
 			dirty[was.shard] = true
 		}
 	}
-	for token, p := range union {
+	// In order: frames tend to have one too, and neighbours share cache lines.
+	for _, token := range slices.Sorted(maps.Keys(union)) {
+		p := union[token]
 		if was, ok := s.wanted[token]; !ok || was != p {
 			s.tables[p.shard].set(token, p.mode)
 			dirty[p.shard] = true

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"hash/maphash"
 	"sync"
@@ -294,15 +295,18 @@ func (t *table) accept(s *slot, tick *messages.Tick, packet []byte) {
 }
 
 // join puts a socket into its place: at the head when nothing leads, else
-// beside the leader. It says which.
-func (t *table) join(id uint64, g messages.Generation) (leads bool) {
+// beside the leader. One whose context has ended stays out.
+func (t *table) join(ctx context.Context, id uint64, g messages.Generation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
 	if t.lead == 0 {
 		t.lead, t.generation = id, g
 		t.merger = nil
 		t.epoch++
-		return true
+		return
 	}
 	t.beside, t.besideGen = id, g
 	t.lenient = false
@@ -318,28 +322,48 @@ func (t *table) join(id uint64, g messages.Generation) (leads bool) {
 			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume})
 		}
 	}
-	return false
+}
+
+// withdraw takes the socket beside the leader out and ends it; false, and
+// nothing is done, when it leads already.
+func (t *table) withdraw(id uint64, end func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id == t.lead {
+		return false
+	}
+	end()
+	if id == t.beside {
+		t.without(time.Now())
+	}
+	return true
+}
+
+// without ends a swap without the newer socket.
+func (t *table) without(now time.Time) {
+	t.beside = 0
+	t.merger.leave(newer, nil)
+	t.mergeUntil = now.Add(mergeFor)
 }
 
 // leave takes a socket out. When the leader goes, the one beside it takes
-// over at once; promoted says so. why is the reason of the gap, if nothing
-// takes over.
-func (t *table) leave(id uint64, why messages.GapReason, now time.Time) (promoted bool) {
+// over at once. why is the reason of the gap, if there is none.
+func (t *table) leave(id uint64, why messages.GapReason, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if id == 0 {
+		return
+	}
 	switch id {
 	case t.lead:
 		if t.beside != 0 {
 			t.promote(now)
-			return true
+			return
 		}
 		t.lead, t.merger, t.reason = 0, nil, why
 	case t.beside:
-		t.beside = 0
-		t.merger.leave(newer, nil)
-		t.mergeUntil = now.Add(mergeFor)
+		t.without(now)
 	}
-	return false
 }
 
 // progress looks whether a swap or its aftermath has come to an end.

@@ -1,0 +1,156 @@
+package feed
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"kitestring/messages"
+)
+
+// Two shards leave a slot free: each moves with both its sockets open.
+func TestTwoShardsSwapWithoutAGap(t *testing.T) {
+	tokens := instruments(8)
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.shardMost = 4; r.venue.most = 3 })
+	r.until("two sockets", func() bool { return len(r.venue.holders()) == 2 })
+	stop := r.flow(2*time.Millisecond, tokens...)
+	r.offer(2, "B")
+	r.adopt(2, "B")
+	r.until("both on B", func() bool { return slices.Equal(r.venue.holders(), []string{"B", "B"}) })
+	r.streaming(2)
+	stop()
+	r.caughtUp(tokens...)
+	r.exact()
+	r.until("the receipt", func() bool { x := r.state.Rotations()[0]; return x.Result == adopted && x.Shards == 2 })
+	if n := r.state.Stats().Connects["too_many"]; n > 1 {
+		t.Errorf("%d dials met a full house", n)
+	}
+}
+
+// Three shards fill the slots: one after the other closes and connects anew,
+// and what was missed is in the ledger.
+func TestThreeShardsRoll(t *testing.T) {
+	tokens := instruments(12)
+	r := adoptedRig(t, tokens, func(r *rig) {
+		r.cfg.limits.shardMost = 4
+		r.cfg.limits.ghostWait = 20 * time.Millisecond
+		r.venue.most = 3
+	})
+	r.until("three sockets", func() bool { return len(r.venue.holders()) == 3 })
+	r.offer(2, "typo")
+	r.reject(2)
+	stop := r.flow(2*time.Millisecond, tokens...)
+	r.offer(3, "B")
+	r.adopt(3, "B")
+	r.until("all on B", func() bool { return slices.Equal(r.venue.holders(), []string{"B", "B", "B"}) })
+	r.streaming(3)
+	stop()
+	r.caughtUp(tokens...)
+	_, twice := r.sink.check()
+	if twice != 0 {
+		t.Errorf("%d twice", twice)
+	}
+	x := r.state.Rotations()[0]
+	r.until("the receipt", func() bool { x = r.state.Rotations()[0]; return x.Result == adopted && x.Shards == 3 })
+	t.Logf("three full shards: %d ticks lost while each connected anew, %.1f ms in all", *x.Lost, *x.TotalMS)
+	if slices.Contains(r.venue.dials(), "typo") {
+		t.Error("dialled an unproven token without a free slot")
+	}
+}
+
+// An instrument keeps its shard; a shard without instruments closes.
+func TestShardsAreStable(t *testing.T) {
+	s := NewState()
+	want := func(tokens ...uint32) []int {
+		w := messages.WantInstruments{Owner: "a"}
+		for _, token := range tokens {
+			w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
+		}
+		changed, _ := s.want(w, 2)
+		return changed
+	}
+	if got := want(1, 2, 3, 4, 5); !slices.Equal(got, []int{0, 1, 2}) {
+		t.Fatalf("changed %v", got)
+	}
+	where := func() (out [MaxShards][]uint32) {
+		for i := range out {
+			for _, sub := range s.subscriptions(i) {
+				out[i] = append(out[i], sub.token)
+			}
+		}
+		return out
+	}
+	if got := where(); !slices.Equal(got[0], []uint32{1, 2}) || !slices.Equal(got[2], []uint32{5}) {
+		t.Fatalf("%v", got)
+	}
+	if got := want(2, 3, 4, 5, 6); !slices.Equal(got, []int{0}) {
+		t.Fatalf("changed %v", got)
+	}
+	if got := where(); !slices.Equal(got[0], []uint32{2, 6}) || !slices.Equal(got[1], []uint32{3, 4}) {
+		t.Fatalf("%v", got)
+	}
+	if got := want(2, 6); !slices.Equal(got, []int{1, 2}) {
+		t.Fatalf("changed %v", got)
+	}
+	// Beyond what Kite streams.
+	_, refused := s.want(messages.WantInstruments{Owner: "b", Wants: []messages.Want{{InstrumentToken: 11}, {InstrumentToken: 12}, {InstrumentToken: 13}, {InstrumentToken: 14}, {InstrumentToken: 15}}}, 2)
+	if len(refused) != 1 || refused[0].InstrumentToken != 15 {
+		t.Errorf("%+v", refused)
+	}
+}
+
+// An instrument token that means two contracts is refused for the later one.
+func TestRecycledInstrument(t *testing.T) {
+	s := NewState()
+	want := func(owner, symbol string) []Refusal {
+		_, refused := s.want(messages.WantInstruments{Owner: owner, Wants: []messages.Want{{InstrumentToken: 258, Mode: messages.ModeQuote, Tradingsymbol: symbol}}}, 3000)
+		return refused
+	}
+	if refused := want("a", "NIFTY26JANFUT"); refused != nil {
+		t.Fatalf("%+v", refused)
+	}
+	refused := want("b", "NIFTY25DECFUT")
+	if len(refused) != 1 || refused[0].Owner != "b" || refused[0].Tradingsymbol != "NIFTY25DECFUT" {
+		t.Fatalf("%+v", refused)
+	}
+	if got := s.Stats().Refused; len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+	// The same owner's list of a new day: another contract, nothing of the old one stays.
+	slot := &s.tables[0].slots[s.tables[0].index.find(258)]
+	slot.length = 44
+	want("b", "")
+	want("a", "NIFTY26FEBFUT")
+	if slot := &s.tables[0].slots[s.tables[0].index.find(258)]; slot.length != 0 {
+		t.Error("the last packet of another contract stayed")
+	}
+}
+
+func TestIndex(t *testing.T) {
+	var x index
+	want := map[uint32]int{}
+	for i := range 3000 {
+		token := uint32(i*i) << 4
+		x.set(token, i)
+		want[token] = i
+	}
+	for i := 0; i < 3000; i += 3 {
+		token := uint32(i*i) << 4
+		x.remove(token)
+		delete(want, token)
+	}
+	x.remove(1)
+	for i := range 3000 {
+		token := uint32(i*i) << 4
+		slot, ok := want[token]
+		if !ok {
+			slot = -1
+		}
+		if got := x.find(token); got != slot {
+			t.Fatalf("%d: %d, want %d", token, got, slot)
+		}
+	}
+	if x.n != len(want) {
+		t.Errorf("%d, want %d", x.n, len(want))
+	}
+}
