@@ -3,6 +3,7 @@ package supervisor
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,16 +11,17 @@ import (
 )
 
 // broken is a worker that panics at each start while sick holds.
-func broken(name string, sick *bool) Spec {
+func broken(name string, sick *atomic.Bool) Spec {
 	return worker(name, func(_ actors.Self, msg any) {
-		if _, ok := msg.(actors.Started); ok && *sick {
+		if _, ok := msg.(actors.Started); ok && sick.Load() {
 			panic("broken")
 		}
 	})
 }
 
 func TestQuarantineInPlace(t *testing.T) {
-	sick := true
+	var sick atomic.Bool
+	sick.Store(true)
 	var seen []EventKind
 	opts := Options{Observe: func(e Event) {
 		if e.Actor == "bad" && (len(seen) == 0 || seen[len(seen)-1] != e.Kind) {
@@ -47,7 +49,7 @@ func TestQuarantineInPlace(t *testing.T) {
 			t.Fatalf("good: %+v", g)
 		}
 
-		sick = false
+		sick.Store(false)
 		after(5 * time.Second)
 		if st := s.statusOf(t, "bad"); st.State != Running || !st.Quarantined {
 			t.Fatalf("status %+v", st)
@@ -64,11 +66,12 @@ func TestQuarantineInPlace(t *testing.T) {
 }
 
 func TestReinstate(t *testing.T) {
-	sick := true
+	var sick atomic.Bool
+	sick.Store(true)
 	inBubble(t, group("root", OneForOne, broken("bad", &sick)), Options{}, func(t *testing.T, s *Supervisor) {
 		after(9 * time.Second)
 		wantState(t, s, "bad", Quarantined)
-		sick = false
+		sick.Store(false)
 		if err := s.Reinstate("bad"); err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +182,8 @@ func TestGroupEscalatesToItsParent(t *testing.T) {
 // A child that never starts takes its group down, the group is quarantined,
 // and everybody else lives.
 func TestGroupQuarantine(t *testing.T) {
-	sick := true
+	var sick atomic.Bool
+	sick.Store(true)
 	g := group("g", OneForAll, worker("fine", nil), broken("bad", &sick))
 	g.Group = Intensity{Restarts: 3, Period: 10 * time.Second}
 	g.Intensity = Intensity{Restarts: 3, Period: time.Minute}
@@ -189,7 +193,7 @@ func TestGroupQuarantine(t *testing.T) {
 		if st := s.statusOf(t, "g"); !st.Quarantined {
 			t.Fatalf("group %+v", st)
 		}
-		sick = false
+		sick.Store(false)
 		if err := s.Reinstate("g"); err != nil {
 			t.Fatal(err)
 		}
@@ -206,11 +210,11 @@ func TestGroupQuarantine(t *testing.T) {
 func TestRootNeverFails(t *testing.T) {
 	for _, strategy := range []Strategy{OneForOne, RestForOne, OneForAll} {
 		t.Run(strategy.String(), func(t *testing.T) {
-			sick := false
+			var sick atomic.Bool
 			root := group("root", strategy, worker("a", nil), broken("b", &sick))
 			root.Group = Intensity{Restarts: 2, Period: time.Minute}
 			inBubble(t, root, Options{}, func(t *testing.T, s *Supervisor) {
-				sick = true
+				sick.Store(true)
 				if err := s.Restart("b"); err != nil {
 					t.Fatal(err)
 				}
@@ -219,7 +223,7 @@ func TestRootNeverFails(t *testing.T) {
 					t.Fatalf("root %+v", st)
 				}
 				wantState(t, s, "b", Quarantined)
-				sick = false
+				sick.Store(false)
 				after(20 * time.Second)
 				wantState(t, s, "a", Running)
 				wantState(t, s, "b", Running)

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,11 +73,10 @@ func TestSeedThatFails(t *testing.T) {
 func TestSeedOfAZombie(t *testing.T) {
 	var d diary
 	w := taker(&d, Lossless)
-	slow := true
+	var births atomic.Int32
 	w.StartTimeout = time.Second
 	w.Seed = func(open func()) Batch {
-		if slow {
-			slow = false
+		if births.Add(1) == 1 {
 			time.Sleep(time.Minute)
 			open()
 			return newBatch(666, 1)

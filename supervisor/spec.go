@@ -131,8 +131,8 @@ type Options struct {
 	// Generation tells the token generation that a child works with, for the
 	// snapshot; nil: 0.
 	Generation func(name string) uint64
-	// Observe is told of each event in the tree, after it has happened. It must
-	// not block.
+	// Observe is told of each event in the tree, in order, after it has
+	// happened. It must not block.
 	Observe func(Event)
 
 	jitter func() float64 // tests make the backoff exact

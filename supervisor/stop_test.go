@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,7 +72,8 @@ func TestStopGivesUpWithItsContext(t *testing.T) {
 }
 
 func TestStopDuringEverything(t *testing.T) {
-	sick := true
+	var sick atomic.Bool
+	sick.Store(true)
 	hangsAtStart := worker("slow", func(_ actors.Self, msg any) {
 		if _, ok := msg.(actors.Started); ok {
 			time.Sleep(4 * time.Second)
@@ -102,9 +104,10 @@ func TestStopDuringEverything(t *testing.T) {
 }
 
 func TestStartTimeout(t *testing.T) {
-	hang := true
+	var hang atomic.Bool
+	hang.Store(true)
 	slow := worker("slow", func(_ actors.Self, msg any) {
-		if _, ok := msg.(actors.Started); ok && hang {
+		if _, ok := msg.(actors.Started); ok && hang.Load() {
 			time.Sleep(time.Hour)
 		}
 	})
@@ -116,7 +119,7 @@ func TestStartTimeout(t *testing.T) {
 			t.Errorf("the next one waited %v", took)
 		}
 		wantState(t, s, "slow", BackingOff)
-		hang = false
+		hang.Store(false)
 		after(100 * time.Millisecond)
 		wantState(t, s, "slow", Running)
 		if st := s.statusOf(t, "slow"); st.LastError != errStartTimeout.Error() || st.Zombies != 1 {

@@ -41,15 +41,16 @@ type Supervisor struct {
 	jitter func() float64
 	born   time.Time
 
-	mu      sync.Mutex
-	root    *node // nil before the start
-	nodes   []*node
-	byName  map[string]*node
-	fronts  map[string]*Front
-	marked  []*node
-	events  []event
-	hung    []string // abandoned while stopping
-	closing bool
+	mu         sync.Mutex
+	root       *node // nil before the start
+	nodes      []*node
+	byName     map[string]*node
+	fronts     map[string]*Front
+	marked     []*node
+	events     []event  // not yet told
+	publishing bool     // a goroutine is telling them
+	hung       []string // abandoned while stopping
+	closing    bool
 
 	cells       map[string]*cell // by the address' ID; fixed at the start
 	deadLetters atomic.Uint64
@@ -207,15 +208,25 @@ func (s *Supervisor) abandonAll() {
 }
 
 // unlock carries out what the step has made possible, and tells of it after
-// the mutex has been given back.
+// the mutex has been given back: in order, by one goroutine at a time.
 func (s *Supervisor) unlock() {
 	s.settle()
-	events := s.events
-	s.events = nil
-	s.mu.Unlock()
-	for _, e := range events {
-		s.publish(e)
+	if s.publishing {
+		s.mu.Unlock()
+		return
 	}
+	s.publishing = true
+	for len(s.events) > 0 {
+		events := s.events
+		s.events = nil
+		s.mu.Unlock()
+		for _, e := range events {
+			s.publish(e)
+		}
+		s.mu.Lock()
+	}
+	s.publishing = false
+	s.mu.Unlock()
 }
 
 // nanos is the house's clock: monotonic, and cheaper than time.Now.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,35 +131,38 @@ func TestBusyIsNotHung(t *testing.T) {
 }
 
 func TestHeartbeatOfMeaning(t *testing.T) {
-	open, beating := true, true
+	var open, beating atomic.Bool
+	open.Store(true)
+	beating.Store(true)
 	w := worker("a", func(self actors.Self, msg any) {
 		switch msg.(type) {
 		case actors.Started:
 			self.Every(time.Second, "beat")
 		case string:
-			if beating {
+			if beating.Load() {
 				self.Beat()
 			}
 		}
 	})
-	w.Heartbeat, w.HeartbeatWhile = 3*time.Second, func() bool { return open }
+	w.Heartbeat, w.HeartbeatWhile = 3*time.Second, open.Load
 	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
 		after(time.Hour)
 		if st := s.statusOf(t, "a"); st.Epoch != 1 {
 			t.Fatalf("restarted while beating: %+v", st)
 		}
-		beating = false
+		beating.Store(false)
 		after(4100 * time.Millisecond)
 		st := s.statusOf(t, "a")
 		if st.Epoch != 2 || st.LastError != "no progress within its heartbeat of 3s" {
 			t.Fatalf("status %+v", st)
 		}
-		open = false
+		open.Store(false)
 		after(time.Hour)
 		if now := s.statusOf(t, "a"); now.Epoch > 2 {
 			t.Fatalf("restarted while nothing was due: %+v", now)
 		}
-		beating, open = true, true
+		beating.Store(true)
+		open.Store(true)
 		after(time.Hour)
 		if now := s.statusOf(t, "a"); now.Epoch != 2 || now.State != Running {
 			t.Fatalf("status %+v", now)
