@@ -71,7 +71,9 @@ func (l *looker) run(ctx context.Context) error {
 			l.fault = "the system has stopped reporting file changes"
 			via = messages.ChangeByPoll
 		case <-timer.C:
-			via = messages.ChangeByPoll
+			if !confirm { // a confirmation belongs to what came before
+				via = messages.ChangeByPoll
+			}
 		}
 		timer.Stop()
 	}

@@ -3,6 +3,8 @@ package token
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -50,6 +52,8 @@ var (
 	feedPID = actor.NewPID(actor.LocalLookupAddr, "feed/main")
 	webPID  = actor.NewPID(actor.LocalLookupAddr, "web/main")
 )
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // newToken makes a token as Kite's look.
 func newToken() string {
