@@ -1,0 +1,154 @@
+package feed
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kitestring/actors"
+	"kitestring/actors/actorstest"
+	"kitestring/actors/simulator"
+	"kitestring/messages"
+)
+
+// simRig is a feed against the product's own simulator, 1000 ticks/s.
+type simRig struct {
+	exchange *simulator.Exchange
+	r        *rig
+	tokens   []uint32
+	g        messages.Generation
+}
+
+func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
+	t.Helper()
+	cfg.Rate, cfg.Sequence = 1000, true
+	cfg.Start = time.Date(2026, 11, 18, 10, 0, 0, 0, time.FixedZone("IST", 19800)) // a Wednesday
+	exchange, err := simulator.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(exchange.Handler())
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = exchange.Run(ctx) })
+	s := &simRig{exchange: exchange}
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+		exchange.CloseSockets()
+		server.Close()
+	})
+	l := defaultLimits()
+	s.r = &rig{t: t, well: &well{}, state: NewState(), sink: newRecorder()}
+	s.r.cfg = Config{
+		Exchange: actors.Exchange{WSURL: "ws" + strings.TrimPrefix(server.URL, "http")},
+		Tokens:   s.r.well, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, limits: &l,
+	}
+	s.r.state.Attach("recorder", s.r.sink)
+	s.r.start()
+	for _, i := range exchange.Instruments() {
+		if messages.SegmentOf(i.Token) != messages.Indices && len(s.tokens) < 300 {
+			s.tokens = append(s.tokens, i.Token)
+		}
+	}
+	s.r.want(messages.ModeFull, s.tokens...)
+	s.rotate(t)
+	s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > 1000 })
+	return s
+}
+
+// rotate logs in anew and waits until the feed has moved.
+func (s *simRig) rotate(t *testing.T) {
+	t.Helper()
+	token, err := s.exchange.Rotate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.g++
+	session := messages.Session{Generation: s.g, APIKey: s.exchange.APIKey(), Token: token}
+	now := time.Now()
+	c := messages.TokenChanged{Session: session, Source: messages.ChangeByEvent, ChangedAt: now, DetectedAt: now}
+	s.r.well.mu.Lock()
+	s.r.well.view.Candidate, s.r.well.view.Changed = session, c
+	s.r.well.mu.Unlock()
+	s.r.house.Tell(c)
+	s.r.until("the move", func() bool {
+		x := s.r.state.Rotations()
+		return len(x) > 0 && x[0].Generation == s.g && x[0].Result == adopted
+	})
+	s.r.well.mu.Lock()
+	s.r.well.view.Adopted, s.r.well.view.Candidate = session, messages.Session{}
+	s.r.well.mu.Unlock()
+	s.r.house.Tell(messages.TokenAdopted{Session: session, At: time.Now()})
+}
+
+func TestSimulatorSwaps(t *testing.T) {
+	s := newSimRig(t, simulator.Config{Instruments: 300, OldSockets: simulator.OldSocketsLive})
+	for range 20 {
+		seen := s.r.state.Stats().Ticks
+		s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > seen+50 })
+		s.rotate(t)
+	}
+	s.r.exact()
+	stats := s.r.state.Stats()
+	if stats.Lost != 0 || stats.Twice != 0 || stats.Sockets != 1 || stats.Generation != s.g {
+		t.Errorf("%d lost, %d twice, %d sockets, generation %d", stats.Lost, stats.Twice, stats.Sockets, stats.Generation)
+	}
+	var slowest float64
+	for _, x := range s.r.state.Rotations() {
+		slowest = max(slowest, *x.TotalMS)
+	}
+	t.Logf("20 swaps, %d ticks, %d overlapped, slowest %.1f ms", stats.Ticks, stats.Overlapped, slowest)
+}
+
+// Kite's other behaviour: a login cuts the sockets of the older token.
+func TestSimulatorCutsOldSockets(t *testing.T) {
+	s := newSimRig(t, simulator.Config{Instruments: 300, OldSockets: simulator.OldSocketsCut})
+	s.rotate(t)
+	seen := s.r.state.Stats().Ticks
+	s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > seen+500 })
+	stats := s.r.state.Stats()
+	if stats.Twice != 0 {
+		t.Errorf("%d twice", stats.Twice)
+	}
+	s.r.until("the ledger", func() bool { return len(s.r.state.Gaps()) > 0 || stats.Lost == 0 })
+	t.Logf("%d lost while the old socket was cut and the new one not yet there", stats.Lost)
+}
+
+func TestSimulatorFaults(t *testing.T) {
+	s := newSimRig(t, simulator.Config{Instruments: 300})
+	inject := func(f simulator.Fault) {
+		t.Helper()
+		if err := s.exchange.InjectFault(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flows := func(what string) {
+		t.Helper()
+		seen := s.r.state.Stats().Ticks
+		s.r.until("ticks after "+what, func() bool { return s.r.state.Stats().Ticks > seen+200 })
+	}
+	inject(simulator.Fault{Kind: simulator.FaultDuplicateSnapshot})
+	flows("a duplicate snapshot")
+	s.r.exact()
+	for _, variant := range simulator.MalformedVariants() {
+		inject(simulator.Fault{Kind: simulator.FaultMalformed, Variant: variant})
+		flows("malformed " + variant)
+	}
+	for _, variant := range []string{"tcp", "reset", "mid_frame", "close_frame"} {
+		inject(simulator.Fault{Kind: simulator.FaultDrop, Variant: variant})
+		flows("drop " + variant)
+	}
+	if stats := s.r.state.Stats(); stats.Twice != 0 {
+		t.Errorf("%d twice", stats.Twice)
+	}
+	inject(simulator.Fault{Kind: simulator.FaultForbidden, Count: 1})
+	inject(simulator.Fault{Kind: simulator.FaultDrop})
+	actorstest.Await(s.r.house, func(m messages.TokenDoubted) bool { return m.Generation == s.g })
+	s.rotate(t)
+	flows("a new token after a 403")
+	t.Logf("malformed %v, disconnects %v", s.r.state.Stats().Malformed, s.r.state.Stats().Disconnects)
+}
