@@ -18,12 +18,7 @@ import (
 func mounted(t *testing.T, scene string) {
 	t.Helper()
 	cmd := role("mount", "TOKEN_TEST_SCENE="+scene, "TOKEN_TEST_PATH="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Geteuid() != 0 { // root of a user namespace of one's own may mount
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
+	cmd.SysProcAttr = namespace()
 	out, err := cmd.CombinedOutput()
 	switch {
 	case err != nil && cmd.ProcessState == nil:
@@ -35,6 +30,18 @@ func mounted(t *testing.T, scene string) {
 	default:
 		t.Log(strings.TrimSpace(string(out)))
 	}
+}
+
+// namespace asks for mounts of one's own: as root, or as root of a user
+// namespace of one's own.
+func namespace() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Geteuid() != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return attr
 }
 
 const exitSkip = 77
