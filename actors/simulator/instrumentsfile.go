@@ -74,7 +74,7 @@ func (e *Exchange) file(exchange string) *instrumentsFile {
 			expiry = in.Expiry.Format(time.DateOnly)
 		}
 		fmt.Fprintf(&b, "%d,%d,%s,%s,%v,%s,%v,%v,%d,%s,%s,%s\n",
-			in.Token, in.Token>>8, in.Tradingsymbol, in.Name, rupees(e.prices.of(in, session, sessionSeconds)),
+			in.Token, in.Token>>8, in.Tradingsymbol, in.Name, rupees(e.prices.of(in, session, lastTrade)),
 			expiry, in.Strike, in.TickSize, in.LotSize, in.Type, in.Segment, in.Exchange)
 	}
 	f := &instrumentsFile{plain: b.Bytes()}

@@ -43,6 +43,9 @@ type tradedDay struct {
 // virtualSeconds stand between the trades of an instrument that nobody watches.
 const virtualSeconds = 15
 
+// lastTrade is the second of an unwatched day's last trade.
+const lastTrade = sessionSeconds - virtualSeconds
+
 // daysKept bounds the memory of an exchange that runs for weeks: older days
 // are made up again, a playback's are kept.
 const daysKept = 5
@@ -80,7 +83,7 @@ func (e *Exchange) enter(in *instrument, s *session) {
 			e.virtual(in, sessionSeconds)
 		}
 		last := e.cal.session(dayOf(s.prev))
-		close = e.prices.of(in, last, sessionSeconds)
+		close = e.prices.of(in, last, lastTrade)
 	}
 	in.session, in.asOf, in.traded = s, s.open.Add(-time.Nanosecond), false
 	in.sum, in.value = 0, 0
