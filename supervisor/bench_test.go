@@ -13,7 +13,7 @@ import (
 // sender lets the actor catch up each 512, because an endless queue measures
 // memory, and ours has a bound.
 
-type ping struct{ n int }
+type ping struct{ _ int }
 
 const round = 512
 

@@ -20,7 +20,7 @@ type cell struct {
 
 // stats outlive the incarnations.
 type stats struct {
-	handled  atomic.Uint64 // written by the incarnation's goroutine alone
+	handled  atomic.Uint64
 	errors   atomic.Uint64
 	panics   atomic.Uint64
 	late     atomic.Uint64 // outputs of fenced incarnations, dropped here

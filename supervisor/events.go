@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -24,12 +25,11 @@ const (
 
 // Event is something that happened in the tree.
 type Event struct {
-	At      time.Time
-	Actor   string
-	Kind    EventKind
-	Epoch   uint64
-	Reason  string        // plain words; "" when there is nothing to add
-	RetryIn time.Duration // until the planned restart; 0: none planned
+	At     time.Time
+	Actor  string
+	Kind   EventKind
+	Epoch  uint64
+	Reason string // plain words; "" when there is nothing to add
 }
 
 type event struct {
@@ -61,7 +61,14 @@ func (s *Supervisor) tell(n *node, kind EventKind, f failure) {
 	s.events = append(s.events, e)
 }
 
+// publish logs an event and tells the observer, whose panic must not end the
+// goroutine that happened to cause the event.
 func (s *Supervisor) publish(e event) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("observer of the tree panicked", "actor", e.Actor, "panic", fmt.Sprint(p))
+		}
+	}()
 	l := logOf[e.Kind]
 	attrs := []slog.Attr{slog.String("actor", e.Actor), slog.Uint64("epoch", e.Epoch)}
 	if e.Reason != "" {

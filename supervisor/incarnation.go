@@ -188,7 +188,7 @@ func (in *incarnation) handle(it item) {
 	if measure {
 		st.handling.observe(in.house.nanos() - began)
 	}
-	st.handled.Store(st.handled.Load() + 1)
+	st.handled.Add(1)
 }
 
 func (in *incarnation) deliverBatch(it item) {

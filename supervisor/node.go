@@ -96,7 +96,7 @@ func (a *alarm) stop() {
 // start begins a life of n. The parent decides when.
 func (s *Supervisor) start(n *node) {
 	n.alarm.stop()
-	n.phase, n.done, n.nextAt = starting, false, time.Time{}
+	n.phase, n.done, n.nextAt, n.since = starting, false, time.Time{}, time.Time{}
 	n.epoch++
 	if n.epoch > 1 && n.cause != "" {
 		n.restarts[n.cause]++
@@ -164,6 +164,9 @@ func (s *Supervisor) stopKids(n *node) {
 	n.held = false
 	for _, k := range n.kids {
 		k.mustStop, k.mustStart, k.nextAt = true, false, time.Time{}
+		if k.phase == waiting { // its backoff must not end before its turn to stop comes
+			s.stop(k)
+		}
 	}
 	s.mark(n)
 }

@@ -64,7 +64,7 @@ type Spec struct {
 	Hang         time.Duration // of a worker, longest time in one handler: 2 s
 
 	// Heartbeat demands a Beat at least this often while HeartbeatWhile holds
-	// (nil: always). 0: no heartbeat.
+	// (nil: always; it must not block). 0: no heartbeat.
 	Heartbeat      time.Duration
 	HeartbeatWhile func() bool
 

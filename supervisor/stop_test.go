@@ -86,7 +86,7 @@ func TestStopDuringEverything(t *testing.T) {
 			s := New(Options{})
 			err := s.Start(ctx, group("root", OneForAll, worker("a", nil), hangsAtStart, group("g", RestForOne, broken("bad", &sick), worker("b", nil))))
 			if err == nil {
-				err = s.Stop(context.Background())
+				_ = s.Stop(context.Background()) // one that hangs in its start is named, rightly
 			} else if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
@@ -233,4 +233,22 @@ func TestRestartOfAGroup(t *testing.T) {
 			t.Fatalf("unknown name: %v", err)
 		}
 	})
+}
+
+// A backoff that ends while its group is being stopped starts nobody.
+func TestNobodyStartsWhileStopping(t *testing.T) {
+	var d diary
+	stuck := worker("stuck", func(_ actors.Self, msg any) {
+		if _, ok := msg.(actors.Stopped); ok {
+			time.Sleep(time.Second)
+		}
+	})
+	inBubble(t, group("root", OneForOne, written(&d, "a"), stuck), Options{}, func(t *testing.T, s *Supervisor) {
+		s.tellTest("a", order(crash))
+		after(0)
+		d.take()
+	})
+	if got := d.take(); len(got) != 0 {
+		t.Fatalf("seen %v", got)
+	}
 }

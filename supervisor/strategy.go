@@ -130,7 +130,6 @@ func (s *Supervisor) restart(n *node, f failure) {
 	if !n.since.IsZero() && now.Sub(n.since) >= n.spec.Backoff.Healthy {
 		n.attempt = 0
 	}
-	n.since = time.Time{}
 	n.attempt++
 	over := n.window.add(now)
 	groupOver := !n.quarantined && g.group.add(now)

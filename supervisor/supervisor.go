@@ -118,7 +118,7 @@ func (s *Supervisor) Start(ctx context.Context, root Spec) error {
 	case <-s.started.c:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), s.Stop(ctx))
+		return errors.Join(ctx.Err(), s.Stop(context.WithoutCancel(ctx)))
 	}
 }
 

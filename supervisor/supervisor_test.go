@@ -50,3 +50,21 @@ func TestRestartsWithBackoffAndKeepsControlMessages(t *testing.T) {
 		}
 	})
 }
+
+func TestEventsComeInOrderAndObserversMayPanic(t *testing.T) {
+	var d diary
+	opts := Options{Observe: func(e Event) {
+		d.note("%s %s %d %s", e.Actor, e.Kind, e.Epoch, e.Reason)
+		panic("observer")
+	}}
+	inBubble(t, group("root", OneForOne, written(&diary{}, "a")), opts, func(t *testing.T, s *Supervisor) {
+		s.tellTest("a", order(crash))
+		after(time.Second)
+	})
+	want := []string{
+		"a ready 1 ", "root ready 1 ", "a failed 1 panic: crash", "a ready 2 ", "a ended 2 ", "root ended 1 ",
+	}
+	if got := d.take(); !slices.Equal(got, want) {
+		t.Fatalf("events %q, want %q", got, want)
+	}
+}
