@@ -67,7 +67,7 @@ func TestDayAtTheSimulator(t *testing.T) {
 	handlers := NewHandlers(HandlersConfig{
 		Exchange: ex, Logins: NewLogins(), Tokens: file, Store: file,
 		Credentials: func() (string, messages.Secret) { return "simkey", messages.NewSecret("simsecret") },
-		EnvFile:     ".env", Clock: exchange.Clock(), Notify: func(e messages.LoginEnded) { ended <- e },
+		EnvFile:     ".env", Notify: func(e messages.LoginEnded) { ended <- e },
 		Metrics: metrics, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	mux := http.NewServeMux()

@@ -201,6 +201,9 @@ func (r *Rig) beside(ctx context.Context, name string, environment map[string]st
 	if err != nil {
 		return nil, err
 	}
+	if environment != nil {
+		environment["REDIRECT_URL"] = "http://" + addr + "/callback"
+	}
 	content, value, err := simFile(addr)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ import (
 // Setup is the server that a drill needs.
 type Setup struct {
 	Rate        int                // ticks a second of the whole exchange; 0: 1000
+	Speed       float64            // of the exchange\'s clock; 0: 1
 	Environment map[string]string  // of the process, beside nothing
 	Prepare     func(r *Rig) error // before the server starts
 	Cold        bool               // do not wait until it is live
@@ -50,6 +51,9 @@ func open(ctx context.Context, setup Setup, dir string) (*Rig, error) {
 	if setup.Rate == 0 {
 		setup.Rate = 1000
 	}
+	if setup.Speed == 0 {
+		setup.Speed = 1
+	}
 	r := &Rig{
 		Dir: dir, EnvFile: filepath.Join(dir, ".env"), setup: setup,
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
@@ -59,7 +63,7 @@ func open(ctx context.Context, setup Setup, dir string) (*Rig, error) {
 		EnvFile: r.EnvFile, StateDir: filepath.Join(dir, "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "drill",
 		Getenv: func(key string) string { return setup.Environment[key] },
 		Log:    slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Sim:    supervisor.SimConfig{Addr: "127.0.0.1:0", Rate: setup.Rate, Seed: 1, Speed: 1, ManualLogin: setup.ManualLogin},
+		Sim:    supervisor.SimConfig{Addr: "127.0.0.1:0", Rate: setup.Rate, Seed: 1, Speed: setup.Speed, ManualLogin: setup.ManualLogin},
 	}
 	if setup.Prepare != nil {
 		if err := setup.Prepare(r); err != nil {
@@ -99,8 +103,21 @@ func (r *Rig) live(ctx context.Context) error {
 	if value, e := r.fileToken(); e == nil {
 		r.secrets = append(r.secrets, value)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.within(ctx, 15*time.Second, "the option chains are subscribed", func() (bool, string) {
+		var st api.Status
+		if err := r.get("/api/v1/status", &st); err != nil {
+			return false, err.Error()
+		}
+		return st.Feed.Instruments >= wholeHouse, fmt.Sprintf("%d instruments", st.Feed.Instruments)
+	})
 }
+
+// wholeHouse is the least number of instruments of a house that has resolved
+// its three indices, their futures and their option chains.
+const wholeHouse = 3 + 3 + 3*2*41
 
 // holds are the demands at the end of every drill.
 func (r *Rig) holds(ctx context.Context) error {
