@@ -38,6 +38,16 @@ type slot struct {
 	rows    map[string]bar // by underlying
 }
 
+// pauses is true of an underlying that is played but has no bar now: nothing
+// on it trades.
+func (s slot) pauses(u *underlying) bool {
+	if u == nil || u.played == 0 {
+		return false
+	}
+	_, ok := s.rows[u.name]
+	return !ok
+}
+
 type bar struct {
 	prices [4]int32 // open, high, low, close, in paise
 	volume uint32
@@ -283,9 +293,10 @@ func (e *Exchange) playNext() {
 		play(e.nearFuture(u.name), b, b.share(phase))
 	}
 	for _, t := range e.hot {
-		if !played[t.in] {
-			e.tickTopic(t, s.session, at)
+		if played[t.in] || t.in != nil && s.pauses(t.in.under) {
+			continue
 		}
+		e.tickTopic(t, s.session, at)
 	}
 	e.flush()
 }
