@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"actors/token":           {"actors", "messages"},
 	"actors/token/envstyles": {},
 	"actors/auth":            {"actors", "actors/internal/...", "messages"},
-	"actors/feed":            {"actors", "actors/internal/ist", "messages", "messages/wire"},
+	"actors/feed":            {"actors", "actors/internal/...", "messages", "messages/wire"},
 	"actors/market":          {"actors", "actors/internal/ist", "messages"},
 	"actors/instruments":     {"actors", "actors/internal/...", "messages"},
 	"actors/analysis":        {"actors", "actors/internal/...", "messages"},
