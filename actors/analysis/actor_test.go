@@ -109,9 +109,11 @@ type archive struct {
 	sessions []messages.Generation
 	asked    []uint32
 	err      error
+	slow     time.Duration
 }
 
 func (a *archive) Historical(_ context.Context, s messages.Session, instrument uint32, from, to time.Time) ([]HistoricalCandle, error) {
+	time.Sleep(a.slow)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions, a.asked = append(a.sessions, s.Generation), append(a.asked, instrument)
@@ -209,6 +211,23 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 		sessions, asked := past.questions()
 		if n := len(sessions); sessions[n-1] != 2 || sessions[n-2] != 2 || asked[n-1] == asked[n-2] {
 			t.Errorf("sessions %v, instruments %v", sessions, asked)
+		}
+	})
+}
+
+// A question that fails after the token has changed does not delay the next.
+func TestBackfillOvertakenByTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{slow: 3 * time.Second}
+		past.fail(&kite.Error{Kind: kite.TokenRefused, Status: 403})
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Series{}, Historian: past, Auth: authPID}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(tokens.adopt(1))
+		time.Sleep(2 * time.Second)
+		h.Tell(tokens.adopt(2))
+		time.Sleep(4500 * time.Millisecond) // 1 s to the failure, at most one pace, 3 s
+		if sessions, _ := past.questions(); !slices.Equal(sessions, []messages.Generation{1, 2}) {
+			t.Errorf("sessions %v", sessions)
 		}
 	})
 }
@@ -368,6 +387,66 @@ func TestAnalystIsSeeded(t *testing.T) {
 			t.Errorf("uses %v", got)
 		}
 	})
+}
+
+func TestCoreKnowsItsInstruments(t *testing.T) {
+	a, _ := Find("pcr")
+	u := niftyToday(t)
+	at := time.Unix(clockTime(t, "2026-03-02 11:00:00"), 0)
+	c := NewCore(a, Calibrated, "NIFTY", DefaultInterval, nil)
+	c.Update(u)
+	for _, o := range u.Chain {
+		tick := tickOf(o.Token, at, 100, 7)
+		if !c.Tick(&tick, 1) {
+			t.Fatalf("a tick of %d changes nothing", o.Token)
+		}
+		older := tickOf(o.Token, at.Add(-time.Second), 200, 8)
+		untimed := tickOf(o.Token, time.Unix(0, 0), 200, 8)
+		if c.Tick(&older, 1) || c.Tick(&untimed, 1) {
+			t.Fatal("an older tick replaced a newer one")
+		}
+	}
+	other := tickOf(12345, at, 1, 1)
+	if c.Tick(&other, 1) || c.Update(messages.Underlying{Name: "SENSEX"}) || c.Update("a word") {
+		t.Error("what is not ours changed something")
+	}
+	known := func() (n int) {
+		for _, o := range c.in.Chain {
+			if !o.Quote.At.IsZero() {
+				n++
+			}
+		}
+		return n
+	}
+	if !slices.IsSortedFunc(c.in.Chain, func(a, b Option) int {
+		if a.Strike != b.Strike {
+			return int(a.Strike - b.Strike)
+		}
+		if a.Put == b.Put {
+			return 0
+		}
+		if b.Put {
+			return -1
+		}
+		return 1
+	}) {
+		t.Errorf("the chain is not in order: %+v", c.in.Chain)
+	}
+	moved := u // the money moved: two strikes are new
+	moved.Chain = slices.Clone(u.Chain)
+	for i := range 4 {
+		moved.Chain[i].Token += 1 << 24
+		moved.Chain[i].Strike += 250
+	}
+	c.Update(moved)
+	if known() != 6 {
+		t.Errorf("%d of 6 options kept", known())
+	}
+	moved.Expiry = u.Expiry.AddDate(0, 0, 7) // the instrument tokens are recycled
+	c.Update(moved)
+	if known() != 0 {
+		t.Errorf("%d options took their past along", known())
+	}
 }
 
 type resolved struct{ messages.InstrumentsResolved }

@@ -144,6 +144,97 @@ func TestMergeLetsLiveWin(t *testing.T) {
 	}
 }
 
+// What lies between history and the first tick is asked for, whichever comes
+// first.
+func TestHistoryAndFirstTickMeet(t *testing.T) {
+	ten := clockTime(t, "2026-03-02 10:00:00")
+	flat := func(from, to int64) (out []HistoricalCandle) {
+		for at := from; at < to; at += 60 {
+			out = append(out, HistoricalCandle{Start: time.Unix(at, 0), Open: 7, High: 9, Low: 6, Close: 8})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name  string
+		steps func(r *recorded)
+		now   int64
+		want  int64 // 0: nothing
+	}{
+		{"history first", func(r *recorded) {
+			r.merge(flat(ten-3600, ten), ten-3600, ten+30, 1)
+			r.tick(ten+450, 100, 1)
+		}, ten + 484, ten},
+		{"the answer overtaken by the first tick", func(r *recorded) {
+			r.tick(ten+181, 100, 1)
+			r.merge(flat(ten-3600, ten+180), ten-3600, ten+178, 1)
+		}, ten + 200, ten + 120},
+		{"not before its minute is ripe", func(r *recorded) {
+			r.tick(ten+181, 100, 1)
+			r.merge(flat(ten-3600, ten+180), ten-3600, ten+183, 1)
+		}, ten + 242, 0},
+		{"then at once", func(r *recorded) {
+			r.tick(ten+181, 100, 1)
+			r.merge(flat(ten-3600, ten+180), ten-3600, ten+183, 1)
+		}, ten + 243, ten + 180},
+		{"a cached tick proves nothing of the time since", func(r *recorded) {
+			p := tickArrival(&messages.Tick{InstrumentToken: niftyFuture, LastPrice: 100, ExchangeTime: uint32(ten + 10), Mode: messages.ModeFull}, false, 1)
+			r.take(&p, ten+330)
+			r.tick(ten+331, 100, 1)
+			r.covered.loaded = true
+		}, ten + 400, ten + 300},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := record(niftyFuture)
+			c.steps(r)
+			if from, ok := r.wants(c.now); from != c.want || ok != (c.want != 0) {
+				t.Errorf("wants from %+d s, %v; want %+d s", from-ten, ok, c.want-ten)
+			}
+		})
+	}
+}
+
+func TestMergeLeavesTheRunningMinute(t *testing.T) {
+	r := record(niftyFuture)
+	ten := clockTime(t, "2026-03-02 10:00:00")
+	r.tick(ten-1, 100, 1)
+	r.tick(ten+5, 100, 1)
+	r.tick(ten+50, 102, 1)
+	// Its minute is over, and history has it, but its successor has not come.
+	r.merge([]HistoricalCandle{
+		{Start: time.Unix(ten-60, 0), Open: 7, High: 9, Low: 6, Close: 8}, {Start: time.Unix(ten, 0), Open: 7, High: 9, Low: 6, Close: 8},
+	}, ten-600, ten+64, 1)
+	r.advance(ten + 60)
+	want := []ohlcv{{start: ten - 60, open: 700, high: 900, low: 600, close: 800}, {start: ten, open: 100, high: 102, low: 100, close: 102}}
+	if got := briefs(r.minutes); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestHalfHealedGap(t *testing.T) {
+	r := record(niftyFuture)
+	ten := clockTime(t, "2026-03-02 10:00:00")
+	r.tick(ten-1, 100, 1)
+	r.tick(ten, 100, 1)
+	r.covered.loaded, r.covered.from = true, ten-600
+	r.tick(ten+430, 100, 1)
+	r.gap(messages.Gap{From: time.Unix(ten, 0), To: time.Unix(ten+430, 0)}, 0)
+	var candles []HistoricalCandle
+	for k := range int64(7) {
+		candles = append(candles, HistoricalCandle{Start: time.Unix(ten+60*k, 0), Open: 7, High: 9, Low: 6, Close: 8})
+	}
+	r.merge(candles, ten, ten+435, 1)
+	bars := r.whole(2, ten+435)
+	if last := bars[len(bars)-1]; last.Start.Unix() != ten || last.Gapped || last.Partial {
+		t.Errorf("the healed bar: %+v", last)
+	}
+	if b, _ := r.bar(2); !b.Gapped {
+		t.Errorf("the running bar still has a hole: %+v", b)
+	}
+	if from, ok := r.wants(ten + 483); !ok || from != ten+420 {
+		t.Errorf("wants %+d %v", from-ten, ok)
+	}
+}
+
 func TestGapsOutsideSessionsNeedNoHistory(t *testing.T) {
 	at := func(s string) int64 { return clockTime(t, s) }
 	for _, c := range []struct {
