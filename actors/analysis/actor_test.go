@@ -308,6 +308,10 @@ func TestAnalystReads(t *testing.T) {
 		}
 		h.Tell(batch(3, ticks...))
 		time.Sleep(pace)
+		synctest.Wait()
+		if all := sentTo[messages.Reading](h, webPID); len(all) != 2 {
+			t.Fatalf("%d readings: what is new waits for no repetition", len(all))
+		}
 		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Status != messages.Unavailable })
 		if r.Values["pcr"] != 1.0 || r.Coverage != 1 || r.Generation != 3 || r.Signal != "neutral" {
 			t.Errorf("%+v", r)

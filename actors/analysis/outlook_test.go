@@ -82,6 +82,10 @@ func TestOutlookGoesOnWithoutAnInput(t *testing.T) {
 	if e := outlookEntry(j, "candle_intent"); e["age_seconds"] != 3600.0 {
 		t.Errorf("%v", e)
 	}
+	in.Phase = messages.Closed // the session's last words stand
+	if e := outlookEntry(judgeOutlook(in), "zone_control"); e["vote"] != 0.0 {
+		t.Errorf("%v", e)
+	}
 	j = judgeOutlook(&Input{Now: in.Now})
 	if j.Status != messages.Unavailable || j.Reason != "none of its inputs is available" || j.Coverage != 0 {
 		t.Errorf("%+v", j)
