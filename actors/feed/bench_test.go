@@ -204,6 +204,20 @@ func BenchmarkSwap(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	for name, stage := range map[string]func(messages.Rotation) *float64{
+		"dialled": func(x messages.Rotation) *float64 { return x.DialledMS },
+		"frame":   func(x messages.Rotation) *float64 { return x.FirstFrameMS },
+		"total":   func(x messages.Rotation) *float64 { return x.TotalMS },
+	} {
+		var ms []float64
+		for _, x := range r.state.Rotations() {
+			if v := stage(x); v != nil {
+				ms = append(ms, *v)
+			}
+		}
+		slices.Sort(ms)
+		b.ReportMetric(ms[len(ms)/2], name+"-p50-ms")
+	}
 	r.caughtUp(tokens...)
 	if lost, twice := r.sink.check(); lost != 0 || twice != 0 {
 		b.Errorf("%d lost, %d twice", lost, twice)

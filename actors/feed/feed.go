@@ -11,7 +11,8 @@
 // Limits: a swap is exact where Kite sends both sockets the same packets (see
 // merger). Three shards of 3000 instruments fill Kite's three slots: then a
 // shard moves by closing first, and what it misses is in the gap ledger. Order
-// updates that Kite sends while no socket is open are not fetched anew.
+// updates that Kite sends while no socket is open are found in GET /orders
+// afterwards: the last state of each order, not the states between.
 //
 // Ticks go to the sinks of State.Attach, called on the reader's goroutine; a
 // batch carries the generation of its socket, and while a swap lasts batches
@@ -77,6 +78,10 @@ type Feed struct {
 	phase   messages.PhaseChanged
 	told    messages.FeedChanged
 	frames  uint64 // at the last beat
+
+	connected      bool // a socket is live: no order update can be missed
+	reconciling    bool
+	reconcileAgain bool
 }
 
 // What the tasks and timers tell the actor.
@@ -106,6 +111,7 @@ type (
 	shardDue   struct{ shard int }
 	second     struct{}
 	recountDue struct{ generation messages.Generation }
+	reconciled struct{ generation messages.Generation }
 )
 
 // Receive implements actors.Actor.
@@ -133,6 +139,12 @@ func (f *Feed) Receive(msg any) {
 		f.step(m.shard, looked{})
 	case second:
 		f.second()
+	case reconciled:
+		f.reconciling = false
+		if f.reconcileAgain {
+			f.reconcileAgain = false
+			f.reconcile(m.generation)
+		}
 	case recountDue:
 		if r, news := f.cfg.State.recount(m.generation, f.cfg.Sequenced); news {
 			f.record(r)
@@ -389,6 +401,12 @@ func (f *Feed) settle() {
 		}
 		if g != 0 && (oldest == 0 || g < oldest) {
 			oldest = g
+		}
+	}
+	if connected := oldest != 0; connected != f.connected {
+		f.connected = connected
+		if connected {
+			f.reconcile(oldest)
 		}
 	}
 	if oldest == 0 {

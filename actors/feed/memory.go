@@ -28,6 +28,7 @@ const (
 type State struct {
 	tables [MaxShards]*table
 	ids    atomic.Uint64 // socket ids: rising over all incarnations
+	orders orderBook
 
 	mu          sync.Mutex
 	owners      []owner

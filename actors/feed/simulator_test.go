@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -40,12 +41,17 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 		running.Wait()
 		exchange.CloseSockets()
 		server.Close()
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
 	l := defaultLimits()
+	l.redialBase = 50 * time.Millisecond
 	s.r = &rig{t: t, well: &well{}, state: NewState(), sink: newRecorder()}
 	s.r.cfg = Config{
-		Exchange: actors.Exchange{WSURL: "ws" + strings.TrimPrefix(server.URL, "http")},
-		Tokens:   s.r.well, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, limits: &l,
+		Exchange: actors.Exchange{
+			APIURL: server.URL, WSURL: "ws" + strings.TrimPrefix(server.URL, "http"),
+			Budget: actors.NewBudget(), Transport: http.DefaultTransport,
+		},
+		Tokens: s.r.well, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, Web: webPID, limits: &l,
 	}
 	s.r.state.Attach("recorder", s.r.sink)
 	s.r.start()
@@ -151,4 +157,44 @@ func TestSimulatorFaults(t *testing.T) {
 	s.rotate(t)
 	flows("a new token after a 403")
 	t.Logf("malformed %v, disconnects %v", s.r.state.Stats().Malformed, s.r.state.Stats().Disconnects)
+}
+
+// Order updates that came while no socket was open are found in the order
+// book; those that came on the socket are not told again.
+func TestSimulatorOrdersAreReconciled(t *testing.T) {
+	s := newSimRig(t, simulator.Config{Instruments: 300})
+	inject := func(f simulator.Fault) {
+		t.Helper()
+		if err := s.exchange.InjectFault(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	order := func(id, status string) simulator.Fault {
+		return simulator.Fault{Kind: simulator.FaultOrderUpdate, Order: map[string]any{"order_id": id, "status": status, "quantity": 5}}
+	}
+	s.r.until("the first look at the order book", func() bool {
+		s.r.state.orders.mu.Lock()
+		defer s.r.state.orders.mu.Unlock()
+		return s.r.state.orders.started
+	})
+	inject(order("1", "OPEN"))
+	actorstest.Await(s.r.house, func(m messages.OrderUpdated) bool { return m.OrderID == "1" && m.Status == "OPEN" })
+	inject(simulator.Fault{Kind: simulator.FaultServerError})
+	inject(simulator.Fault{Kind: simulator.FaultDrop})
+	s.r.until("no socket", func() bool { return s.r.state.Stats().State == messages.Backoff })
+	inject(order("1", "COMPLETE"))
+	inject(order("2", "REJECTED"))
+	s.exchange.ClearFaults()
+	for id, status := range map[string]string{"1": "COMPLETE", "2": "REJECTED"} {
+		actorstest.Await(s.r.house, func(m messages.OrderUpdated) bool { return m.OrderID == id && m.Status == status })
+	}
+	told := 0
+	for _, sent := range s.r.house.Sent() {
+		if _, ok := sent.Msg.(messages.OrderUpdated); ok {
+			told++
+		}
+	}
+	if told != 3 {
+		t.Errorf("%d order updates told, want 3", told)
+	}
 }

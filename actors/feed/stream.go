@@ -242,7 +242,7 @@ func (s *stream) text(frame []byte, now time.Time) {
 	}
 	switch text.Type {
 	case wire.TextOrder:
-		if id, status := text.Order(); id != "" && s.feed.cfg.Web != nil {
+		if id, status := text.Order(); id != "" && s.feed.cfg.Web != nil && s.feed.cfg.State.orders.update(id, text.Data, now) {
 			s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
 		}
 	case wire.TextError:

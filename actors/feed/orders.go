@@ -1,0 +1,161 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"kitestring/actors/internal/kite"
+	"kitestring/messages"
+)
+
+// ordersAgain are the pauses before the order book is asked for again.
+var ordersAgain = [...]time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second}
+
+// twinsKept is how many updates of one order are remembered: each socket
+// brings every update.
+const twinsKept = 16
+
+// orderBook is what is known of the day's orders: enough to tell an update
+// from its twin on another socket, and to find what changed while no socket
+// was open. Safe for concurrent use.
+type orderBook struct {
+	mu      sync.Mutex
+	known   map[string]*knownOrder // by order id
+	started bool                   // the book has been read once
+}
+
+type knownOrder struct {
+	mark  orderMark
+	twins []uint64  // hashes of the last updates
+	heard time.Time // when the last one came
+}
+
+// orderMark is what an update changes, as both the socket and GET /orders
+// spell it.
+type orderMark struct {
+	Status    string  `json:"status"`
+	Quantity  float64 `json:"quantity"`
+	Filled    float64 `json:"filled_quantity"`
+	Cancelled float64 `json:"cancelled_quantity"`
+	Price     float64 `json:"price"`
+	Trigger   float64 `json:"trigger_price"`
+}
+
+func (b *orderBook) order(id string) *knownOrder {
+	if b.known == nil {
+		b.known = map[string]*knownOrder{}
+	}
+	o := b.known[id]
+	if o == nil {
+		o = &knownOrder{}
+		b.known[id] = o
+	}
+	return o
+}
+
+// update takes an update from a socket; false: its twin has come before.
+func (b *orderBook) update(id string, raw []byte, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o := b.order(id)
+	hash := maphash.Bytes(seed, raw)
+	if slices.Contains(o.twins, hash) {
+		return false
+	}
+	if o.twins = append(o.twins, hash); len(o.twins) > twinsKept {
+		o.twins = o.twins[1:]
+	}
+	o.heard = now
+	o.mark = orderMark{}
+	_ = json.Unmarshal(raw, &o.mark) // what cannot be read compares as zero: reported once more at worst
+	return true
+}
+
+// reconcile takes the order book as it was when asked, and answers what it
+// tells anew. The first time it only learns: orders of before our start are
+// nobody's news.
+func (b *orderBook) reconcile(rows []kite.Order, asked time.Time) (missed []messages.OrderUpdated) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := !b.started
+	b.started = true
+	listed := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		listed[row.OrderID] = true
+		var mark orderMark
+		if row.OrderID == "" || json.Unmarshal(row.Raw, &mark) != nil {
+			continue
+		}
+		o := b.order(row.OrderID)
+		if o.mark == mark || o.heard.After(asked) {
+			continue
+		}
+		o.mark, o.heard = mark, asked
+		if !first {
+			missed = append(missed, messages.OrderUpdated{OrderID: row.OrderID, Status: mark.Status, Raw: row.Raw, At: asked})
+		}
+	}
+	for id, o := range b.known {
+		if !listed[id] && asked.Sub(o.heard) > 24*time.Hour {
+			delete(b.known, id) // of another day
+		}
+	}
+	return missed
+}
+
+// reconcile asks for the order book after no socket was open for a while.
+func (f *Feed) reconcile(g messages.Generation) {
+	session, ok := f.session(g)
+	if !ok || f.cfg.Web == nil || f.cfg.Exchange.APIURL == "" {
+		return
+	}
+	if f.reconciling {
+		f.reconcileAgain = true
+		return
+	}
+	f.reconciling = true
+	f.self.Go("order book", func(ctx context.Context) error {
+		defer f.self.Tell(reconciled{g})
+		for attempt := 0; ; attempt++ {
+			if adopted := f.cfg.Tokens.Current().Adopted; adopted.Generation > session.Generation {
+				session = adopted
+			}
+			err := f.askOrders(ctx, session)
+			if err == nil || ctx.Err() != nil {
+				return nil
+			}
+			refused := kite.KindOf(err) == kite.TokenRefused
+			if refused {
+				f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: session.Generation, By: Name, Reason: "GET /orders was refused", At: time.Now()})
+			}
+			if refused || attempt == len(ordersAgain) {
+				f.self.Log().Warn("order updates may be missing", "generation", session.Generation, "error", err)
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(ordersAgain[attempt]):
+			}
+		}
+	})
+}
+
+// askOrders asks once and passes on what was missed. The use of the token is
+// not noted: what the feed works with is its sockets' generation.
+func (f *Feed) askOrders(ctx context.Context, session messages.Session) error {
+	client := kite.New(f.cfg.Exchange, session, func(messages.Generation) {})
+	asked := time.Now()
+	rows, err := client.Orders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, update := range f.cfg.State.orders.reconcile(rows, asked) {
+		f.self.Send(f.cfg.Web, update)
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+// checker is a subscriber that panics at a tick that was not asked for, or
+// whose packet does not lie in the batch.
+type checker struct{ ticks int }
+
+func (c *checker) Push(b *messages.Ticks) bool {
+	for i := range b.Ticks {
+		tick := &b.Ticks[i]
+		var again messages.Tick
+		if tick.InstrumentToken != 257 && tick.InstrumentToken != 265 {
+			panic("a tick of an instrument that nobody wants")
+		}
+		if p := wire.PacketOf(b.Raw, tick); len(p) != int(tick.Length) || !decodeOne(p, &again) || again.LastPrice != tick.LastPrice {
+			panic("a tick without its packet")
+		}
+		c.ticks++
+	}
+	return false
+}
+
+func testTable(mode messages.Mode, tokens ...uint32) (*State, *table, *checker) {
+	state, sink := NewState(), &checker{}
+	state.Attach("checker", sink)
+	w := messages.WantInstruments{Owner: "test"}
+	for _, token := range tokens {
+		w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: mode})
+	}
+	state.want(w, 3000)
+	t := state.tables[0]
+	t.reset(true)
+	t.join(context.Background(), 1, 1)
+	return state, t, sink
+}
+
+func packet(mode messages.Mode, token, n uint32) []byte {
+	return wire.AppendPacket(nil, &wire.Packet{Tick: messages.Tick{
+		InstrumentToken: token, LastPrice: int32(n), LastQuantity: n, Volume: n, ExchangeTime: 1_700_000_000 + n,
+	}}, mode)
+}
+
+// No bytes on any of a swap's two sockets make the table panic or hand on a
+// tick that nobody asked for.
+func FuzzTake(f *testing.F) {
+	good := wire.AppendFrame(nil, packet(messages.ModeFull, 257, 1), packet(messages.ModeQuote, 257, 2), packet(messages.ModeFull, 265, 3))
+	f.Add(good, good)
+	f.Add(good, []byte{0})
+	f.Add([]byte{0, 1, 0x7f, 0xff}, good)
+	f.Add(wire.AppendFrame(nil, packet(messages.ModeLTP, 257, 1)), wire.AppendFrame(nil, packet(messages.ModeFull, 999, 1)))
+	f.Fuzz(func(t *testing.T, one, two []byte) {
+		_, table, _ := testTable(messages.ModeFull, 257, 265)
+		now := time.Unix(1_700_000_000, 0)
+		for range 2 {
+			_, _ = table.take(1, one, now)
+		}
+		table.join(context.Background(), 2, 2)
+		for range 2 {
+			_, _ = table.take(2, two, now)
+			_, _ = table.take(1, one, now)
+			_, _ = table.take(2, one, now)
+			_, _ = table.take(1, two, now)
+		}
+		table.force(2, now)
+		_, _ = table.take(2, two, now)
+		_, _ = table.take(1, two, now)
+	})
+}
+
+func take(t *testing.T, table *table, from uint64, packets ...[]byte) taken {
+	t.Helper()
+	r, err := table.take(from, wire.AppendFrame(nil, packets...), time.Unix(1_700_000_000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRepeatsAreNotHandedOn(t *testing.T) {
+	state, table, sink := testTable(messages.ModeFull, 257)
+	a, b := packet(messages.ModeFull, 257, 1), packet(messages.ModeFull, 257, 2)
+	depth := bytes.Clone(b)
+	depth[70]++ // a depth-only change: same time, price and volume
+	for _, step := range []struct {
+		packet []byte
+		want   int
+	}{{a, 1}, {a, 0}, {b, 1}, {b, 0}, {depth, 1}, {depth, 0}} {
+		if r := take(t, table, 1, step.packet); r.ticks != step.want {
+			t.Fatalf("%d ticks, want %d", r.ticks, step.want)
+		}
+	}
+	if s := state.Stats(); s.Duplicates != 3 || s.Ticks != 3 || sink.ticks != 3 {
+		t.Errorf("%d duplicates, %d ticks, %d at the subscriber", s.Duplicates, s.Ticks, sink.ticks)
+	}
+}
+
+// The answer to a subscription, in quote, before the full mode has acted.
+func TestLowerModesAreIgnoredAtFirst(t *testing.T) {
+	state, table, _ := testTable(messages.ModeFull, 257)
+	if r := take(t, table, 1, packet(messages.ModeQuote, 257, 1)); r.ticks != 0 {
+		t.Fatal("a quote packet passed as full")
+	}
+	if r := take(t, table, 1, packet(messages.ModeFull, 257, 1)); r.ticks != 1 {
+		t.Fatal("the full packet did not pass")
+	}
+	// A server that knows no better is believed in the end.
+	passed := 0
+	for n := range uint32(2 * distrustAfter) {
+		passed += take(t, table, 1, packet(messages.ModeQuote, 257, 10+n)).ticks
+	}
+	if passed != distrustAfter+1 || state.Stats().Ignored != distrustAfter {
+		t.Errorf("%d passed, %d ignored", passed, state.Stats().Ignored)
+	}
+}
+
+func TestUnwantedInstruments(t *testing.T) {
+	state, table, sink := testTable(messages.ModeLTP, 257)
+	take(t, table, 1, packet(messages.ModeLTP, 257, 1), packet(messages.ModeLTP, 999, 1))
+	state.want(messages.WantInstruments{Owner: "test"}, 3000)
+	take(t, table, 1, packet(messages.ModeLTP, 257, 2))
+	if s := state.Stats(); s.Unwanted != 2 || sink.ticks != 1 || s.Instruments != 0 {
+		t.Errorf("%d unwanted, %d ticks, %d instruments", s.Unwanted, sink.ticks, s.Instruments)
+	}
+}
+
+// Instruments that come and go in the middle of a swap do not hold it up.
+func TestWantsChangeInMidSwap(t *testing.T) {
+	state, table, _ := testTable(messages.ModeFull, 257, 265)
+	take(t, table, 1, packet(messages.ModeFull, 257, 1), packet(messages.ModeFull, 265, 1))
+	table.join(context.Background(), 2, 2)
+	if r := take(t, table, 2, packet(messages.ModeFull, 257, 1)); r.moved {
+		t.Fatal("moved without the second instrument")
+	}
+	state.want(messages.WantInstruments{Owner: "test", Wants: []messages.Want{{InstrumentToken: 257, Mode: messages.ModeFull}, {InstrumentToken: 513, Mode: messages.ModeFull}}}, 3000)
+	if r := take(t, table, 2, packet(messages.ModeFull, 257, 2)); r.moved || r.ticks != 1 {
+		t.Fatalf("%+v: the new instrument has not been seen on either socket", r)
+	}
+	if !table.settle(2, time.Now()) {
+		t.Fatal("an instrument that never ticked holds the swap up for ever")
+	}
+	if _, err := table.take(1, []byte{0}, time.Now()); err != errFenced {
+		t.Errorf("the old socket is still heard: %v", err)
+	}
+}
+
+// What the newer socket brings while a candidate is withdrawn stays out, and
+// the older one goes on without a hole.
+func TestWithdraw(t *testing.T) {
+	_, table, _ := testTable(messages.ModeFull, 257, 265)
+	take(t, table, 1, packet(messages.ModeFull, 257, 1), packet(messages.ModeFull, 265, 1))
+	table.join(context.Background(), 2, 2)
+	take(t, table, 2, packet(messages.ModeFull, 257, 1))
+	if r := take(t, table, 2, packet(messages.ModeFull, 257, 2), packet(messages.ModeFull, 265, 7)); r.ticks != 1 {
+		t.Fatalf("%+v", r)
+	}
+	ended := false
+	if !table.withdraw(2, func() { ended = true }) || !ended {
+		t.Fatal("not withdrawn")
+	}
+	if r := take(t, table, 1, packet(messages.ModeFull, 257, 2)); r.ticks != 0 {
+		t.Fatal("a tick twice")
+	}
+	for n := uint32(2); n < 9; n++ {
+		if r := take(t, table, 1, packet(messages.ModeFull, 265, n)); r.ticks != 1 {
+			t.Fatal("a tick lost")
+		}
+	}
+	if table.counts.lost != 0 || table.counts.twice != 0 || table.swapping() {
+		t.Errorf("%d lost, %d twice", table.counts.lost, table.counts.twice)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	table.join(ctx, 3, 3)
+	if table.beside != 0 {
+		t.Error("a withdrawn socket joined")
+	}
+	if table.withdraw(1, func() { t.Error("the leader was ended") }) {
+		t.Error("the leader was withdrawn")
+	}
+}
+
+func TestChunks(t *testing.T) {
+	state, sink := NewState(), newRecorder()
+	state.Attach("recorder", sink)
+	tokens := instruments(1200)
+	w := messages.WantInstruments{Owner: "test"}
+	for _, token := range tokens {
+		w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeQuote})
+	}
+	state.want(w, 3000)
+	table := state.tables[0]
+	table.join(context.Background(), 1, 4)
+	var packets [][]byte
+	for _, token := range tokens {
+		packets = append(packets, packet(messages.ModeQuote, token, 1))
+	}
+	if r := take(t, table, 1, packets...); r.ticks != 1200 || !r.first || !r.firstTick {
+		t.Fatalf("%+v", r)
+	}
+	// The announcement, then 512 + 512 + 176.
+	if len(sink.generations) != 4 || sink.newest != 4 || len(sink.seen) != 1200 {
+		t.Errorf("%d batches, generation %d, %d instruments", len(sink.generations), sink.newest, len(sink.seen))
+	}
+}
