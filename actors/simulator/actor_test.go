@@ -19,6 +19,7 @@ import (
 // A restarted actor keeps port, clock, prices, tokens and counters: only
 // sockets close.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	ex := newExchange(t, func(c *simulator.Config) { c.Sequence = true })
 	if err := ex.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)

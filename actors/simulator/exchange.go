@@ -101,7 +101,6 @@ type Exchange struct {
 	limits   limits
 	handler  http.Handler
 	started  time.Time
-	serving  sync.WaitGroup // handlers of open sockets
 
 	mu       sync.Mutex // guards what follows, and the order of everything that is sent
 	redirect string
@@ -114,6 +113,9 @@ type Exchange struct {
 	sockets  map[*socket]struct{}
 	socketID int
 	slots    int       // of Kite's three, taken from the upgrade to the close
+	handlers int       // of sockets, from the upgrade to the last goroutine's end
+	closing  int       // calls of CloseSockets: no socket opens meanwhile
+	quiet    sync.Cond // handlers is 0
 	dirty    []*socket // with a frame under construction
 	tokens   map[string]*tokenCount
 	counts   counts
@@ -154,6 +156,7 @@ func New(cfg Config) (*Exchange, error) {
 		sockets: map[*socket]struct{}{}, tokens: map[string]*tokenCount{}, counts: newCounts(),
 		rng: rand.New(rand.NewPCG(cfg.Seed, 0)), inFlight: newFlight(), scratch: make([]byte, 0, 512),
 	}
+	e.quiet.L = &e.mu
 	start, speed, skipNights := cfg.Start, cfg.Speed, true
 	if start.IsZero() {
 		start = ist.At(cal.latest(time.Now()), 9, 15, 0)
@@ -232,14 +235,18 @@ func (e *Exchange) SetRedirectURL(url string) {
 	e.redirect = url
 }
 
-// CloseSockets cuts every socket and waits until their handlers are done.
+// CloseSockets cuts every socket and waits until their goroutines have ended.
 func (e *Exchange) CloseSockets() {
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closing++
 	for s := range e.sockets {
 		s.conn.NetConn().Close()
 	}
-	e.mu.Unlock()
-	e.serving.Wait()
+	for e.handlers > 0 {
+		e.quiet.Wait()
+	}
+	e.closing--
 }
 
 // Run makes prices, ticks and playback until ctx ends.

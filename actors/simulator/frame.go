@@ -77,6 +77,6 @@ func (f *flight) landed() <-chan struct{} {
 const (
 	heartbeatEvery = time.Second
 	writeTimeout   = 10 * time.Second
-	maxQueued      = 16 << 20 // bytes; a slower reader is disconnected
+	maxQueued      = 8 << 20 // bytes; a slower reader is disconnected
 	maxFrames      = 1024
 )

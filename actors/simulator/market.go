@@ -73,13 +73,17 @@ func (e *Exchange) round(wall time.Time, owed int) {
 	}
 	if e.cfg.Rate > 0 {
 		for range owed {
-			e.turn = (e.turn + 1) % len(e.hot)
-			e.tickTopic(e.hot[e.turn], session, now)
+			for range e.hot { // past what does not trade, for the rate is that of ticks
+				e.turn = (e.turn + 1) % len(e.hot)
+				if e.tickTopic(e.hot[e.turn], session, now) {
+					break
+				}
+			}
 		}
 	} else {
 		for _, t := range e.hot {
 			if !wall.Before(t.due) {
-				t.due = wall.Add(e.interval(t))
+				t.due = wall.Add(e.interval(t, session))
 				e.tickTopic(t, session, now)
 			}
 		}
@@ -87,17 +91,19 @@ func (e *Exchange) round(wall time.Time, owed int) {
 	e.flush()
 }
 
-func (e *Exchange) tickTopic(t *topic, session *session, now time.Time) {
+// tickTopic makes a tick; false when nothing is traded under the token.
+func (e *Exchange) tickTopic(t *topic, session *session, now time.Time) bool {
 	if t.in == nil || t.in.expired(session) {
-		return
+		return false
 	}
 	e.tick(t.in, session, now)
 	e.publish(t)
+	return true
 }
 
 // interval is the time to an instrument's next tick: indices and futures are
 // lively, options the less the farther they are from the money.
-func (e *Exchange) interval(t *topic) time.Duration {
+func (e *Exchange) interval(t *topic, session *session) time.Duration {
 	usual := 600 * time.Millisecond
 	if t.in != nil {
 		switch t.in.kind {
@@ -106,7 +112,7 @@ func (e *Exchange) interval(t *topic) time.Duration {
 		case volatility:
 			usual = time.Second
 		case option:
-			away := e.prices.moneyness(t.in, e.cal.sessionAt(e.clock.Now()))
+			away := e.prices.moneyness(t.in, session)
 			usual = time.Duration(min(350+50*max(away, -away), 1200)) * time.Millisecond
 		}
 	}

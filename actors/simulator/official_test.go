@@ -17,6 +17,7 @@ import (
 
 // The official REST client goes through a whole day's work.
 func TestOfficialClient(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, nil)
 	client := e.kite("")
 	response, _ := e.get("/connect/login?v=3&api_key=simkey&redirect_params=" + url.QueryEscape("state=abc&more=1"))
@@ -127,6 +128,7 @@ func isError(err error, kind string, status int) bool {
 
 // The official ticker gets ticks in every mode.
 func TestOfficialTicker(t *testing.T) {
+	t.Parallel()
 	e := open(t, true, func(c *simulator.Config) { c.QuietOpen = false })
 	root, err := url.Parse("ws" + e.url[len("http"):])
 	if err != nil {

@@ -110,7 +110,8 @@ func (e *Exchange) routes() http.Handler {
 		}
 		writeError(w, &apiError{http.StatusNotFound, generalException, "Route not found"})
 	})
-	return mux
+	// A page of another site may look at prices, not pull levers.
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 // serve is what stands before every JSON endpoint: faults, limits, the token.

@@ -19,6 +19,7 @@ func authorisation(token string) http.Header {
 }
 
 func TestEnvelope(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, nil)
 	token := e.token()
 	for _, c := range []struct {
@@ -60,6 +61,7 @@ func TestEnvelope(t *testing.T) {
 
 // Quotes 1, historical 3, everything else 10 a second.
 func TestRateLimits(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		path  string
 		limit int
@@ -98,6 +100,7 @@ func TestRateLimits(t *testing.T) {
 }
 
 func TestQuoteLimits(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, nil)
 	header := authorisation(e.token())
 	many := func(n int) string { return strings.Repeat("i=NSE:INFY&", n) }
@@ -122,6 +125,7 @@ func TestQuoteLimits(t *testing.T) {
 }
 
 func TestHistoricalLimits(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, nil)
 	header := authorisation(e.token())
 	for _, c := range []struct {
@@ -155,6 +159,7 @@ func TestHistoricalLimits(t *testing.T) {
 }
 
 func TestInstrumentsFile(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, func(c *simulator.Config) { c.Instruments = 250 })
 	plain, text := e.do("GET", "/instruments", "", http.Header{"Accept-Encoding": {"identity"}})
 	if got := plain.Header.Get("Content-Type"); got != "text/csv" {

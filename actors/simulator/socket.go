@@ -59,6 +59,7 @@ func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, refusal.body, refusal.status)
 		return
 	}
+	defer e.retire()
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		e.mu.Lock()
@@ -69,8 +70,6 @@ func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &socket{conn: conn, opened: time.Now(), out: make(chan *frame, maxFrames), modes: map[uint32]messages.Mode{}}
 	written := make(chan struct{})
-	e.serving.Add(1)
-	defer e.serving.Done()
 	e.enroll(s, token)
 	go func() {
 		defer close(written)
@@ -80,6 +79,15 @@ func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
 	e.read(s)
 	e.expel(s)
 	<-written
+}
+
+// retire ends what admit began.
+func (e *Exchange) retire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.handlers--; e.handlers == 0 {
+		e.quiet.Broadcast()
+	}
 }
 
 // lastLine keeps a panic in one socket's goroutine from ending the process.
@@ -106,11 +114,15 @@ func (e *Exchange) admit(r *http.Request) (messages.AccessToken, *refusal) {
 	if no == nil && e.slots+e.faults.ghosts() >= maxSockets {
 		reason, no = "too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
 	}
+	if no == nil && e.closing > 0 {
+		reason, no = "closing", &refusal{http.StatusServiceUnavailable, "Service unavailable"}
+	}
 	if no != nil {
 		e.counts.refusedUpgrades[reason]++
 		return token, no
 	}
 	e.slots++
+	e.handlers++
 	e.counts.upgrades++
 	return token, nil
 }
@@ -147,6 +159,9 @@ func (e *Exchange) enroll(s *socket, token messages.AccessToken) {
 	}
 	s.token = e.tokens[print]
 	e.sockets[s] = struct{}{}
+	if e.closing > 0 { // which did not see it
+		s.conn.NetConn().Close()
+	}
 	e.faults.apply(e)
 	if e.cfg.QuietOpen {
 		return

@@ -55,6 +55,7 @@ func TestUpgradeRefused(t *testing.T) {
 }
 
 func TestFourthSocket(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, nil)
 	token := e.token()
 	var held []*socket
@@ -92,6 +93,7 @@ func TestOpenTexts(t *testing.T) {
 }
 
 func TestHeartbeatAndPing(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, nil)
 	s := e.mustDial()
 	pong := make(chan string, 1)
@@ -111,6 +113,7 @@ func TestHeartbeatAndPing(t *testing.T) {
 
 // One cached tick a subscription and a mode, in the mode that Kite would use.
 func TestModes(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, nil)
 	s := e.mustDial()
 	expect := func(what string, want ...messages.Mode) {
@@ -155,6 +158,7 @@ func TestModes(t *testing.T) {
 }
 
 func TestInstrumentLimit(t *testing.T) {
+	t.Parallel()
 	e := open(t, false, func(c *simulator.Config) { c.Instruments = 3100 })
 	s := e.mustDial()
 	var tokens []uint32
@@ -175,6 +179,7 @@ func TestInstrumentLimit(t *testing.T) {
 // Two sockets see the same packets in the same order, and the sequence counts
 // every tick of an instrument.
 func TestSameBytesAndSequence(t *testing.T) {
+	t.Parallel()
 	e := open(t, true, func(c *simulator.Config) { c.Rate = 2000 })
 	tokens := []uint32{408065, 779521, 738561}
 	const wanted = 600
@@ -275,6 +280,7 @@ func TestOldSockets(t *testing.T) {
 
 // A reader that does not read is disconnected, and the others notice nothing.
 func TestSlowReader(t *testing.T) {
+	t.Parallel()
 	e := open(t, true, func(c *simulator.Config) { c.Instruments, c.Rate = 3000, 60_000 })
 	token := e.token()
 	slow, _ := e.dial(token)
@@ -288,8 +294,11 @@ func TestSlowReader(t *testing.T) {
 	quick.mode(messages.ModeLTP, tokens[0])
 	slow.mode(messages.ModeFull, tokens...)
 	eventually(t, "the slow one is cut", func() bool {
-		quick.ticks()
-		return e.State().Sent.SlowSockets > 0 && len(e.State().Sockets) == 1
+		for range 20 {
+			quick.ticks()
+		}
+		st := e.State()
+		return st.Sent.SlowSockets > 0 && len(st.Sockets) == 1
 	})
 	quick.ticks()
 }

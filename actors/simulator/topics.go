@@ -58,7 +58,9 @@ func (e *Exchange) cool(now time.Time) {
 		if t.in != nil {
 			t.in.away = true
 		}
-		e.counts.sent[t.token] += t.sent
+		if t.sent > 0 {
+			e.counts.sent[t.token] += t.sent
+		}
 		delete(e.topics, t.token)
 		return true
 	})
