@@ -225,7 +225,7 @@ func (c *Core) Reading(now time.Time) messages.Reading {
 		judge = c.classic
 	}
 	j := judge()
-	if old := c.analysis.stale(&c.in); j.Status != messages.Unavailable && c.in.Phase == messages.Open && !j.AsOf.IsZero() && now.Sub(j.AsOf) > old {
+	if j.Status != messages.Unavailable && c.in.Phase == messages.Open && !j.AsOf.IsZero() && c.analysis.stale(&c.in, j.AsOf) {
 		j.Status, j.Signal, j.Confidence, j.Values = messages.Unavailable, "", 0, nil
 		j.Reason = fmt.Sprintf("the newest input is %v old", now.Sub(j.AsOf).Round(time.Second))
 	}
@@ -288,11 +288,24 @@ func number(v any) float64 {
 	}
 }
 
-func (a *Analysis) stale(in *Input) time.Duration {
+// stale reports whether the newest input of a reading is too old to judge by
+// in an open market.
+func (a *Analysis) stale(in *Input, newest time.Time) bool {
 	if a.Stale > 0 {
-		return a.Stale
+		return in.Now.Sub(newest) > a.Stale
 	}
-	return 3 * in.Future.Interval
+	return overdue(in.Now, newest) > 3*in.Future.Interval
+}
+
+// overdue is how long a newer bar could have been there: between two sessions
+// there is none, so that at 09:16 the last bar of the day before is a minute
+// overdue, not a night.
+func overdue(now, newest time.Time) time.Duration {
+	open := time.Unix(sessionStart(now.Unix()), 0)
+	if newest.Before(open) && !now.Before(open) {
+		newest = open
+	}
+	return now.Sub(newest)
 }
 
 // same reports whether two readings say the same but for their times.

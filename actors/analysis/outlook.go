@@ -97,15 +97,15 @@ func outlookVote(in *Input, input string) vote {
 		return vote{reason: "no reading yet"}
 	}
 	v := vote{oldest: r.OldestInput, asOf: r.AsOf, gapped: r.Gapped, partial: r.Partial, generation: r.Generation}
-	switch age := in.Now.Sub(r.AsOf); {
+	switch {
 	case r.Status == messages.Unavailable:
 		v.reason = r.Reason
 		if v.reason == "" {
 			v.reason = "unavailable"
 		}
-	case in.Phase == messages.Open && age > 3*in.Index.Interval:
+	case in.Phase == messages.Open && overdue(in.Now, r.AsOf) > 3*in.Index.Interval:
 		// The one who sends it may be down, and cannot say so itself.
-		v.reason = fmt.Sprintf("%v old", age.Round(time.Second))
+		v.reason = fmt.Sprintf("%v old", in.Now.Sub(r.AsOf).Round(time.Second))
 	default:
 		v.vote = direction(r.Signal) * min(1, max(0, r.Confidence/100))
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // gokiteconnect reads Asia/Kolkata, and a container may have no zones
 
 	"github.com/spf13/cobra"
 )
@@ -90,7 +91,7 @@ of the exchange, so that everything can be tried before an account is connected.
 	root.PersistentFlags().SortFlags = false
 	for _, add := range []func() *cobra.Command{
 		p.runCommand, p.statusCommand, p.loginCommand, p.tokenCommand, p.actorsCommand, p.restartCommand,
-		p.rotationsCommand, p.simCommand, p.drillCommand, p.chaosCommand, p.versionCommand,
+		p.rotationsCommand, p.analyseCommand, p.simCommand, p.drillCommand, p.chaosCommand, p.versionCommand,
 	} {
 		root.AddCommand(add())
 	}
