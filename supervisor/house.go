@@ -8,12 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/collectors/version"
 
 	"kitestring/actors"
 	"kitestring/actors/analysis"
@@ -94,10 +94,11 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	h := &House{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
-		feed: feed.NewState(), series: &analysis.Series{}, opening: &analysis.OpenInterest{},
+		feed:   feed.NewState(), series: &analysis.Series{}, opening: &analysis.OpenInterest{},
 		instruments: instruments.NewState(), wall: &market.Wall{}, board: web.NewBoard(),
 	}
-	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), version.NewCollector("kitestring"))
+	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
+	market.Metrics(h.registry, h.wall)
 	defer func() {
 		if err != nil {
 			h.closeDoors()
@@ -215,6 +216,16 @@ func (h *House) SimAddr() string {
 		return ""
 	}
 	return h.exchange.Addr()
+}
+
+// buildInfo is what runs, as labels of a constant.
+func buildInfo(version string) prometheus.Collector {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "kitestring_build_info", Help: "1, with what runs as labels.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	info.Set(1)
+	return info
 }
 
 func (h *House) process() api.StatusProcess {

@@ -109,7 +109,9 @@ func (s *Supervisor) samples() (all []sample) {
 		name, state := n.spec.Name, n.state()
 		gauge(descQuar, asGauge(n.quarantined), name)
 		for _, r := range []restartReason{byPanic, byError, byHang, byHeartbeat, byPerson, bySibling} {
-			if v := n.restarts[r]; v > 0 {
+			// Of workers from the start: the increase of a series that is born
+			// with its first restart would miss that one.
+			if v := n.restarts[r]; v > 0 || n.cell != nil {
 				count(descRestarts, v, name, string(r))
 			}
 		}

@@ -13,8 +13,8 @@ import (
 
 // Metrics are auth's, made once by the tree so that counters survive restarts.
 type Metrics struct {
-	valid, coherent, expiry, due prometheus.Gauge
-	logins                       map[messages.LoginResult]prometheus.Counter
+	valid, rejected, coherent, expiry, due prometheus.Gauge
+	logins                                 map[messages.LoginResult]prometheus.Counter
 }
 
 // NewMetrics registers auth's metrics.
@@ -26,6 +26,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		valid:    gauge("token_valid", "1 while the adopted token is good as far as Kite has said."),
+		rejected: gauge("token_rejected", "1 while Kite refuses the newest token in the file."),
 		coherent: gauge("token_coherent", "0 while, for more than a second, somebody works with another generation than the adopted one."),
 		expiry:   gauge("token_expiry_hint_timestamp_seconds", "When the adopted token is expected to end; 0 without one."),
 		due:      gauge("login_due", "1 while a trading day waits for its login."),
@@ -44,6 +45,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 
 func (m *Metrics) show(r messages.AuthChanged) {
 	m.valid.Set(bit(r.Adopted.State == messages.Valid || r.Adopted.State == messages.Suspect))
+	newest := r.Adopted
+	if r.Candidate != nil {
+		newest = *r.Candidate
+	}
+	m.rejected.Set(bit(newest.State == messages.Rejected))
 	m.due.Set(bit(r.LoginDue))
 	m.expiry.Set(0)
 	if !r.ExpiryHint.IsZero() {
