@@ -86,6 +86,11 @@ func TestWrongUseIsNamed(t *testing.T) {
 		{[]string{"drill", "moonwalk"}, exitUsage, []string{"moonwalk", "rotate-valid"}},
 		{[]string{"token", "set", "--env-file", env}, exitUsage, []string{"standard input"}},
 		{[]string{"restart"}, exitUsage, []string{"restart NAME"}},
+		{[]string{"analyse"}, exitUsage, []string{"--bars", "nifty_5m.csv"}},
+		{[]string{"analyse", "--bars", "/no/such/file.csv"}, exitUsage, []string{"/no/such/file.csv", "no such file"}},
+		{[]string{"analyse", "--bars", dir}, exitUsage, []string{dir, "folder"}},
+		{[]string{"analyse", "--bars", realFile, "--profile", "moon"}, exitUsage, []string{"moon", "calibrated or classic"}},
+		{[]string{"analyse", "--bars", realFile, "--kind", "pcr"}, exitUsage, []string{"pcr", "volume_pulse"}},
 	} {
 		code, stdout, stderr := kitestring(t, t.Context(), nil, "", c.args...)
 		line := strings.TrimSpace(stderr)

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/actors/analysis"
+)
+
+func (p *program) analyseCommand() *cobra.Command {
+	var bars, profile string
+	var kinds []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "analyse --bars FILE", Short: "Run the bar-based analyses over a file of bars, without a server",
+		Long: fmt.Sprintf(`Run the bar-based analyses over a file of bars, without a server: one reading
+per bar and kind, each judged from the bars up to it.
+
+The file is CSV with the columns time_ist, open, high, low, close, volume in any
+order (others are ignored), or JSON with the same fields. What was left out of
+it, and why, is reported on standard error; a file that cannot be used is
+refused with the line and the reason.
+
+Kinds: %s. With --json, one object a line: {time_ist, kind,
+output} in profile classic, the fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			chosen, err := analysis.ParseProfile(profile)
+			switch {
+			case bars == "":
+				return &exitWith{exitUsage, errors.New("--bars is missing; for example: kitestring analyse --bars nifty_5m.csv --json")}
+			case err != nil || profile == "":
+				return &exitWith{exitUsage, fmt.Errorf("--profile %q: it is calibrated or classic", profile)}
+			}
+			for _, kind := range kinds {
+				if !slices.Contains(analysis.FileKinds(), kind) {
+					return &exitWith{exitUsage, fmt.Errorf("--kind %q: it is one of %s", kind, strings.Join(analysis.FileKinds(), ", "))}
+				}
+			}
+			loaded, err := p.loadBars(bars, chosen)
+			if err != nil {
+				return err
+			}
+			out := bufio.NewWriter(p.stdout)
+			show := func(l analysis.Line) error { return printLine(out, l) }
+			if asJSON {
+				enc := json.NewEncoder(out)
+				show = func(l analysis.Line) error { return enc.Encode(l) }
+			}
+			err = analysis.Analyse(loaded, chosen, kinds, func(l analysis.Line) error {
+				if err := c.Context().Err(); err != nil {
+					return err
+				}
+				return show(l)
+			})
+			return errors.Join(err, out.Flush())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&bars, "bars", "", "the file (CSV or JSON)")
+	f.StringVar(&profile, "profile", string(analysis.Calibrated), "the formulas: calibrated, or classic (the predecessor's, with their faults)")
+	f.StringSliceVar(&kinds, "kind", nil, "only these kinds (default: all that judge bars)")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object a bar and kind")
+	return c
+}
+
+// loadBars reads the file and reports on standard error what became of it.
+func (p *program) loadBars(path string, profile analysis.Profile) (analysis.Loaded, error) {
+	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil && info.IsDir() {
+			err = errors.New("it is a folder; name one file in it")
+		}
+	}
+	if err != nil {
+		return analysis.Loaded{}, &exitWith{exitUsage, fmt.Errorf("--bars %s: %w", path, cause(err))}
+	}
+	loaded, err := analysis.Load(f, path, profile)
+	if err != nil {
+		return loaded, err
+	}
+	printReport(p.stderr, filepath.Base(path), loaded)
+	return loaded, nil
+}
+
+// cause is an error without the call and the path that the message names
+// already.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// mostDropped bounds the lines of a report; what is wrong with a file shows in
+// its first ones.
+const mostDropped = 50
+
+func printReport(out io.Writer, name string, l analysis.Loaded) {
+	fmt.Fprintf(out, "%s: %s, bars of %g minutes: %d of %d rows kept\n", name, l.Symbol, l.Interval.Minutes(), l.Report.Kept, l.Report.Rows)
+	for i, d := range l.Report.Dropped {
+		if i == mostDropped {
+			fmt.Fprintf(out, "  dropped: %d more rows\n", len(l.Report.Dropped)-i)
+			break
+		}
+		fmt.Fprintf(out, "  dropped: line %d (%s): %s\n", d.Line, d.Time, d.Reason)
+	}
+	for _, note := range l.Report.Notes {
+		fmt.Fprintf(out, "  note: %s\n", note)
+	}
+}
+
+// printLine is a reading in one line, for people.
+func printLine(out io.Writer, l analysis.Line) error {
+	said := "unavailable"
+	if l.Reading == nil {
+		data, err := json.Marshal(l.Output)
+		if err != nil {
+			return err
+		}
+		said = string(data)
+	} else if r := l.Reading; r.Signal != "" {
+		said = fmt.Sprintf("%-8s %-12s %3.0f", r.Status, r.Signal, r.Confidence)
+	}
+	if r := l.Reading; r != nil && r.Reason != "" {
+		said += "  " + r.Reason
+	}
+	_, err := fmt.Fprintf(out, "%s  %-13s %s\n", l.TimeIST, l.Kind, said)
+	return err
+}
