@@ -268,7 +268,6 @@ func (f *Feed) want(m messages.WantInstruments) {
 		if s := f.streams[f.shards[i].next.id]; s != nil {
 			s.resubscribe(false)
 		}
-		// The first shard's socket proves tokens, with or without instruments.
 		if i > 0 && len(f.cfg.State.subscriptions(i)) == 0 {
 			f.step(i, halted{})
 		} else {
@@ -277,10 +276,11 @@ func (f *Feed) want(m messages.WantInstruments) {
 	}
 }
 
-// grow makes room for a shard.
+// grow makes room for a shard. The first one's socket proves tokens, with or
+// without instruments; any other needs instruments.
 func (f *Feed) grow(i int) {
-	for len(f.shards) <= i {
-		f.shards = append(f.shards, shard{})
+	for n := len(f.shards); n <= i; n++ {
+		f.shards = append(f.shards, shard{stopped: len(f.cfg.State.subscriptions(n)) == 0})
 	}
 }
 
@@ -293,8 +293,8 @@ func (f *Feed) look() {
 
 // step gives a shard an event and does what it asks for.
 func (f *Feed) step(i int, e event) {
-	f.grow(i)
 	w := f.world(i)
+	moving := f.shards[i].moving()
 	s, effects := next(f.shards[i], e, w)
 	f.shards[i] = s
 	for _, effect := range effects {
@@ -309,6 +309,13 @@ func (f *Feed) step(i int, e event) {
 	}
 	f.settle()
 	f.show()
+	if moving && !f.shards[i].moving() {
+		for j := range f.shards {
+			if j != i {
+				f.step(j, looked{}) // it may be another shard's turn
+			}
+		}
+	}
 }
 
 func (f *Feed) do(i int, e effect) {

@@ -154,7 +154,7 @@ type Stats struct {
 	Duplicates     uint64            // byte-equal repeats on one socket, the cached tick among them
 	Overlapped     uint64            // came on both sockets of a swap
 	Unwanted       uint64            // of instruments that nobody asked for (any more)
-	Ignored        uint64            // in a lower mode than asked for
+	Ignored        uint64            // in another mode than asked for
 	Lost, Twice    uint64            // by the sequence; 0 where the source has none
 	Connects       map[string]uint64 // by result
 	Disconnects    map[string]uint64 // by reason

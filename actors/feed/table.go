@@ -224,6 +224,10 @@ func (t *table) merge(f *frame, raw []byte, from uint64) (later *frame) {
 		if to == nil {
 			continue
 		}
+		if from == t.beside && tick.Mode > to.want {
+			t.counts.ignored++ // in quote, before the mode ltp has acted: has no twin
+			continue
+		}
 		packet := raw[tick.Offset : tick.Offset+uint32(tick.Length)]
 		at := t.index.find(tick.InstrumentToken)
 		keep, flush := t.merger.offer(at, s, arrival{maphash.Bytes(seed, packet), momentOf(tick), packet})

@@ -211,3 +211,19 @@ func TestChunks(t *testing.T) {
 		t.Errorf("%d batches, generation %d, %d instruments", len(sink.generations), sink.newest, len(sink.seen))
 	}
 }
+
+// In ltp the new socket's first packets are quotes: they have no twins.
+func TestSwapInLTP(t *testing.T) {
+	_, table, _ := testTable(messages.ModeLTP, 257)
+	take(t, table, 1, packet(messages.ModeLTP, 257, 1))
+	table.join(context.Background(), 2, 2)
+	if r := take(t, table, 2, packet(messages.ModeQuote, 257, 1)); r.moved || r.ticks != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if r := take(t, table, 2, packet(messages.ModeLTP, 257, 1)); !r.moved || r.ticks != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if r := take(t, table, 2, packet(messages.ModeLTP, 257, 2)); r.ticks != 1 {
+		t.Fatalf("%+v", r)
+	}
+}
