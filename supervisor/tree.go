@@ -38,9 +38,7 @@ import (
 // Addresses, valid before anybody has started.
 var (
 	pidWeb         = PIDOf("web")
-	pidMarket      = PIDOf("market")
 	pidInstruments = PIDOf("instruments")
-	pidToken       = PIDOf("token")
 	pidAuth        = PIDOf("auth")
 	pidFeed        = PIDOf("feed")
 	pidBars        = PIDOf("bars")

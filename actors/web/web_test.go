@@ -67,9 +67,9 @@ func (h *house) LastTick(uint32) (messages.Tick, bool) {
 }
 
 func (h *house) Login(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "https://kite.example/", 303)
+	http.Redirect(w, r, "https://kite.example/", http.StatusSeeOther)
 }
-func (h *house) Callback(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", 303) }
+func (h *house) Callback(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusSeeOther) }
 func (h *house) Start() (string, error)                          { return "https://kite.example/connect/login", nil }
 
 func (h *house) Complete(_ context.Context, pasted string) (messages.LoginResult, string) {

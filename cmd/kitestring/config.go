@@ -149,7 +149,7 @@ func (f *runFlags) logger(p *program) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
 	case "text":
-		return slog.New(tint.NewHandler(p.stderr, &tint.Options{
+		return slog.New(tint.NewTextHandler(p.stderr, &tint.Options{
 			Level: level, TimeFormat: "15:04:05.000", NoColor: !terminal || p.getenv("NO_COLOR") != "",
 		})), nil
 	}

@@ -106,7 +106,7 @@ func (p *program) validateToken(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Canceled
 		case <-deadline:
-			return &exitWith{exitDegraded, errors.New("Kite gave no answer within 10 s, which says nothing about the token. Try again, or see \"kitestring token show\"")}
+			return &exitWith{exitDegraded, errors.New("no answer of Kite within 10 s, which says nothing about the token. Try again, or see \"kitestring token show\"")}
 		case <-tick.C:
 		}
 	}
