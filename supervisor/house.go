@@ -49,6 +49,12 @@ type SimConfig struct {
 	Speed       float64
 	Rate        int // ticks a second in all; 0: each instrument at its own pace
 	Instruments int // extra ones, for load
+
+	// What drills choose beside.
+	Start      time.Time                // of its clock; zero: 09:15 of the latest trading day
+	TradingDay func(day time.Time) bool // by midnight IST; nil: as our own table has it
+	OldSockets simulator.OldSockets     // what a new login does to open sockets; "": they live
+	ClockOff   time.Duration            // how far our clock is ahead of the exchange's
 }
 
 // House is the running program: the tree, and what outlives every actor in it.
@@ -69,7 +75,8 @@ type House struct {
 	instruments *instruments.State
 	wall        *market.Wall
 	board       *web.Board
-	exchange    *simulator.Exchange // nil outside the sim profile
+	exchange    *simulator.Exchange // nil unless it is embedded
+	far         *farClock           // of a simulator in another process; nil: none
 
 	kite    actors.Exchange
 	clock   actors.Clock
@@ -140,20 +147,30 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	return h, h.plant(ctx)
 }
 
-// openExchange makes the embedded exchange and its .env file.
+// openExchange makes the simulator's .env file and the embedded exchange, or
+// finds the one that the file names.
 func (h *House) openExchange(ctx context.Context) (err error) {
 	redirect := "http://" + h.Addr() + "/callback"
 	if err := bootstrapSim(ctx, h.store, redirect); err != nil {
+		return err
+	}
+	if at := value(h.store, keyAPIURL); at != "" {
+		h.far, err = openFarClock(ctx, at)
+		h.clock = h.far
 		return err
 	}
 	login := simulator.LoginAuto
 	if h.cfg.Sim.ManualLogin {
 		login = simulator.LoginManual
 	}
+	if h.cfg.Sim.TradingDay == nil {
+		h.cfg.Sim.TradingDay = wholeTradingDay
+	}
 	h.exchange, err = simulator.New(simulator.Config{
 		APIKey: SimAPIKey, APISecret: messages.NewSecret(SimAPISecret), RedirectURL: redirect, Login: login,
 		StateDir: filepath.Join(h.cfg.StateDir, "simulator"), Seed: uint64(h.cfg.Sim.Seed), Speed: h.cfg.Sim.Speed,
 		BarsDir: h.cfg.Sim.Bars, Instruments: h.cfg.Sim.Instruments, Rate: h.cfg.Sim.Rate, Sequence: true, Log: h.log,
+		Start: h.cfg.Sim.Start, TradingDay: h.cfg.Sim.TradingDay, OldSockets: h.cfg.Sim.OldSockets,
 	})
 	if err != nil {
 		return fmt.Errorf("the simulated exchange: %w", err)
@@ -162,8 +179,14 @@ func (h *House) openExchange(ctx context.Context) (err error) {
 		return cannotListen(h.cfg.Sim.Addr, "--sim-addr", err)
 	}
 	h.clock = h.exchange.Clock()
+	if off := h.cfg.Sim.ClockOff; off != 0 {
+		h.clock = offClock{h.clock, off}
+	}
 	return nil
 }
+
+// sequenced reports whether the exchange counts ticks in the last quantity.
+func (h *House) sequenced() bool { return h.exchange != nil || h.far != nil && h.far.counts() }
 
 // secrets are the values that no log line may hold, whatever else fails.
 func (h *House) secrets() []messages.Secret {
@@ -190,6 +213,9 @@ func (h *House) closeDoors() {
 	}
 	if h.exchange != nil {
 		_ = h.exchange.Close()
+	}
+	if h.far != nil {
+		h.far.close()
 	}
 	if t, ok := h.kite.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
@@ -231,6 +257,21 @@ func buildInfo(version string) prometheus.Collector {
 func (h *House) process() api.StatusProcess {
 	return api.StatusProcess{ID: os.Getpid(), StartedAt: h.started.UTC(), Version: h.cfg.Version}
 }
+
+// wholeTradingDay reports whether the exchange trades all day: the simulator
+// knows no special sessions.
+func wholeTradingDay(day time.Time) bool {
+	d := market.BuiltIn().Day(day)
+	return d.Trading && d.Close.Sub(d.Open) > 6*time.Hour
+}
+
+// offClock is a clock that is wrong.
+type offClock struct {
+	actors.Clock
+	off time.Duration
+}
+
+func (c offClock) Now() time.Time { return c.Clock.Now().Add(c.off) }
 
 // wallClock is the exchange's time in live: the machine's.
 type wallClock struct{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 
 	"kitestring/actors"
 	"kitestring/actors/token"
@@ -64,16 +65,18 @@ func value(store *token.Store, key string) string {
 	return v
 }
 
-// endpoints are where the exchange is: Kite's own unless the file says
-// otherwise, or the embedded simulator's.
+// endpoints are where the exchange is: Kite's own, or the simulator's, unless
+// the file says otherwise.
 func endpoints(profile string, store *token.Store, simAddr string) (actors.Exchange, error) {
-	if profile == "sim" && value(store, keyAPIURL) == "" {
-		return actors.Exchange{
-			APIURL: "http://" + simAddr, WSURL: "ws://" + simAddr, LoginURL: "http://" + simAddr + "/connect/login",
-		}, nil
-	}
 	ex := actors.Exchange{
 		APIURL: "https://api.kite.trade", WSURL: "wss://ws.kite.trade", LoginURL: "https://kite.zerodha.com/connect/login",
+	}
+	if profile == "sim" {
+		at := "http://" + simAddr
+		if far := value(store, keyAPIURL); far != "" {
+			at = far
+		}
+		ex.APIURL, ex.WSURL, ex.LoginURL = at, "ws"+strings.TrimPrefix(at, "http"), at+"/connect/login"
 	}
 	for key, into := range map[string]*string{keyAPIURL: &ex.APIURL, keyWSURL: &ex.WSURL, keyLoginURL: &ex.LoginURL} {
 		address := value(store, key)

@@ -58,7 +58,7 @@ func (h *House) plant(ctx context.Context) error {
 			Feed: pidFeed, Holders: h.holders(), Web: pidWeb, Memory: h.memory, Metrics: h.metrics.auth,
 		})},
 		{Name: "feed", Produce: feed.New(feed.Config{
-			Exchange: h.kite, Tokens: h.store, Clock: h.clock, State: h.feed, Sequenced: h.exchange != nil,
+			Exchange: h.kite, Tokens: h.store, Clock: h.clock, State: h.feed, Sequenced: h.sequenced(),
 			Auth: pidAuth, Web: pidWeb, Gaps: []*actor.PID{pidBars, pidWeb}, Metrics: h.metrics.feed,
 		})},
 	}

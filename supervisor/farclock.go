@@ -1,0 +1,129 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"kitestring/actors/simulator"
+)
+
+// farClock is the time of a simulated exchange in another process, as it tells
+// it at /sim/v1/state. Between two looks it runs on at the speed told; while
+// nobody answers, too.
+type farClock struct {
+	url    string
+	client *http.Client
+	end    context.CancelFunc
+	ended  chan struct{}
+
+	mu        sync.Mutex
+	here      time.Time // the anchor: both stood so at the same moment
+	there     time.Time
+	speed     float64
+	sequenced bool
+}
+
+// How often the far clock is looked at, and how much it may be off, in real
+// time, before it is set: a look takes a while itself.
+const (
+	lookFar  = 500 * time.Millisecond
+	farSlack = 50 * time.Millisecond
+)
+
+// openFarClock looks for a simulator at an API address.
+func openFarClock(ctx context.Context, apiURL string) (*farClock, error) {
+	c := &farClock{
+		url:    apiURL + "/sim/v1/state",
+		client: &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+		ended:  make(chan struct{}),
+	}
+	if err := c.look(ctx); err != nil {
+		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", keyAPIURL, apiURL, err)
+	}
+	running, end := context.WithCancel(context.Background())
+	c.end = end
+	go c.follow(running)
+	return c, nil
+}
+
+// Now implements actors.Clock.
+func (c *farClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at(time.Now())
+}
+
+// counts reports whether the exchange counts ticks in the last quantity.
+func (c *farClock) counts() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sequenced
+}
+
+func (c *farClock) at(here time.Time) time.Time {
+	return c.there.Add(time.Duration(float64(here.Sub(c.here)) * c.speed))
+}
+
+func (c *farClock) follow(ctx context.Context) {
+	defer close(c.ended)
+	tick := time.NewTicker(lookFar)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = c.look(ctx) // whoever asks the exchange itself tells that it is away
+		}
+	}
+}
+
+func (c *farClock) look(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+	if err != nil {
+		return err
+	}
+	asked := time.Now()
+	resp, err := c.client.Do(req)
+	if err != nil {
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	var st simulator.State
+	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
+		return fmt.Errorf("read its state: %w", err)
+	}
+	c.set(asked.Add(time.Since(asked)/2), st)
+	return nil
+}
+
+// set moves the anchor when the far clock has been moved by a hand.
+func (c *farClock) set(here time.Time, st simulator.State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sequenced = st.Sequence
+	off := st.Clock.Now.Sub(c.at(here)).Abs()
+	if c.speed == st.Clock.Speed && off <= time.Duration(float64(farSlack)*c.speed) {
+		return
+	}
+	c.here, c.there, c.speed = here, st.Clock.Now, st.Clock.Speed
+}
+
+func (c *farClock) close() {
+	c.end()
+	<-c.ended
+	c.client.CloseIdleConnections()
+}
