@@ -279,8 +279,9 @@ func TestTwoCallbacksAtOnce(t *testing.T) {
 	}
 	<-asked
 	go func() { // the same request token by another way
-		result, _ := b.Complete(context.Background(), requestToken)
+		result, reason := b.Complete(context.Background(), requestToken)
 		w := httptest.NewRecorder()
+		_, _ = w.WriteString(reason) // it may come when all is over
 		if result == messages.LoginOK {
 			w.Code = http.StatusSeeOther
 		}
