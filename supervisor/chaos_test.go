@@ -153,7 +153,8 @@ func (c *chaos) do(st step) error {
 			c.s.engine.Send(PIDOf(name), rotated{g})
 		}
 		return nil
-	case "restart":
+	case "restart": // may have to wait for a leak's grace, as a fault may
+		c.observe(Event{At: time.Now(), Kind: Struck})
 		return c.s.Restart(st.Actor)
 	case "reinstate":
 		return c.s.Reinstate(st.Actor)

@@ -234,3 +234,21 @@ func TestRootNeverFails(t *testing.T) {
 		})
 	}
 }
+
+// Retries in quarantine do not use up the group's budget.
+func TestQuarantinedChildDoesNotTakeItsGroupDown(t *testing.T) {
+	var sick atomic.Bool
+	sick.Store(true)
+	bad := broken("bad", &sick)
+	bad.Intensity = Intensity{Restarts: 2, Period: 10 * time.Second}
+	bad.Backoff.Quarantine = time.Second
+	g := group("g", OneForOne, bad, worker("fine", nil))
+	g.Group = Intensity{Restarts: 10, Period: time.Minute}
+	inBubble(t, group("root", OneForOne, g), Options{}, func(t *testing.T, s *Supervisor) {
+		after(5 * time.Minute)
+		wantState(t, s, "bad", Quarantined)
+		if st := s.statusOf(t, "g"); st.Epoch != 1 || st.Escalations != 0 {
+			t.Fatalf("group %+v", st)
+		}
+	})
+}

@@ -134,6 +134,9 @@ type Options struct {
 	// Observe is told of each event in the tree, in order, after it has
 	// happened. It must not block.
 	Observe func(Event)
+	// Pulse is told of the tree's health at each Watch, after every look: a
+	// house that hangs has none. It must not block.
+	Pulse func(Health)
 
 	jitter func() float64 // tests make the backoff exact
 }

@@ -252,3 +252,19 @@ func TestNobodyStartsWhileStopping(t *testing.T) {
 		t.Fatalf("seen %v", got)
 	}
 }
+
+// While it stops, a child has its grace, however short its Hang is.
+func TestGraceNotHangBoundsAStop(t *testing.T) {
+	var d diary
+	slow := worker("slow", func(_ actors.Self, msg any) {
+		if _, ok := msg.(actors.Stopped); ok {
+			time.Sleep(3 * time.Second)
+			d.note("stopped")
+		}
+	})
+	slow.Hang, slow.StopGrace = time.Second, 5*time.Second
+	inBubble(t, group("root", OneForOne, slow), Options{}, func(*testing.T, *Supervisor) {})
+	if got := d.take(); len(got) != 1 {
+		t.Fatalf("seen %v", got)
+	}
+}

@@ -38,6 +38,9 @@ func (s *Supervisor) watch() {
 				s.look(c, v, span)
 				c.stats.turn(s.nanos())
 			}
+			if s.opts.Pulse != nil {
+				s.opts.Pulse(s.Health())
+			}
 		}
 	}
 }

@@ -189,3 +189,20 @@ func TestWatchdogDoesNotCountItsOwnAbsence(t *testing.T) {
 		}
 	})
 }
+
+// A handler that comes back at the moment when the watchdog gives it up is not
+// hung after all: nothing is taken from it.
+func TestWatchdogLooksTwice(t *testing.T) {
+	inBubble(t, group("root", OneForOne, worker("a", nil)), Options{}, func(t *testing.T, s *Supervisor) {
+		n := s.byName["a"]
+		seen := n.in.taken.Load()
+		s.tellTest("a", "handled meanwhile")
+		after(0)
+		s.hangs(n, n.in, seen, time.Minute)
+		s.tellTest("a", "handled later")
+		after(0)
+		if st := s.statusOf(t, "a"); st.Epoch != 1 || st.State != Running || st.Handled != 2 {
+			t.Fatalf("status %+v", st)
+		}
+	})
+}
