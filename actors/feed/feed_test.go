@@ -61,7 +61,7 @@ func adoptedRig(t testing.TB, tokens []uint32, adjust ...func(*rig)) *rig {
 
 // The heart of it: 100 changes of the token at 1000 ticks/s.
 func TestHundredSwaps(t *testing.T) {
-	for _, delay := range []time.Duration{0, 10 * time.Millisecond} {
+	for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
 		t.Run(fmt.Sprint(delay), func(t *testing.T) {
 			tokens := instruments(10)
 			r := adoptedRig(t, tokens)
@@ -252,6 +252,7 @@ func TestForbiddenParks(t *testing.T) {
 }
 
 func TestMuteSocket(t *testing.T) {
+	t.Parallel()
 	tokens := instruments(2)
 	r := adoptedRig(t, tokens)
 	r.venue.set(func(v *venue) {
@@ -313,10 +314,13 @@ func TestStopIsPrompt(t *testing.T) {
 
 func TestTooManySockets(t *testing.T) {
 	tokens := instruments(3)
-	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.ghostWait = 50 * time.Millisecond })
+	r := adoptedRig(t, tokens, func(r *rig) {
+		r.cfg.limits.ghostWait = 50 * time.Millisecond
+		r.cfg.limits.slotWait = 200 * time.Millisecond
+	})
 	r.venue.set(func(v *venue) { v.most = 1 })
 	r.offer(2, "B")
-	r.until("a refused dial", func() bool { return r.state.Stats().Connects["too_many"] == 1 })
+	r.until("two refused dials", func() bool { return r.state.Stats().Connects["too_many"] == 2 })
 	if got := r.venue.holders(); !slices.Equal(got, []string{"A"}) {
 		t.Fatalf("an unproven token must not cost the running socket: %v", got)
 	}

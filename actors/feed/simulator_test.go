@@ -112,6 +112,7 @@ func TestSimulatorSwaps(t *testing.T) {
 
 // Kite's other behaviour: a login cuts the sockets of the older token.
 func TestSimulatorCutsOldSockets(t *testing.T) {
+	t.Parallel()
 	s := newSimRig(t, simulator.Config{Instruments: 300, OldSockets: simulator.OldSocketsCut})
 	s.rotate(t)
 	seen := s.r.state.Stats().Ticks
@@ -125,6 +126,7 @@ func TestSimulatorCutsOldSockets(t *testing.T) {
 }
 
 func TestSimulatorFaults(t *testing.T) {
+	t.Parallel()
 	s := newSimRig(t, simulator.Config{Instruments: 300})
 	inject := func(f simulator.Fault) {
 		t.Helper()
@@ -162,6 +164,7 @@ func TestSimulatorFaults(t *testing.T) {
 // Order updates that came while no socket was open are found in the order
 // book; those that came on the socket are not told again.
 func TestSimulatorOrdersAreReconciled(t *testing.T) {
+	t.Parallel()
 	s := newSimRig(t, simulator.Config{Instruments: 300})
 	inject := func(f simulator.Fault) {
 		t.Helper()

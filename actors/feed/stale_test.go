@@ -47,6 +47,7 @@ func TestStaleness(t *testing.T) {
 // Heartbeats without ticks in an open market: subscribed anew, and when that
 // does not help connected anew; in a closed one nothing happens.
 func TestHeartbeatsOnly(t *testing.T) {
+	t.Parallel()
 	tokens := instruments(2)
 	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.stale = time.Second })
 	r.venue.set(func(v *venue) { v.noTicks = true })

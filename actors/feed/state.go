@@ -28,7 +28,7 @@ func defaultLimits() limits {
 	return limits{
 		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
 		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
-		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostWait: time.Second, ghostFor: 10 * time.Second,
+		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostWait: time.Second, ghostFor: 5 * time.Second,
 		stale: 5 * time.Second, turn: 50 * time.Millisecond, shardMost: 3000,
 	}
 }
@@ -88,7 +88,7 @@ type shard struct {
 	nextFailures int
 	nextAt       time.Time
 	tried        messages.Generation // that nextFailures counts for
-	noSlot       messages.Generation // this generation's dial beside main met a 429
+	crowded      int                 // 429s that the dial of tried beside main has met
 	breaking     bool                // main was told to go so that its slot gets free
 	doubts       []doubt
 	ghostUntil   time.Time
@@ -283,11 +283,14 @@ func (s *shard) nextEnded(l link, e ended, w *world) []effect {
 	switch e.cause {
 	case byUs:
 	case forbidden:
+		s.to(s.state, "Kite refused the connection with the new token (403); the old socket streams on", w.now)
 		return s.doubt(l.generation, w)
 	case tooMany:
-		s.noSlot = l.generation
+		s.to(s.state, "Kite counts three sockets already (429): the new token has to wait, the old socket streams on", w.now)
+		s.crowded++
 		s.nextAt = w.now.Add(s.slotDelay(w))
 	default:
+		s.to(s.state, "no connection with the new token yet, the old socket streams on: "+e.why, w.now)
 		s.nextAt = w.now.Add(w.redial(s.nextFailures))
 		s.nextFailures++
 	}
@@ -515,19 +518,21 @@ func (s *shard) move(w *world) (out []effect) {
 		s.reached(w.now.Add(w.limits.turn), w)
 		return nil
 	}
-	if s.noSlot == target || !w.slot {
+	if target != s.tried {
+		s.tried, s.nextFailures, s.crowded, s.nextAt = target, 0, 0, time.Time{}
+	}
+	if !s.reached(s.nextAt, w) {
+		return nil
+	}
+	// The running socket is given up for its slot only when our own sockets fill
+	// all three, or when waiting for a foreign ghost to go has not helped.
+	if s.crowded > 1 || !w.slot {
 		if target != w.adopted {
 			return nil
 		}
 		s.main.phase = closing
 		s.breaking = true
 		return []effect{hangUp{s.main.id, byUs, "no slot is free for a second socket: closed to connect with the new token"}}
-	}
-	if target != s.tried {
-		s.tried, s.nextFailures, s.nextAt = target, 0, time.Time{}
-	}
-	if !s.reached(s.nextAt, w) {
-		return nil
 	}
 	s.next = link{id: w.newID(), generation: target, phase: dialling, since: w.now}
 	return []effect{dial{s.next.id, target}}

@@ -246,11 +246,24 @@ func TestStates(t *testing.T) {
 			c.on(looked{}, "dial 2 g2")
 			c.on(ended{2, tooMany, "429"})
 			c.is(messages.Streaming)
+			c.after(29 * time.Second)
+			c.on(looked{})
+			c.after(time.Second)
+			c.on(looked{}, "dial 3 g2") // the ghost may have gone
+			c.on(ended{3, tooMany, "429"})
 			c.after(time.Minute)
 			c.on(looked{}) // not proven: nothing is given up for it
 			c.w.adopted = 2
 			c.on(looked{}, "hang up 1")
-			c.on(ended{1, byUs, ""}, "dial 3 g2")
+			c.on(ended{1, byUs, ""}, "dial 4 g2")
+		},
+		"our own sockets fill every slot": func(c *script) {
+			c.w.adopted = 1
+			c.on(looked{}, "dial 1 g1")
+			c.up(1, 1)
+			c.w.adopted, c.w.slot = 2, false
+			c.on(looked{}, "hang up 1")
+			c.on(ended{1, byUs, ""}, "dial 2 g2")
 		},
 		"the older socket dies in mid-swap": func(c *script) {
 			c.w.adopted = 1
