@@ -38,6 +38,13 @@ type Config struct {
 	Getenv   func(key string) string
 	Log      *slog.Logger
 	Sim      SimConfig
+
+	// What the configuration file may choose.
+	Underlyings     []instruments.UnderlyingSpec // none: instruments.Defaults
+	AnalysisProfile analysis.Profile             // "": calibrated
+	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
+	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
+
 }
 
 // SimConfig is what a person may choose of the embedded exchange.

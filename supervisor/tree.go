@@ -74,7 +74,7 @@ func (h *House) plant(ctx context.Context) error {
 		})},
 		{Name: "instruments", Produce: instruments.New(instruments.Config{
 			Exchange: h.kite, Tokens: h.store, Clock: h.clock, Ticks: h.feed, State: h.instruments,
-			Feed: pidFeed, Auth: pidAuth, Listeners: append(analysts(), pidBars, pidWeb),
+			Underlyings: h.cfg.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: append(analysts(), pidBars, pidWeb),
 		})},
 		{Name: "core", Children: core},
 		{Name: "analysis", Children: h.analyses()},
@@ -89,7 +89,7 @@ func (h *House) analyses() []Spec {
 	})})}
 	for _, a := range analysis.All() {
 		cfg := analysis.Config{
-			Analysis: a, Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
+			Analysis: a, Profile: h.cfg.AnalysisProfile, Interval: h.cfg.BarInterval, Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
 			Market: wallPhase{h.wall}, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
@@ -108,7 +108,7 @@ func (h *House) analyses() []Spec {
 // instrument and minute when it does not. Its seed is the last tick of every
 // instrument, so that a quiet one is not forgotten by a restart.
 func (h *House) subscriber(s Spec) Spec {
-	s.Mailbox = Mailbox{Contract: Lossless, Ticks: 8192, Table: func() Conflator { return &minutes{} }}
+	s.Mailbox = Mailbox{Contract: Lossless, Ticks: h.cfg.MailboxTicks, Table: func() Conflator { return &minutes{} }}
 	s.Seed = func(open func()) Batch {
 		if b := h.feed.Seed(s.Name, open); b != nil {
 			return b

@@ -17,8 +17,9 @@ import (
 )
 
 // What a person may choose comes from three places and is read here alone:
-// flags say where and how, the .env file holds credentials and endpoints, the
-// process environment serves for keys that the file lacks.
+// flags say where and how (what they cannot say stands in a configuration
+// file), the .env file holds credentials and endpoints, the process environment
+// serves for keys that the file lacks.
 
 const defaultAddr = "127.0.0.1:8420"
 
@@ -33,6 +34,7 @@ func (p *program) defaultAddr() string {
 // runFlags are the flags of "kitestring run".
 type runFlags struct {
 	envFile, addr, stateDir, profile string
+	configFile                       string
 	logFormat, logLevel              string
 	sim                              simFlags
 }
@@ -120,14 +122,20 @@ func (f *runFlags) config(p *program) (supervisor.Config, error) {
 			stateDir = filepath.Join(filepath.Dir(envFile), ".kitestring")
 		}
 	}
-	return supervisor.Config{
+	cfg := supervisor.Config{
 		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, Profile: f.profile, Version: version,
 		Getenv: p.getenv, Log: log,
 		Sim: supervisor.SimConfig{
 			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,
 			Speed: f.sim.speed, Rate: f.sim.rate, Instruments: f.sim.instruments,
 		},
-	}, nil
+	}
+	if f.configFile != "" {
+		if err := readConfigFile(f.configFile, &cfg); err != nil {
+			return bad(err)
+		}
+	}
+	return cfg, nil
 }
 
 // logger writes to standard error: coloured text on a terminal, JSON elsewhere.

@@ -24,7 +24,11 @@ login, "kitestring login", another program), the server moves to it within a
 moment, without a restart and without losing a tick.
 
 Without API credentials in the file the server runs on a built-in simulator of
-the exchange and logs in to it by itself.`,
+the exchange and logs in to it by itself.
+
+--config names a JSON file; every field of it may be left out:
+
+` + configExample,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := f.config(p)
@@ -41,6 +45,7 @@ the exchange and logs in to it by itself.`,
 	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile and bars of the analyses, size of mailboxes")
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
 	return c
 }

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"kitestring/actors/analysis"
+	"kitestring/actors/instruments"
+	"kitestring/supervisor"
+)
+
+func TestConfigFileDefaultsAndValues(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want supervisor.Config
+	}{
+		"nothing chosen": {`{}`, supervisor.Config{}},
+		"the example": {configExample, supervisor.Config{
+			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
+		}},
+		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, supervisor.Config{AnalysisProfile: analysis.Classic}},
+		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, supervisor.Config{
+			Underlyings: []instruments.UnderlyingSpec{{Name: "BANKEX", IndexExchange: "BSE", IndexSymbol: "BANKEX", DerivativesExchange: "BFO"}},
+		}},
+		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, supervisor.Config{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
+	} {
+		var got supervisor.Config
+		if err := parseConfig("c.json", []byte(c.text), &got); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// wrongConfigs are files that are refused, and what the refusal says.
+var wrongConfigs = []struct {
+	text string
+	want []string
+}{
+	{``, []string{"line 1", "ends too early"}},
+	{`[]`, []string{"line 1", "the file", "{...}"}},
+	{"{\n// why\n}", []string{"line 1", "not JSON"}},
+	{"{}\n{}", []string{"line 2", "behind the closing bracket"}},
+	{"{\"analysis\": {\n\"profile\": \"calibrated\",}}", []string{"line 2", "not JSON"}},
+	{"{\n\"thresholds\": {}}", []string{"line 2", "thresholds", "underlyings, analysis, mailbox"}},
+	{`{"analysis": {"profile": "moon"}}`, []string{`analysis.profile "moon"`, `"calibrated" or "classic"`}},
+	{`{"analysis": {"profile": 7}}`, []string{"analysis.profile 7", `"calibrated" or "classic"`}},
+	{`{"analysis": {"profile": null}}`, []string{"analysis.profile null"}},
+	{`{"analysis": {"interval": "2m"}}`, []string{`analysis.interval "2m"`, `"1m", "3m", "5m" or "15m"`}},
+	{`{"analysis": {"window": 3}}`, []string{"analysis.window", "profile, interval"}},
+	{`{"analysis": "classic"}`, []string{"analysis:", "{...}"}},
+	{`{"mailbox": {"ticks": 8}}`, []string{"mailbox.ticks 8", "from 64 to 1000000"}},
+	{`{"mailbox": {"ticks": 8192.5}}`, []string{"mailbox.ticks 8192.5", "whole number"}},
+	{`{"mailbox": {"ticks": 9999999999999999999999}}`, []string{"mailbox.ticks", "from 64 to 1000000"}},
+	{`{"mailbox": {"ticks": [8192]}}`, []string{"mailbox.ticks is a list or an object"}},
+	{`{"mailbox": {"ticks": 100, "ticks": 200}}`, []string{"mailbox.ticks", "twice"}},
+	{`{"mailbox": {"ticks": 100`, []string{"ends too early"}},
+	{`{"underlyings": []}`, []string{"underlyings holds 0", "1 to 20", "leave it out"}},
+	{`{"underlyings": {}}`, []string{"underlyings", "[...]"}},
+	{`{"underlyings": ["NIFTY"]}`, []string{"underlyings[0]", "{...}"}},
+	{"{\"underlyings\": [\n{\"name\": \"NIFTY\"}]}", []string{"line 2", "underlyings[0].", "is missing"}},
+	{`{"underlyings": [{"name": "nifty 50"}]}`, []string{`underlyings[0].name "nifty 50"`, "capital letters"}},
+	{`{"underlyings": [{"name": ""}]}`, []string{`underlyings[0].name ""`, "like NIFTY"}},
+	{`{"underlyings": [{"index_exchange": "NYSE"}]}`, []string{`underlyings[0].index_exchange "NYSE"`, `"NSE" or "BSE"`}},
+	{`{"underlyings": [{"derivatives_exchange": "NSE"}]}`, []string{"underlyings[0].derivatives_exchange", `"NFO" or "BFO"`}},
+	{`{"underlyings": [{"index_symbol": " NIFTY 50"}]}`, []string{"underlyings[0].index_symbol", "like NIFTY 50"}},
+	{`{"underlyings": [{"expiry": "weekly"}]}`, []string{"underlyings[0].expiry", "name, index_exchange, index_symbol, derivatives_exchange"}},
+	{
+		`{"underlyings": [{"name": "NIFTY", "index_exchange": "NSE", "index_symbol": "NIFTY 50", "derivatives_exchange": "NFO"}, {"name": "NIFTY"}]}`,
+		[]string{`underlyings[1].name "NIFTY"`, "already"},
+	},
+}
+
+func TestWrongConfigFilesAreNamed(t *testing.T) {
+	for _, c := range wrongConfigs {
+		err := parseConfig("c.json", []byte(c.text), &supervisor.Config{})
+		if err == nil {
+			t.Errorf("%s: accepted", c.text)
+			continue
+		}
+		for _, want := range append(c.want, "c.json: line ") {
+			if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %q does not say %q", c.text, err, want)
+			}
+		}
+	}
+}
+
+func TestRunRefusesAWrongConfigFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "kitestring.json")
+	if err := os.WriteFile(path, []byte(`{"mailbox": {"ticks": 1}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]string{
+		path:                        "kitestring.json: line 1: mailbox.ticks 1",
+		dir:                         "not a file",
+		filepath.Join(dir, "other"): "no such file",
+	} {
+		code, _, stderr := kitestring(t, t.Context(), nil, "", "run", "--env-file", filepath.Join(dir, ".env"), "--addr", "127.0.0.1:0", "--config", arg)
+		if code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, %q", arg, code, stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".env")); err == nil {
+		t.Error("a server that did not start has written its env file")
+	}
+}
+
+// FuzzConfigFile: whatever the bytes, an answer; what is accepted is within
+// what is allowed.
+func FuzzConfigFile(f *testing.F) {
+	f.Add([]byte(configExample))
+	for _, c := range wrongConfigs {
+		f.Add([]byte(c.text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var cfg supervisor.Config
+		if parseConfig("c.json", text, &cfg) != nil {
+			return
+		}
+		if n := cfg.MailboxTicks; n != 0 && (n < minMailbox || n > maxMailbox) {
+			t.Errorf("accepted a mailbox of %d", n)
+		}
+		if len(cfg.Underlyings) > maxUnderlyings {
+			t.Errorf("accepted %d underlyings", len(cfg.Underlyings))
+		}
+		for _, u := range cfg.Underlyings {
+			if !underlyingName.MatchString(u.Name) || u.IndexExchange == "" || u.IndexSymbol == "" || u.DerivativesExchange == "" {
+				t.Errorf("accepted %+v", u)
+			}
+		}
+	})
+}
