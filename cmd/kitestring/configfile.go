@@ -129,11 +129,11 @@ func (r *configReader) underlyings(path string, into *[]instruments.UnderlyingSp
 		if err != nil {
 			return err
 		}
-		for field, value := range map[string]string{
-			"name": s.Name, "index_exchange": s.IndexExchange, "index_symbol": s.IndexSymbol, "derivatives_exchange": s.DerivativesExchange,
+		for _, f := range [][2]string{
+			{"name", s.Name}, {"index_exchange", s.IndexExchange}, {"index_symbol", s.IndexSymbol}, {"derivatives_exchange", s.DerivativesExchange},
 		} {
-			if value == "" {
-				return r.errorf("%s.%s is missing", path, field)
+			if f[1] == "" {
+				return r.errorf("%s.%s is missing", path, f[0])
 			}
 		}
 		specs = append(specs, s)

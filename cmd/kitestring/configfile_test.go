@@ -42,7 +42,7 @@ var wrongConfigs = []struct {
 }{
 	{``, []string{"line 1", "ends too early"}},
 	{`[]`, []string{"line 1", "the file", "{...}"}},
-	{"{\n// why\n}", []string{"line 1", "not JSON"}},
+	{"{\n// why\n}", []string{"line 2", "not JSON"}},
 	{"{}\n{}", []string{"line 2", "behind the closing bracket"}},
 	{"{\"analysis\": {\n\"profile\": \"calibrated\",}}", []string{"line 2", "not JSON"}},
 	{"{\n\"thresholds\": {}}", []string{"line 2", "thresholds", "underlyings, analysis, mailbox"}},
@@ -61,7 +61,7 @@ var wrongConfigs = []struct {
 	{`{"underlyings": []}`, []string{"underlyings holds 0", "1 to 20", "leave it out"}},
 	{`{"underlyings": {}}`, []string{"underlyings", "[...]"}},
 	{`{"underlyings": ["NIFTY"]}`, []string{"underlyings[0]", "{...}"}},
-	{"{\"underlyings\": [\n{\"name\": \"NIFTY\"}]}", []string{"line 2", "underlyings[0].", "is missing"}},
+	{"{\"underlyings\": [\n{\"name\": \"NIFTY\"}]}", []string{"line 2", "underlyings[0].index_exchange is missing"}},
 	{`{"underlyings": [{"name": "nifty 50"}]}`, []string{`underlyings[0].name "nifty 50"`, "capital letters"}},
 	{`{"underlyings": [{"name": ""}]}`, []string{`underlyings[0].name ""`, "like NIFTY"}},
 	{`{"underlyings": [{"index_exchange": "NYSE"}]}`, []string{`underlyings[0].index_exchange "NYSE"`, `"NSE" or "BSE"`}},
