@@ -45,6 +45,10 @@ type Config struct {
 	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
 
+
+	// Pulse is told of the tree's health ten times a second; a house that hangs
+	// has no pulse. It must not block. nil: nobody.
+	Pulse func(Health)
 }
 
 // SimConfig is what a person may choose of the embedded exchange.
@@ -233,6 +237,11 @@ func (h *House) closeDoors() {
 func (h *House) SetKey(ctx context.Context, key, value string) error {
 	return h.store.Set(ctx, key, value)
 }
+
+// Reload reads the .env file as if for the first time, with new watches on it,
+// and says in the log what it found. Everything runs on meanwhile; a file that
+// cannot be used changes nothing.
+func (h *House) Reload() error { return h.tree.Restart("token") }
 
 // Profile is the profile that auto came to.
 func (h *House) Profile() string { return h.profile }

@@ -49,7 +49,7 @@ func (h *House) plant(ctx context.Context) error {
 	h.tree = New(Options{
 		Logger: h.log, Registerer: h.registry, IsTokenMessage: isTokenMessage,
 		Generation: func(name string) uint64 { return uint64(h.lastUsed(name)) },
-		Observe:    h.observe,
+		Observe:    h.observe, Pulse: h.cfg.Pulse,
 	})
 	core := []Spec{
 		{Name: "token", Produce: token.New(token.Config{Store: h.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/lmittmann/tint"
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"kitestring/supervisor"
@@ -144,8 +143,7 @@ func (f *runFlags) logger(p *program) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: it is debug, info, warn or error", f.logLevel)
 	}
-	file, _ := p.stderr.(*os.File)
-	terminal := file != nil && isatty.IsTerminal(file.Fd())
+	terminal := p.onTerminal()
 	format := f.logFormat
 	if format == "auto" {
 		format = "json"

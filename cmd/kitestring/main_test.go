@@ -13,13 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // kitestring runs the program with arguments and no environment but env.
 func kitestring(t *testing.T, ctx context.Context, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {

@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"kitestring/supervisor"
@@ -50,14 +54,38 @@ the exchange and logs in to it by itself.
 	return c
 }
 
-// serve runs the house until ctx ends, then stops it in order.
+// serve runs the house until ctx ends, then stops it in order. A hangup makes
+// it read its configuration again; on a terminal, that terminal is gone, and
+// so is whoever could stop the server.
 func (p *program) serve(ctx context.Context, cfg supervisor.Config) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	systemd := newNotifier(cfg.Log)
+	defer systemd.close()
+	cfg.Pulse = systemd.pulse
 	house, err := supervisor.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	systemd.ready()
 	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, house.Profile(), house.URL())
-	<-ctx.Done()
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case <-hangups:
+			if p.onTerminal() {
+				running = false
+				break
+			}
+			cfg.Log.Info("hangup: the env file is read again", "path", cfg.EnvFile)
+			if err := house.Reload(); err != nil {
+				cfg.Log.Warn("env file not read again", "error", err)
+			}
+		}
+	}
+	systemd.stopping()
 	// The interrupt has ended ctx; the stop has a bound of its own.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
@@ -65,4 +93,10 @@ func (p *program) serve(ctx context.Context, cfg supervisor.Config) error {
 		return fmt.Errorf("stopped, but not everything in order: %w", err)
 	}
 	return nil
+}
+
+// onTerminal tells whether a person reads standard error.
+func (p *program) onTerminal() bool {
+	file, _ := p.stderr.(*os.File)
+	return file != nil && isatty.IsTerminal(file.Fd())
 }

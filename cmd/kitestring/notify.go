@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"kitestring/supervisor"
+)
+
+// notifier tells systemd how the server is: READY when the tree is up,
+// WATCHDOG while the root supervisor has a pulse, STOPPING. A quarantined actor
+// does not stop the pings: systemd's only answer is to kill the whole server,
+// and the rest of it works.
+type notifier struct {
+	log    *slog.Logger
+	each   time.Duration // between pings; 0: no watchdog
+	pulses chan supervisor.Health
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// newNotifier reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from the
+// environment, where systemd puts them. Without them it says nothing.
+func newNotifier(log *slog.Logger) *notifier {
+	ctx, stop := context.WithCancel(context.Background())
+	n := &notifier{log: log, pulses: make(chan supervisor.Health, 1), stop: stop}
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("systemd's watchdog is not understood", "error", err)
+	}
+	n.each = limit / 3
+	n.done.Go(func() { n.ping(ctx) })
+	return n
+}
+
+// pulse is for supervisor.Config: it never blocks, whatever systemd does.
+func (n *notifier) pulse(h supervisor.Health) {
+	select {
+	case n.pulses <- h:
+	default:
+	}
+}
+
+func (n *notifier) ping(ctx context.Context) {
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case h := <-n.pulses:
+			if n.each > 0 && time.Since(last) >= n.each {
+				last = time.Now()
+				n.say(fmt.Sprintf("%s\nSTATUS=%d of %d actors running, %d quarantined", daemon.SdNotifyWatchdog, h.Running, h.Total, h.Quarantined))
+			}
+		}
+	}
+}
+
+func (n *notifier) ready()    { n.say(daemon.SdNotifyReady) }
+func (n *notifier) stopping() { n.say(daemon.SdNotifyStopping) }
+
+func (n *notifier) say(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		n.log.Warn("systemd does not listen", "error", err)
+	}
+}
+
+// close ends the pings.
+func (n *notifier) close() {
+	n.stop()
+	n.done.Wait()
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// asProgram makes this test binary be kitestring itself, for tests that need a
+// process of its own: signals, its exit code, what it leaves behind.
+const asProgram = "KITESTRING_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// process is a running "kitestring run".
+type process struct {
+	cmd      *exec.Cmd
+	addr     string
+	out, log safeBuffer
+	done     chan error
+}
+
+// startProcess starts the server and waits for its address.
+func startProcess(t *testing.T, program string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{done: make(chan error, 1)}
+	p.cmd = exec.Command(program, append([]string{"run", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
+	p.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}, env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(lastLines(p.log.String(), 15))
+		}
+		if p.cmd.ProcessState == nil {
+			_ = p.cmd.Process.Kill()
+			<-p.done
+		}
+	})
+	eventually(t, 30*time.Second, "the server prints its address", func() (bool, string) {
+		_, after, ok := strings.Cut(p.out.String(), "http://")
+		p.addr = strings.TrimSuffix(strings.TrimSpace(after), "/")
+		return ok, p.out.String() + lastLines(p.log.String(), 3)
+	})
+	return p
+}
+
+// end sends a signal and gives the process' end and how long it took.
+func (p *process) end(t *testing.T, sig os.Signal) (code int, took time.Duration) {
+	t.Helper()
+	start := time.Now()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the process does not end")
+	}
+	return p.cmd.ProcessState.ExitCode(), time.Since(start)
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// eventually polls until ok, or names what was never true.
+func eventually(t *testing.T, d time.Duration, what string, ok func() (bool, string)) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(d); ; <-tick.C {
+		done, seen := ok()
+		if done {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s (last seen: %s)", d, what, seen)
+		}
+	}
+}
+
+func scrape(t *testing.T, addr string) string {
+	t.Helper()
+	return httpGet(t, "http://"+addr+"/metrics")
+}
+
+func httpGet(t *testing.T, url string) string {
+	t.Helper()
+	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return body.String()
+}
+
+// An end under load: in time, in order, nothing half-written, and the next
+// start is live on what was kept.
+func TestTerminatedUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	env := filepath.Join(dir, ".env")
+	p := startProcess(t, os.Args[0], nil, "--env-file", env, "--sim-rate", "10000", "--sim-instruments", "500")
+	live(t, p.addr)
+	eventually(t, 30*time.Second, "10 000 full ticks have come", func() (bool, string) {
+		full := regexp.MustCompile(`kitestring_feed_ticks_total\{mode="full"\} (\S+)`).FindStringSubmatch(scrape(t, p.addr))
+		if full == nil {
+			return false, "no such metric"
+		}
+		n, err := strconv.ParseFloat(full[1], 64)
+		return err == nil && n >= 10_000, full[1]
+	})
+	held, err := os.ReadFile(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, took := p.end(t, syscall.SIGTERM)
+	if code != exitOK || took > 5*time.Second {
+		t.Errorf("SIGTERM under load: exit %d after %s, want 0 within 5 s", code, took)
+	}
+	t.Logf("SIGTERM at 10 k ticks/s: exit %d after %s", code, took.Round(time.Millisecond))
+	if now, err := os.ReadFile(env); err != nil || !bytes.Equal(now, held) {
+		t.Errorf("the env file was changed by the end: %v", err)
+	}
+	nothingHalfWritten(t, dir)
+
+	p = startProcess(t, os.Args[0], nil, "--env-file", env, "--sim-login", "manual")
+	live(t, p.addr)
+	if code, _ := p.end(t, os.Interrupt); code != exitOK {
+		t.Errorf("the second server ended with %d", code)
+	}
+	if now, _ := os.ReadFile(env); tokenLine(string(now)) != tokenLine(string(held)) {
+		t.Error("the second start is live on another token")
+	}
+	nothingHalfWritten(t, dir)
+}
+
+// nothingHalfWritten demands that what a server keeps is whole: JSON files
+// parse, and no temporary file is left.
+func nothingHalfWritten(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		switch name := d.Name(); {
+		case strings.HasSuffix(name, ".json"):
+			if !json.Valid(data) {
+				t.Errorf("%s is not whole: %.80q", path, data)
+			}
+		case name == ".env" || name == ".env.lock": // the lock file stays
+		case regexp.MustCompile(`(?i)tmp|temp|\.env`).MatchString(name):
+			t.Errorf("%s was left behind", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A hangup reads the file again, says what it found, and harms nobody.
+func TestHangupReadsTheFileAgain(t *testing.T) {
+	env := filepath.Join(t.TempDir(), ".env")
+	p := startProcess(t, os.Args[0], nil, "--env-file", env, "--sim-rate", "200")
+	live(t, p.addr)
+	g := generation(t, p.addr)
+	good, err := os.ReadFile(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangup := func(then string) {
+		t.Helper()
+		said := strings.Count(p.log.String(), then)
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 10*time.Second, "the log says "+then, func() (bool, string) {
+			return strings.Count(p.log.String(), then) > said, lastLines(p.log.String(), 3)
+		})
+		live(t, p.addr)
+	}
+	hangup("env file accepted")
+	if err := os.WriteFile(env, []byte("ZERODHA_ACCESS_TOKEN='no end\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hangup("env file rejected")
+	if err := os.WriteFile(env, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hangup("env file accepted")
+	if now := generation(t, p.addr); now != g {
+		t.Errorf("generation %d after hangups over the same token, %d before", now, g)
+	}
+	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// systemd is told when the tree is up, while it is well, and when it ends.
+func TestSystemdIsTold(t *testing.T) {
+	dir := t.TempDir()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	// A short limit makes pings frequent; who misses it is killed by systemd.
+	limit := 900 * time.Millisecond
+	p := startProcess(t, os.Args[0], []string{
+		"NOTIFY_SOCKET=" + filepath.Join(dir, "notify"), "WATCHDOG_USEC=900000",
+	}, "--env-file", filepath.Join(dir, ".env"), "--sim-rate", "200")
+	hear := func(d time.Duration) string {
+		t.Helper()
+		if err := socket.SetReadDeadline(time.Now().Add(d)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 4096)
+		n, err := socket.Read(buf)
+		if err != nil {
+			return ""
+		}
+		return string(buf[:n])
+	}
+	await := func(what string) string {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			if said := hear(time.Until(deadline)); strings.Contains(said, what) {
+				return said
+			}
+		}
+		t.Fatalf("systemd never heard %s", what)
+		return ""
+	}
+	await("READY=1")
+	live(t, p.addr)
+	for range 3 {
+		if said := await("WATCHDOG=1"); !strings.Contains(said, "STATUS=") || !strings.Contains(said, "actors running") {
+			t.Errorf("a ping without a status: %q", said)
+		}
+	}
+	// A process that does not get on is not pinged for; it must not catch up
+	// with itself and seem alive.
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for hear(limit) != "" { // what was on its way
+	}
+	if said := hear(limit); said != "" {
+		t.Errorf("a stopped server said %q", said)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	await("WATCHDOG=1")
+	ended := make(chan int, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
+		defer cancel()
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+			ended <- p.cmd.ProcessState.ExitCode()
+		case <-ctx.Done():
+			ended <- -1
+		}
+	}()
+	await("STOPPING=1")
+	if code := <-ended; code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
