@@ -4,7 +4,9 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,5 +130,56 @@ func TestListen(t *testing.T) {
 	}
 	if ex.Addr() != "" || ex.Close() != nil {
 		t.Error("closed twice")
+	}
+}
+
+// The simulated owner logs in once at the start and once after a flush, and
+// never because a token was refused.
+func TestSelfLogin(t *testing.T) {
+	t.Parallel()
+	ex := newExchange(t, nil)
+	if err := ex.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer ex.Close()
+	var mu sync.Mutex
+	var token messages.AccessToken
+	visits := 0
+	product := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/login" {
+			http.Redirect(w, r, ex.LoginURL()+"?v=3&api_key=simkey", http.StatusFound)
+			return
+		}
+		if r.URL.Query().Get("request_token") == "" {
+			t.Error("came back without a request token")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		visits++
+		token = issue(t, ex)
+	}))
+	defer product.Close()
+	ex.SetRedirectURL(product.URL + "/callback")
+	current := func() messages.AccessToken {
+		mu.Lock()
+		defer mu.Unlock()
+		return token
+	}
+	house := actorstest.Start(t, "simulator", simulator.NewActor(simulator.ActorConfig{
+		Exchange: ex, SelfLogin: &simulator.SelfLogin{URL: product.URL + "/login", Token: current},
+	}))
+	eventually(t, "the login at the start", func() bool { return ex.Valid(current()) })
+	if _, err := ex.Rotate(); err != nil { // the token in the file is dead
+		t.Fatal(err)
+	}
+	if err := ex.SetClock(start.AddDate(0, 0, 1).Add(-4*time.Hour - time.Second)); err != nil { // 05:59:59
+		t.Fatal(err)
+	}
+	eventually(t, "the login after the flush", func() bool { return ex.Valid(current()) })
+	house.Stop()
+	mu.Lock()
+	defer mu.Unlock()
+	if visits != 2 {
+		t.Errorf("%d logins", visits)
 	}
 }

@@ -2,20 +2,8 @@ package simulator
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"math"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	"kitestring/actors/internal/ist"
 )
 
 // barLength is the length of the bars that can be played.
@@ -71,127 +59,13 @@ func (b bar) share(phase int) uint32 {
 
 func (p *playback) finished() bool { return p.next >= len(p.slots) }
 
-// loadBars reads <underlying>_5m.csv of a folder, in-session rows only.
-func loadBars(dir string) (*playback, error) {
-	slots := map[int64]*slot{}
-	found := 0
-	var cal calendar // the days are those of the file
-	for _, u := range underlyings() {
-		name := filepath.Join(dir, strings.ToLower(u.name)+"_5m.csv")
-		file, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		found++
-		err = readBars(file, func(start time.Time, b bar) {
-			s := slots[start.Unix()]
-			if s == nil {
-				s = &slot{start: start, session: cal.session(start), rows: map[string]bar{}}
-				slots[start.Unix()] = s
-			}
-			s.rows[u.name] = b
-		})
-		file.Close()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+// calendar adds the days of the file, which may be a Sunday's special session.
+func (p *playback) calendar(cal calendar) calendar {
+	days := map[int64]bool{}
+	for _, s := range p.slots {
+		days[s.session.day] = true
 	}
-	if found == 0 {
-		return nil, fmt.Errorf("%s holds no nifty_5m.csv, banknifty_5m.csv or sensex_5m.csv", dir)
-	}
-	if len(slots) == 0 {
-		return nil, fmt.Errorf("%s: no row between 09:15 and 15:30", dir)
-	}
-	p := &playback{}
-	for _, s := range slots {
-		p.slots = append(p.slots, *s)
-	}
-	slices.SortFunc(p.slots, func(a, b slot) int { return a.start.Compare(b.start) })
-	for i := range p.slots { // the day before, in the file
-		s := p.slots[i].session
-		for j := i - 1; j >= 0; j-- {
-			if day := p.slots[j].session.day; day < s.day {
-				s.prev = day
-				break
-			}
-		}
-	}
-	return p, nil
-}
-
-// readBars reads one file; columns are found by their names.
-func readBars(r io.Reader, take func(start time.Time, b bar)) error {
-	in := csv.NewReader(r)
-	header, err := in.Read()
-	if err != nil {
-		return fmt.Errorf("header: %w", err)
-	}
-	var columns [6]int
-	for i, name := range [...]string{"time_ist", "open", "high", "low", "close", "volume"} {
-		if columns[i] = slices.Index(header, name); columns[i] < 0 {
-			return fmt.Errorf("column %q is missing; the columns are time_ist, open, high, low, close, volume", name)
-		}
-	}
-	var last time.Time
-	for {
-		row, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		line, _ := in.FieldPos(0)
-		start, b, err := parseBar(row, columns)
-		if err != nil {
-			return fmt.Errorf("line %d: %w", line, err)
-		}
-		if !start.After(last) {
-			return fmt.Errorf("line %d: %s does not come after the row before", line, row[columns[0]])
-		}
-		last = start
-		if s := (calendar{}).session(start); !start.Before(s.open) && !start.Add(barLength).After(s.close()) {
-			take(start, b)
-		}
-	}
-}
-
-func parseBar(row []string, columns [6]int) (time.Time, bar, error) {
-	var b bar
-	start, err := time.ParseInLocation(ist.Layout, row[columns[0]], ist.Zone)
-	if err != nil {
-		return start, b, err
-	}
-	for i := range b.prices {
-		if b.prices[i], err = paise(row[columns[i+1]]); err != nil {
-			return start, b, err
-		}
-	}
-	volume, err := strconv.ParseFloat(row[columns[5]], 64)
-	if err != nil || volume < 0 || volume > math.MaxUint32 {
-		return start, b, fmt.Errorf("volume %q is no quantity", row[columns[5]])
-	}
-	b.volume = uint32(volume)
-	open, high, low, last := b.prices[0], b.prices[1], b.prices[2], b.prices[3]
-	if high < max(open, last) || low > min(open, last) {
-		return start, b, errors.New("the high or the low does not hold the open and the close")
-	}
-	return start, b, nil
-}
-
-func paise(text string) (int32, error) {
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return 0, err
-	}
-	p := math.Round(v * 100)
-	if math.Abs(v*100-p) > 1e-4 || p <= 0 || p > math.MaxInt32 {
-		return 0, fmt.Errorf("price %q is no positive number of paise", text)
-	}
-	return int32(p), nil
+	return calendar{func(day time.Time) bool { return days[dayNumber(day)] || cal.trading(day) }}
 }
 
 // settle lets history before the file join its first prices.
@@ -278,7 +152,7 @@ func (e *Exchange) playNext() {
 		second := s.session.second(at)
 		e.trade(in, int(second), b.prices[phase], float64(volume), e.prices.openInterest(in, s.session, second))
 		in.asOf = at
-		e.emitted(in)
+		e.emitted(in, volume)
 		if t := e.topics[token]; t != nil {
 			e.publish(t)
 		}
@@ -360,26 +234,3 @@ func (e *Exchange) waitUntil(ctx context.Context, due time.Time) bool {
 		}
 	}
 }
-
-// setClock moves the clock by hand.
-func (e *Exchange) setClock(s clockSetting) error {
-	switch {
-	case s.Speed != nil && (*s.Speed < 0 || *s.Speed > maxSpeed || math.IsNaN(*s.Speed)):
-		return fmt.Errorf("speed: choose between 0 and %d", maxSpeed)
-	case s.Now != nil && e.bars != nil:
-		return errors.New("now: the time follows the bars that are played")
-	case s.Now != nil && (s.Now.Before(calendarStart.AddDate(2, 0, 0)) || s.Now.After(calendarStart.AddDate(100, 0, 0))):
-		return errors.New("now: choose a moment between 2022 and 2119")
-	}
-	e.clock.set(s)
-	return nil
-}
-
-// SetClock moves the exchange's clock to now; the speed stays.
-func (e *Exchange) SetClock(now time.Time) error { return e.setClock(clockSetting{Now: &now}) }
-
-// SetSpeed sets how many exchange seconds a real second has; 0 stands still.
-func (e *Exchange) SetSpeed(speed float64) error { return e.setClock(clockSetting{Speed: &speed}) }
-
-// SkipNights says whether the clock jumps from 15:31 to the next 09:00.
-func (e *Exchange) SkipNights(skip bool) { e.clock.set(clockSetting{SkipNights: &skip}) }

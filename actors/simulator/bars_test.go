@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -299,5 +300,32 @@ func TestBarsRun(t *testing.T) {
 	}
 	if _, err := newExchange(t, nil).Step(t.Context()); err == nil {
 		t.Error("stepped through nothing")
+	}
+}
+
+// A special session on a Sunday is played like any other day.
+func TestBarsOfASunday(t *testing.T) {
+	t.Parallel()
+	dir := writeBars(t, "sensex_5m.csv", "time_ist,open,high,low,close,volume\n"+
+		"2026-01-30 15:25:00,82000.5,82010,81990.25,82001.01,20\n"+
+		"2026-02-01 09:15:00,82100.5,82110,81990.25,82001.05,40\n")
+	e := open(t, false, func(c *simulator.Config) { c.BarsDir = dir; c.Start = time.Time{} })
+	s := e.mustDial()
+	s.mode(messages.ModeFull, 265)
+	s.ticks()
+	if err := e.Play(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []int32
+	for len(got) < 8 {
+		for _, k := range s.ticks() {
+			got = append(got, k.LastPrice)
+			if len(got) > 4 && k.Close != 8200101 {
+				t.Errorf("on Sunday the close before is %d", k.Close)
+			}
+		}
+	}
+	if want := []int32{8200050, 8201000, 8199025, 8200101, 8210050, 8211000, 8199025, 8200105}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

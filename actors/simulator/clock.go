@@ -1,6 +1,9 @@
 package simulator
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -101,3 +104,26 @@ func (c *exchangeClock) status() (now time.Time, speed float64, skipNights bool,
 	defer c.mu.Unlock()
 	return c.now(), c.speed, c.skipNights, c.changed
 }
+
+// setClock moves the clock by hand.
+func (e *Exchange) setClock(s clockSetting) error {
+	switch {
+	case s.Speed != nil && (*s.Speed < 0 || *s.Speed > maxSpeed || math.IsNaN(*s.Speed)):
+		return fmt.Errorf("speed: choose between 0 and %d", maxSpeed)
+	case s.Now != nil && e.bars != nil:
+		return errors.New("now: the time follows the bars that are played")
+	case s.Now != nil && (s.Now.Before(calendarStart.AddDate(2, 0, 0)) || s.Now.After(calendarStart.AddDate(100, 0, 0))):
+		return errors.New("now: choose a moment between 2022 and 2119")
+	}
+	e.clock.set(s)
+	return nil
+}
+
+// SetClock moves the exchange's clock to now; the speed stays.
+func (e *Exchange) SetClock(now time.Time) error { return e.setClock(clockSetting{Now: &now}) }
+
+// SetSpeed sets how many exchange seconds a real second has; 0 stands still.
+func (e *Exchange) SetSpeed(speed float64) error { return e.setClock(clockSetting{Speed: &speed}) }
+
+// SkipNights says whether the clock jumps from 15:31 to the next 09:00.
+func (e *Exchange) SkipNights(skip bool) { e.clock.set(clockSetting{SkipNights: &skip}) }

@@ -171,6 +171,8 @@ func New(cfg Config) (*Exchange, error) {
 		}
 		// The playback moves the clock, from one bar to the next.
 		e.bars, start, speed, skipNights = bars, bars.slots[0].start, 0, false
+		cal = bars.calendar(cal)
+		e.cal, e.prices.cal = cal, cal
 		bars.settle(e.prices)
 	}
 	e.clock = newClock(cal, start, speed, skipNights)

@@ -56,6 +56,9 @@ var faultKinds = []FaultKind{
 	FaultRESTTooMany, FaultRESTBadGateway, FaultRESTTimeout, FaultRESTRefuse, FaultRESTSlow, FaultRESTError, FaultChecksum,
 }
 
+// FaultKinds is every kind of fault.
+func FaultKinds() []FaultKind { return slices.Clone(faultKinds) }
+
 // Fault is something that goes wrong.
 type Fault struct {
 	Kind            FaultKind      `json:"kind"`

@@ -37,7 +37,11 @@ func (e *Exchange) ask(r *http.Request, limit int, tell func(in *instrument, now
 	session := e.cal.sessionAt(now)
 	e.list(now)
 	data := map[string]any{}
+	held := time.Now()
 	for _, name := range asked {
+		if time.Since(held) > longHold {
+			held = e.breathe()
+		}
 		if in := e.book.find(name); in != nil {
 			e.settle(in, session, now)
 			data[name] = tell(in, now)

@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -286,6 +287,33 @@ func TestConfigRefused(t *testing.T) {
 	} {
 		if _, err := simulator.New(cfg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// No output of the exchange shows a token, whatever was done with it.
+func TestNoTokenInLogs(t *testing.T) {
+	var log strings.Builder
+	e := open(t, false, func(c *simulator.Config) {
+		c.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.APISecret = messages.NewSecret("canarysecret")
+	})
+	first := e.token()
+	s, _ := e.dial(first)
+	second := e.token()
+	e.dial("canarytoken")
+	e.kite(second).GetUserProfile()
+	e.kite(second).InvalidateAccessToken()
+	s.conn.Close()
+	eventually(t, "the socket is gone", func() bool { return len(e.State().Sockets) == 0 })
+	_, state := e.get("/sim/v1/state")
+	out := log.String() + state
+	if len(log.String()) == 0 {
+		t.Error("nothing was logged")
+	}
+	for _, secret := range []string{first, second, "canarytoken", "canarysecret"} {
+		if strings.Contains(out, secret) {
+			t.Error("a secret is in the log or in the state")
 		}
 	}
 }

@@ -68,12 +68,22 @@ func (e *Exchange) cool(now time.Time) {
 
 // subscribe puts a socket's instruments into a mode; ModeNone means the one
 // that they have, quote for a new one. It answers with one cached tick each.
-// Called with mu held.
+// Called with mu held, by the socket's reader only.
 func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
+	held := time.Now()
 	now := e.clock.Now()
 	session := e.cal.sessionAt(now)
 	for _, token := range tokens {
-		held, ok := s.modes[token]
+		if time.Since(held) > longHold { // late in a day each first look costs a millisecond
+			e.flush()
+			held = e.breathe()
+			if s.gone {
+				return
+			}
+			now = e.clock.Now()
+			session = e.cal.sessionAt(now)
+		}
+		old, ok := s.modes[token]
 		if !ok && len(s.modes) >= maxInstrumentsPerSocket {
 			e.counts.refusedSubscriptions++
 			continue
@@ -82,7 +92,7 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 		if want == messages.ModeNone {
 			want = messages.ModeQuote
 			if ok {
-				want = held
+				want = old
 			}
 		}
 		t := e.watch(token)
@@ -95,6 +105,16 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 		e.snapshot(s, t, session, now, want)
 	}
 	e.flush()
+}
+
+// longHold is how long the market may be kept waiting.
+const longHold = 5 * time.Millisecond
+
+// breathe lets go of the lock for a moment.
+func (e *Exchange) breathe() time.Time {
+	e.mu.Unlock()
+	e.mu.Lock()
+	return time.Now()
 }
 
 // snapshot sends the cached last tick.

@@ -180,11 +180,18 @@ func addToMinutes(list []minute, at, price int32, volume, oi uint32) []minute {
 	return append(list, minute{at, price, price, price, price, volume, oi})
 }
 
-// tick makes the next packet of an instrument that somebody watches.
+// tick makes the next packet of an instrument that somebody watches: mostly a
+// trade, now and then a change of nothing but the depth.
 func (e *Exchange) tick(in *instrument, s *session, now time.Time) {
 	e.settle(in, s, now)
 	in.away = false
 	second := s.second(now)
+	if in.tradable() && in.traded && hash(in.key, in.count, 13)%8 == 0 {
+		in.packet.ExchangeTime = uint32(now.Unix())
+		e.record(in, int32(second/60), in.packet.LastPrice, 0, in.packet.OI)
+		e.emitted(in, in.packet.LastQuantity)
+		return
+	}
 	volume := 0.0
 	if in.tradable() {
 		from := in.asOf
@@ -196,16 +203,17 @@ func (e *Exchange) tick(in *instrument, s *session, now time.Time) {
 	}
 	e.trade(in, int(second), e.prices.of(in, s, second), volume, e.prices.openInterest(in, s, second))
 	in.asOf = now
-	e.emitted(in)
+	e.emitted(in, uint32(max(in.LotSize, 1))*(1+uint32(hash(in.key, in.count, 11)%20)))
 }
 
 // emitted gives the packet what every packet has of its own.
-func (e *Exchange) emitted(in *instrument) {
+func (e *Exchange) emitted(in *instrument, quantity uint32) {
 	in.seq++
-	if e.cfg.Sequence && in.tradable() {
-		in.packet.LastQuantity = in.seq
-	} else if in.tradable() {
-		in.packet.LastQuantity = uint32(max(in.LotSize, 1)) * (1 + uint32(hash(in.key, in.count, 11)%20))
+	if in.tradable() {
+		in.packet.LastQuantity = quantity
+		if e.cfg.Sequence {
+			in.packet.LastQuantity = in.seq
+		}
 	}
 	e.finishPacket(in)
 }
