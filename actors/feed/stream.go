@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -257,56 +256,4 @@ func shortened(text string) string {
 		return text[:most] + "..."
 	}
 	return text
-}
-
-// write sends commands and pings, and ends a socket that has fallen silent.
-func (s *stream) write(conn *websocket.Conn) {
-	have := map[uint32]messages.Mode{}
-	var buf []byte
-	pulse := time.NewTicker(pulseEvery)
-	defer pulse.Stop()
-	heard, at, pinged := s.bytes.Load(), time.Now(), false
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-s.wake:
-			if s.again.Swap(false) {
-				clear(have)
-			}
-			for _, c := range commands(have, s.feed.cfg.State.subscriptions(s.shard)) {
-				buf = wire.AppendCommand(buf[:0], c)
-				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
-					s.end(network, reason(err))
-					return
-				}
-			}
-		case now := <-pulse.C:
-			if n := s.bytes.Load(); n != heard {
-				heard, at, pinged = n, now, false
-				continue
-			}
-			switch silence := now.Sub(at); {
-			case silence >= deadAfter:
-				s.end(mute, "the connection was silent for 3 s; connecting anew")
-				return
-			case silence >= pingAfter && !pinged:
-				pinged = true
-				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
-			}
-		}
-	}
-}
-
-// heardConn counts the bytes that arrive.
-type heardConn struct {
-	net.Conn
-	bytes *atomic.Int64
-}
-
-func (c heardConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.bytes.Add(int64(n))
-	return n, err
 }

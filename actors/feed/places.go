@@ -1,0 +1,186 @@
+package feed
+
+import (
+	"context"
+	"hash/maphash"
+	"time"
+
+	"kitestring/messages"
+)
+
+// join puts a socket into its place: at the head when nothing leads, else
+// beside the leader. One whose context has ended stays out.
+func (t *table) join(ctx context.Context, id uint64, g messages.Generation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	if t.lead == 0 {
+		t.lead, t.generation = id, g
+		t.merger = nil
+		t.epoch++
+		return
+	}
+	t.beside, t.besideGen = id, g
+	t.lenient = false
+	t.mergeUntil = time.Time{}
+	t.merger = &merger{tracks: make([]track, 0, len(t.slots))}
+	for i := range t.slots {
+		s := &t.slots[i]
+		switch {
+		case !s.used:
+		case s.length == 0:
+			t.merger.track(i)
+		default:
+			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume})
+		}
+	}
+}
+
+// withdraw takes the socket beside the leader out and ends it; false, and
+// nothing is done, when it leads already.
+func (t *table) withdraw(id uint64, end func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id == t.lead {
+		return false
+	}
+	end()
+	if id == t.beside {
+		t.without(time.Now())
+	}
+	return true
+}
+
+// without ends a swap without the newer socket.
+func (t *table) without(now time.Time) {
+	t.beside = 0
+	t.merger.leave(newer, nil)
+	t.mergeUntil = now.Add(mergeFor)
+}
+
+// leave takes a socket out. When the leader goes, the one beside it takes
+// over at once. why is the reason of the gap, if there is none.
+func (t *table) leave(id uint64, why messages.GapReason, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id == 0 {
+		return
+	}
+	switch id {
+	case t.lead:
+		if t.beside != 0 {
+			t.promote(now)
+			return
+		}
+		t.lead, t.merger, t.reason = 0, nil, why
+	case t.beside:
+		t.without(now)
+	}
+}
+
+// progress looks whether a swap or its aftermath has come to an end.
+func (t *table) progress(now time.Time) (moved bool) {
+	if t.beside != 0 {
+		if t.framed < t.beside || !t.merger.complete(t.lenient) {
+			return false
+		}
+		t.promote(now)
+		moved = true
+	}
+	if t.merger.done() || t.merger.alone && now.After(t.mergeUntil) {
+		t.counts.overlapped += t.merger.overlapped
+		t.merger = nil
+	}
+	return moved
+}
+
+// settle ends the wait for instruments that neither socket has ever brought;
+// force ends the wait for all. Both answer whether the newer socket leads now.
+func (t *table) settle(id uint64, now time.Time) (moved bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id != t.beside {
+		return false
+	}
+	t.lenient = true
+	return t.progress(now)
+}
+
+func (t *table) force(id uint64, now time.Time) (moved bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id != t.beside {
+		return false
+	}
+	t.promote(now)
+	t.progress(now)
+	return true
+}
+
+// promote makes the socket beside the leader.
+func (t *table) promote(now time.Time) {
+	generation := t.besideGen
+	t.lead, t.beside, t.generation = t.beside, 0, generation
+	t.mergeUntil = now.Add(mergeFor)
+	t.reason = messages.GapSwap
+	var later *frame
+	t.merger.leave(older, func(at int, flush []held) {
+		s := &t.slots[at]
+		s.epoch-- // the two streams did not meet: look for a gap
+		for _, h := range flush {
+			later = t.append(later, s, h.packet)
+		}
+	})
+	if later != nil {
+		t.counts.pushed(later.ticks, now)
+		t.rate.add(now, len(later.ticks))
+		later.publish(t.sinks, generation, t.shard, now)
+	}
+	t.announce(now)
+}
+
+// announce pushes an empty batch: subscribers learn of the generation in
+// order with their ticks, also when no tick comes.
+func (t *table) announce(now time.Time) {
+	f := t.pool.get(0)
+	f.ticks = f.ticks[:0]
+	f.open.Add(1)
+	b := f.chunk(0)
+	b.Generation, b.Shard, b.Received, b.Ticks, b.Raw = t.generation, t.shard, now, nil, nil
+	for _, s := range t.sinks {
+		s.sink.Push(b)
+	}
+	b.Release()
+	f.release()
+}
+
+// reset fences every socket off: a new incarnation begins.
+func (t *table) reset(sequenced bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lead, t.beside, t.merger = 0, 0, nil
+	t.reason = messages.GapReconnect
+	t.sequenced = sequenced
+}
+
+// swapping reports whether two streams are being made one.
+func (t *table) swapping() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.merger != nil && !(t.merger.alone && time.Now().After(t.mergeUntil))
+}
+
+// vitals is what the actor looks at every second.
+type vitals struct {
+	frames      uint64
+	lastTick    time.Time
+	instruments int
+}
+
+func (t *table) vitals() vitals {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return vitals{t.counts.frames + t.counts.heartbeats, t.counts.lastTick, t.index.n}
+}

@@ -1,0 +1,158 @@
+package feed
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"kitestring/messages"
+)
+
+// look has every shard see what has changed in the world.
+func (f *Feed) look() {
+	for i := range f.shards {
+		f.step(i, looked{})
+	}
+}
+
+// step gives a shard an event and does what it asks for.
+func (f *Feed) step(i int, e event) {
+	w := f.world(i)
+	moving := f.shards[i].moving()
+	s, effects := next(f.shards[i], e, w)
+	f.shards[i] = s
+	for _, effect := range effects {
+		f.do(i, effect)
+	}
+	if stop := f.timers[i]; stop != nil {
+		stop()
+		f.timers[i] = nil
+	}
+	if at := f.shards[i].wakeAt; !at.IsZero() {
+		f.timers[i] = f.self.After(max(0, at.Sub(w.now)), shardDue{i})
+	}
+	f.settle()
+	f.show()
+	if moving && !f.shards[i].moving() {
+		for j := range f.shards {
+			if j != i {
+				f.step(j, looked{}) // it may be another shard's turn
+			}
+		}
+	}
+}
+
+func (f *Feed) do(i int, e effect) {
+	switch e := e.(type) {
+	case dial:
+		session, ok := f.session(e.generation)
+		if !ok {
+			f.self.Tell(socketEnded{i, ended{e.id, byUs, "the token has changed meanwhile"}})
+			return
+		}
+		s := newStream(f, i, e.id, session)
+		f.streams[e.id] = s
+		f.self.Go(fmt.Sprintf("socket %d", i), s.run)
+	case hangUp:
+		if s := f.streams[e.id]; s != nil {
+			s.end(e.cause, e.why)
+		}
+	case withdraw:
+		s := f.streams[e.id]
+		if s == nil {
+			return
+		}
+		if !s.table.withdraw(e.id, func() { s.end(e.cause, e.why) }) {
+			f.step(i, kept{e.id})
+		}
+	case ask:
+		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation, By: Name, Reason: e.why, At: time.Now()})
+	case tellLive:
+		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation, At: time.Now()})
+	case endWait:
+		if f.cfg.State.tables[i].settle(e.id, time.Now()) {
+			f.self.Tell(socketMoved{i, moved(e)})
+		}
+	case forceMove:
+		if f.cfg.State.tables[i].force(e.id, time.Now()) {
+			f.self.Tell(socketMoved{i, moved(e)})
+		}
+	}
+}
+
+// world is the state of things as shard i may see it, read anew each time.
+func (f *Feed) world(i int) *world {
+	view := f.cfg.Tokens.Current()
+	w := &world{
+		now:       time.Now(),
+		adopted:   max(view.Adopted.Generation, f.adopted.Generation),
+		candidate: max(view.Candidate.Generation, f.changed.Generation),
+		rejected:  f.cfg.State.isRejected,
+		mayMove:   !f.cfg.State.tables[i].swapping(),
+		newID:     func() uint64 { return f.cfg.State.ids.Add(1) },
+		jitter:    func(d time.Duration) time.Duration { return rand.N(d + 1) },
+		limits:    f.cfg.limits,
+	}
+	sockets := 0
+	for j := range f.shards {
+		sockets += f.shards[j].sockets()
+		if j != i && f.shards[j].moving() {
+			w.mayMove = false
+		}
+	}
+	w.slot = sockets < MaxShards
+	return w
+}
+
+// session is the newest knowledge of a generation's token.
+func (f *Feed) session(g messages.Generation) (messages.Session, bool) {
+	view := f.cfg.Tokens.Current()
+	for _, s := range [...]messages.Session{view.Adopted, view.Candidate, f.adopted, f.changed} {
+		if s.Generation == g {
+			return s, true
+		}
+	}
+	return messages.Session{}, false
+}
+
+// settle notes the generation that the feed works with, and closes its
+// receipt once every shard does.
+func (f *Feed) settle() {
+	var oldest messages.Generation
+	left, active := false, 0
+	for i := range f.shards {
+		s := &f.shards[i]
+		if s.stopped {
+			continue
+		}
+		active++
+		g := s.leads()
+		if g == 0 || s.leaving.phase != idle {
+			left = true
+		}
+		if g != 0 && (oldest == 0 || g < oldest) {
+			oldest = g
+		}
+	}
+	if connected := oldest != 0; connected != f.connected {
+		f.connected = connected
+		if connected {
+			f.reconcile(oldest)
+		}
+	}
+	if oldest == 0 {
+		return
+	}
+	f.cfg.Tokens.Used(Name, oldest)
+	if left {
+		return
+	}
+	if r, news := f.cfg.State.closeReceipt(oldest, time.Now(), active, f.cfg.Sequenced); news {
+		f.record(r)
+		f.self.Log().Info("feed moved to a new token", "generation", oldest, "state", messages.Streaming.String(), "total_ms", *r.TotalMS)
+		f.self.After(recountAfter, recountDue{oldest})
+	}
+}
+
+// recountAfter is when the ticks of a closed receipt are counted again.
+const recountAfter = time.Second
