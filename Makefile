@@ -36,7 +36,7 @@ fuzz: ## each fuzz target for FUZZTIME
 
 BENCHTIME ?= 1s
 bench: ## ours and the baseline in one run
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m ./messages/... ./actors/... ./supervisor/...
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m ./messages/... ./actors/... ./supervisor/... ./cmd/...
 
 clean:
 	rm -rf bin

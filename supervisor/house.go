@@ -45,7 +45,6 @@ type Config struct {
 	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
 
-
 	// Pulse is told of the tree's health ten times a second; a house that hangs
 	// has no pulse. It must not block. nil: nobody.
 	Pulse func(Health)
@@ -269,6 +268,9 @@ func buildInfo(version string) prometheus.Collector {
 	info.Set(1)
 	return info
 }
+
+// Exchange is the embedded exchange, nil outside the sim profile.
+func (h *House) Exchange() *simulator.Exchange { return h.exchange }
 
 func (h *House) process() api.StatusProcess {
 	return api.StatusProcess{ID: os.Getpid(), StartedAt: h.started.UTC(), Version: h.cfg.Version}
