@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,11 @@ func TestInspect(t *testing.T) {
 	i = Inspect(path, nil)
 	if !i.Exists || i.Mode.Perm() != 0o640 || i.Refusal != "" || len(i.Warnings) != 1 || i.Mounted || i.Unwritable != nil {
 		t.Errorf("a file: %+v", i)
+	}
+	put(t, path, fmt.Sprintf(fileText, newToken())+"REDIRECT_URL=a\nREDIRECT_URL=b\njunk\n", 0o600)
+	i = Inspect(path, func(key string) string { return map[string]string{KeyAccessToken: "yesterday's", KeyRedirectURL: "b"}[key] })
+	if len(i.Odd) != 2 || !slices.Equal(i.Shadowed, []string{KeyAccessToken}) || len(i.Warnings) != 3 {
+		t.Errorf("an odd file: %+v", i)
 	}
 	put(t, path, "ZERODHA_API_KEY\n", 0o600)
 	if i = Inspect(path, nil); i.Line != 1 || i.Refusal == "" {
