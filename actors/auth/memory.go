@@ -95,3 +95,11 @@ func (m *Memory) write() error {
 	}
 	return nil
 }
+
+// LoginDue reports whether a trading day waits for its login, as auth saw it
+// last.
+func (m *Memory) LoginDue() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.loginDue()
+}

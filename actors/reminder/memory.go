@@ -1,0 +1,89 @@
+package reminder
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Memory is what outlives an incarnation: what has been told, and the status.
+// Made once by the tree. Safe for concurrent use. It does not outlive the
+// process: a new one begins with the next slot.
+type Memory struct {
+	mu     sync.Mutex
+	state  state
+	status Status
+	sent   map[string]map[bool]prometheus.Counter
+}
+
+// Status is what a person may know of the reminders.
+type Status struct {
+	Channels []string // that are set up; empty: the reminders are idle
+	Warnings []string // what is wrong with the set-up, in plain words
+	Last     []Told   // of the newest slot, in the order in which they ended
+}
+
+// Told is a reminder that has arrived or was given up.
+type Told struct {
+	Slot    time.Time // exchange time
+	Channel string
+	Arrived bool
+	Reason  string // why not, in plain words
+}
+
+// NewMemory makes an empty memory and registers its metrics.
+func NewMemory(reg prometheus.Registerer) *Memory {
+	m := &Memory{sent: map[string]map[bool]prometheus.Counter{}}
+	sent := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kitestring_reminders_total", Help: "Reminders of a login that is due.",
+	}, []string{"channel", "result"})
+	reg.MustRegister(sent, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "kitestring_reminder_channels", Help: "Ways on which reminders go out; 0: nobody is reminded.",
+	}, func() float64 { return float64(len(m.Status().Channels)) }))
+	for _, channel := range []string{ntfy, telegram, webhook} {
+		m.sent[channel] = map[bool]prometheus.Counter{
+			true: sent.WithLabelValues(channel, "ok"), false: sent.WithLabelValues(channel, "failed"),
+		}
+	}
+	return m
+}
+
+// Status is the status as it is now.
+func (m *Memory) Status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Status{slices.Clone(m.status.Channels), slices.Clone(m.status.Warnings), slices.Clone(m.status.Last)}
+}
+
+func (m *Memory) load() state {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+func (m *Memory) save(s state) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = s
+}
+
+// setUp notes the channels; changed: not the same as before.
+func (m *Memory) setUp(channels, warnings []string) (changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed = !slices.Equal(channels, m.status.Channels) || !slices.Equal(warnings, m.status.Warnings)
+	m.status.Channels, m.status.Warnings = channels, warnings
+	return changed
+}
+
+func (m *Memory) told(t Told) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.status.Last); n > 0 && !m.status.Last[n-1].Slot.Equal(t.Slot) {
+		m.status.Last = nil
+	}
+	m.status.Last = append(m.status.Last, t)
+	m.sent[t.Channel][t.Arrived].Inc()
+}

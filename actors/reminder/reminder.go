@@ -1,0 +1,142 @@
+package reminder
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"kitestring/actors"
+	"kitestring/actors/internal/ist"
+)
+
+// poll is how often the clock is looked at: it may run fast or be moved.
+const poll = 250 * time.Millisecond
+
+// Login tells whether a login is due: a trading day has begun and no token of
+// it is valid. Safe for concurrent use.
+type Login interface{ LoginDue() bool }
+
+// Timeline takes events for people.
+type Timeline interface {
+	Note(kind, format string, args ...any)
+}
+
+// Config is what the actor needs; everything is required.
+type Config struct {
+	Keys      Keys
+	Login     Login
+	Clock     actors.Clock
+	Memory    *Memory
+	Timeline  Timeline
+	Dashboard string // its address as we know it, e.g. http://127.0.0.1:8420/
+}
+
+// New makes the actor "reminder". It is sent no messages and sends none.
+func New(cfg Config) actors.Producer {
+	return func(self actors.Self) actors.Actor { return &reminder{Config: cfg, self: self} }
+}
+
+type reminder struct {
+	Config
+	self    actors.Self
+	state   state
+	setting setting
+	client  *http.Client
+	round   context.Context // of the attempts under way
+	silence context.CancelFunc
+}
+
+// look is told each poll.
+type look struct{}
+
+// Receive implements actors.Actor.
+func (r *reminder) Receive(msg any) {
+	switch m := msg.(type) {
+	case actors.Started:
+		r.state, r.client = r.Memory.load(), newClient()
+		r.round, r.silence = context.WithCancel(context.Background())
+		r.self.Every(poll, look{})
+		r.look(true)
+		r.step(born{})
+	case look:
+		r.look(false)
+	case answered:
+		m.machine, m.jitter = time.Now(), rand.Float64()
+		r.step(m)
+	case actors.Stopped:
+		if r.silence != nil {
+			r.silence()
+		}
+	default:
+		r.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg))
+	}
+}
+
+func (r *reminder) look(first bool) {
+	r.setting = read(r.Keys, r.Dashboard)
+	if changed := r.Memory.setUp(r.setting.names(), r.setting.warnings); changed || first {
+		r.introduce()
+	}
+	r.step(looked{r.Clock.Now(), time.Now(), r.Login.LoginDue(), r.setting.names()})
+}
+
+// introduce says how reminders are set up.
+func (r *reminder) introduce() {
+	for _, w := range r.setting.warnings {
+		r.self.Log().Warn("reminders not as set up", "reason", w)
+		r.Timeline.Note("login", "reminders: %s", w)
+	}
+	if len(r.setting.channels) == 0 {
+		r.self.Log().Info("reminders idle", "reason", "none of "+KeyNtfyURL+", "+KeyTelegramToken+", "+KeyWebhookURL+" is set up in the .env file")
+		return
+	}
+	r.self.Log().Info("reminders set up", "channels", r.setting.names(), "link", r.setting.login)
+}
+
+func (r *reminder) step(ev event) {
+	var effects []effect
+	r.state, effects = next(r.state, ev)
+	r.Memory.save(r.state)
+	for _, e := range effects {
+		switch e := e.(type) {
+		case attempt:
+			r.attempt(e)
+		case silence:
+			r.silence()
+			r.round, r.silence = context.WithCancel(context.Background())
+		case ended:
+			r.ended(e)
+		}
+	}
+}
+
+// attempt sends in a task; its end is an answer, whatever happens.
+func (r *reminder) attempt(e attempt) {
+	c, there := r.setting.channel(e.channel)
+	if !there { // taken out of the file since the slot began
+		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: outcome{final: true, reason: "it is not set up any more"}})
+		return
+	}
+	client, login, round := r.client, r.setting.login, r.round
+	r.self.Go("remind over "+e.channel, func(incarnation context.Context) error {
+		ctx, cancel := context.WithCancel(incarnation)
+		defer cancel()
+		defer context.AfterFunc(round, cancel)()
+		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: send(ctx, client, c, e.slot, login)})
+		return nil
+	})
+}
+
+func (r *reminder) ended(e ended) {
+	r.Memory.told(Told{e.slot, e.channel, e.arrived, e.reason})
+	slot := e.slot.In(ist.Zone).Format("15:04")
+	if e.arrived {
+		r.self.Log().Info("reminder sent", "channel", e.channel, "slot", slot)
+		r.Timeline.Note("login", "login due: reminder of %s sent over %s", slot, e.channel)
+		return
+	}
+	r.self.Log().Warn("reminder given up", "channel", e.channel, "slot", slot, "reason", e.reason)
+	r.Timeline.Note("login", "login due: the reminder of %s over %s was given up: %s", slot, e.channel, e.reason)
+}
