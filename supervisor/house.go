@@ -21,6 +21,7 @@ import (
 	"kitestring/actors/feed"
 	"kitestring/actors/instruments"
 	"kitestring/actors/market"
+	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
@@ -84,6 +85,7 @@ type House struct {
 	opening     *analysis.OpenInterest
 	instruments *instruments.State
 	wall        *market.Wall
+	reminders   *reminder.Memory
 	board       *web.Board
 	exchange    *simulator.Exchange // nil unless it is embedded
 	far         *farClock           // of a simulator in another process; nil: none
@@ -116,6 +118,7 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	}
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
 	market.Metrics(h.registry, h.wall)
+	h.reminders = reminder.NewMemory(h.registry)
 	defer func() {
 		if err != nil {
 			h.closeDoors()
@@ -205,6 +208,7 @@ func (h *House) secrets() []messages.Secret {
 		view := h.store.Current()
 		secrets = append(secrets, h.store.Credentials().APISecret, h.store.Secret(token.KeyAccessToken), h.store.Secret(keyAdminToken),
 			view.Adopted.Token.Secret, view.Candidate.Token.Secret)
+		secrets = append(secrets, reminder.Secrets(h.store)...)
 	}
 	return secrets
 }

@@ -10,6 +10,7 @@ import (
 	"kitestring/actors/feed"
 	"kitestring/actors/instruments"
 	"kitestring/actors/market"
+	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
@@ -22,6 +23,7 @@ import (
 //	root (one_for_one, never escalates)
 //	├─ web                the window opens first and closes last
 //	├─ market             the exchange's day
+//	├─ reminder           tells a person that today's login is due
 //	├─ instruments        what is traded today
 //	├─ core (one_for_one) in order; a restarting watcher must not drop a live socket
 //	│  ├─ simulator       in the sim profile
@@ -71,6 +73,9 @@ func (h *House) plant(ctx context.Context) error {
 		{Name: "web", Produce: web.New(h.window())},
 		{Name: "market", Produce: market.New(market.Config{
 			Clock: h.clock, Wall: h.wall, LastTick: h.feed.Newest, Listeners: h.marketListeners(),
+		})},
+		{Name: "reminder", Produce: reminder.New(reminder.Config{
+			Keys: h.store, Login: h.memory, Clock: h.clock, Memory: h.reminders, Timeline: h.board, Dashboard: h.URL(),
 		})},
 		{Name: "instruments", Produce: instruments.New(instruments.Config{
 			Exchange: h.kite, Tokens: h.store, Clock: h.clock, Ticks: h.feed, State: h.instruments,

@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"actors/feed":            {"actors", "actors/internal/...", "messages", "messages/wire"},
 	"actors/market":          {"actors", "actors/internal/ist", "messages"},
 	"actors/instruments":     {"actors", "actors/internal/...", "messages"},
+	"actors/reminder":        {"actors", "actors/internal/ist", "messages"},
 	"actors/analysis":        {"actors", "actors/internal/...", "messages"},
 	"actors/simulator":       {"actors", "actors/internal/ist", "messages", "messages/wire"},
 	"actors/web/api":         {"messages"},
