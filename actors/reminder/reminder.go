@@ -57,9 +57,9 @@ func (r *reminder) Receive(msg any) {
 	case actors.Started:
 		r.state, r.client = r.Memory.load(), newClient()
 		r.round, r.silence = context.WithCancel(context.Background())
+		r.step(born{})
 		r.self.Every(poll, look{})
 		r.look(true)
-		r.step(born{})
 	case look:
 		r.look(false)
 	case answered:
