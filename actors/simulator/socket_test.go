@@ -69,6 +69,7 @@ func TestFourthSocket(t *testing.T) {
 	if s, status := e.dial(token); s != nil || status != http.StatusTooManyRequests {
 		t.Fatalf("the fourth: %d", status)
 	}
+	eventually(t, "three sockets", func() bool { return len(e.State().Sockets) == 3 })
 	held[0].conn.Close()
 	eventually(t, "the slot is free", func() bool { return len(e.State().Sockets) == 2 })
 	if s, status := e.dial(token); s == nil {
