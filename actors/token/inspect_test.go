@@ -22,7 +22,9 @@ func TestInspect(t *testing.T) {
 		t.Errorf("a file: %+v", i)
 	}
 	put(t, path, fmt.Sprintf(fileText, newToken())+"REDIRECT_URL=a\nREDIRECT_URL=b\njunk\n", 0o600)
-	i = Inspect(path, func(key string) string { return map[string]string{KeyAccessToken: "yesterday's", KeyRedirectURL: "b"}[key] })
+	i = Inspect(path, func(key string) string {
+		return map[string]string{KeyAccessToken: "yesterday's", KeyRedirectURL: "b"}[key]
+	})
 	if len(i.Odd) != 2 || !slices.Equal(i.Shadowed, []string{KeyAccessToken}) || len(i.Warnings) != 3 {
 		t.Errorf("an odd file: %+v", i)
 	}
