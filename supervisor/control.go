@@ -130,11 +130,13 @@ func (s *Supervisor) unknown(name string, pick func(*node) bool) error {
 
 func (s *Supervisor) newIncarnation(n *node) *incarnation {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &incarnation{
+	in := &incarnation{
 		cell: n.cell, house: s, epoch: n.epoch, pid: PIDOf(n.spec.Name),
 		log: s.log.With("actor", n.spec.Name, "epoch", n.epoch),
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
 	}
+	in.asleep.Store(true) // its start has a timeout of its own
+	return in
 }
 
 // ready is told when Started has been handled; false: it came too late or to

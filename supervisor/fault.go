@@ -95,14 +95,14 @@ func (in *incarnation) suffer(f Fault) (end failure, over bool) {
 }
 
 // endure applies the lasting faults to one item; true: it is not heard.
-func (in *incarnation) endure(it item) (unheard bool) {
+func (in *incarnation) endure(kind itemKind) (unheard bool) {
 	o, now := &in.odd, time.Now()
 	if o.deaf && !o.deafUntil.IsZero() && now.After(o.deafUntil) {
 		o.deaf = false
 	}
 	slow := now.Before(o.slowUntil)
 	o.any = o.deaf || slow
-	if o.deaf && it.kind == control && in.house.opts.IsTokenMessage != nil && in.house.opts.IsTokenMessage(it.msg) {
+	if o.deaf && kind == control && in.house.opts.IsTokenMessage != nil && in.house.opts.IsTokenMessage(in.it.msg) {
 		return true
 	}
 	if slow {

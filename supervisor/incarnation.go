@@ -69,19 +69,22 @@ type incarnation struct {
 	wake   chan struct{}
 	beats  atomic.Uint64
 
-	// taken and done differ while a handler runs; the watchdog compares them,
-	// so that no message costs a clock read.
-	taken, done atomic.Uint64
+	// taken counts what was taken from the box, asleep holds while nothing is
+	// being handled: the watchdog compares its looks at them, so that no
+	// message costs a clock read.
+	taken  atomic.Uint64
+	asleep atomic.Bool
 
 	ending bool // guarded by the box's mu, as end is
 	end    failure
 
 	// Used by its own goroutine alone.
 	actor   actors.Actor
-	backlog []queued
-	held    Batch // released whatever happens to the handler
-	run     uint  // messages since it last slept
-	odd     odd   // injected
+	it      item
+	held    Batch  // released whatever happens to the handler
+	run     uint   // messages since it last slept
+	handled uint64 // not yet added to the child's count
+	odd     odd    // injected
 
 	tasks tasks
 }
@@ -113,24 +116,21 @@ func (in *incarnation) work() (end failure) {
 	if !in.house.ready(in) {
 		return in.cell.box.cause(in)
 	}
+	in.asleep.Store(false)
 	if first != nil {
-		in.taken.Store(in.taken.Load() + 1)
-		in.deliverBatch(item{kind: batch, batch: first})
-		in.done.Store(in.taken.Load())
+		in.deliverBatch(first)
 	}
 	for {
-		it := in.cell.box.next(in)
-		switch it.kind {
+		switch kind := in.cell.box.next(in); kind {
 		case finish, fenced:
 			return in.cell.box.cause(in)
 		case strike:
-			if end, over := in.suffer(it.fault); over {
+			if end, over := in.suffer(in.it.fault); over {
 				return end
 			}
 		default:
-			in.handle(it)
+			in.handle(kind)
 		}
-		in.done.Store(in.taken.Load())
 	}
 }
 
@@ -161,10 +161,10 @@ func (in *incarnation) birth() (first Batch, err error) {
 
 // handle gives the actor one item. Clock reads are shared out: each message of
 // a quiet actor is measured, one in 16 of a busy one.
-func (in *incarnation) handle(it item) {
-	st := &in.cell.stats
+func (in *incarnation) handle(kind itemKind) {
+	st, it := &in.cell.stats, &in.it
 	in.run++
-	measure := it.kind != control || in.run < 4 || in.run&15 == 0
+	measure := in.run < 4 || in.run&15 == 0
 	var began int64
 	if measure || it.at != 0 {
 		began = in.house.nanos()
@@ -172,41 +172,47 @@ func (in *incarnation) handle(it item) {
 			st.waiting.observe(began - it.at)
 		}
 	}
-	if in.odd.any && in.endure(it) {
+	if in.odd.any && in.endure(kind) {
 		return
 	}
-	switch it.kind {
+	switch kind {
 	case control:
-		in.actor.Receive(it.msg)
+		msg := it.msg
+		it.msg = nil // a hung handler keeps what it needs itself
+		in.actor.Receive(msg)
 	case batch:
-		in.deliverBatch(it)
+		in.deliverBatch(it.batch)
 	case conflated:
 		in.deliverTable(it)
 	case gapMarker:
 		in.actor.Receive(in.cell.spec.Mailbox.Gap(it.ticks))
 	}
+	in.handled++
 	if measure {
 		st.handling.observe(in.house.nanos() - began)
+		in.count()
 	}
-	st.handled.Add(1)
 }
 
-func (in *incarnation) deliverBatch(it item) {
-	in.held = it.batch
-	in.actor.Receive(it.batch)
+func (in *incarnation) count() {
+	in.cell.stats.handled.Add(in.handled)
+	in.handled = 0
+}
+
+func (in *incarnation) deliverBatch(b Batch) {
+	in.held, in.it.batch = b, nil
+	in.actor.Receive(b)
 	in.held = nil
-	it.batch.Release()
+	b.Release()
 }
 
-func (in *incarnation) deliverTable(it item) {
-	in.backlog = it.backlog // letGo finds what a panic leaves
-	for i := range it.backlog {
+func (in *incarnation) deliverTable(it *item) {
+	for i := range it.backlog { // letGo finds what a panic leaves
 		b := it.backlog[i].batch
 		it.table.Merge(b)
-		in.backlog[i].batch = nil
+		it.backlog[i].batch = nil
 		b.Release()
 	}
-	in.backlog = it.backlog[:0]
 	if msg := it.table.Take(); msg != nil {
 		in.actor.Receive(msg)
 	}
@@ -214,16 +220,17 @@ func (in *incarnation) deliverTable(it item) {
 
 // letGo releases what the handler held when it ended.
 func (in *incarnation) letGo() {
+	in.count()
 	if in.held != nil {
 		in.held.Release()
 		in.held = nil
 	}
-	for _, q := range in.backlog[:cap(in.backlog)] {
+	for _, q := range in.it.backlog {
 		if q.batch != nil {
 			q.batch.Release()
 		}
 	}
-	in.backlog = nil
+	in.it = item{}
 }
 
 // leave tells the actor that it has ended and fences the incarnation. One that
@@ -238,11 +245,12 @@ func (in *incarnation) leave(end failure) {
 	}()
 	in.cell.box.shut(in)
 	in.cancel()
-	in.done.Store(in.taken.Load())
+	in.asleep.Store(true)
 	if in.actor == nil || in.cell.current.Load() != in {
 		return
 	}
-	in.taken.Store(in.taken.Load() + 1) // the watchdog looks at this handler too
+	in.taken.Add(1) // the watchdog looks at this handler too
+	in.asleep.Store(false)
 	in.actor.Receive(actors.Stopped{Err: end.err})
 }
 

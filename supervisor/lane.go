@@ -41,7 +41,9 @@ func (l *lane) depth() int {
 	return l.ticks
 }
 
-func (l *lane) push(b Batch, now int64) (yield bool) {
+// push takes a batch. Of a crowded lane one in 16 is stamped: a clock read
+// costs as much as the rest.
+func (l *lane) push(b Batch, clock func() int64) (yield bool) {
 	n := b.Len()
 	if !l.open {
 		l.down += uint64(n)
@@ -51,10 +53,10 @@ func (l *lane) push(b Batch, now int64) (yield bool) {
 	switch l.spec.Contract {
 	case Conflate:
 		fits = false
-		l.merge(b, now)
+		l.merge(b, clock)
 	case Lossless:
 		if !fits {
-			l.merge(b, now)
+			l.merge(b, clock)
 		}
 	case DropOldest:
 		for l.queued() > 0 && (l.ticks+n > l.spec.Ticks || l.queued() >= l.spec.Batches) {
@@ -79,7 +81,11 @@ func (l *lane) push(b Batch, now int64) (yield bool) {
 	}
 	before := l.ticks
 	b.Retain(1)
-	l.enqueue(queued{b, now})
+	q := queued{batch: b}
+	if l.queued() < 4 || l.tail&15 == 0 {
+		q.at = clock()
+	}
+	l.enqueue(q)
 	half := l.spec.Ticks / 2
 	return before < half && l.ticks >= half
 }
@@ -91,14 +97,14 @@ func (l *lane) lose(n int) {
 
 // merge runs the child's table on the pusher's goroutine: its panic must not
 // become the pusher's.
-func (l *lane) merge(b Batch, now int64) {
+func (l *lane) merge(b Batch, clock func() int64) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.halt = fmt.Errorf("conflate: panic: %v", p)
 		}
 	}()
 	if !l.tabled {
-		l.tabled, l.tabledAt = true, now
+		l.tabled, l.tabledAt = true, clock()
 	}
 	l.tabledTicks += b.Len()
 	l.conflated += uint64(b.Len())
@@ -127,35 +133,35 @@ func (l *lane) pop() queued {
 	return q
 }
 
-// take hands out what is next; false: nothing waits.
-func (l *lane) take(backlog []queued) (item, bool) {
+// take hands out what is next.
+func (l *lane) take(it *item) itemKind {
 	switch {
 	case !l.open:
-		return item{}, false
+		return nothing
 	case l.gap > 0:
-		it := item{kind: gapMarker, ticks: l.gap}
-		l.gap = 0
-		return it, true
+		it.ticks, it.at, l.gap = l.gap, 0, 0
+		return gapMarker
 	case l.tabled && l.queued() > 0:
 		// The child is behind: its backlog is conflated too, which halves the
 		// age of what it sees.
-		backlog = backlog[:0]
 		l.conflated += uint64(l.ticks)
-		at := l.ring[l.head&uint64(len(l.ring)-1)].at
+		it.table, it.at = l.spare, l.ring[l.head&uint64(len(l.ring)-1)].at
+		it.backlog = it.backlog[:0]
 		for l.queued() > 0 {
-			backlog = append(backlog, l.pop())
+			it.backlog = append(it.backlog, l.pop())
 		}
-		return item{kind: conflated, table: l.spare, backlog: backlog, at: at}, true
+		return conflated
 	case l.tabled:
-		it := item{kind: conflated, table: l.filling, at: l.tabledAt}
+		it.table, it.at, it.backlog = l.filling, l.tabledAt, it.backlog[:0]
 		l.filling, l.spare = l.spare, l.filling
 		l.tabled, l.tabledTicks = false, 0
-		return it, true
+		return conflated
 	case l.queued() > 0:
 		q := l.pop()
-		return item{kind: batch, batch: q.batch, at: q.at}, true
+		it.batch, it.at = q.batch, q.at
+		return batch
 	}
-	return item{}, false
+	return nothing
 }
 
 // reset gives the lane new tables: those of an incarnation that failed may be

@@ -12,10 +12,6 @@ var (
 	errDisconnected = errors.New("too slow for its batches: disconnected")
 )
 
-// keyed messages replace an older one of the same key that still waits, in its
-// place.
-type keyed interface{ Key() string }
-
 type itemKind uint8
 
 const (
@@ -26,18 +22,20 @@ const (
 	strike             // a fault
 	finish             // the incarnation is asked to end, or has failed
 	fenced             // the incarnation is no longer the owner
+	nothing
 )
 
-// item is what an incarnation takes from its mailbox.
+// item is what an incarnation has taken from its mailbox; it lives in the
+// incarnation and is filled anew, because copying it would cost more than the
+// rest of a message's way.
 type item struct {
-	kind    itemKind
+	at      int64 // when it came, on the house's clock; 0: not stamped
 	msg     any
 	batch   Batch
 	table   Conflator
 	backlog []queued
 	ticks   int
 	fault   Fault
-	at      int64 // when it came, on the house's clock; 0: not stamped
 }
 
 // box is the mailbox of one child. It outlives the incarnations; only its
@@ -62,14 +60,6 @@ type box struct {
 	late           uint64 // messages of fenced senders
 	ended          bool   // for good: what comes is dropped
 	limit          int
-}
-
-type slot struct {
-	msg   any
-	key   string
-	self  *incarnation // told by this incarnation to itself; goes with it
-	again *repeat      // of Every: told once at a time
-	at    int64
 }
 
 // put takes a control message. sender is nil or the address that the sender's
@@ -112,86 +102,6 @@ func (b *box) tell(in *incarnation, msg any, again *repeat) {
 	b.wakeAndUnlock()
 }
 
-func (b *box) enqueue(s slot) {
-	if b.ended {
-		b.controlStopped++
-		return
-	}
-	n := b.tail - b.head
-	// Every message of a quiet mailbox is stamped, one in 16 of a crowded one:
-	// a clock read costs as much as the rest of this.
-	if n < 4 || b.tail&15 == 0 {
-		s.at = b.house.nanos()
-	}
-	if s.key != "" {
-		if at, ok := b.keys[s.key]; ok {
-			old := &b.slots[at&uint64(len(b.slots)-1)]
-			s.at = old.at
-			*old = s
-			return
-		}
-	}
-	if int(n) >= b.limit {
-		b.overflow()
-	}
-	if int(b.tail-b.head) == len(b.slots) {
-		b.grow()
-	}
-	if s.key != "" {
-		if b.keys == nil {
-			b.keys = make(map[string]uint64)
-		}
-		b.keys[s.key] = b.tail
-	}
-	b.slots[b.tail&uint64(len(b.slots)-1)] = s
-	b.tail++
-}
-
-// overflow fails the child, which is seeded anew, and makes room: what has a
-// key stays (the newest of each), the rest is forgotten.
-func (b *box) overflow() {
-	if b.owner != nil {
-		b.owner.failLocked(failure{reason: byError, err: errControlFull})
-	}
-	before := b.tail - b.head
-	b.keep(func(s *slot) bool { return s.key != "" })
-	if int(b.tail-b.head) >= b.limit {
-		b.keep(func(*slot) bool { return false })
-	}
-	b.controlFull += before - (b.tail - b.head)
-}
-
-func (b *box) keep(pick func(*slot) bool) {
-	old, head, tail := b.slots, b.head, b.tail
-	b.slots, b.head, b.tail = make([]slot, max(16, len(old)/4)), 0, 0
-	clear(b.keys)
-	for i := head; i != tail; i++ {
-		s := &old[i&uint64(len(old)-1)]
-		if !pick(s) {
-			if s.again != nil {
-				s.again.waits = false
-			}
-			continue
-		}
-		if int(b.tail) == len(b.slots) {
-			b.grow()
-		}
-		if s.key != "" {
-			b.keys[s.key] = b.tail
-		}
-		b.slots[b.tail] = *s
-		b.tail++
-	}
-}
-
-func (b *box) grow() {
-	grown := make([]slot, max(16, 2*len(b.slots)))
-	for i := b.head; i != b.tail; i++ {
-		grown[i&uint64(len(grown)-1)] = b.slots[i&uint64(len(b.slots)-1)]
-	}
-	b.slots = grown
-}
-
 // wakeAndUnlock wakes a sleeping owner. The channel holds one wake, and one is
 // sent per sleep, so this never blocks.
 func (b *box) wakeAndUnlock() {
@@ -208,9 +118,8 @@ func (b *box) wakeAndUnlock() {
 
 // push takes a batch.
 func (b *box) push(t Batch) (yield bool) {
-	now := b.house.nanos()
 	b.mu.Lock()
-	yield = b.lane.push(t, now)
+	yield = b.lane.push(t, b.house.nanos)
 	if b.lane.halt != nil && b.owner != nil {
 		b.owner.failLocked(failure{reason: byError, err: b.lane.halt})
 		b.lane.shut()
@@ -221,49 +130,42 @@ func (b *box) push(t Batch) (yield bool) {
 
 // next takes what in has to do next, and sleeps until there is something.
 // Control messages come first, always.
-func (b *box) next(in *incarnation) item {
+func (b *box) next(in *incarnation) itemKind {
 	b.mu.Lock()
 	for {
-		it, ok := b.takeLocked(in)
-		if ok {
-			if it.kind < finish {
+		if kind := b.takeLocked(in); kind != nothing {
+			if kind < finish {
 				in.taken.Store(in.taken.Load() + 1)
 			}
 			b.mu.Unlock()
-			return it
+			return kind
 		}
 		b.waiting = true
 		b.mu.Unlock()
 		in.run = 0
+		in.count()
+		in.asleep.Store(true)
 		<-in.wake
+		in.asleep.Store(false)
 		b.mu.Lock()
 	}
 }
 
-func (b *box) takeLocked(in *incarnation) (item, bool) {
+func (b *box) takeLocked(in *incarnation) itemKind {
 	switch {
 	case b.owner != in:
-		return item{kind: fenced}, true
+		return fenced
 	case in.ending:
-		return item{kind: finish}, true
+		return finish
 	case len(b.faults) > 0:
-		it := item{kind: strike, fault: b.faults[0]}
+		in.it.fault = b.faults[0]
 		b.faults = b.faults[1:]
-		return it, true
+		return strike
 	case b.head != b.tail:
-		at := &b.slots[b.head&uint64(len(b.slots)-1)]
-		s := *at
-		*at = slot{}
-		b.head++
-		if s.key != "" {
-			delete(b.keys, s.key)
-		}
-		if s.again != nil {
-			s.again.waits = false
-		}
-		return item{kind: control, msg: s.msg, at: s.at}, true
+		b.dequeue(&in.it)
+		return control
 	}
-	return b.lane.take(in.backlog)
+	return b.lane.take(&in.it)
 }
 
 // own hands the box to a new incarnation.

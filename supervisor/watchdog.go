@@ -56,7 +56,7 @@ func (s *Supervisor) look(c *cell, v *sight, span time.Duration) {
 		return
 	}
 	taken := in.taken.Load()
-	if taken == v.taken && in.done.Load() != taken {
+	if taken == v.taken && !in.asleep.Load() {
 		v.stuck += span
 	} else {
 		v.taken, v.stuck = taken, 0

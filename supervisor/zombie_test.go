@@ -177,13 +177,13 @@ func TestWatchdogDoesNotCountItsOwnAbsence(t *testing.T) {
 		s := run(t, group("root", OneForOne, worker("a", nil)), Options{})
 		c := s.cells["a/main"]
 		in := c.current.Load()
-		in.taken.Store(in.done.Load() + 1) // as if a handler ran
+		in.asleep.Store(false) // as if a handler ran
 		v := &sight{in: in, taken: in.taken.Load()}
 		s.look(c, v, min(time.Hour, 2*s.opts.Watch))
 		if v.stuck != 200*time.Millisecond || s.statusOf(t, "a").State != Running {
 			t.Errorf("stuck %v", v.stuck)
 		}
-		in.done.Store(in.taken.Load())
+		in.asleep.Store(true)
 		if err := s.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
