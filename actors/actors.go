@@ -70,7 +70,8 @@ type Self interface {
 	Every(d time.Duration, msg any) (stop func())
 
 	// Fail reports a failure; the house restarts the actor. It returns, and
-	// the handler should too.
+	// the handler should too. Fail(nil) is a normal end: only an actor whose
+	// spec says permanent comes back.
 	Fail(err error)
 	// Beat says "I made progress": the heartbeat of meaning of an actor whose
 	// spec wants one.
