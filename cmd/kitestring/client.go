@@ -49,6 +49,9 @@ func (p *program) post(ctx context.Context, path string, body, into any) error {
 }
 
 func (p *program) call(ctx context.Context, method, path string, body, into any) error {
+	if err := checkAddr(p.client.addr); err != nil {
+		return &exitWith{exitUsage, err}
+	}
 	var payload io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)

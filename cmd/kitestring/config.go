@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/lmittmann/tint"
@@ -90,18 +91,36 @@ func loopback(flag, addr string) error {
 	return nil
 }
 
+// checkAddr is for every --addr, of a server and of who asks one.
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("--addr %q: it looks like %s, with a port up to 65535", addr, defaultAddr)
+	}
+	return nil
+}
+
+func checkProfile(profile string) error {
+	switch profile {
+	case "auto", "sim", "sandbox", "live":
+		return nil
+	}
+	return fmt.Errorf("--profile %q: it is auto, sim, sandbox or live", profile)
+}
+
 // config checks the flags and makes the house's configuration of them.
 func (f *runFlags) config(p *program) (supervisor.Config, error) {
 	bad := func(err error) (supervisor.Config, error) {
 		return supervisor.Config{}, &exitWith{exitUsage, err}
 	}
-	if _, _, err := net.SplitHostPort(f.addr); err != nil {
-		return bad(fmt.Errorf("--addr %q: it looks like %s", f.addr, defaultAddr))
+	if err := checkAddr(f.addr); err != nil {
+		return bad(err)
 	}
-	switch f.profile {
-	case "auto", "sim", "sandbox", "live":
-	default:
-		return bad(fmt.Errorf("--profile %q: it is auto, sim, sandbox or live", f.profile))
+	if err := checkProfile(f.profile); err != nil {
+		return bad(err)
 	}
 	if err := f.sim.check("sim-"); err != nil {
 		return bad(err)

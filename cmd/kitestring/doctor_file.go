@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"kitestring/actors/token"
+)
+
+// lookAtFile checks the .env file and what is in it.
+func (d *doctor) lookAtFile(context.Context) {
+	f, path := d.file, d.envFile
+	if !f.Exists {
+		if _, err := os.Lstat(path); os.IsNotExist(err) {
+			d.note(checkEnvFile, failed, "there is no "+path,
+				fmt.Sprintf("create it with the lines %s=... and %s=..., or try the simulator: kitestring run", token.KeyAPIKey, token.KeyAPISecret))
+		} else {
+			detail, fix := sentence(f.Refusal)
+			d.note(checkEnvFile, failed, path+": "+detail, fix)
+		}
+		for _, name := range []string{checkPermissions, checkParseable, checkKeys, checkEnvironment, checkMount} {
+			d.note(name, skipped, "there is no file to look at", "")
+		}
+		return
+	}
+	detail := path
+	if target, err := os.Readlink(path); err == nil {
+		detail += " is a link to " + target
+	}
+	d.note(checkEnvFile, good, detail, "")
+	if mode := f.Mode.Perm(); mode&0o077 != 0 {
+		d.note(checkPermissions, warned, fmt.Sprintf("other users can get at the file (mode %04o)", mode), "chmod 600 "+path)
+	} else {
+		d.note(checkPermissions, good, fmt.Sprintf("mode %04o", mode), "")
+	}
+	switch {
+	case f.Refusal != "" && f.Line > 0:
+		detail, fix := sentence(f.Refusal)
+		d.note(checkParseable, failed, detail, fix)
+	case len(f.Odd) > 0:
+		d.note(checkParseable, warned, strings.Join(f.Odd, "; "), "mend these lines, so that every reader of the file reads the same")
+	default:
+		d.note(checkParseable, good, "every line is understood", "")
+	}
+	d.lookAtKeys()
+	if len(f.Shadowed) > 0 {
+		d.note(checkEnvironment, warned, "the process environment has other values than the file for "+strings.Join(f.Shadowed, ", ")+"; kitestring takes the file's, other programs may not",
+			"unset them where this shell, container or unit sets them (env_file:, environment:, EnvironmentFile=)")
+	} else {
+		d.note(checkEnvironment, good, "nothing in the process environment contradicts the file", "")
+	}
+	if f.Mounted {
+		d.note(checkMount, failed, "the file is mounted by itself: when it is replaced outside, nobody in here sees it", "mount its directory instead of the file")
+	} else {
+		d.note(checkMount, good, "the file is not a mount of its own", "")
+	}
+}
+
+func (d *doctor) lookAtKeys() {
+	c := d.store.Credentials()
+	const where = "=... from developers.kite.trade"
+	switch {
+	case c.APIKey == "" && c.APISecret.IsZero():
+		d.note(checkKeys, failed, fmt.Sprintf("%s and %s are missing or empty; without them the server runs on the simulator", token.KeyAPIKey, token.KeyAPISecret),
+			"add the lines "+token.KeyAPIKey+"=... and "+token.KeyAPISecret+where)
+	case c.APIKey == "":
+		d.note(checkKeys, failed, token.KeyAPIKey+" is missing or empty; without it the server runs on the simulator", "add the line "+token.KeyAPIKey+where)
+	case c.APISecret.IsZero():
+		d.note(checkKeys, warned, token.KeyAPISecret+" is missing or empty; without it nobody can log in here, only another program can bring the token", "add the line "+token.KeyAPISecret+where)
+	case d.file.Refusal != "" && d.file.Line == 0:
+		detail, fix := sentence(d.file.Refusal)
+		d.note(checkKeys, failed, detail, fix)
+	default:
+		d.note(checkKeys, good, token.KeyAPIKey+" and "+token.KeyAPISecret+" are there", "")
+	}
+}
+
+// lookAtDirectory checks that the file can be replaced and that replacing it
+// is seen.
+func (d *doctor) lookAtDirectory(ctx context.Context) {
+	dir := filepath.Dir(d.envFile)
+	if err := d.file.Unwritable; err != nil {
+		d.note(checkWritable, failed, fmt.Sprintf("%s cannot be written: %v", dir, cause(err)), "give the directory to this user, or keep the file elsewhere: --env-file")
+		d.note(checkRename, skipped, "the directory cannot be written", "")
+		d.note(checkInotify, skipped, "the directory cannot be written", "")
+		return
+	}
+	d.note(checkWritable, good, dir+" can be written", "")
+	seen, err := probe(ctx, dir)
+	if err != nil {
+		d.note(checkRename, failed, fmt.Sprintf("a file in %s cannot be replaced by another: %v", dir, cause(err)), "keep the file on a local file system: --env-file")
+		d.note(checkInotify, skipped, "no file could be replaced", "")
+		return
+	}
+	d.note(checkRename, good, "a file is replaced in one step", "")
+	switch {
+	case seen != nil:
+		d.note(checkInotify, warned, fmt.Sprintf("the kernel does not report changes in %s (%v): they are seen by polling, within a second", dir, seen),
+			"raise fs.inotify.max_user_instances and max_user_watches, or keep the file on a local file system")
+	case d.file.FileSystem != "":
+		d.note(checkInotify, warned, fmt.Sprintf("%s is on %s, where the kernel does not report every change: the rest is seen by polling, within 0.3 s", dir, d.file.FileSystem),
+			"keep the file on a local file system, if others write it from elsewhere")
+	default:
+		d.note(checkInotify, good, "changes are reported at once", "")
+	}
+}
+
+// probe replaces a file in a folder of its own inside dir. unseen says why the
+// kernel did not report it, nil when it did; err that it could not be done.
+func probe(ctx context.Context, dir string) (unseen, err error) {
+	room, err := os.MkdirTemp(dir, ".kitestring-doctor-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(room)
+	was, is := filepath.Join(room, "env"), filepath.Join(room, "env.tmp")
+	for _, name := range []string{was, is} {
+		if err := os.WriteFile(name, []byte(name), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	watcher, unseen := fsnotify.NewWatcher()
+	if unseen == nil {
+		defer watcher.Close()
+		unseen = watcher.Add(room)
+	}
+	if err := os.Rename(is, was); err != nil {
+		return unseen, err
+	}
+	if text, err := os.ReadFile(was); err != nil || string(text) != is {
+		return unseen, fmt.Errorf("the new file is not there afterwards (%w)", err)
+	}
+	if unseen != nil {
+		return unseen, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for {
+		select {
+		case e := <-watcher.Events:
+			if e.Name == was {
+				return nil, nil
+			}
+		case err := <-watcher.Errors:
+			return err, nil
+		case <-ctx.Done():
+			return fmt.Errorf("no event within 2 s"), nil
+		}
+	}
+}
+
+// sentence splits what happened from what to do about it, as our messages put
+// them: "it is so: do this", or "It is so. Do this".
+func sentence(message string) (happened, todo string) {
+	for _, mark := range []string{". ", ": "} {
+		if i := strings.LastIndex(message, mark); i > 0 {
+			return message[:i], message[i+len(mark):]
+		}
+	}
+	return message, "mend it, then run kitestring doctor again"
+}

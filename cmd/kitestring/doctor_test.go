@@ -1,0 +1,305 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	doctorToken  = "abcdefghijklmnopqrstuvwxyz012345"
+	doctorSecret = "secretsecretsecretsecretsecret00"
+)
+
+// patient is an environment in which nothing is wrong, to be spoilt.
+type patient struct {
+	dir, path string
+	lines     []string // of the file; KEY=value, the last word on the key wins
+	noFile    bool
+	mode      os.FileMode
+	env       map[string]string
+	addr      string
+	args      []string
+	kite      *httptest.Server
+	ahead     time.Duration // of our clock, before Kite's
+	status    int           // of Kite's answer; 0: as the token deserves
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	p := &patient{dir: t.TempDir(), mode: 0o600, env: map[string]string{}, addr: freeAddr(t)}
+	p.path = filepath.Join(p.dir, ".env")
+	p.kite = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().Add(-p.ahead).UTC().Format(http.TimeFormat))
+		switch {
+		case p.status != 0:
+			w.WriteHeader(p.status)
+		case r.Header.Get("Authorization") == "token thekey:"+doctorToken && r.URL.Path == "/user/profile":
+			fmt.Fprint(w, `{"status": "success", "data": {"user_id": "AB1234"}}`)
+		default:
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"status": "error", "message": "Incorrect api_key or access_token.", "error_type": "TokenException"}`)
+		}
+	}))
+	t.Cleanup(p.kite.Close)
+	p.lines = []string{
+		"ZERODHA_API_KEY=thekey", "ZERODHA_API_SECRET=" + doctorSecret, "ZERODHA_ACCESS_TOKEN=" + doctorToken,
+		"REDIRECT_URL=http://" + p.addr + "/callback", "KITE_API_URL=" + p.kite.URL,
+	}
+	return p
+}
+
+// freeAddr is an address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// set replaces a key's line; "": removes it.
+func (p *patient) set(key, line string) {
+	for i, l := range p.lines {
+		if strings.HasPrefix(l, key+"=") {
+			p.lines = append(p.lines[:i:i], p.lines[i+1:]...)
+			break
+		}
+	}
+	if line != "" {
+		p.lines = append(p.lines, line)
+	}
+}
+
+// examined writes the file and runs the doctor.
+func (p *patient) examined(t *testing.T) (code int, report doctorReport) {
+	t.Helper()
+	if !p.noFile {
+		if err := os.WriteFile(p.path, []byte(strings.Join(p.lines, "\n")+"\n"), p.mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(p.path, p.mode); err != nil { // past the umask
+			t.Fatal(err)
+		}
+	}
+	args := append([]string{"doctor", "--env-file", p.path, "--addr", p.addr}, p.args...)
+	_, text, _ := kitestring(t, t.Context(), p.env, "", args...)
+	code, stdout, stderr := kitestring(t, t.Context(), p.env, "", append(args, "--json")...)
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatalf("%v: %s%s", err, stdout, stderr)
+	}
+	for _, c := range report.Checks {
+		if !strings.Contains(text, string(c.Status)+" ") || !strings.Contains(text, " "+c.Name+" ") || !strings.Contains(text, c.Fix) {
+			t.Errorf("the text does not hold %+v:\n%s", c, text)
+		}
+		if (c.Status == warned || c.Status == failed) != (c.Fix != "") || c.Detail == "" || strings.Contains(c.Detail+c.Fix, "\n") {
+			t.Errorf("a finding without its fix in one line, or a fix without a finding: %+v", c)
+		}
+	}
+	for _, secret := range []string{doctorToken, doctorSecret} {
+		if strings.Contains(text+stdout+stderr, secret) {
+			t.Errorf("a secret is printed:\n%s", text)
+		}
+	}
+	if entries, err := os.ReadDir(p.dir); err != nil || len(entries) > 1 {
+		t.Errorf("left behind: %v %v", entries, err)
+	}
+	return code, report
+}
+
+func TestDoctorFindsNothingWrong(t *testing.T) {
+	code, report := newPatient(t).examined(t)
+	if code != exitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 16 {
+		t.Errorf("exit %d, %+v", code, report)
+	}
+	for _, c := range report.Checks {
+		if c.Status == failed || c.Status == warned && c.Name != checkInotify { // the machine's own file system may be silent
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+func TestDoctorNamesEachTrap(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil  func(t *testing.T, p *patient)
+		check  string
+		status status
+		says   string // of detail or fix
+		code   int
+	}{
+		"no file":        {func(_ *testing.T, p *patient) { p.noFile = true }, checkEnvFile, failed, "there is no", exitError},
+		"a directory":    {func(_ *testing.T, p *patient) { p.noFile = true; _ = os.Mkdir(p.path, 0o700) }, checkEnvFile, failed, "is a directory", exitError},
+		"no directory":   {func(_ *testing.T, p *patient) { p.noFile = true; p.path = filepath.Join(p.dir, "none", ".env") }, checkWritable, failed, "no such file", exitError},
+		"open to others": {func(_ *testing.T, p *patient) { p.mode = 0o644 }, checkPermissions, warned, "chmod 600", exitOK},
+		"an open quote":  {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken) }, checkParseable, failed, "ZERODHA_ACCESS_TOKEN", exitError},
+		"a URL for token": {func(_ *testing.T, p *patient) {
+			p.set("ZERODHA_ACCESS_TOKEN", "ZERODHA_ACCESS_TOKEN=https://kite.trade")
+		}, checkParseable, failed, "is a URL", exitError},
+		"a key twice":    {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, checkParseable, warned, "2 times", exitOK},
+		"a junk line":    {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, checkParseable, warned, "skipped", exitOK},
+		"no secret":      {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, checkKeys, warned, "ZERODHA_API_SECRET", exitOK},
+		"no key":         {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, checkKeys, failed, "ZERODHA_API_KEY", exitError},
+		"no credentials": {func(_ *testing.T, p *patient) { p.lines = nil }, checkKeys, failed, "ZERODHA_API_SECRET=...", exitError},
+		"a bad key":      {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", ""); p.env["ZERODHA_API_KEY"] = "a b" }, checkKeys, failed, "blanks", exitError},
+		"a shadow":       {func(_ *testing.T, p *patient) { p.env["ZERODHA_ACCESS_TOKEN"] = "yesterdays" }, checkEnvironment, warned, "ZERODHA_ACCESS_TOKEN", exitOK},
+		"live without":   {func(_ *testing.T, p *patient) { p.lines = nil; p.args = []string{"--profile", "live"} }, checkPlan, failed, "--profile sim", exitError},
+		"sim on real":    {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, checkPlan, failed, "real account", exitError},
+		"bad endpoint":   {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, checkPlan, failed, "KITE_API_URL", exitError},
+		"open to all":    {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, checkPlan, failed, "ADMIN_TOKEN", exitError},
+		"port taken": {func(t *testing.T, p *patient) {
+			l, err := net.Listen("tcp", p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := &http.Server{Handler: http.NotFoundHandler()}
+			go func() { _ = srv.Serve(l) }()
+			t.Cleanup(func() { _ = srv.Close() })
+		}, checkPort, failed, "another program", exitError},
+		"not our address": {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, checkRedirect, failed, "127.0.0.1:1/callback", exitError},
+		"wrong path":      {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, checkRedirect, failed, "/callback", exitError},
+		"no address":      {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, checkRedirect, failed, "not an address", exitError},
+		"another host":    {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, checkRedirect, warned, "another host", exitOK},
+		"https":           {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, checkRedirect, warned, "https", exitOK},
+		"nobody answers":  {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
+		"clock ahead":     {func(_ *testing.T, p *patient) { p.ahead = 10 * time.Minute }, checkClock, failed, "10m0s ahead", exitError},
+		"clock behind":    {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
+		"no token":        {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
+		"a dead token":    {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
+		"Kite is ill":     {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPatient(t)
+			c.spoil(t, p)
+			code, report := p.examined(t)
+			if code != c.code {
+				t.Errorf("exit %d, want %d", code, c.code)
+			}
+			for _, found := range report.Checks {
+				if found.Name == c.check && found.Status == c.status && strings.Contains(found.Detail+" "+found.Fix, c.says) {
+					return
+				}
+			}
+			t.Errorf("%s is not named: %+v", c.check, report.Checks)
+		})
+	}
+}
+
+func port(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
+
+func TestDoctorReadsTheUnit(t *testing.T) {
+	for _, c := range []struct {
+		unit, dropIn, envFile string
+		status                status
+		says                  string
+	}{
+		{"", "", "/srv/.env", skipped, "no kitestring.service"},
+		{"[Service]\nProtectHome=yes\n", "", "/var/lib/kitestring/.env", good, "kitestring.service"},
+		{"[Service]\nProtectHome=yes\n", "", "/home/me/.env", failed, "ProtectHome"},
+		{"[Service]\nProtectHome=yes\n", "[Service]\nProtectHome=no\n", "/home/me/.env", good, "kitestring.service"},
+		{"[Service]\nPrivateTmp=true\n", "", "/tmp/.env", failed, "PrivateTmp"},
+		{"[Service]\n# EnvironmentFile=/x\n", "", "/srv/.env", good, "kitestring.service"},
+		{"[Service]\nEnvironmentFile=-/srv/.env\n", "", "/srv/.env", warned, "once at start"},
+	} {
+		dir := t.TempDir()
+		if c.unit != "" {
+			if err := os.WriteFile(filepath.Join(dir, "kitestring.service"), []byte(c.unit), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.dropIn != "" {
+			if err := os.Mkdir(filepath.Join(dir, "kitestring.service.d"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "kitestring.service.d", "mine.conf"), []byte(c.dropIn), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := &doctor{envFile: c.envFile, unitDirs: []string{dir}}
+		d.lookAtSystemd(t.Context())
+		if got := d.checks[0]; got.Status != c.status || !strings.Contains(got.Detail, c.says) {
+			t.Errorf("%q %q: %+v", c.unit, c.envFile, got)
+		}
+	}
+}
+
+// TestDoctorSeesMounts runs again in a mount namespace of its own.
+func TestDoctorSeesMounts(t *testing.T) {
+	if dir := os.Getenv("KITESTRING_TEST_MOUNTS"); dir != "" {
+		mountAndExamine(t, dir)
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDoctorSeesMounts$", "-test.v")
+	cmd.Env = append(os.Environ(), "KITESTRING_TEST_MOUNTS="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && cmd.ProcessState == nil:
+		t.Skipf("no private mount namespace here: %v", err)
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	case strings.Contains(string(out), "--- SKIP"):
+		t.Skipf("%s", out)
+	}
+}
+
+func mountAndExamine(t *testing.T, dir string) {
+	mount := func(source, target, kind string, flags uintptr, data string) {
+		if err := unix.Mount(source, target, kind, flags, data); err != nil {
+			t.Skipf("mount is not allowed here: %v", err)
+		}
+	}
+	mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	mount("tmpfs", dir, "tmpfs", 0, "")
+	for _, sub := range []string{"app", "lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	find := func(path, name string) check {
+		p := newPatient(t)
+		p.dir, p.path = filepath.Dir(path), path
+		_, report := p.examined(t)
+		for _, c := range report.Checks {
+			if c.Name == name {
+				return c
+			}
+		}
+		t.Fatalf("no check %s in %+v", name, report)
+		return check{}
+	}
+	host, path := filepath.Join(dir, "host"), filepath.Join(dir, "app", ".env")
+	for _, name := range []string{host, path} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount(host, path, "", unix.MS_BIND, "")
+	if c := find(path, checkMount); c.Status != failed || !strings.Contains(c.Fix, "mount its directory") {
+		t.Errorf("a file that is mounted by itself: %+v", c)
+	}
+	mount("overlay", filepath.Join(dir, "merged"), "overlay", 0, "lowerdir="+filepath.Join(dir, "lower")+",upperdir="+filepath.Join(dir, "upper")+",workdir="+filepath.Join(dir, "work"))
+	if c := find(filepath.Join(dir, "merged", ".env"), checkInotify); c.Status != warned || !strings.Contains(c.Detail, "overlay") {
+		t.Errorf("a file on an overlay: %+v", c)
+	}
+}
