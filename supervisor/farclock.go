@@ -14,19 +14,20 @@ import (
 )
 
 // farClock is the time of a simulated exchange in another process, as it tells
-// it at /sim/v1/state. Between two looks it runs on at the speed told; while
-// nobody answers, too.
+// it at /sim/v1/state, once, and at /sim/v1/clock, which costs it less. Between
+// two looks it runs on at the speed told; while nobody answers, too.
 type farClock struct {
 	url    string
 	client *http.Client
 	end    context.CancelFunc
 	ended  chan struct{}
 
-	mu        sync.Mutex
-	here      time.Time // the anchor: both stood so at the same moment
-	there     time.Time
-	speed     float64
-	sequenced bool
+	sequenced bool // it counts ticks in the last quantity
+
+	mu    sync.Mutex
+	here  time.Time // the anchor: both stood so at the same moment
+	there time.Time
+	speed float64
 }
 
 // How often the far clock is looked at, and how much it may be off, in real
@@ -39,13 +40,17 @@ const (
 // openFarClock looks for a simulator at an API address.
 func openFarClock(ctx context.Context, apiURL string) (*farClock, error) {
 	c := &farClock{
-		url:    apiURL + "/sim/v1/state",
+		url:    apiURL + "/sim/v1",
 		client: &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 		ended:  make(chan struct{}),
 	}
-	if err := c.look(ctx); err != nil {
+	var st simulator.State
+	here, err := c.ask(ctx, "/state", &st)
+	if err != nil {
 		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", keyAPIURL, apiURL, err)
 	}
+	c.sequenced = st.Sequence
+	c.set(here, st.Clock)
 	running, end := context.WithCancel(context.Background())
 	c.end = end
 	go c.follow(running)
@@ -60,11 +65,7 @@ func (c *farClock) Now() time.Time {
 }
 
 // counts reports whether the exchange counts ticks in the last quantity.
-func (c *farClock) counts() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sequenced
-}
+func (c *farClock) counts() bool { return c.sequenced }
 
 func (c *farClock) at(here time.Time) time.Time {
 	return c.there.Add(time.Duration(float64(here.Sub(c.here)) * c.speed))
@@ -79,15 +80,19 @@ func (c *farClock) follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_ = c.look(ctx) // whoever asks the exchange itself tells that it is away
+			var clock simulator.ClockState
+			if here, err := c.ask(ctx, "/clock", &clock); err == nil { // whoever asks the exchange itself tells that it is away
+				c.set(here, clock)
+			}
 		}
 	}
 }
 
-func (c *farClock) look(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+// ask reads a part of the simulator's state; here is when it held.
+func (c *farClock) ask(ctx context.Context, path string, into any) (here time.Time, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
 	if err != nil {
-		return err
+		return here, err
 	}
 	asked := time.Now()
 	resp, err := c.client.Do(req)
@@ -96,30 +101,27 @@ func (c *farClock) look(ctx context.Context) error {
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
-		return err
+		return here, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
+		return here, errors.New(resp.Status)
 	}
-	var st simulator.State
-	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
-		return fmt.Errorf("read its state: %w", err)
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return here, fmt.Errorf("read its state: %w", err)
 	}
-	c.set(asked.Add(time.Since(asked)/2), st)
-	return nil
+	return asked.Add(time.Since(asked) / 2), nil
 }
 
 // set moves the anchor when the far clock has been moved by a hand.
-func (c *farClock) set(here time.Time, st simulator.State) {
+func (c *farClock) set(here time.Time, clock simulator.ClockState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sequenced = st.Sequence
-	off := st.Clock.Now.Sub(c.at(here)).Abs()
-	if c.speed == st.Clock.Speed && off <= time.Duration(float64(farSlack)*c.speed) {
+	off := clock.Now.Sub(c.at(here)).Abs()
+	if c.speed == clock.Speed && off <= time.Duration(float64(farSlack)*c.speed) {
 		return
 	}
-	c.here, c.there, c.speed = here, st.Clock.Now, st.Clock.Speed
+	c.here, c.there, c.speed = here, clock.Now, clock.Speed
 }
 
 func (c *farClock) close() {

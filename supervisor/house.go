@@ -45,6 +45,7 @@ type Config struct {
 	AnalysisProfile analysis.Profile             // "": calibrated
 	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
+	Instruments     []messages.Want              // subscribed to beside those that the analyses need
 
 	// Pulse is told of the tree's health ten times a second; a house that hangs
 	// has no pulse. It must not block. nil: nobody.
@@ -157,7 +158,13 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	h.kite.Transport = newTransport()
 	h.kite.Budget = actors.NewBudget()
 	h.kite.Observe = h.metrics.rest.Observe
-	return h, h.plant(ctx)
+	if err := h.plant(ctx); err != nil {
+		return nil, err
+	}
+	if wants := h.cfg.Instruments; len(wants) > 0 {
+		h.tree.Engine().Send(pidFeed, messages.WantInstruments{Owner: "configuration", Wants: wants})
+	}
+	return h, nil
 }
 
 // openExchange makes the simulator's .env file and the embedded exchange, or

@@ -171,6 +171,7 @@ func (e *Exchange) adminRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /sim/v1/faults", e.postFault)
 	mux.HandleFunc("DELETE /sim/v1/faults", e.deleteFaults)
 	mux.HandleFunc("POST /sim/v1/token", e.postToken)
+	mux.HandleFunc("GET /sim/v1/clock", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.clockState()) })
 	mux.HandleFunc("POST /sim/v1/clock", e.postClock)
 }
 
@@ -257,6 +258,10 @@ func (e *Exchange) postClock(w http.ResponseWriter, r *http.Request) {
 		adminError(w, err)
 		return
 	}
+	writeJSON(w, http.StatusOK, e.clockState())
+}
+
+func (e *Exchange) clockState() ClockState {
 	now, speed, skipNights, _ := e.clock.status()
-	writeJSON(w, http.StatusOK, ClockState{now.In(ist.Zone), speed, skipNights})
+	return ClockState{now.In(ist.Zone), speed, skipNights}
 }

@@ -28,13 +28,15 @@ const (
 	maxMailbox     = 1_000_000
 )
 
-// configExample is shown by --help: the defaults of the first underlying.
+// configExample is shown by --help: the defaults of the first underlying, and
+// an instrument that no analysis needs.
 const configExample = `  {
     "underlyings": [
       {"name": "NIFTY", "index_exchange": "NSE", "index_symbol": "NIFTY 50", "derivatives_exchange": "NFO"}
     ],
     "analysis": {"profile": "calibrated", "interval": "5m"},
-    "mailbox": {"ticks": 8192}
+    "mailbox": {"ticks": 8192},
+    "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}]
   }`
 
 // readConfigFile puts what the file chooses into cfg.
@@ -83,6 +85,7 @@ func parseConfig(name string, text []byte, cfg *supervisor.Config) error {
 				}},
 			})
 		}},
+		{"instruments", func(path string) error { return r.instruments(path, &cfg.Instruments) }},
 	})
 	if err != nil {
 		return err

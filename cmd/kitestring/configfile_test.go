@@ -10,6 +10,7 @@ import (
 
 	"kitestring/actors/analysis"
 	"kitestring/actors/instruments"
+	"kitestring/messages"
 	"kitestring/supervisor"
 )
 
@@ -21,6 +22,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		"nothing chosen": {`{}`, supervisor.Config{}},
 		"the example": {configExample, supervisor.Config{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
+			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
 		}},
 		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, supervisor.Config{AnalysisProfile: analysis.Classic}},
 		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, supervisor.Config{
@@ -58,6 +60,10 @@ var wrongConfigs = []struct {
 	{`{"mailbox": {"ticks": [8192]}}`, []string{"mailbox.ticks is a list or an object"}},
 	{`{"mailbox": {"ticks": 100, "ticks": 200}}`, []string{"mailbox.ticks", "twice"}},
 	{`{"mailbox": {"ticks": 100`, []string{"ends too early"}},
+	{`{"instruments": [{"mode": "full"}]}`, []string{"instruments[0].instrument_token is missing"}},
+	{`{"instruments": [{"instrument_token": 1, "mode": "all"}]}`, []string{`instruments[0].mode "all"`, `"quote" or "full"`}},
+	{`{"instruments": [{"instrument_token": 4294967296}]}`, []string{"instruments[0].instrument_token 4294967296", "whole number"}},
+	{`{"instruments": [{"instrument_token": 7}, {"instrument_token": 7}]}`, []string{"instruments[1].instrument_token 7", "already"}},
 	{`{"underlyings": []}`, []string{"underlyings holds 0", "1 to 20", "leave it out"}},
 	{`{"underlyings": {}}`, []string{"underlyings", "[...]"}},
 	{`{"underlyings": ["NIFTY"]}`, []string{"underlyings[0]", "{...}"}},
