@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -245,9 +246,14 @@ func unleash(t *testing.T, steps []step, jitter func() float64) (c *chaos, err e
 	return c, err
 }
 
+var chaosSeed = flag.Uint64("chaos.seed", 0, "replay a week of chaos; 0: a new one")
+
 // A week of faults in fake time. The seed is printed; a failure names the step.
 func TestChaosWeek(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
+	seed := *chaosSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	var steps []step
 	var week time.Duration
@@ -263,7 +269,7 @@ func TestChaosWeek(t *testing.T) {
 	began := time.Now()
 	c, err := unleash(t, steps, r.Float64)
 	if err != nil {
-		t.Fatalf("seed %d: %v", seed, err)
+		t.Fatalf("-chaos.seed=%d: %v", seed, err)
 	}
 	if faults < 1500 {
 		t.Errorf("seed %d: only %d faults", seed, faults)

@@ -79,15 +79,13 @@ func (l *lane) push(b Batch, clock func() int64) (yield bool) {
 	if !fits {
 		return false
 	}
-	before := l.ticks
 	b.Retain(1)
 	q := queued{batch: b}
 	if l.queued() < 4 || l.tail&15 == 0 {
 		q.at = clock()
 	}
 	l.enqueue(q)
-	half := l.spec.Ticks / 2
-	return before < half && l.ticks >= half
+	return l.ticks >= l.spec.Ticks/2
 }
 
 func (l *lane) lose(n int) {

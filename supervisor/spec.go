@@ -101,7 +101,9 @@ type Mailbox struct {
 	Gap func(n int) any
 }
 
-// Batch is a batch of ticks with counted holders. *messages.Ticks is one.
+// Batch is a batch of ticks with counted holders. *messages.Ticks is one. Its
+// methods are called under a mailbox's mutex: they must be quick and take no
+// lock that somebody holds while pushing.
 type Batch interface {
 	Len() int     // ticks
 	Retain(n int) // n more holders
