@@ -79,7 +79,7 @@ func (b *bars) merge(m fetched) {
 		if m.generation == b.cfg.Tokens.Current().Adopted.Generation {
 			b.fetchAfter = time.Now().Add(backoff(b.failures))
 		}
-		if b.failures == 1 {
+		if b.failures == 1 && kite.KindOf(m.err) != kite.Retired {
 			b.self.Log().Warn("back-fill failed, live bars go on", "underlying", m.key.underlying, "source", m.key.source.String(),
 				"generation", m.generation, "error", m.err)
 		}

@@ -163,6 +163,10 @@ func (a *analyst) ask(underlying string) {
 
 func (a *analyst) answer(m answered) {
 	a.rest.asking = false
+	if kite.KindOf(m.err) == kite.Retired {
+		a.ask("") // a newer token came while the question waited for its turn
+		return
+	}
 	if m.err != nil {
 		a.self.Log().Warn("quote failed", "generation", m.generation, "error", m.err)
 		if kite.KindOf(m.err) == kite.TokenRefused {

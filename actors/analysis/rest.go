@@ -26,13 +26,22 @@ func NewREST(ex actors.Exchange, tokens actors.TokenSource, holder string) *REST
 	return &REST{exchange: ex, tokens: tokens, holder: holder}
 }
 
-// with is the client of a session.
+// with is the client of a session. The session of a question that was put
+// before a newer one was taken up gets a retired client.
 func (r *REST) with(s messages.Session) *kite.Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.client == nil || r.client.Generation() != s.Generation {
-		r.client = kite.New(r.exchange, s, func(g messages.Generation) { r.tokens.Used(r.holder, g) })
+	switch {
+	case r.client != nil && r.client.Generation() == s.Generation:
+		return r.client
+	case r.client != nil && r.client.Generation() > s.Generation:
+		late := kite.New(r.exchange, s, func(messages.Generation) {})
+		late.Retire()
+		return late
+	case r.client != nil:
+		r.client.Retire()
 	}
+	r.client = kite.New(r.exchange, s, func(g messages.Generation) { r.tokens.Used(r.holder, g) })
 	return r.client
 }
 

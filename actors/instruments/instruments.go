@@ -147,6 +147,9 @@ func (a *instruments) step(event any) {
 func (a *instruments) do(effect any) {
 	switch e := effect.(type) {
 	case takeUp:
+		if a.client != nil {
+			a.client.Retire()
+		}
 		a.client = kite.New(a.cfg.Exchange, e.session, func(g messages.Generation) { a.cfg.Tokens.Used(owner, g) })
 		a.self.Log().Info("token taken up", "generation", e.session.Generation, "fingerprint", e.session.Token.Fingerprint())
 	case fetch:

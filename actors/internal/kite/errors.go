@@ -27,9 +27,10 @@ const (
 	Server                   // 5xx
 	Network                  // no answer, half an answer, or the caller's context ended
 	Malformed                // an answer that is not Kite's: a redirect, HTML with a 200, another shape
+	Retired                  // the client was retired: ask again with the newer token
 )
 
-var kinds = [...]string{"no_error", "token_refused", "forbidden", "rate_limited", "input", "server", "network", "malformed"}
+var kinds = [...]string{"no_error", "token_refused", "forbidden", "rate_limited", "input", "server", "network", "malformed", "retired"}
 
 // String is the kind in lower_snake_case.
 func (k Kind) String() string {

@@ -56,6 +56,13 @@ type Client struct {
 	http     *http.Client
 	library  *kiteconnect.Client // copied for each call, which brings its context
 	secrets  []messages.Secret   // whatever else must not appear in an error
+	life     *life
+}
+
+// life orders a client's uses before its end.
+type life struct {
+	mu      sync.Mutex
+	retired bool
 }
 
 // New makes the client of a session; it does no I/O. used is told of the
@@ -73,6 +80,7 @@ func newClient(ex actors.Exchange, s messages.Session, used func(messages.Genera
 		exchange: ex,
 		session:  s,
 		used:     used,
+		life:     &life{},
 		library:  library,
 		secrets:  append(secrets, s.Token.Secret),
 		http: &http.Client{
@@ -82,6 +90,27 @@ func newClient(ex actors.Exchange, s messages.Session, used func(messages.Genera
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// Retire ends a client whose token has a successor: once it has returned no
+// request goes out and no use is noted, whatever still waits for its turn. A
+// holder retires the old client before it makes the new one; then its uses
+// are noted in the order of their generations.
+func (c *Client) Retire() {
+	c.life.mu.Lock()
+	defer c.life.mu.Unlock()
+	c.life.retired = true
+}
+
+// use notes a use, unless the client is retired.
+func (c *Client) use() bool {
+	c.life.mu.Lock()
+	defer c.life.mu.Unlock()
+	if c.life.retired {
+		return false
+	}
+	c.used(c.session.Generation)
+	return true
 }
 
 // Generation is the generation of the client's token.
@@ -112,7 +141,9 @@ func (c *Client) wait(ctx context.Context, class actors.Class) error {
 // send asks once, after wait. Anything but a 200 is an error; the caller
 // closes the body.
 func (c *Client) send(ctx context.Context, class actors.Class, req *http.Request) (*http.Response, error) {
-	c.used(c.session.Generation)
+	if !c.use() {
+		return nil, c.failure(class, Retired, 0, errRetired)
+	}
 	req = req.Clone(ctx)
 	req.Header.Set("X-Kite-Version", "3")
 	req.Header.Set("User-Agent", userAgent())
@@ -197,5 +228,6 @@ var (
 	errNotGzip    = errors.New("the answer says gzip and is not")
 	errNotJSON    = errors.New("the answer is not JSON")
 	errNoData     = errors.New("the answer carries no data")
+	errRetired    = errors.New("a newer token has taken the place of this one")
 	errOtherShape = errors.New("the answer has another shape than documented")
 )

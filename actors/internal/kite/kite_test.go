@@ -500,3 +500,41 @@ func TestNoSecretInErrors(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
+
+// counting counts the requests that go out.
+type counting struct {
+	http.RoundTripper
+	sent *int
+}
+
+func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
+	*c.sent++
+	return c.RoundTripper.RoundTrip(req)
+}
+
+// TestARetiredClientUsesNothing lets a request wait for its turn while the
+// client is retired: it must not go out, and no use may be noted.
+func TestARetiredClientUsesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent, uses := 0, 0
+		ex := actors.Exchange{APIURL: "http://kite.test", Budget: actors.NewBudget(), Transport: counting{answering(`{"data":{}}`), &sent}}
+		c := New(ex, session, func(messages.Generation) { uses++ })
+		if _, err := c.LTP(t.Context(), "NSE:INFY"); err != nil {
+			t.Fatal(err)
+		}
+		waiting := make(chan error)
+		go func() { // the budget gives this one its turn after a second
+			_, err := c.Quote(t.Context(), "NSE:INFY")
+			waiting <- err
+		}()
+		synctest.Wait()
+		before := uses
+		c.Retire()
+		if err := <-waiting; KindOf(err) != Retired {
+			t.Errorf("error = %v, want retired", err)
+		}
+		if sent != 1 || uses != before {
+			t.Errorf("%d requests, %d uses after the client was retired", sent-1, uses-before)
+		}
+	})
+}
