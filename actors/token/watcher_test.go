@@ -45,6 +45,7 @@ func TestStart(t *testing.T) {
 	}
 	actorstest.Await(h, func(m messages.EnvAccepted) bool { return m.Path == s.Path() && len(m.Warnings) == 0 })
 	actorstest.Await(h, func(m messages.WatchChanged) bool { return !m.Degraded })
+	h.Stop() // what it says at its start has been said
 	to := map[string]int{}
 	for _, sent := range h.Sent() {
 		to[fmt.Sprintf("%T %s", sent.Msg, sent.To.ID)]++
@@ -57,7 +58,6 @@ func TestStart(t *testing.T) {
 			t.Errorf("%s: %d times, want 1; all: %v", want, to[want], to)
 		}
 	}
-	h.Stop()
 }
 
 // TestRefused: what cannot be used is said once, with its line, the token
