@@ -82,6 +82,8 @@ var (
 	descTicks       = desc("feed_ticks_total", "Ticks handed to the subscribers.", "mode")
 	descMalformed   = desc("feed_malformed_total", "Frames dropped, packets skipped and texts that cannot be read.", "reason")
 	descDuplicates  = desc("feed_duplicates_total", "Byte-equal repeats that were not handed on.")
+	descLost        = desc("feed_sequence_lost_total", "Ticks that the source's sequence shows to be missing; 0 where it has none.")
+	descTwice       = desc("feed_sequence_repeated_total", "Ticks that the source's sequence shows to have been handed on twice; 0 where it has none.")
 	descLastFrame   = desc("feed_last_frame_timestamp_seconds", "When the last binary frame came.")
 	descLastTick    = desc("feed_last_tick_timestamp_seconds", "When the last tick was handed on.")
 )
@@ -100,7 +102,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descState, descSockets, descInstruments, descConnects, descDisconnects, descFrames,
-		descBytes, descTicks, descMalformed, descDuplicates, descLastFrame, descLastTick,
+		descBytes, descTicks, descMalformed, descDuplicates, descLost, descTwice, descLastFrame, descLastTick,
 	} {
 		ch <- d
 	}
@@ -145,6 +147,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		counter(descMalformed, s.Malformed[reason], reason)
 	}
 	counter(descDuplicates, s.Duplicates)
+	counter(descLost, s.Lost)
+	counter(descTwice, s.Twice)
 	gauge(descLastFrame, stamp(s.LastFrame))
 	gauge(descLastTick, stamp(s.LastTick))
 }
