@@ -5,13 +5,16 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 BINARY  := bin/kitestring
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: run build test lint drills fuzz bench soak clean
+.PHONY: run build ui test lint drills fuzz bench soak clean
 
 run: build ## build and start the server (the embedded simulator, when there are no credentials)
 	./$(BINARY) run
 
 build: ## one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/kitestring
+
+ui: ## the dashboard: actors/web/ui (TypeScript, npm packages) into actors/web/dist, which is committed
+	cd actors/web/ui && npm ci --no-fund --no-audit && npm run --silent check && ./build
 
 test: lint ## everything that must hold before a change lands: about five minutes on two cores
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...

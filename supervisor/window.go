@@ -33,6 +33,7 @@ func (h *House) window() web.Config {
 			EnvFile: h.cfg.EnvFile, Metrics: h.metrics.auth, Log: h.log,
 			Notify: func(m messages.LoginEnded) { h.board.Apply(m) },
 		}),
+		Exchange: h.rehearsal(),
 		Validate: func() { h.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
 		Clock:    h.clock, Process: h.process(), Profile: h.profile, Log: h.log,
 		Metrics:    promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"kitestring/actors"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -28,6 +29,8 @@ type Board struct {
 	running     map[series]messages.Bar
 	events      []api.Event // oldest first
 	lastEvent   uint64
+	clock       actors.Clock // nil until a web actor ran
+	sessions    sessions
 	hub         hub
 }
 
@@ -84,7 +87,7 @@ func (b *Board) Apply(msg any) {
 		if m.Rotation.TotalMS != nil || m.Rotation.Result == "rejected" || m.Rotation.Result == "superseded" {
 			b.event("rotation", m.Rotation.Generation, "rotation to generation %d: %s%s", m.Rotation.Generation, m.Rotation.Result, because(m.Rotation.Reason))
 		}
-		b.hub.send("rotation", fmt.Sprint("rotation/", m.Rotation.Generation), m.Rotation)
+		b.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)
 	case messages.OrderUpdated:
 		b.event("order", 0, "order %s: %s", m.OrderID, m.Status)
 	case messages.GapDetected:
@@ -123,6 +126,13 @@ func (b *Board) applyAuth(m messages.AuthChanged) {
 	}
 }
 
+// follow dates events by the exchange's clock, too.
+func (b *Board) follow(c actors.Clock) {
+	b.mu.Lock()
+	b.clock = c
+	b.mu.Unlock()
+}
+
 // Note adds an event that no message carries: the supervisor's.
 func (b *Board) Note(kind, format string, args ...any) {
 	b.mu.Lock()
@@ -133,12 +143,19 @@ func (b *Board) Note(kind, format string, args ...any) {
 func (b *Board) event(kind string, g messages.Generation, format string, args ...any) {
 	b.lastEvent++
 	e := api.Event{ID: b.lastEvent, At: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...), Generation: g}
+	if b.clock != nil {
+		e.ExchangeAt = known(b.clock.Now())
+	}
 	if len(b.events) == keptEvents {
 		b.events = slices.Delete(b.events, 0, 1)
 	}
 	b.events = append(b.events, e)
-	b.hub.send("event", "", e)
+	b.hub.send("event", eventKey(e), e)
 }
+
+func rotationKey(r messages.Rotation) string { return fmt.Sprint("rotation/", r.Generation) }
+
+func eventKey(e api.Event) string { return fmt.Sprint("event/", e.ID) }
 
 // eventsNewestFirst is a copy of the timeline.
 func (b *Board) eventsNewestFirst() []api.Event {

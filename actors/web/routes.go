@@ -21,38 +21,52 @@ type route struct {
 	admin        bool
 	summary      string
 	handle       http.HandlerFunc
+	code         int // of a success
+	takes        any // a value of the body's type; nil: no body
+	gives        any // a value of a success' type; nil: no JSON
 }
 
 func (s *server) table() []route {
+	const ok, accepted = http.StatusOK, http.StatusAccepted
 	return []route{
-		{"GET", "/healthz", false, "200 while the process serves", s.healthz},
-		{"GET", "/readyz", false, "200 only while the token is valid and the feed live; the body says which is not", s.readyz},
-		{"GET", "/metrics", false, "Prometheus exposition", s.Metrics.ServeHTTP},
-		{"GET", "/login", false, "sends the browser to Kite's login", s.Login.Login},
-		{"GET", "/callback", false, "where Kite sends the browser back", s.Login.Callback},
-		{"GET", "/api/v1/status", false, "one screen: token, feed, actors, market", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.status()) }},
-		{"GET", "/api/v1/token", false, "the token's state and who uses which generation", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.token()) }},
-		{"GET", "/api/v1/rotations", false, "receipts of the last 100 rotations, newest first", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, orEmpty(s.Feed.Rotations())) }},
-		{"GET", "/api/v1/actors", false, "the supervision tree, in its order", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.Tree.Actors()) }},
-		{"GET", "/api/v1/actors/{name}", false, "one actor", s.actor},
-		{"GET", "/api/v1/readings", false, "every reading", s.readings},
-		{"GET", "/api/v1/readings/{underlying}", false, "the readings of an underlying", s.readings},
-		{"GET", "/api/v1/readings/{underlying}/{kind}", false, "one reading", s.reading},
-		{"GET", "/api/v1/bars/{underlying}", false, "bars, oldest first; interval=1m|3m|5m|15m, source=index|future", s.bars},
-		{"GET", "/api/v1/gaps", false, "blind spans of the feed, newest first", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, orEmpty(s.Feed.Gaps())) }},
-		{"GET", "/api/v1/events", false, "the last 500 events, newest first", func(w http.ResponseWriter, _ *http.Request) {
-			answer(w, http.StatusOK, orEmpty(s.Board.eventsNewestFirst()))
-		}},
-		{"GET", "/api/v1/instruments", false, "index, future and option chain of each underlying", s.instruments},
-		{"GET", "/api/v1/stream", false, "server-sent events; topics=" + strings.Join(topics, ","), s.stream},
-		{"GET", "/api/v1/openapi.json", false, "this description", s.openapi},
-		{"POST", "/api/v1/actors/{name}/restart", true, "restart an actor; reinstates a quarantined one", s.restart},
-		{"POST", "/api/v1/chaos", true, "inject a fault {actor, kind, for_ms}; 202 before it strikes", s.chaos},
-		{"POST", "/api/v1/login/start", true, "make a login address", s.startLogin},
-		{"POST", "/api/v1/login/complete", true, "finish a login with the pasted address or request token", s.completeLogin},
-		{"POST", "/api/v1/token/validate", true, "ask Kite about the token now", s.validate},
+		{"GET", "/healthz", false, "200 while the process serves", s.healthz, ok, nil, map[string]string{}},
+		{"GET", "/readyz", false, "200 only while the token is valid and the feed live, else 503; the body says which is not", s.readyz, ok, nil, api.Ready{}},
+		{"GET", "/metrics", false, "Prometheus exposition", s.Metrics.ServeHTTP, ok, nil, nil},
+		{"GET", "/login", false, "sends the browser to Kite's login", s.Login.Login, http.StatusSeeOther, nil, nil},
+		{"GET", "/callback", false, "where Kite sends the browser back", s.Login.Callback, http.StatusSeeOther, nil, nil},
+		{"GET", "/api/v1/status", false, "one screen: token, feed, actors, market", s.always(func() any { return s.status() }), ok, nil, api.Status{}},
+		{"GET", "/api/v1/token", false, "the token's state and who uses which generation", s.always(func() any { return s.token() }), ok, nil, api.Token{}},
+		{"GET", "/api/v1/rotations", false, "receipts of the last 100 rotations, newest first", s.always(func() any { return orEmpty(s.Feed.Rotations()) }), ok, nil, []messages.Rotation{}},
+		{"GET", "/api/v1/actors", false, "the supervision tree, in its order", s.always(func() any { return orEmpty(s.Tree.Actors()) }), ok, nil, []api.Actor{}},
+		{"GET", "/api/v1/actors/{name}", false, "one actor", s.actor, ok, nil, api.Actor{}},
+		{"GET", "/api/v1/readings", false, "every reading", s.readings, ok, nil, []messages.Reading{}},
+		{"GET", "/api/v1/readings/{underlying}", false, "the readings of an underlying", s.readings, ok, nil, []messages.Reading{}},
+		{"GET", "/api/v1/readings/{underlying}/{kind}", false, "one reading", s.reading, ok, nil, messages.Reading{}},
+		{"GET", "/api/v1/bars/{underlying}", false, "bars, oldest first; interval=1m|3m|5m|15m, source=index|future", s.bars, ok, nil, []api.Bar{}},
+		{"GET", "/api/v1/gaps", false, "blind spans of the feed, newest first", s.always(func() any { return orEmpty(s.Feed.Gaps()) }), ok, nil, []api.Gap{}},
+		{"GET", "/api/v1/events", false, "the last 500 events, newest first", s.always(func() any { return orEmpty(s.Board.eventsNewestFirst()) }), ok, nil, []api.Event{}},
+		{"GET", "/api/v1/instruments", false, "index, future and option chain of each underlying", s.instruments, ok, nil, []messages.Underlying{}},
+		{"GET", "/api/v1/stream", false, "server-sent events; topics=" + strings.Join(topics, ","), s.stream, ok, nil, nil},
+		{"GET", "/api/v1/openapi.json", false, "this description", s.openapi, ok, nil, map[string]any{}},
+		{"POST", "/api/v1/actors/{name}/restart", true, "restart an actor; reinstates a quarantined one", s.restart, accepted, nil, map[string]string{}},
+		{"POST", "/api/v1/chaos", true, "inject a fault into an actor; 202 before it strikes", s.chaos, accepted, api.Chaos{}, api.Chaos{}},
+		{"POST", "/api/v1/session", false, "open an admin session of a browser: the admin token for a cookie", s.openSession, http.StatusNoContent, api.AdminSession{}, nil},
+		{"POST", "/api/v1/login/start", true, "make a login address", s.startLogin, ok, nil, api.LoginStarted{}},
+		{"POST", "/api/v1/login/complete", true, "finish a login with the pasted address or request token", s.completeLogin, ok, api.LoginPasted{}, api.LoginCompleted{}},
+		{"POST", "/api/v1/token/validate", true, "ask Kite about the token now", s.validate, accepted, nil, map[string]string{}},
+		{"POST", "/api/v1/exchange/faults", true, "sim only: make the simulated exchange misbehave", s.simulated(s.exchangeFault), accepted, api.ExchangeFault{}, api.ExchangeFault{}},
+		{"DELETE", "/api/v1/exchange/faults", true, "sim only: make it behave again", s.simulated(s.exchangeLift), http.StatusNoContent, nil, nil},
+		{"POST", "/api/v1/exchange/rotate", true, "sim only: kill the token and write a new one into the file", s.simulated(s.exchangeRotate), accepted, nil, api.ExchangeRotated{}},
 	}
 }
+
+// always answers what ask gives.
+func (s *server) always(ask func() any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, ask()) }
+}
+
+// pages are the addresses of the dashboard's pages; each is the same document.
+var pages = []string{"/{$}", "/analyses", "/actors", "/events", "/drills"}
 
 func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -66,7 +80,9 @@ func (s *server) routes() http.Handler {
 		}
 		mux.HandleFunc(r.method+" "+r.path, h)
 	}
-	mux.HandleFunc("GET /{$}", s.Instrument.timed("/", page("index.html")))
+	for _, path := range pages {
+		mux.HandleFunc("GET "+path, s.Instrument.timed("/", page))
+	}
 	mux.HandleFunc("GET /assets/{file}", s.Instrument.timed("/assets", asset))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such page", "There is nothing at "+quoted(r.URL.Path)+" for "+r.Method+".", s.paths())
@@ -222,8 +238,7 @@ func (s *server) chaos(w http.ResponseWriter, r *http.Request) {
 	if !body(w, r, &c) {
 		return
 	}
-	if c.ForMS < 0 || c.ForMS > int64(time.Hour/time.Millisecond) {
-		problem(w, http.StatusBadRequest, "for_ms out of range", "for_ms is between 0 (the kind's default) and 3600000 (an hour).", nil)
+	if !spanAllowed(w, c.ForMS) {
 		return
 	}
 	if err := s.Tree.Inject(c.Actor, c.Kind, time.Duration(c.ForMS)*time.Millisecond); err != nil {
@@ -232,6 +247,14 @@ func (s *server) chaos(w http.ResponseWriter, r *http.Request) {
 	}
 	s.Board.Note("actor", "fault %s injected into %s", c.Kind, c.Actor)
 	answer(w, http.StatusAccepted, c)
+}
+
+func spanAllowed(w http.ResponseWriter, ms int64) bool {
+	if ms < 0 || ms > int64(time.Hour/time.Millisecond) {
+		problem(w, http.StatusBadRequest, "for_ms out of range", "for_ms is between 0 (the kind's default) and 3600000 (an hour).", nil)
+		return false
+	}
+	return true
 }
 
 func (s *server) startLogin(w http.ResponseWriter, _ *http.Request) {

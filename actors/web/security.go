@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/time/rate"
+
+	"kitestring/messages"
 )
 
 // Who may do what. Reading is open to whoever reaches the listener, which is
@@ -74,18 +77,39 @@ func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
 			problem(w, http.StatusForbidden, "no admin token set", "This changes something, and no ADMIN_TOKEN is set. Put ADMIN_TOKEN=<at least 32 characters> into the .env file and restart the server.", nil)
 			return
 		}
-		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if ok && subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1 {
+		if c, err := r.Cookie(sessionCookie); err == nil && a.cfg.Board.sessions.holds(c.Value, want, time.Now()) {
 			next(w, r)
 			return
 		}
-		if !a.failed.Allow() {
-			problem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Wait a minute, then send the right one.", nil)
+		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			unadmitted(w, "Send the header Authorization: Bearer <ADMIN_TOKEN of the .env file>.")
 			return
 		}
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		problem(w, http.StatusUnauthorized, "admin token needed", "Send the header Authorization: Bearer <ADMIN_TOKEN of the .env file>.", nil)
+		if !a.right(got, want) {
+			a.refuse(w, "This is not the ADMIN_TOKEN of the .env file.")
+			return
+		}
+		next(w, r)
 	}
+}
+
+func (a *admission) right(got string, want messages.Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1
+}
+
+// refuse answers a wrong admin token, and slows guessing down.
+func (a *admission) refuse(w http.ResponseWriter, detail string) {
+	if !a.failed.Allow() {
+		problem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Wait a minute, then send the right one.", nil)
+		return
+	}
+	unadmitted(w, detail)
+}
+
+func unadmitted(w http.ResponseWriter, detail string) {
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	problem(w, http.StatusUnauthorized, "admin token needed", detail, nil)
 }
 
 func fromLoopback(r *http.Request) bool {

@@ -17,7 +17,7 @@ const (
 	writeTimeout = 5 * time.Second
 )
 
-var topics = []string{"status", "actors", "tick", "bar", "reading", "event", "rotation", "login"}
+var topics = []string{"status", "token", "actors", "tick", "bar", "reading", "event", "rotation", "login"}
 
 // publish offers what moves by itself to the open streams.
 func (s *server) publish(ctx context.Context) error {
@@ -34,6 +34,7 @@ func (s *server) publish(ctx context.Context) error {
 		}
 		s.Board.hub.send("status", "status", s.status())
 		s.Board.hub.send("actors", "actors", s.Tree.Actors())
+		s.Board.hub.send("token", "token", s.token())
 		for _, q := range s.quotes() {
 			s.Board.hub.send("tick", "tick/"+q.Underlying, q)
 		}
@@ -124,23 +125,27 @@ func (s *server) dropIfStuck(ctx context.Context) {
 	}
 }
 
+// offerPresent gives a new stream what is true now. What the board keeps is
+// offered under its lock: nothing newer can be overtaken by it.
 func (s *server) offerPresent(c *client) {
 	present := &hub{clients: map[*client]struct{}{c: {}}}
 	present.send("status", "status", s.status())
+	present.send("token", "token", s.token())
 	present.send("actors", "actors", s.Tree.Actors())
 	for _, q := range s.quotes() {
 		present.send("tick", "tick/"+q.Underlying, q)
 	}
-	for _, r := range s.Board.readingsOf("", "") {
-		present.send("reading", r.Key(), r)
-	}
 	rotations := s.Feed.Rotations()
 	for i := len(rotations) - 1; i >= 0; i-- {
-		present.send("rotation", "", rotations[i])
+		present.send("rotation", rotationKey(rotations[i]), rotations[i])
 	}
-	events := s.Board.eventsNewestFirst()
-	for i := min(len(events), 50) - 1; i >= 0; i-- {
-		present.send("event", "", events[i])
+	s.Board.mu.RLock()
+	defer s.Board.mu.RUnlock()
+	for _, r := range s.Board.readings {
+		present.send("reading", r.Key(), r)
+	}
+	for _, e := range s.Board.events[max(0, len(s.Board.events)-50):] {
+		present.send("event", eventKey(e), e)
 	}
 }
 

@@ -91,6 +91,7 @@ type Config struct {
 	Tokens     Tokens
 	Feed       Feed
 	Login      Login
+	Exchange   Exchange // nil outside the sim profile
 	Bars       func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
 	Validate   func() // asks auth for a check of the token now
 	Clock      actors.Clock
@@ -135,6 +136,7 @@ func (s *server) start() {
 		s.self.Fail(fmt.Errorf("listen: %w", err))
 		return
 	}
+	s.Board.follow(s.Clock)
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,

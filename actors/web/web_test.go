@@ -69,8 +69,12 @@ func (h *house) LastTick(uint32) (messages.Tick, bool) {
 func (h *house) Login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "https://kite.example/", http.StatusSeeOther)
 }
-func (h *house) Callback(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusSeeOther) }
-func (h *house) Start() (string, error)                          { return "https://kite.example/connect/login", nil }
+
+func (h *house) Callback(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (h *house) Start() (string, error) { return "https://kite.example/connect/login", nil }
 
 func (h *house) Complete(_ context.Context, pasted string) (messages.LoginResult, string) {
 	if pasted == "good" {
@@ -186,7 +190,8 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 		{"POST", "/api/v1/login/complete", `{"pasted":"bad"}`, 422, "another login"},
 		{"POST", "/api/v1/token/validate", "", 202, "validating"},
 		{"GET", "/", "", 200, "<!doctype html>"},
-		{"GET", "/assets/page.js", "", 200, "EventSource"},
+		{"GET", "/actors", "", 200, "<!doctype html>"},
+		{"GET", "/assets/app.js", "", 200, "EventSource"},
 		{"GET", "/assets/../web.go", "", 307, ""},
 		{"GET", "/assets/nothing.js", "", 404, "nothing.js"},
 		{"GET", "/nothing", "", 404, "/api/v1/status"},

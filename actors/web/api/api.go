@@ -23,6 +23,7 @@ type Status struct {
 	Market  StatusMarket  `json:"market"`
 	Login   *StatusLogin  `json:"last_login"` // null: none since the start
 	Process StatusProcess `json:"process"`
+	At      time.Time     `json:"at"` // the server's clock now: what ages are counted from
 }
 
 // StatusToken is the adopted token.
@@ -168,7 +169,8 @@ type Quote struct {
 type Event struct {
 	ID         uint64              `json:"id"`
 	At         time.Time           `json:"at"`
-	Kind       string              `json:"kind"` // token, login, feed, actor, market, gap, rotation, instruments, file, order
+	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, where it stands on a chart
+	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order
 	Text       string              `json:"text"`
 	Generation messages.Generation `json:"generation,omitempty"`
 }
@@ -196,6 +198,24 @@ type LoginPasted struct {
 type LoginCompleted struct {
 	Result messages.LoginResult `json:"result"`
 	Reason string               `json:"reason"`
+}
+
+// AdminSession is the body of POST /api/v1/session: what a person typed, once
+// a browser.
+type AdminSession struct {
+	AdminToken string `json:"admin_token"`
+}
+
+// ExchangeFault is the body of POST /api/v1/exchange/faults, in the sim
+// profile: what the simulated exchange is to do wrong.
+type ExchangeFault struct {
+	Kind  string `json:"kind"`
+	ForMS int64  `json:"for_ms,omitempty"` // 0: until it is lifted, or at once for what happens in a moment
+}
+
+// ExchangeRotated is the answer of POST /api/v1/exchange/rotate.
+type ExchangeRotated struct {
+	Fingerprint string `json:"fingerprint"` // of the new token, which stands in the file now
 }
 
 // Ready is GET /readyz.

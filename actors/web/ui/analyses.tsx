@@ -1,0 +1,147 @@
+// The analyses: the outlook with its votes, and every reading with its inputs.
+
+import { Age, Bar, ReadingStatus, Signal } from "./parts";
+import { clockTime, none, sentence, span, value, when, whole, words } from "./format";
+import { readings, readingsOf, underlying } from "./house";
+import type { Reading } from "./types";
+
+const order = ["outlook", "instant", "trend_base", "zone_control", "volume_pulse", "candle_intent", "pcr", "direct"];
+const place = (kind: string) => (order.includes(kind) ? order.indexOf(kind) : order.length);
+
+export const sorted = (name: string): Reading[] => readingsOf(name).sort((a, b) => place(a.kind) - place(b.kind) || a.kind.localeCompare(b.kind));
+
+const usable = (r: Reading) => r.status !== "unavailable";
+
+const flaws = (r: Reading) => [r.partial ? "partial" : "", r.gapped ? "with a gap" : ""].filter(Boolean).join(", ");
+
+// Outlook is the sum of the readings, beside the chart.
+export function Outlook() {
+  const name = underlying.value;
+  const r = readings.value[`${name}/outlook`];
+  return (
+    <section class="card outlook" aria-labelledby="outlook-title" id="card-outlook">
+      <div class="card-head">
+        <h2 id="outlook-title">Outlook</h2>
+        {r && <ReadingStatus status={r.status} />}
+      </div>
+      {r && usable(r) ? (
+        <>
+          <p class="figure">
+            <Signal signal={r.signal || "neutral"} big />
+          </p>
+          <p class="lead">
+            confidence {whole(Math.round(r.confidence))} of 100, {whole(Math.round(100 * r.coverage))} % of the inputs
+            {flaws(r) ? `, ${flaws(r)}` : ""}. <Age at={r.as_of} exchange />
+          </p>
+          <Votes reading={r} />
+        </>
+      ) : (
+        <p class="lead">{r ? `Unavailable: ${r.reason || "no input yet"}.` : "No reading yet."}</p>
+      )}
+      <h3>Readings</h3>
+      <ul class="readings">
+        {sorted(name)
+          .filter((x) => x.kind !== "outlook")
+          .map((x) => (
+            <li key={x.kind}>
+              <span class="name">{words(x.kind)}</span>
+              {usable(x) ? <Signal signal={x.signal || "none"} /> : <ReadingStatus status={x.status} />}
+              <span class="conf">{usable(x) ? whole(Math.round(x.confidence)) : ""}</span>
+              <Age at={x.as_of} exchange />
+            </li>
+          ))}
+      </ul>
+    </section>
+  );
+}
+
+interface Vote {
+  input: string;
+  vote: number | null;
+  weight: number;
+  age_seconds?: number;
+  reason?: string;
+}
+
+// Votes shows what each input says, left for down, right for up.
+function Votes({ reading }: { reading: Reading }) {
+  const votes = Array.isArray(reading.values?.inputs) ? (reading.values.inputs as Vote[]) : [];
+  const most = Math.max(1, ...votes.map((v) => v.weight));
+  return (
+    <ul class="votes" aria-label="Votes of the inputs">
+      {votes.map((v) => {
+        const length = v.vote === null ? 0 : (Math.abs(v.vote) * v.weight * 48) / most;
+        const up = (v.vote ?? 0) >= 0;
+        return (
+          <li key={v.input} class={v.vote === null ? "missing" : ""} title={v.reason}>
+            <span class="name">{words(v.input)}</span>
+            <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+              <rect class="axis" x="49.7" width="0.6" height="10" />
+              <rect class={up ? "up" : "down"} x={up ? 50 : 50 - length} y="2" width={length} height="6" />
+            </svg>
+            <span class="conf">{v.vote === null ? "silent" : `${v.vote > 0 ? "+" : v.vote < 0 ? "\u2212" : ""}${Math.abs(v.vote).toFixed(2)}`}</span>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+const hidden = new Set(["inputs", "reasons"]);
+
+// ReadingCard is one reading in full.
+export function ReadingCard({ reading: r }: { reading: Reading }) {
+  const id = `reading-${r.kind}`;
+  const entries = Object.entries(r.values ?? {}).filter(([k]) => !hidden.has(k));
+  const reasons = Array.isArray(r.values?.reasons) ? (r.values.reasons as string[]) : [];
+  const oldest = when(r.oldest_input);
+  const newest = when(r.as_of);
+  return (
+    <section class={`card reading ${r.status}`} aria-labelledby={id}>
+      <div class="card-head">
+        <h2 id={id}>{sentence(r.kind)}</h2>
+        <ReadingStatus status={r.status} />
+      </div>
+      {usable(r) ? (
+        <>
+          <p class="figure">
+            <Signal signal={r.signal || "none"} big />
+          </p>
+          <div class="confidence">
+            <span>confidence</span>
+            <Bar share={r.confidence / 100} />
+            <b>{whole(Math.round(r.confidence))}</b>
+          </div>
+        </>
+      ) : (
+        <p class="note dim">{sentence(r.reason || "no input yet")}.</p>
+      )}
+      <p class="lead">
+        {newest === null ? "No input yet" : `As of ${clockTime(newest)} IST`}, <Age at={r.as_of} exchange />; {whole(Math.round(100 * r.coverage))} % of the inputs
+        {oldest !== null && newest !== null && newest > oldest ? `, the oldest ${span(newest - oldest)} older` : ""}
+        {flaws(r) ? `, ${flaws(r)}` : ""}.
+      </p>
+      {reasons.length > 0 && (
+        <ul class="reasons">
+          {reasons.map((x) => (
+            <li key={x}>{x}</li>
+          ))}
+        </ul>
+      )}
+      {r.kind === "outlook" && usable(r) && <Votes reading={r} />}
+      {entries.length > 0 && (
+        <dl class="values">
+          {entries.map(([k, v]) => (
+            <div key={k}>
+              <dt>{words(k)}</dt>
+              <dd>{value(v)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+      <p class="hint">
+        {r.profile}, gen {r.generation || none}, epoch {r.epoch}
+      </p>
+    </section>
+  );
+}

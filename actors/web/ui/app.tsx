@@ -1,0 +1,394 @@
+// The dashboard: its frame, its pages, and what the window's title says.
+
+import { effect, useSignalEffect } from "@preact/signals";
+import { render, type ComponentChildren } from "preact";
+import { useRef } from "preact/hooks";
+import { admission, post } from "./act";
+import { Outlook, ReadingCard, sorted } from "./analyses";
+import { FeedCard, RestartsCard, RotationCard, Stages, TokenCard } from "./cards";
+import { Chart, Choice, UnderlyingChoice } from "./chart";
+import { Drills } from "./drills";
+import { clockTime, count, longDay, millis, price, signed, span, when, words } from "./format";
+import { actors, chosen, events, exchangeNow, quotes, rotations, sinceHeard, status, token, underlying, underlyings } from "./house";
+import { helpOpen, listen, shortcuts } from "./keys";
+import { disconnected, start } from "./link";
+import { Age, Card } from "./parts";
+import { go, here, pages, path, type Path } from "./route";
+import { nextTheme, theme } from "./theme";
+import { eventFilter, eventKind, shownEvents, Timeline } from "./timeline";
+import { actorFilter, Holders, Tree } from "./tree";
+import { glyphs, verdict } from "./verdict";
+
+function Link({ to, children, current }: { to: Path; children: ComponentChildren; current?: boolean }) {
+  return (
+    <a
+      href={to}
+      aria-current={current ? "page" : undefined}
+      onClick={(e) => {
+        if (e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey) return;
+        e.preventDefault();
+        go(to);
+      }}
+    >
+      {children}
+    </a>
+  );
+}
+
+function Banner() {
+  const words = disconnected();
+  return (
+    <div class="banner" hidden={!words}>
+      <p role="alert">{words}</p>
+      {words && sinceHeard() > 0 && <p>What stands below is {span(sinceHeard())} old.</p>}
+    </div>
+  );
+}
+
+function Header() {
+  const s = status.value;
+  const exchange = exchangeNow();
+  return (
+    <header>
+      <p class="brand">
+        <svg viewBox="0 0 24 24" aria-hidden="true">
+          <path class="kite" d="M12 2 19 10 12 19 5 10Z" />
+          <path class="cross" d="M12 2V19M5 10H19" />
+          <path class="string" d="M12 19c-3 1 2 2-1 4" />
+        </svg>
+        kitestring
+      </p>
+      {s && (
+        <span class={`badge ${s.profile}`} title={s.profile === "sim" ? "A simulated exchange: no money, no broker" : undefined}>
+          {s.profile.toUpperCase()}
+        </span>
+      )}
+      <p class="clock">
+        {s && (
+          <>
+            <span class="wide-only">{longDay(exchange)} </span>
+            <b>{clockTime(exchange)}</b> IST<span class="wide-only">, market {words(s.market.phase)}</span>
+          </>
+        )}
+      </p>
+      <div class="tools">
+        <button type="button" class="icon" onClick={nextTheme} aria-label={`Theme: ${theme.value === "auto" ? "as the system" : theme.value}. Change it.`}>
+          <span aria-hidden="true">{theme.value === "auto" ? "\u25d0" : theme.value === "light" ? "\u25cb" : "\u25cf"}</span>
+        </button>
+        <button type="button" class="icon" onClick={() => (helpOpen.value = true)} aria-label="Keyboard shortcuts">
+          <span aria-hidden="true">?</span>
+        </button>
+      </div>
+      <nav aria-label="Pages">
+        <ul>
+          {pages
+            .filter((p) => p.path !== "/drills" || !s || s.profile === "sim")
+            .map((p) => (
+              <li key={p.path}>
+                <Link to={p.path} current={p.path === path.value}>
+                  {p.name}
+                </Link>
+              </li>
+            ))}
+        </ul>
+      </nav>
+    </header>
+  );
+}
+
+// Hero answers the first question, on every page.
+function Hero() {
+  const v = verdict.value;
+  const s = status.value;
+  const home = path.value === "/";
+  return (
+    <section class={`hero ${v.level}`} aria-label="Is my data live?">
+      <p class="word" role="status">
+        <span class="glyph" aria-hidden="true">
+          {glyphs[v.level]}
+        </span>{" "}
+        {v.word}
+      </p>
+      <p class="sentence">
+        {v.sentence} {s && <span class="age">told {sinceHeard() < 1000 ? "just now" : `${span(sinceHeard())} ago`}</span>}
+      </p>
+      {home && (
+        <ul class="quotes" aria-label="Last prices">
+          {underlyings.value.map((name) => {
+            const q = quotes.value[name];
+            return (
+              <li key={name}>
+                <button type="button" aria-pressed={name === underlying.value} onClick={() => (chosen.value = name)}>
+                  <span class="name">{name}</span>
+                  {q ? (
+                    <>
+                      <b>{price(q.last_price)}</b>
+                      <span class={q.change < 0 ? "down" : "up"}>
+                        {q.change < 0 ? "\u25bc" : "\u25b2"} {signed(q.percent)} %
+                      </span>
+                      <Age at={q.at} exchange />
+                    </>
+                  ) : (
+                    <span class="dim">no price yet</span>
+                  )}
+                </button>
+              </li>
+            );
+          })}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function Overview() {
+  return (
+    <>
+      <div class="cards">
+        <TokenCard />
+        <FeedCard />
+        <RotationCard />
+        <RestartsCard />
+      </div>
+      <div class="market">
+        <Chart />
+        <Outlook />
+      </div>
+      <div class="house">
+        <section class="card" aria-labelledby="tree-title">
+          <div class="card-head">
+            <h2 id="tree-title">Supervision tree</h2>
+            <span class="age">{count(actors.value.length, "actor")}</span>
+          </div>
+          <Tree />
+        </section>
+        <section class="card" aria-labelledby="events-title">
+          <div class="card-head">
+            <h2 id="events-title">Events</h2>
+            <Link to="/events">All events</Link>
+          </div>
+          <Timeline list={events.value.slice(0, 14)} />
+        </section>
+      </div>
+    </>
+  );
+}
+
+function Analyses() {
+  const list = sorted(underlying.value);
+  return (
+    <>
+      <UnderlyingChoice />
+      <div class="masonry">
+        {list.map((r) => (
+          <ReadingCard key={r.kind} reading={r} />
+        ))}
+        {list.length === 0 && <p class="lead">No reading yet.</p>}
+      </div>
+    </>
+  );
+}
+
+function Search({ label, value }: { label: string; value: { value: string } }) {
+  return (
+    <p class="search">
+      <label for="search">{label}</label>
+      <input id="search" type="search" autocomplete="off" value={value.value} onInput={(e) => (value.value = e.currentTarget.value)} />
+    </p>
+  );
+}
+
+function Actors() {
+  return (
+    <>
+      <Search label="Search the actors" value={actorFilter} />
+      <section class="card" aria-label="Supervision tree">
+        <Tree touch />
+      </section>
+      <Card title="Who last used which token" id="holders">
+        {token.value?.holders.length ? <Holders list={token.value.holders} /> : <p class="lead">Nobody has used one yet.</p>}
+      </Card>
+    </>
+  );
+}
+
+function Events() {
+  const shown = shownEvents();
+  const kinds = [...new Set(events.value.map((e) => e.kind))].sort();
+  return (
+    <>
+      <div class="filters">
+        <Search label="Search the events" value={eventFilter} />
+        <Choice label="Kind of event" options={[["", "all"], ...kinds.map((k): [string, string] => [k, words(k)])]} value={eventKind.value} onPick={(k) => (eventKind.value = k)} />
+      </div>
+      <div class="house">
+        <section class="card" aria-label="Events">
+          {shown.length ? <Timeline list={shown} /> : <p class="lead">No event matches.</p>}
+        </section>
+        <Card title="Rotations" id="receipts">
+          {rotations.value.length === 0 && <p class="lead">The token has not changed since the start.</p>}
+          {rotations.value.slice(0, 10).map((r) => (
+            <details class="receipt" key={r.generation} open={r === rotations.value[0]}>
+              <summary>
+                <b>gen {r.generation}</b> {r.result} {r.total_ms === null ? "" : `in ${millis(r.total_ms)}`} <span class="dim">{clockTime(when(r.changed_at))}</span>
+              </summary>
+              <Stages rotation={r} />
+            </details>
+          ))}
+        </Card>
+      </div>
+    </>
+  );
+}
+
+function Modal({ open, title, id, onClose, children }: { open: boolean; title: string; id: string; onClose: () => void; children: ComponentChildren }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  useSignalEffect(() => {
+    helpOpen.value;
+    admission.value;
+    const d = ref.current;
+    if (!d) return;
+    const wanted = id === "help" ? helpOpen.value : admission.value !== null;
+    if (wanted && !d.open) d.showModal();
+    if (!wanted && d.open) d.close();
+  });
+  return (
+    <dialog ref={ref} aria-labelledby={id} onClose={onClose} data-open={open}>
+      <h2 id={id}>{title}</h2>
+      {children}
+    </dialog>
+  );
+}
+
+function Help() {
+  return (
+    <Modal open={helpOpen.value} title="Keyboard" id="help" onClose={() => (helpOpen.value = false)}>
+      <dl class="shortcuts">
+        {shortcuts.map(([keys, text]) => (
+          <div key={keys}>
+            <dt>
+              {keys.split(" ").map((k) => (
+                <kbd key={k}>{k}</kbd>
+              ))}
+            </dt>
+            <dd>{text}</dd>
+          </div>
+        ))}
+      </dl>
+      <form method="dialog">
+        <button class="button">Close</button>
+      </form>
+    </Modal>
+  );
+}
+
+const wrong = { words: "" };
+
+function Admission() {
+  const a = admission.value;
+  const field = useRef<HTMLInputElement>(null);
+  const note = useRef<HTMLParagraphElement>(null);
+  const end = (admitted: boolean) => {
+    admission.value = null;
+    wrong.words = "";
+    a?.done(admitted);
+  };
+  async function show(event: SubmitEvent): Promise<void> {
+    event.preventDefault();
+    const answer = await post("/api/v1/session", { admin_token: field.current!.value });
+    field.current!.value = "";
+    if (answer.ok) end(true);
+    else note.current!.textContent = answer.words;
+  }
+  return (
+    <Modal open={a !== null} title="Admin token" id="admission" onClose={() => a && end(false)}>
+      <p>{a?.words}</p>
+      <form onSubmit={show} class="stack">
+        <label for="admin-token">ADMIN_TOKEN of the .env file</label>
+        <input id="admin-token" ref={field} type="password" autocomplete="current-password" required />
+        <p class="note bad" role="alert" ref={note} />
+        <p class="actions">
+          <button type="submit" class="button primary">
+            Go on
+          </button>
+          <button type="button" class="button" onClick={() => end(false)}>
+            Cancel
+          </button>
+        </p>
+      </form>
+    </Modal>
+  );
+}
+
+function Footer() {
+  const s = status.value;
+  return (
+    <footer>
+      <p>
+        Times are IST. <a href="/metrics">Metrics</a> <a href="/api/v1/openapi.json">API</a> <a href="/assets/licenses.txt">Licenses</a>
+        {s && <span> kitestring {s.process.version}</span>}
+      </p>
+      <p>
+        TradingView Lightweight Charts{"\u2122"}, Copyright {"\u00a9"} 2025 TradingView, Inc. <a href="https://www.tradingview.com/">tradingview.com</a>
+      </p>
+    </footer>
+  );
+}
+
+// Arrived is what the login's popup shows when it has come back.
+function Arrived() {
+  const s = status.value;
+  const end = s?.last_login;
+  const popup = !window.menubar.visible;
+  if (!popup || !end || end.result !== "ok") return null;
+  return (
+    <p class="arrived">
+      <b>Logged in.</b> You can close this window; the other one shows it already.{" "}
+      <button type="button" class="button" onClick={() => window.close()}>
+        Close
+      </button>
+    </p>
+  );
+}
+
+const bodies: Record<Path, () => ComponentChildren> = { "/": Overview, "/analyses": Analyses, "/actors": Actors, "/events": Events, "/drills": Drills };
+
+function App() {
+  const Body = bodies[path.value] as () => never;
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <Banner />
+      <Header />
+      <main id="main" tabIndex={-1} class={disconnected() ? "old" : ""}>
+        <h1 id="page-title" tabIndex={-1} class={path.value === "/" ? "visually-hidden" : ""}>
+          {here().name}
+        </h1>
+        <Arrived />
+        <Hero />
+        <Body />
+      </main>
+      <Footer />
+      <Help />
+      <Admission />
+    </>
+  );
+}
+
+const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]")!;
+
+effect(() => {
+  const v = verdict.value;
+  document.title = `${glyphs[v.level]} ${v.word}, ${here().name.toLowerCase()} \u00b7 kitestring`;
+  const file = `/assets/${v.level}.svg`;
+  if (icon.getAttribute("href") !== file) icon.href = file;
+  document.documentElement.dataset.state = v.level;
+});
+
+listen();
+const root = document.getElementById("app")!;
+root.replaceChildren();
+render(<App />, root);
+start();

@@ -1,0 +1,101 @@
+// Small parts that every page uses.
+
+import type { ComponentChildren } from "preact";
+import { age, words } from "./format";
+import { ageOf, exchangeAgeOf } from "./house";
+
+// Age says how old something is, and grows by itself.
+export function Age({ at, exchange, of }: { at: string | null | undefined; exchange?: boolean; of?: string }) {
+  const ms = exchange ? exchangeAgeOf(at) : ageOf(at);
+  return (
+    <span class="age">
+      {of ? `${of} ` : ""}
+      {age(ms)}
+    </span>
+  );
+}
+
+export type Tone = "good" | "calm" | "warn" | "bad" | "dim";
+
+// Mark is a state: a glyph, a colour and the word itself.
+export function Mark({ tone, glyph, children }: { tone: Tone; glyph: string; children: ComponentChildren }) {
+  return (
+    <span class={`mark ${tone}`}>
+      <span aria-hidden="true">{glyph}</span> {children}
+    </span>
+  );
+}
+
+const actorMarks: Record<string, [Tone, string]> = {
+  running: ["good", "\u25cf"],
+  starting: ["warn", "\u25cb"],
+  backing_off: ["warn", "\u25d4"],
+  hung: ["bad", "\u25a0"],
+  quarantined: ["bad", "\u2715"],
+  stopped: ["dim", "\u25cc"],
+};
+
+export function ActorState({ state }: { state: string }) {
+  const [tone, glyph] = actorMarks[state] ?? ["dim", "?"];
+  return (
+    <Mark tone={tone} glyph={glyph}>
+      {words(state)}
+    </Mark>
+  );
+}
+
+const readingMarks: Record<string, [Tone, string]> = {
+  active: ["good", "\u25cf"],
+  watching: ["calm", "\u25d0"],
+  unavailable: ["dim", "\u25cc"],
+};
+
+export function ReadingStatus({ status }: { status: string }) {
+  const [tone, glyph] = readingMarks[status] ?? ["dim", "?"];
+  return (
+    <Mark tone={tone} glyph={glyph}>
+      {words(status)}
+    </Mark>
+  );
+}
+
+// lean tells the colour of a signal: where it points to.
+export function lean(signal: string): "up" | "down" | "flat" {
+  if (/buy|bull|(^|_)up|long|strong_call/i.test(signal)) return "up";
+  if (/sell|bear|(^|_)down|short|strong_put/i.test(signal)) return "down";
+  return "flat";
+}
+
+export const arrows = { up: "\u25b2", down: "\u25bc", flat: "\u25c6" };
+
+export function Signal({ signal, big }: { signal: string; big?: boolean }) {
+  const to = lean(signal);
+  return (
+    <span class={`signal ${to}${big ? " big" : ""}`}>
+      <span aria-hidden="true">{arrows[to]}</span> {words(signal)}
+    </span>
+  );
+}
+
+// Bar is a share of a whole, beside the figure that says the same.
+export function Bar({ share, tone }: { share: number; tone?: string }) {
+  const width = Math.max(0, Math.min(100, share * 100));
+  return (
+    <svg class={`bar ${tone ?? ""}`} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+      <rect class="track" width="100" height="6" rx="3" />
+      <rect class="fill" width={width} height="6" rx="3" />
+    </svg>
+  );
+}
+
+export function Card({ title, id, children, aside }: { title: string; id: string; children: ComponentChildren; aside?: ComponentChildren }) {
+  return (
+    <section class="card" aria-labelledby={id} id={`card-${id}`}>
+      <div class="card-head">
+        <h2 id={id}>{title}</h2>
+        {aside}
+      </div>
+      {children}
+    </section>
+  );
+}

@@ -1,0 +1,153 @@
+// What /api/v1 says: the part of package api that the page reads.
+
+export interface Status {
+  profile: "sim" | "sandbox" | "live";
+  live: boolean;
+  message: string;
+  token: { generation: number; state: string; fingerprint: string; coherent: boolean; reason?: string };
+  feed: {
+    state: string;
+    reason?: string;
+    ticks_per_second: number;
+    last_tick_age_seconds: number | null;
+    last_frame_age_seconds: number | null;
+    instruments: number;
+    sockets: number;
+    stale: boolean;
+  };
+  actors: { running: number; total: number; quarantined: number; restarts: number; not_running: string[] };
+  market: { phase: string; exchange_time: string; next_change_at: string; warning?: string };
+  last_login: LoginEnd | null;
+  process: { id: number; started_at: string; version: string };
+  at: string;
+}
+
+export interface LoginEnd {
+  result: "ok" | "cancelled" | "bad_state" | "exchange_failed" | "timeout";
+  reason: string;
+  at: string;
+}
+
+export interface TokenStatus {
+  generation: number;
+  fingerprint: string;
+  state: string;
+  reason?: string;
+}
+
+export interface Token {
+  generation: number;
+  fingerprint: string;
+  state: string;
+  reason?: string;
+  since: string | null;
+  checked_at: string | null;
+  candidate: TokenStatus | null;
+  user_id?: string;
+  expires_hint: string | null;
+  login_due: boolean;
+  file_fault?: string;
+  warnings: string[];
+  watcher: string;
+  coherent: boolean;
+  holders: { actor: string; generation: number; at: string }[];
+}
+
+export interface Rotation {
+  generation: number;
+  source: string;
+  changed_at: string;
+  detected_ms: number | null;
+  validated_ms: number | null;
+  dialled_ms: number | null;
+  first_frame_ms: number | null;
+  first_tick_ms: number | null;
+  retired_ms: number | null;
+  total_ms: number | null;
+  ticks_overlapped: number;
+  ticks_duplicated: number | null;
+  ticks_lost: number | null;
+  shards: number;
+  result: "pending" | "adopted" | "rejected" | "superseded";
+  reason?: string;
+}
+
+export interface Actor {
+  name: string;
+  kind: "worker" | "supervisor";
+  parent: string;
+  strategy?: string;
+  state: string;
+  epoch: number;
+  generation: number;
+  uptime_seconds: number;
+  restarts: number;
+  restarts_in_window: number;
+  messages_per_second: number;
+  handling_p99_seconds: number;
+  mailbox: { depth: number; capacity: number; conflated: number; dropped: number };
+  last_error: string;
+  next_retry_at: string | null;
+}
+
+export interface Reading {
+  kind: string;
+  underlying: string;
+  profile: string;
+  signal: string;
+  confidence: number;
+  status: "active" | "watching" | "unavailable";
+  reason?: string;
+  values?: Record<string, unknown>;
+  as_of: string;
+  oldest_input: string;
+  coverage: number;
+  gapped: boolean;
+  partial: boolean;
+  generation: number;
+  epoch: number;
+}
+
+export interface Bar {
+  start: string;
+  open: number;
+  high: number;
+  low: number;
+  close: number;
+  volume: number;
+  closed: boolean;
+  partial: boolean;
+  gapped: boolean;
+  backfilled: boolean;
+}
+
+export interface BarEvent {
+  underlying: string;
+  source: string;
+  interval: string;
+  bar: Bar;
+}
+
+export interface Quote {
+  underlying: string;
+  last_price: number;
+  change: number;
+  percent: number;
+  at: string;
+}
+
+export interface Event {
+  id: number;
+  at: string;
+  exchange_at: string | null;
+  kind: string;
+  text: string;
+  generation?: number;
+}
+
+export interface Problem {
+  title: string;
+  status: number;
+  detail: string;
+  names?: string[];
+}
