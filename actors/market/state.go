@@ -22,9 +22,10 @@ const (
 // the first observation.
 type state struct {
 	calendar *Calendar
-	fault    string                // why the replacement of the table is not in use
-	read     time.Time             // midnight IST of the day on which the table was read
-	proven   time.Time             // midnight IST of a day that ticks proved to be a trading day
+	fault    string    // why the replacement of the table is not in use
+	read     time.Time // midnight IST of the day on which the table was read
+	proven   time.Time // midnight IST of a day that ticks proved to be a trading day
+	skew     skew
 	said     messages.PhaseChanged // what was told last; At zero: nothing yet
 }
 
@@ -64,6 +65,7 @@ func observe(s state, e observed) (state, []any) {
 		s.read = today
 		effects = append(effects, readCalendar{})
 	}
+	s.skew = s.skew.next(e)
 	day := s.calendar.Day(e.now)
 	ticking := ist.Day(e.lastTick).Equal(today) && e.now.Sub(e.lastTick).Abs() < fresh
 	if ticking && !day.Trading {
@@ -100,6 +102,8 @@ func warning(s state, day Day, phase messages.Phase, e observed) string {
 	switch {
 	case phase == messages.Open && e.now.Sub(day.Open) >= silence && e.lastTick.Before(day.preOpen()):
 		return "the market should be open and no tick of today has arrived: the feed is down, or today is a holiday that the table does not know"
+	case s.skew.off != 0:
+		return s.skew.warning()
 	case s.fault != "":
 		return "the holiday file cannot be used, the last good table stays: " + s.fault
 	case !s.calendar.Covers(e.now):
