@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 BINARY  := bin/kitestring
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: run build ui test lint drills fuzz bench soak clean
+.PHONY: run build ui test lint drills fuzz bench soak deb clean
 
 run: build ## build and start the server (the embedded simulator, when there are no credentials)
 	./$(BINARY) run
@@ -40,6 +40,10 @@ fuzz: ## each fuzz target for FUZZTIME
 BENCHTIME ?= 1s
 bench: ## ours and the baseline in one run
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m ./messages/... ./actors/... ./supervisor/... ./cmd/...
+
+DEBDIR ?= bin
+deb: build ## a Debian package in DEBDIR
+	sh cmd/kitestring/assets/deb/build.sh $(BINARY) '$(VERSION)' $(DEBDIR)
 
 clean:
 	rm -rf bin

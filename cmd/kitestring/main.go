@@ -91,7 +91,7 @@ of the exchange, so that everything can be tried before an account is connected.
 	root.PersistentFlags().SortFlags = false
 	for _, add := range []func() *cobra.Command{
 		p.runCommand, p.statusCommand, p.loginCommand, p.tokenCommand, p.actorsCommand, p.restartCommand,
-		p.rotationsCommand, p.doctorCommand, p.analyseCommand, p.simCommand, p.drillCommand, p.chaosCommand, p.versionCommand,
+		p.rotationsCommand, p.doctorCommand, p.analyseCommand, p.simCommand, p.drillCommand, p.chaosCommand, p.assetsCommand, p.versionCommand,
 	} {
 		root.AddCommand(add())
 	}

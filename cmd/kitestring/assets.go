@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/cmd/kitestring/assets"
+)
+
+func (p *program) assetsCommand() *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "Name what the binary carries", Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error { return p.listAssets() },
+	}
+	printing := &cobra.Command{
+		Use: "print NAME", Short: "Print one of them to standard output", Args: usage(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			content, err := assets.Read(args[0])
+			if err != nil {
+				return &exitWith{exitUsage, err}
+			}
+			_, err = p.stdout.Write(content)
+			return err
+		},
+	}
+	c := &cobra.Command{
+		Use: "assets [list|print NAME]", Short: "Print the runbook, alert rules, dashboard, systemd unit and more, which the binary carries",
+		Long: `Print what the binary carries for those who operate it: the runbook, the list of
+metrics, alert and recording rules for Prometheus, a Grafana dashboard, a systemd
+unit and a Dockerfile. For example:
+
+  kitestring assets print alerts > /etc/prometheus/kitestring-alerts.yml`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error { return p.listAssets() },
+	}
+	c.AddCommand(list, printing)
+	return c
+}
+
+func (p *program) listAssets() error {
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, a := range assets.All() {
+		fmt.Fprintf(w, "%s\t%s\n", a.Name, a.About)
+	}
+	return w.Flush()
+}

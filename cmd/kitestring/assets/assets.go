@@ -1,0 +1,49 @@
+// Package assets is what the binary carries for those who operate it: alert and
+// recording rules with their tests, the list of metrics, a Grafana dashboard,
+// the runbook, and the sources of the packages. The tests hold them to each
+// other and to a running server: a metric, an alert or a section of the runbook
+// cannot change alone.
+package assets
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+)
+
+// Asset is one file that the binary carries.
+type Asset struct {
+	Name  string // by which it is asked for
+	File  string
+	About string
+}
+
+//go:embed metrics.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile
+var files embed.FS
+
+var all = []Asset{
+	{"runbook", "runbook.md", "what to do when an alert fires: meaning, first look, fix, rehearsal"},
+	{"metrics", "metrics.md", "every metric: name, type, labels"},
+	{"prometheus", "prometheus.yml", "a configuration for Prometheus that scrapes kitestring"},
+	{"alerts", "alerts.yml", "alert rules for Prometheus"},
+	{"recording", "recording.yml", "recording rules: the service levels"},
+	{"alerts-test", "alerts-test.yml", "unit tests of both, for promtool test rules"},
+	{"dashboard", "dashboard.json", "a dashboard for Grafana"},
+	{"systemd", "kitestring.service", "a systemd unit, sandboxed, with a watchdog"},
+	{"dockerfile", "Dockerfile", "an image from scratch"},
+}
+
+// All are the assets.
+func All() []Asset { return all }
+
+// Read is the content of an asset; its error names those that exist.
+func Read(name string) ([]byte, error) {
+	var names []string
+	for _, a := range all {
+		if a.Name == name {
+			return files.ReadFile(a.File)
+		}
+		names = append(names, a.Name)
+	}
+	return nil, fmt.Errorf("no asset is called %q; there are: %s", name, strings.Join(names, ", "))
+}
