@@ -124,7 +124,7 @@ type feedWindow struct{ h *House }
 func (f feedWindow) Stats() web.FeedStats {
 	s := f.h.feed.Stats()
 	return web.FeedStats{
-		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame,
+		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.h.feed.Newest(),
 		Instruments: s.Instruments, Sockets: s.Sockets,
 	}
 }

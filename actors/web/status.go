@@ -13,6 +13,9 @@ import (
 const (
 	deadAfter  = 3 * time.Second
 	staleAfter = 10 * time.Second
+	// A tick older than this by the exchange's clock is a cached one, sent again
+	// after a subscription.
+	cachedAfter = 5 * time.Minute
 )
 
 func (s *server) status() api.Status {
@@ -53,13 +56,13 @@ func (s *server) status() api.Status {
 			st.Actors.NotRunning = append(st.Actors.NotRunning, a.Name)
 		}
 	}
-	st.Live, st.Message = judge(auth, feed, phase, stats)
+	st.Live, st.Message = judge(auth, feed, phase, stats, s.Clock.Now())
 	return st
 }
 
 // judge says in words whether data is live, the first thing that is wrong
 // winning.
-func judge(auth messages.AuthChanged, feed messages.FeedChanged, phase messages.PhaseChanged, stats FeedStats) (live bool, message string) {
+func judge(auth messages.AuthChanged, feed messages.FeedChanged, phase messages.PhaseChanged, stats FeedStats, exchange time.Time) (live bool, message string) {
 	switch {
 	case auth.Adopted.State == messages.Rejected:
 		return false, "Kite refuses the token" + because(auth.Adopted.Reason) + ". Log in to go on."
@@ -79,6 +82,8 @@ func judge(auth messages.AuthChanged, feed messages.FeedChanged, phase messages.
 		return true, "Connected. The market is " + words(phase.Phase) + ": no ticks are due."
 	case feed.Stale || stats.LastTick.IsZero() || time.Since(stats.LastTick) > staleAfter:
 		return false, "Connected, but no tick arrives although the market is open."
+	case !stats.NewestTick.IsZero() && exchange.Sub(stats.NewestTick) > cachedAfter:
+		return false, "Connected, but no tick of now arrives although the market is open: the newest is of " + stats.NewestTick.UTC().Format(time.RFC3339) + "."
 	}
 	return true, fmt.Sprintf("Data is live: %.0f ticks/s from %d instruments.", stats.TicksPerSecond, stats.Instruments)
 }

@@ -66,6 +66,7 @@ type FeedStats struct {
 	TicksPerSecond float64
 	LastTick       time.Time // when it was received; zero: none yet
 	LastFrame      time.Time // heartbeats count
+	NewestTick     time.Time // exchange time; zero: none yet
 	Instruments    int
 	Sockets        int
 }

@@ -300,6 +300,7 @@ func TestStatusSaysInWordsWhatIsWrong(t *testing.T) {
 		{"mute socket", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now.Add(-10 * time.Second), LastTick: now}, false, "silent"},
 		{"closed market", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed}}, web.FeedStats{LastFrame: now}, true, "closed"},
 		{"no ticks in an open market", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now}, false, "no tick arrives"},
+		{"cached ticks only", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now, LastTick: now, NewestTick: clock{}.Now().Add(-18 * time.Hour)}, false, "no tick of now"},
 		{"live", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now, LastTick: now, TicksPerSecond: 12, Instruments: 3}, true, "12 ticks/s from 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
