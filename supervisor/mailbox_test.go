@@ -190,7 +190,7 @@ func TestPushTellsWhenToYield(t *testing.T) {
 			yields = append(yields, s.Front("taker").Push(b))
 			b.Release()
 		}
-		if want := []bool{false, false, true, false}; !slices.Equal(yields, want) {
+		if want := []bool{false, false, true, true}; !slices.Equal(yields, want) {
 			t.Fatalf("yields %v, want %v", yields, want)
 		}
 		after(time.Second)

@@ -93,7 +93,7 @@ const (
 type Mailbox struct {
 	Contract Contract
 	Ticks    int // most ticks that wait: 8192
-	Batches  int // most batches that wait: 1024
+	Batches  int // most batches that wait: 1024, or an eighth of Ticks
 	Control  int // most control messages that wait; beyond it the child fails: 1024
 	// Table makes an empty conflator; needed by Lossless and Conflate.
 	Table func() Conflator

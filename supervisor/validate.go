@@ -47,7 +47,7 @@ func (s Spec) withDefaults() Spec {
 		s.Mailbox.Ticks = 8192
 	}
 	if s.Mailbox.Batches == 0 {
-		s.Mailbox.Batches = 1024
+		s.Mailbox.Batches = max(1024, s.Mailbox.Ticks/8)
 	}
 	if s.Mailbox.Control == 0 {
 		s.Mailbox.Control = 1024
