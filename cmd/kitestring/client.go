@@ -84,22 +84,26 @@ func (p *program) call(ctx context.Context, method, path string, body, into any)
 		return &exitWith{exitUnreachable, fmt.Errorf("the server at %s stopped in the middle of its answer", p.client.addr)}
 	}
 	if resp.StatusCode >= 400 {
-		return problemOf(resp, data)
-	}
-	if p.client.json {
-		_, err := p.stdout.Write(data)
-		return errors.Join(err, json.Unmarshal(data, into))
+		return p.problemOf(resp, data)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("the server at %s does not speak kitestring's API: %w", p.client.addr, err)
+		return p.stranger(resp.Status)
 	}
-	return nil
+	if p.client.json {
+		_, err = p.stdout.Write(data)
+	}
+	return err
 }
 
-func problemOf(resp *http.Response, data []byte) error {
+// stranger says that somebody else's server listens on our address.
+func (p *program) stranger(status string) error {
+	return &exitWith{exitUnreachable, fmt.Errorf("what answers at %s (%s) is no kitestring. Name the server's address with --addr", p.client.addr, status)}
+}
+
+func (p *program) problemOf(resp *http.Response, data []byte) error {
 	var problem api.Problem
 	if json.Unmarshal(data, &problem) != nil || problem.Title == "" {
-		return fmt.Errorf("the server answered %s", resp.Status)
+		return p.stranger(resp.Status)
 	}
 	said := problem.Detail
 	if len(problem.Names) > 0 {

@@ -20,12 +20,15 @@ func (p *program) statusCommand() *cobra.Command {
 		Use: "status", Short: "One screen: token, feed, last rotation, actors",
 		Long: `One screen: token, feed, last rotation, actors.
 
+With --watch the screen is redrawn each second until it is interrupted; where the
+output is no terminal, or with --json, one follows the other.
+
 Exit codes: 0 data is live, 4 a login is needed, 5 no server answers,
 6 the server answers and the feed is not live.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if watch {
-				return p.watchStatus(c.Context())
+				return p.watchStatus(c.Context(), time.Second)
 			}
 			return p.printStatus(c.Context(), p.stdout)
 		},
@@ -75,36 +78,27 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 	return verdict(st)
 }
 
-// verdict turns a status into the exit code of "kitestring status".
+// verdict turns a status into the exit code of "kitestring status", and into
+// what to do.
 func verdict(st api.Status) error {
+	code, todo := exitDegraded, "See what is in the way: kitestring doctor"
 	switch {
 	case st.Live:
 		return nil
 	case st.Token.State == messages.NoToken || st.Token.State == messages.Rejected:
-		return &exitWith{code: exitLogin}
+		code, todo = exitLogin, "Run: kitestring login"
+	case st.Feed.State == messages.Unauthorised && st.Token.State == messages.Valid:
+		todo = "It tries again each 30 s while Kite accepts the token elsewhere. Ask Kite now: kitestring token validate"
+	case st.Feed.State == messages.Unauthorised:
+		todo = "If the token has expired, run: kitestring login"
+	case len(st.Actors.NotRunning) > 0:
+		todo = "See why " + strings.Join(st.Actors.NotRunning, ", ") + " does not run: kitestring actors"
 	}
-	return &exitWith{code: exitDegraded}
-}
-
-func (p *program) watchStatus(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		var screen strings.Builder
-		if err := p.printStatus(ctx, &screen); err != nil && screen.Len() == 0 {
-			fmt.Fprintln(&screen, err)
-		}
-		if p.client.json {
-			fmt.Fprint(p.stdout, screen.String())
-		} else {
-			fmt.Fprint(p.stdout, "\x1b[H\x1b[2J", screen.String())
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	said := strings.TrimSuffix(st.Message, ".")
+	if said == "" {
+		said = "data is not live"
 	}
+	return &exitWith{code, fmt.Errorf("%s. %s", said, todo)}
 }
 
 // ist is Indian Standard Time, the zone of everything that a person reads.

@@ -98,7 +98,7 @@ func (p *program) validateToken(ctx context.Context) error {
 				return err
 			}
 			if t.State == messages.Rejected {
-				return &exitWith{code: exitLogin}
+				return &exitWith{exitLogin, errors.New("Kite refuses the token. Run: kitestring login")}
 			}
 			return nil
 		}

@@ -44,7 +44,15 @@ func (p *program) actorsCommand() *cobra.Command {
 					time.Duration(a.UptimeSeconds*float64(time.Second)).Round(time.Second), a.Mailbox.Depth, a.Mailbox.Capacity,
 					a.Mailbox.Conflated, a.Mailbox.Dropped, a.Restarts, a.RestartsInWindow, next, a.LastError)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			for _, a := range all {
+				if a.State == "quarantined" {
+					fmt.Fprintf(p.stderr, "%s failed too often and waits for you: mend what its last error says, then run: kitestring restart %s\n", a.Name, a.Name)
+				}
+			}
+			return nil
 		},
 	})
 }
