@@ -57,7 +57,7 @@ func (h *House) plant(ctx context.Context) error {
 		{Name: "token", Produce: token.New(token.Config{Store: h.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
 		{Name: "auth", Produce: auth.New(auth.Config{
 			Exchange: h.kite, Tokens: h.store, Coherence: h.store, Clock: h.clock,
-			Feed: pidFeed, Holders: h.holders(), Web: pidWeb, Memory: h.memory, Metrics: h.metrics.auth,
+			Feed: pidFeed, Holders: h.holders(), Users: h.users(), Web: pidWeb, Memory: h.memory, Metrics: h.metrics.auth,
 		})},
 		{Name: "feed", Produce: feed.New(feed.Config{
 			Exchange: h.kite, Tokens: h.store, Clock: h.clock, State: h.feed, Sequenced: h.sequenced(),
@@ -150,6 +150,15 @@ func readers(kind string) []*actor.PID {
 // holders are told of each adopted token.
 func (h *House) holders() []*actor.PID {
 	return append(analysts(), pidFeed, pidInstruments, pidBars, pidWeb)
+}
+
+// users are the holders who note each use of a token; the window has none.
+func (h *House) users() []string {
+	names := []string{feed.Name, "instruments", "bars"}
+	for _, a := range analysis.All() {
+		names = append(names, a.Kind)
+	}
+	return names
 }
 
 // marketListeners are told of each phase of the day.

@@ -24,9 +24,14 @@ type Tokens interface {
 	Reject(g messages.Generation, reason string) bool
 }
 
-// Coherence tells whether everybody's last use of a token was of the adopted
-// generation.
-type Coherence interface{ Coherent() bool }
+// Coherence is the book of uses.
+type Coherence interface {
+	// Coherent reports whether everybody's last use of a token was of the
+	// adopted generation; who never used one does not count.
+	Coherent() bool
+	// Idle counts the names that have not used generation g, or a newer one.
+	Idle(g messages.Generation, names []string) int
+}
 
 // Config is what auth needs of its house.
 type Config struct {
@@ -36,6 +41,7 @@ type Config struct {
 	Clock     actors.Clock
 	Feed      *actor.PID   // gets TokenVerdict
 	Holders   []*actor.PID // get TokenAdopted
+	Users     []string     // the names of those of them who note each use of a token
 	Web       *actor.PID   // gets AuthChanged
 	Memory    *Memory
 	Metrics   *Metrics
@@ -76,6 +82,9 @@ const (
 	lookSettling = 50 * time.Millisecond // while an adoption spreads
 	lookSettled  = time.Second
 	patience     = time.Second
+	// mostIdle is how long "adopted by all" waits for who has not had anything
+	// to do with the token: an analysis without a tick may have nothing all night.
+	mostIdle = 3 * time.Second
 )
 
 // Receive implements actors.Actor.
@@ -245,9 +254,7 @@ func (a *auth) look() {
 	switch {
 	case coherent:
 		if g > a.settled {
-			log().Info("token adopted by all", "after_ms", now.Sub(a.adopted).Milliseconds())
-			a.settled = g
-			a.Memory.settle(g)
+			a.settle(g, now, log())
 		} else if a.warned {
 			log().Info("token coherent again", "after_ms", now.Sub(a.doubted).Milliseconds())
 		}
@@ -268,4 +275,15 @@ func (a *auth) look() {
 		pause = lookSettling
 	}
 	a.next = a.self.After(pause, look{})
+}
+
+// settle says once a generation that everybody works with it.
+func (a *auth) settle(g messages.Generation, now time.Time, log *slog.Logger) {
+	idle := a.Coherence.Idle(g, a.Users)
+	if idle > 0 && now.Sub(a.adopted) <= mostIdle {
+		return
+	}
+	log.Info("token adopted by all", "after_ms", now.Sub(a.adopted).Milliseconds(), "users", len(a.Users)-idle, "idle", idle)
+	a.settled = g
+	a.Memory.settle(g)
 }

@@ -94,6 +94,18 @@ func (s *fakeStore) Coherent() bool {
 	return !s.deaf && (s.view.Adopted.IsZero() || s.used["auth"] == s.view.Adopted.Generation)
 }
 
+func (s *fakeStore) Idle(g messages.Generation, names []string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	idle := 0
+	for _, name := range names {
+		if s.used[name] < g {
+			idle++
+		}
+	}
+	return idle
+}
+
 func (s *fakeStore) setDeaf(deaf bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

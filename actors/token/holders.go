@@ -108,3 +108,18 @@ func (s *Store) Coherent() bool {
 	}
 	return true
 }
+
+// Idle counts the names that have not used generation g, or a newer one.
+func (s *Store) Idle(g messages.Generation, names []string) int {
+	last := map[string]messages.Generation{}
+	for _, h := range s.holders.list() {
+		last[h.Actor] = h.Generation
+	}
+	idle := 0
+	for _, name := range names {
+		if last[name] < g {
+			idle++
+		}
+	}
+	return idle
+}

@@ -173,6 +173,10 @@ func TestCoherence(t *testing.T) {
 	if h := s.Holders(); len(h) != 2 || h[0].Actor != "feed" || h[0].Generation != 2 || h[0].At.IsZero() {
 		t.Errorf("holders: %+v", h)
 	}
+	s.Used("bars", 1)
+	if n := s.Idle(2, []string{"feed", "pcr", "bars", "nobody"}); n != 2 {
+		t.Errorf("%d idle, want bars and nobody", n)
+	}
 }
 
 // TestUsed: one log line per holder and generation, and no cost otherwise.
