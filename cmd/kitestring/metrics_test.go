@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"kitestring/cmd/kitestring/assets"
+)
+
+// maxSeries bounds what a scrape may hold.
+const maxSeries = 1500
+
+// tool finds a program that a test needs. A machine may lack it; the one that
+// judges changes may not.
+func tool(t *testing.T, name, debian string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case os.Getenv("CI") == "true":
+		t.Fatalf("%s is missing: install Debian's package %s", name, debian)
+	default:
+		t.Skipf("%s is missing: install Debian's package %s to run this test", name, debian)
+	}
+	return ""
+}
+
+// family is one metric as it is exported: "type labels", labels sorted.
+func families(exposition string) (found map[string]string, series int) {
+	types, labels := map[string]string{}, map[string]map[string]bool{}
+	lines := bufio.NewScanner(strings.NewReader(exposition))
+	name := regexp.MustCompile(`^([a-z_:0-9]+)(?:\{(.*)\})? `)
+	label := regexp.MustCompile(`([a-z_]+)="`)
+	for lines.Scan() {
+		line := lines.Text()
+		if rest, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			n, kind, _ := strings.Cut(rest, " ")
+			types[n], labels[n] = kind, map[string]bool{}
+			continue
+		}
+		m := name.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		series++
+		n := m[1]
+		if types[n] == "" {
+			for _, part := range []string{"_bucket", "_sum", "_count"} {
+				n = strings.TrimSuffix(n, part)
+			}
+		}
+		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
+			if l[1] != "le" && labels[n] != nil {
+				labels[n][l[1]] = true
+			}
+		}
+	}
+	found = map[string]string{}
+	for n, kind := range types {
+		if strings.HasPrefix(n, "kitestring_") {
+			var sorted []string
+			for l := range labels[n] {
+				sorted = append(sorted, l)
+			}
+			slices.Sort(sorted)
+			found[n] = kind + " " + strings.Join(sorted, ", ")
+		}
+	}
+	return found, series
+}
+
+// Every route asked, a fault injected, an actor restarted: what is exported
+// then is what the list says, with its types and labels, and not too much.
+func TestExportedMetricsAreTheListedOnes(t *testing.T) {
+	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"))
+	live(t, addr)
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, path := range []string{
+			"/", "/moon", "/healthz", "/readyz", "/metrics", "/login", "/callback", "/callback?status=cancelled",
+			"/api/v1/status", "/api/v1/actors/pcr", "/api/v1/actors/moon", "/api/v1/readings/NIFTY/pcr", "/api/v1/bars/NIFTY",
+			"/api/v1/openapi.json", "/api/v1/actors/pcr/restart", "/api/v1/chaos", "/api/v1/token/validate", "/api/v1/login/complete",
+		} {
+			visitQuietly(t, method, "http://"+addr+path)
+		}
+	}
+	for _, kind := range []string{"panic", "goroutine", "exit", "deaf"} {
+		if code, _, errs := kitestring(t, t.Context(), nil, "", "chaos", "pcr", "--kind", kind, "--addr", addr); code != exitOK {
+			t.Fatal(errs)
+		}
+	}
+	var exposition string
+	eventually(t, 10*time.Second, "the faults are counted", func() (bool, string) {
+		exposition = scrape(t, addr)
+		return strings.Count(exposition, `kitestring_chaos_injections_total{actor="pcr"`) == 4, "not yet"
+	})
+	exported, series := families(exposition)
+	listed := map[string]string{}
+	list, err := assets.Read("metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(kitestring_[a-z_]+)` \\| (\\w+) \\| ?([a-z, ]*?) ?\\| \\S").FindAllStringSubmatch(string(list), -1) {
+		listed[row[1]] = row[2] + " " + row[3]
+	}
+	for name, shape := range exported {
+		if listed[name] != shape {
+			t.Errorf("%s is exported as %q, cmd/kitestring/assets/metrics.md says %q", name, shape, listed[name])
+		}
+	}
+	for name := range listed {
+		if exported[name] == "" {
+			t.Errorf("%s is listed and not exported", name)
+		}
+	}
+	if series > maxSeries {
+		t.Errorf("%d series, want at most %d", series, maxSeries)
+	}
+	t.Logf("%d metrics of ours, %d series in all", len(exported), series)
+
+	problems, err := promlint.New(strings.NewReader(exposition)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("promlint: %s %s", p.Metric, p.Text)
+	}
+	check := exec.CommandContext(t.Context(), tool(t, "promtool", "prometheus"), "check", "metrics")
+	check.Stdin = strings.NewReader(exposition)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
+func visitQuietly(t *testing.T, method, url string) {
+	t.Helper()
+	c := &http.Client{
+		Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// A scrape costs 5 ms at 36 k ticks/s on a quiet machine; the verdict is on the
+// quickest of many, with slack for a busy one.
+func TestScrapeIsCheapUnderLoad(t *testing.T) {
+	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--sim-rate", "60000")
+	live(t, addr)
+	var st struct {
+		Feed struct {
+			TicksPerSecond float64 `json:"ticks_per_second"`
+		} `json:"feed"`
+	}
+	eventually(t, 60*time.Second, "36 k ticks/s", func() (bool, string) {
+		return fetch(addr, "/api/v1/status", &st) && st.Feed.TicksPerSecond > 36_000, fmt.Sprintf("%+v", st)
+	})
+	var took []time.Duration
+	for range 40 {
+		start := time.Now()
+		scrape(t, addr)
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	if took[0] > 50*time.Millisecond {
+		t.Errorf("the quickest of %d scrapes took %s, want at most 50 ms", len(took), took[0])
+	}
+	t.Logf("at %.0f ticks/s: quickest scrape %s, median %s, slowest %s", st.Feed.TicksPerSecond, took[0], took[len(took)/2], took[len(took)-1])
+}
