@@ -10,6 +10,8 @@ const place = (kind: string) => (order.includes(kind) ? order.indexOf(kind) : or
 
 export const sorted = (name: string): Reading[] => readingsOf(name).sort((a, b) => place(a.kind) - place(b.kind) || a.kind.localeCompare(b.kind));
 
+const kindName = (kind: string): string => (kind === "pcr" ? "PCR" : words(kind));
+
 const usable = (r: Reading) => r.status !== "unavailable";
 
 const flaws = (r: Reading) => [r.partial ? "partial" : "", r.gapped ? "with a gap" : ""].filter(Boolean).join(", ");
@@ -44,7 +46,7 @@ export function Outlook() {
           .filter((x) => x.kind !== "outlook")
           .map((x) => (
             <li key={x.kind}>
-              <span class="name">{words(x.kind)}</span>
+              <span class="name">{kindName(x.kind)}</span>
               {usable(x) ? <Signal signal={x.signal || "none"} /> : <ReadingStatus status={x.status} />}
               <span class="conf">{usable(x) ? whole(Math.round(x.confidence)) : ""}</span>
               <Age at={x.as_of} exchange />
@@ -74,7 +76,7 @@ function Votes({ reading }: { reading: Reading }) {
         const up = (v.vote ?? 0) >= 0;
         return (
           <li key={v.input} class={v.vote === null ? "missing" : ""} title={v.reason}>
-            <span class="name">{words(v.input)}</span>
+            <span class="name">{kindName(v.input)}</span>
             <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
               <rect class="axis" x="49.7" width="0.6" height="10" />
               <rect class={up ? "up" : "down"} x={up ? 50 : 50 - length} y="2" width={length} height="6" />
@@ -99,7 +101,7 @@ export function ReadingCard({ reading: r }: { reading: Reading }) {
   return (
     <section class={`card reading ${r.status}`} aria-labelledby={id}>
       <div class="card-head">
-        <h2 id={id}>{sentence(r.kind)}</h2>
+        <h2 id={id}>{sentence(kindName(r.kind))}</h2>
         <ReadingStatus status={r.status} />
       </div>
       {usable(r) ? (
@@ -132,7 +134,7 @@ export function ReadingCard({ reading: r }: { reading: Reading }) {
       {entries.length > 0 && (
         <dl class="values">
           {entries.map(([k, v]) => (
-            <div key={k}>
+            <div key={k} class={typeof v === "object" && v !== null ? "many" : ""}>
               <dt>{words(k)}</dt>
               <dd>{value(v)}</dd>
             </div>

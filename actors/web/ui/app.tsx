@@ -325,7 +325,7 @@ function Footer() {
   return (
     <footer>
       <p>
-        Times are IST. <a href="/metrics">Metrics</a> <a href="/api/v1/openapi.json">API</a> <a href="/assets/licenses.txt">Licenses</a>
+        Times are IST: of events by this server's clock, of prices by the exchange's. <a href="/metrics">Metrics</a> <a href="/api/v1/openapi.json">API</a> <a href="/assets/licenses.txt">Licenses</a>
         {s && <span> kitestring {s.process.version}</span>}
       </p>
       <p>

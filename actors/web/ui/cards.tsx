@@ -289,11 +289,15 @@ export function RestartsCard() {
           </dd>
         </div>
       </dl>
-      {last && (
-        <p class="lead">
-          {sentence(last.text)}, <Age at={last.at} />
-        </p>
-      )}
+      <p class="lead">
+        {last ? (
+          <>
+            {sentence(last.text)}, <Age at={last.at} />
+          </>
+        ) : (
+          "No actor has failed since the start."
+        )}
+      </p>
     </Card>
   );
 }

@@ -7,11 +7,9 @@ import {
   ColorType,
   createChart,
   HistogramSeries,
-  LineStyle,
   type CandlestickData,
   type HistogramData,
   type IChartApi,
-  type IPriceLine,
   type ISeriesApi,
   type ISeriesPrimitive,
   type Time,
@@ -45,6 +43,12 @@ function paint(host: HTMLElement, name: string): string {
   return color;
 }
 
+interface Level {
+  at: number;
+  title: string;
+  color: string;
+}
+
 interface Flag {
   time: number;
   kind: "rotation" | "actor" | "gap";
@@ -52,18 +56,42 @@ interface Flag {
   color: string;
 }
 
-// Flags marks what happened in the house at the foot of the chart: a line and a
-// word for a rotation, a sign for the rest.
-class Flags implements ISeriesPrimitive<Time> {
+// Notes draws on the candles: the levels that the readings name, and what
+// happened in the house, a line and a word for a rotation, a sign for the rest.
+class Notes implements ISeriesPrimitive<Time> {
   list: Flag[] = [];
+  levels: Level[] = [];
+  halo = "";
   redraw: () => void = () => undefined;
   private views: readonly [{ renderer: () => { draw: (target: Target) => void } }];
 
-  constructor(chart: IChartApi) {
+  constructor(chart: IChartApi, candles: ISeriesApi<"Candlestick">) {
     const draw = (target: Target) =>
       target.useMediaCoordinateSpace(({ context: c, mediaSize }) => {
         const foot = mediaSize.height;
         c.font = "600 11px ui-sans-serif, system-ui, sans-serif";
+        c.setLineDash([4, 4]);
+        const rows = this.levels.map((l) => ({ ...l, y: candles.priceToCoordinate(l.at) ?? -1 })).sort((a, b) => a.y - b.y);
+        let above = -20;
+        for (const { y, title, color } of rows) {
+          if (y < 0 || y > foot) continue;
+          c.fillStyle = c.strokeStyle = color;
+          c.beginPath();
+          c.moveTo(0, y);
+          c.lineTo(mediaSize.width, y);
+          c.stroke();
+          if (y - above >= 12) {
+            c.setLineDash([]);
+            c.strokeStyle = this.halo;
+            c.lineWidth = 4;
+            c.strokeText(title, 4, y - 3);
+            c.fillText(title, 4, y - 3);
+            c.lineWidth = 1;
+            c.setLineDash([4, 4]);
+            above = y;
+          }
+        }
+        c.setLineDash([]);
         c.textAlign = "center";
         for (const f of this.list) {
           const x = chart.timeScale().timeToCoordinate(f.time as UTCTimestamp);
@@ -100,7 +128,7 @@ class Flags implements ISeriesPrimitive<Time> {
 }
 
 interface Target {
-  useMediaCoordinateSpace(draw: (scope: { context: CanvasRenderingContext2D; mediaSize: { height: number } }) => void): void;
+  useMediaCoordinateSpace(draw: (scope: { context: CanvasRenderingContext2D; mediaSize: { width: number; height: number } }) => void): void;
 }
 
 // Drawing is one chart on one element, without any state of the page.
@@ -108,8 +136,7 @@ class Drawing {
   private chart: IChartApi;
   private candles: ISeriesApi<"Candlestick">;
   private volumes: ISeriesApi<"Histogram">;
-  private flags: Flags;
-  private lines: IPriceLine[] = [];
+  private notes: Notes;
   private first = 0;
   private last = 0;
   private bars = new Map<number, Bar>();
@@ -132,8 +159,8 @@ class Drawing {
     this.volumes = this.chart.addSeries(HistogramSeries, { priceScaleId: "", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
     this.volumes.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
-    this.flags = new Flags(this.chart);
-    this.candles.attachPrimitive(this.flags);
+    this.notes = new Notes(this.chart, this.candles);
+    this.candles.attachPrimitive(this.notes);
     this.chart.subscribeCrosshairMove((at) => {
       hovered.value = at.time === undefined ? null : (this.bars.get(at.time as number) ?? null);
     });
@@ -182,16 +209,15 @@ class Drawing {
       const kind = e.kind as Flag["kind"];
       if (!found.has(`${time}/${kind}`)) found.set(`${time}/${kind}`, { time, kind, text: `gen ${e.generation}` });
     }
-    this.flags.list = [...found.values()].map(({ time, kind, text }) => ({ time, kind, text, color: c[kind] }));
-    this.flags.redraw();
+    this.notes.list = [...found.values()].map(({ time, kind, text }) => ({ time, kind, text, color: c[kind] }));
+    this.notes.redraw();
   }
 
   // rule draws the levels that the readings name.
   rule(wanted: { at: number; title: string; tone: string }[]): void {
-    for (const l of this.lines) this.candles.removePriceLine(l);
-    this.lines = wanted.map((l) =>
-      this.candles.createPriceLine({ price: l.at, title: l.title, color: paint(this.host, l.tone), lineWidth: 1, lineStyle: LineStyle.Dashed, axisLabelVisible: false }),
-    );
+    this.notes.halo = paint(this.host, "card");
+    this.notes.levels = wanted.map((l) => ({ at: l.at, title: l.title, color: paint(this.host, l.tone) }));
+    this.notes.redraw();
   }
 
   remove(): void {
@@ -261,7 +287,10 @@ function Canvas() {
         newest.value = b.bar;
         words.value = "";
       }),
-      effect(() => d.mark(intervals[series.value.interval]!)),
+      effect(() => {
+        themed.value;
+        d.mark(intervals[series.value.interval]!);
+      }),
       effect(() => {
         themed.value;
         d.dress();

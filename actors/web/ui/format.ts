@@ -54,9 +54,11 @@ export const price = (n: number): string => prices.format(n);
 export const whole = (n: number): string => wholes.format(n);
 export const signed = (n: number): string => (n > 0 ? "+" : n < 0 ? "\u2212" : "") + prices.format(Math.abs(n));
 export const words = (name: string): string => name.replaceAll("_", " ");
-export const sentence = (name: string): string => {
-  const w = words(name);
-  return w.charAt(0).toUpperCase() + w.slice(1);
+// prose writes the names in a sentence of the server's as words.
+export const prose = (text: string): string => text.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, words);
+export const sentence = (text: string): string => {
+  const p = prose(text);
+  return p.charAt(0).toUpperCase() + p.slice(1);
 };
 export const count = (n: number, one: string, many = one + "s"): string => `${whole(n)} ${n === 1 ? one : many}`;
 

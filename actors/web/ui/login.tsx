@@ -3,8 +3,9 @@
 
 import { signal } from "@preact/signals";
 import { post } from "./act";
-import { clockTime, countdown, when } from "./format";
+import { countdown, when } from "./format";
 import { serverNow, status } from "./house";
+import { Age } from "./parts";
 import type { LoginEnd } from "./types";
 
 const lasts = 10 * 60 * 1000; // a begun login is good for ten minutes
@@ -45,8 +46,7 @@ async function finish(event: SubmitEvent): Promise<void> {
   }
 }
 
-const titles: Record<LoginEnd["result"], string> = {
-  ok: "Logged in",
+const titles: Record<Exclude<LoginEnd["result"], "ok">, string> = {
   cancelled: "Login cancelled",
   bad_state: "Login refused",
   exchange_failed: "Login failed",
@@ -83,7 +83,8 @@ export function LoginBox() {
       {over && <p class="note bad">The login was not finished within ten minutes. Log in again.</p>}
       {end && !waiting && (
         <p class={`note ${end.result === "ok" ? "good" : "bad"}`} id="login-result">
-          <b>{titles[end.result]}</b> at {clockTime(endAt)}. {end.reason}
+          {end.result === "ok" ? "" : <b>{titles[end.result]}. </b>}
+          {end.reason} <Age at={end.at} />
         </p>
       )}
       <form id="paste" hidden={!pasteOpen.value} onSubmit={finish}>

@@ -81,9 +81,9 @@ export function Signal({ signal, big }: { signal: string; big?: boolean }) {
 export function Bar({ share, tone }: { share: number; tone?: string }) {
   const width = Math.max(0, Math.min(100, share * 100));
   return (
-    <svg class={`bar ${tone ?? ""}`} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
-      <rect class="track" width="100" height="6" rx="3" />
-      <rect class="fill" width={width} height="6" rx="3" />
+    <svg class={`bar ${tone ?? ""}`} aria-hidden="true">
+      <rect class="track" width="100%" height="6" rx="3" />
+      <rect class="fill" width={`${width}%`} height="6" rx="3" />
     </svg>
   );
 }

@@ -1,7 +1,7 @@
 // What happened, newest first.
 
 import { signal } from "@preact/signals";
-import { clockTime, longDay, words, when } from "./format";
+import { clockTime, longDay, prose, words, when } from "./format";
 import { events, serverNow } from "./house";
 import { Age } from "./parts";
 import type { Event } from "./types";
@@ -31,7 +31,7 @@ export function Timeline({ list }: { list: Event[] }) {
         const at = when(e.at) ?? 0;
         const date = longDay(at);
         return (
-          <li key={e.id} class={`event ${e.kind}`}>
+          <li key={e.id} class={`event of-${e.kind}`}>
             <time dateTime={e.at}>
               {date === today ? "" : `${date} `}
               {clockTime(at)}
@@ -39,8 +39,8 @@ export function Timeline({ list }: { list: Event[] }) {
             <span class="kind">
               <span aria-hidden="true">{glyphs[e.kind] ?? "\u25cb"}</span> {words(e.kind)}
             </span>
-            <span class="text">{words(e.text)}</span>
             <Age at={e.at} />
+            <span class="text">{prose(e.text)}</span>
           </li>
         );
       })}
@@ -50,5 +50,5 @@ export function Timeline({ list }: { list: Event[] }) {
 
 export const shownEvents = (): Event[] => {
   const search = eventFilter.value.trim().toLowerCase();
-  return events.value.filter((e) => (!eventKind.value || e.kind === eventKind.value) && (!search || words(e.text).toLowerCase().includes(search)));
+  return events.value.filter((e) => (!eventKind.value || e.kind === eventKind.value) && (!search || prose(e.text).toLowerCase().includes(search)));
 };
