@@ -31,8 +31,10 @@ order (others are ignored), or JSON with the same fields. What was left out of
 it, and why, is reported on standard error; a file that cannot be used is
 refused with the line and the reason.
 
-Kinds: %s. With --json, one object a line: {time_ist, kind,
-output} in profile classic, the fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
+Kinds: %s.
+
+With --json, one object a line: {time_ist, kind, output} in profile classic, the
+fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			chosen, err := analysis.ParseProfile(profile)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -10,10 +11,17 @@ import (
 )
 
 func (p *program) assetsCommand() *cobra.Command {
+	var asJSON bool
 	list := &cobra.Command{
 		Use: "list", Short: "Name what the binary carries", Args: usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error { return p.listAssets() },
+		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return json.NewEncoder(p.stdout).Encode(assets.All())
+			}
+			return p.listAssets()
+		},
 	}
+	list.Flags().BoolVar(&asJSON, "json", false, "print a JSON list of {name, file, about}")
 	printing := &cobra.Command{
 		Use: "print NAME", Short: "Print one of them to standard output", Args: usage(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {

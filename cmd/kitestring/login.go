@@ -28,6 +28,9 @@ With --paste, read the address that the browser was sent back to, or the request
 token in it, from standard input: for a phone or a browser on another machine.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if wait <= 0 {
+				return &exitWith{exitUsage, fmt.Errorf("--wait %s: it is a time above 0, like 10m", wait)}
+			}
 			if paste {
 				return p.pasteLogin(c.Context())
 			}

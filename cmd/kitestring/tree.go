@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -82,7 +83,13 @@ not end), deaf (it ignores messages about the token).`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if kind == "" {
-				return &exitWith{exitUsage, errors.New("--kind is missing; one of panic, hang, slow, exit, goroutine, leak, deaf")}
+				return &exitWith{exitUsage, errors.New("--kind is missing; it is one of " + strings.Join(chaosKinds(), ", "))}
+			}
+			if !slices.Contains(chaosKinds(), kind) {
+				return &exitWith{exitUsage, fmt.Errorf("--kind %q: it is one of %s", kind, strings.Join(chaosKinds(), ", "))}
+			}
+			if d < 0 {
+				return &exitWith{exitUsage, fmt.Errorf("--for %s: it is a time like 10s; 0 is the kind's default", d)}
 			}
 			var answer api.Chaos
 			err := p.post(c.Context(), "/api/v1/chaos", api.Chaos{Actor: args[0], Kind: kind, ForMS: d.Milliseconds()}, &answer)

@@ -13,9 +13,9 @@ import (
 
 // Asset is one file that the binary carries.
 type Asset struct {
-	Name  string // by which it is asked for
-	File  string
-	About string
+	Name  string `json:"name"` // by which it is asked for
+	File  string `json:"file"`
+	About string `json:"about"`
 }
 
 //go:embed metrics.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/actors/analysis"
+	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/drills"
+	"kitestring/supervisor"
+)
+
+func (p *program) completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use: "completion bash|zsh|fish|powershell", Short: "Print a shell's completion script",
+		Long: `Print a shell's completion script. For bash, in the running shell and for good:
+
+  source <(kitestring completion bash)
+  kitestring completion bash > ~/.local/share/bash-completion/completions/kitestring
+
+zsh: kitestring completion zsh > "${fpath[1]}/_kitestring"
+fish: kitestring completion fish > ~/.config/fish/completions/kitestring.fish
+powershell: kitestring completion powershell | Out-String | Invoke-Expression`,
+		ValidArgs: shells,
+		Args:      usage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !slices.Contains(shells, args[0]) {
+				return &exitWith{exitUsage, fmt.Errorf("completion for %q: it is for %s", args[0], strings.Join(shells, ", "))}
+			}
+			switch root := c.Root(); args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(p.stdout, true)
+			case "zsh":
+				return root.GenZshCompletion(p.stdout)
+			case "fish":
+				return root.GenFishCompletion(p.stdout, true)
+			default:
+				return root.GenPowerShellCompletionWithDesc(p.stdout)
+			}
+		},
+	}
+}
+
+// complete tells the shell what may stand where in a command and those below.
+func (p *program) complete(c *cobra.Command) {
+	values := map[string][]cobra.Completion{
+		"log-format": {"auto", "text", "json"},
+		"log-level":  {"debug", "info", "warn", "error"},
+		"sim-login":  {"auto", "manual"},
+		"login":      {"auto", "manual"},
+		"profile":    {"auto", "sim", "sandbox", "live"},
+	}
+	switch c.Name() {
+	case "analyse":
+		values["profile"], values["kind"] = []cobra.Completion{string(analysis.Calibrated), string(analysis.Classic)}, analysis.FileKinds()
+	case "chaos":
+		values["kind"] = chaosKinds()
+		c.ValidArgsFunction = p.completeActor
+	case "restart":
+		c.ValidArgsFunction = p.completeActor
+	case "drill":
+		c.ValidArgs = []cobra.Completion{"all", "list"}
+		for _, d := range drills.All() {
+			c.ValidArgs = append(c.ValidArgs, cobra.CompletionWithDesc(d.Name, d.Inject))
+		}
+	}
+	for name, allowed := range values {
+		if c.Flags().Lookup(name) != nil {
+			// It fails for a flag that is not there, or is told twice.
+			_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+	for _, sub := range c.Commands() {
+		p.complete(sub)
+	}
+}
+
+// completeActor asks the server for its actors; without one there is nothing
+// to offer.
+func (p *program) completeActor(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var all []api.Actor
+	if len(args) > 0 || p.get(c.Context(), "/api/v1/actors", &all) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []cobra.Completion
+	for _, a := range all {
+		if a.Kind == "worker" {
+			names = append(names, cobra.CompletionWithDesc(a.Name, a.State))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func chaosKinds() []string {
+	var kinds []string
+	for _, k := range supervisor.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	return kinds
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/actors/web"
+)
+
+// thirdParty holds the licences of every Go module in the binary, as their
+// authors wrote them. A test holds it against what is linked; it is written by
+// go test ./cmd/kitestring -run Licences -update.
+//
+//go:embed licenses.txt
+var thirdParty string
+
+// licenceMark begins the line that names a module; no licence has such a line.
+const licenceMark = "=====> "
+
+// licence is one entry of "licenses --json".
+type licence struct {
+	Module  string `json:"module"`
+	Version string `json:"version"`
+	Text    string `json:"text"`
+}
+
+// licences are the modules' and the dashboard's.
+func licences() []licence {
+	var all []licence
+	for section := range strings.SplitSeq(thirdParty, licenceMark) {
+		if name, text, ok := strings.Cut(section, "\n"); ok {
+			module, v, _ := strings.Cut(name, " ")
+			all = append(all, licence{module, v, strings.Trim(text, "\n") + "\n"})
+		}
+	}
+	return append(all, licence{"dashboard", version, web.Licences()})
+}
+
+func (p *program) licencesCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "licenses [MODULE...]", Short: "Print the licences of the software in the binary",
+		Long: `Print the licences of the third-party software in the binary: of every Go module,
+of Go itself and of the dashboard's script. Name modules to see only theirs.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			chosen := []licence{}
+			for _, l := range licences() {
+				if len(args) == 0 || slices.Contains(args, l.Module) {
+					chosen = append(chosen, l)
+				}
+			}
+			for _, name := range args {
+				if !slices.ContainsFunc(chosen, func(l licence) bool { return l.Module == name }) {
+					return &exitWith{exitUsage, fmt.Errorf("no module %q in the binary; see \"kitestring licenses --json\"", name)}
+				}
+			}
+			if asJSON {
+				return json.NewEncoder(p.stdout).Encode(chosen)
+			}
+			for _, l := range chosen {
+				if _, err := fmt.Fprintf(p.stdout, "%s%s %s\n\n%s\n", licenceMark, l.Module, l.Version, l.Text); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON list of {module, version, text}")
+	return c
+}
