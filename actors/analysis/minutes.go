@@ -108,6 +108,11 @@ func (t *track) take(p *arrival, now int64) {
 	}
 	t.advance(start)
 	t.seen = max(t.seen, p.at)
+	if p.hasVolume && p.volumeFirst > 0 && t.baseline && t.volumeDay != istDay(p.at) {
+		// A new day's first count is a baseline: what it counts already may be of
+		// this minute, and only history knows.
+		t.addHole(blind{from: start, to: start + 60, start: true})
+	}
 	volume, blurred := t.traded(p)
 	if !inSession(p.at) {
 		t.ignored.outside++

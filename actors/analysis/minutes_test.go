@@ -171,6 +171,25 @@ func TestVolumeBaselines(t *testing.T) {
 	}
 }
 
+// The first bar of a day lacks what its first tick's count holds already: it
+// says so, and history heals it.
+func TestFirstBarOfADayIsPartial(t *testing.T) {
+	r := record(niftyFuture)
+	at := func(s string) int64 { return clockTime(t, s) }
+	r.tick(at("2026-03-02 15:29:59"), 100, 5000)
+	r.tick(at("2026-03-03 09:15:01"), 100, 30)
+	r.tick(at("2026-03-03 09:15:40"), 100, 70)
+	r.tick(at("2026-03-03 09:16:01"), 100, 90)
+	r.tick(at("2026-03-03 09:17:01"), 100, 95)
+	first, second := r.minutes[len(r.minutes)-2], r.minutes[len(r.minutes)-1]
+	if !first.Partial || first.Volume != 40 {
+		t.Errorf("the first bar: %+v", first)
+	}
+	if second.Partial || second.Volume != 20 {
+		t.Errorf("the second bar: %+v", second)
+	}
+}
+
 func TestPartialAndGapped(t *testing.T) {
 	r := record(niftyFuture)
 	ten := clockTime(t, "2026-03-02 10:00:00")
