@@ -98,7 +98,7 @@ func (p *program) validateToken(ctx context.Context) error {
 				return err
 			}
 			if t.State == messages.Rejected {
-				return &exitWith{exitLogin, errors.New("Kite refuses the token. Run: kitestring login")}
+				return &exitWith{exitLogin, errors.New("the token is refused by Kite. Run: kitestring login")}
 			}
 			return nil
 		}
