@@ -47,5 +47,11 @@ DEBDIR ?= bin
 deb: build ## a Debian package in DEBDIR
 	sh cmd/kitestring/assets/deb/build.sh $(BINARY) '$(VERSION)' $(DEBDIR)
 
+SOAK_LOAD ?= 10m
+SOAK_DAYS ?= 5m
+soak: build ## the heaviest load for SOAK_LOAD, then five simulated trading days in SOAK_DAYS
+	./$(BINARY) soak load --for $(SOAK_LOAD)
+	./$(BINARY) soak days --for $(SOAK_DAYS)
+
 clean:
 	rm -rf bin

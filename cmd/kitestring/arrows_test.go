@@ -34,8 +34,9 @@ var arrows = map[string][]string{
 	"actors/web":             {"actors", "actors/web/api", "messages"},
 	"supervisor":             {"actors", "actors/...", "messages"},
 	"cmd/kitestring/drills":  {"supervisor", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages"},
+	"cmd/kitestring/soak":    {"actors/simulator", "actors/web/api", "messages"},
 	"cmd/kitestring/assets":  {},
-	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/assets", "supervisor", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages"},
+	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web/api", "messages"},
 }
 
 // stdAndModels is all that messages may import besides us.

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/cmd/kitestring/soak"
+)
+
+// soakFlags are those that both soaks share.
+type soakFlags struct {
+	span time.Duration
+	keep string
+	json bool
+}
+
+func (p *program) soakCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "soak", Short: "Run a server for long and measure it",
+		Long: `Run a server for long against a simulated exchange, each a process of its own,
+and measure it: CPU, memory, goroutines, files, ticks lost and duplicated,
+latency. A running server is not touched. Exit code 1 when a target is missed.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(p.soakLoadCommand(), p.soakDaysCommand())
+	return c
+}
+
+func (f *soakFlags) add(c *cobra.Command, span time.Duration, what string) *cobra.Command {
+	flags := c.Flags()
+	flags.DurationVar(&f.span, "for", span, what)
+	flags.StringVar(&f.keep, "keep", "", "empty folder that keeps the logs, the state and the .env file (default: a temporary one)")
+	flags.BoolVar(&f.json, "json", false, "print one JSON object a row, and the report as the last one")
+	return c
+}
+
+func (p *program) soakLoadCommand() *cobra.Command {
+	var f soakFlags
+	var instruments, rate int
+	c := f.add(&cobra.Command{
+		Use: "load", Short: "The heaviest load, with a rotation of the token each minute",
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.soak(f, 10*time.Second, func(o soak.Options) (verdicts []soak.Verdict, err error) {
+				p.soakHeader(f, soak.LoadHeader)
+				report, err := soak.Load(c.Context(), soak.LoadOptions{Options: o, Instruments: instruments, Rate: rate})
+				if err == nil {
+					p.soakTotal(f, report, report.Total, report.Verdicts, report.Machine)
+				}
+				return report.Verdicts, err
+			})
+		},
+	}, 10*time.Minute, "how long to measure, in minutes that are rounded up")
+	c.Flags().IntVar(&instruments, "instruments", 6000, "instruments subscribed to, in full mode")
+	c.Flags().IntVar(&rate, "rate", 36_000, "ticks a second over all of them")
+	return c
+}
+
+func (p *program) soakDaysCommand() *cobra.Command {
+	var f soakFlags
+	var days int
+	c := f.add(&cobra.Command{
+		Use: "days", Short: "Whole trading days on a fast clock: flush, reminders, login, open, faults, close",
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.soak(f, time.Duration(days)*soak.LeastDay, func(o soak.Options) (verdicts []soak.Verdict, err error) {
+				p.soakHeader(f, soak.DaysHeader)
+				report, err := soak.Days(c.Context(), soak.DaysOptions{Options: o, Days: days})
+				if err == nil {
+					p.soakTotal(f, report, report.Total, report.Verdicts, report.Machine)
+				}
+				return report.Verdicts, err
+			})
+		},
+	}, 5*time.Minute, "how long all days together take")
+	c.Flags().IntVar(&days, "days", 5, "trading days")
+	return c
+}
+
+// soak runs one in a folder of its own.
+func (p *program) soak(f soakFlags, least time.Duration, run func(soak.Options) ([]soak.Verdict, error)) (err error) {
+	if f.span < least {
+		return &exitWith{exitUsage, fmt.Errorf("--for %s: it is at least %s", f.span, least)}
+	}
+	dir := f.keep
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "kitestring-soak-"); err != nil {
+			return fmt.Errorf("a folder for the soak: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	} else if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		return &exitWith{exitUsage, fmt.Errorf("--keep %s: it is an empty folder", dir)}
+	}
+	verdicts, err := run(soak.Options{Dir: dir, For: f.span, Row: func(row fmt.Stringer) { p.soakRow(f, row) }})
+	if err != nil {
+		return err
+	}
+	missed := 0
+	for _, v := range verdicts {
+		if !v.OK {
+			missed++
+		}
+	}
+	if missed > 0 {
+		return &exitWith{exitError, fmt.Errorf("%d of %d targets missed", missed, len(verdicts))}
+	}
+	return nil
+}
+
+func (p *program) soakHeader(f soakFlags, header string) {
+	if !f.json {
+		fmt.Fprintln(p.stdout, header)
+	}
+}
+
+func (p *program) soakRow(f soakFlags, row fmt.Stringer) {
+	if f.json {
+		_ = json.NewEncoder(p.stdout).Encode(row)
+		return
+	}
+	fmt.Fprintln(p.stdout, row)
+}
+
+func (p *program) soakTotal(f soakFlags, report any, total fmt.Stringer, verdicts []soak.Verdict, m soak.Machine) {
+	if f.json {
+		_ = json.NewEncoder(p.stdout).Encode(report)
+		return
+	}
+	fmt.Fprintf(p.stdout, "%s\n\n", total)
+	for _, v := range verdicts {
+		word := "ok    "
+		if !v.OK {
+			word = "MISSED"
+		}
+		fmt.Fprintf(p.stdout, "%s  %-40s %s\n", word, v.Target, v.Found)
+	}
+	fmt.Fprintf(p.stdout, "\n%d x %s, %s; other programs took %.0f %% of a core meanwhile (load %.1f)\n", m.CPUs, m.CPU, m.Go, m.OtherPC, m.Load)
+}
