@@ -32,11 +32,12 @@ var arrows = map[string][]string{
 	"actors/simulator":       {"actors", "actors/internal/ist", "messages", "messages/wire"},
 	"actors/web/api":         {"messages"},
 	"actors/web":             {"actors", "actors/web/api", "messages"},
+	"actors/web/face":        {}, // tests only: a whole server and a browser
 	"supervisor":             {"actors", "actors/...", "messages"},
-	"cmd/kitestring/drills":  {"supervisor", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages"},
+	"cmd/kitestring/drills":  {"supervisor", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/wire"},
 	"cmd/kitestring/soak":    {"actors/simulator", "actors/web/api", "messages"},
 	"cmd/kitestring/assets":  {},
-	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web/api", "messages"},
+	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages"},
 }
 
 // stdAndModels is all that messages may import besides us.

@@ -14,6 +14,7 @@ import (
 
 func (p *program) drillCommand() *cobra.Command {
 	var asJSON bool
+	var options drills.Options
 	c := &cobra.Command{
 		Use: "drill [NAME...|all|list]", Short: "Rehearse faults against a server of its own on a simulated exchange",
 		Long: `Rehearse faults against a server of its own on a simulated exchange: each drill
@@ -32,7 +33,7 @@ one fails; a drill that this machine cannot run is skipped with its reason.`,
 			}
 			failed := 0
 			for _, d := range chosen {
-				result, err := p.drill(c, d)
+				result, err := p.drill(c, d, options)
 				if err != nil {
 					return err
 				}
@@ -49,17 +50,20 @@ one fails; a drill that this machine cannot run is skipped with its reason.`,
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a drill")
+	flags := c.Flags()
+	flags.BoolVar(&asJSON, "json", false, "print one JSON object a drill")
+	flags.Uint64Var(&options.Seed, "seed", 0, "repeat what went by chance in an earlier run; 0: a new seed, which is printed")
+	flags.DurationVar(&options.For, "for", 0, "how long chaos lasts (default 3m)")
 	return c
 }
 
-func (p *program) drill(c *cobra.Command, d drills.Drill) (result drills.Result, err error) {
+func (p *program) drill(c *cobra.Command, d drills.Drill, options drills.Options) (result drills.Result, err error) {
 	dir, err := os.MkdirTemp("", "kitestring-drill-")
 	if err != nil {
 		return result, fmt.Errorf("a folder for the drill: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	result = drills.Run(c.Context(), d, dir)
+	result = drills.Run(c.Context(), d, dir, options)
 	return result, c.Context().Err()
 }
 

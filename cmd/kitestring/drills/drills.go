@@ -11,6 +11,7 @@
 package drills
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,11 +23,19 @@ import (
 // Drill is one rehearsal.
 type Drill struct {
 	Name   string
-	Inject string // what goes wrong
-	Hold   string // what must be true all the same
-	Short  bool   // quick enough for every test run
-	Setup  Setup  // the server that it needs
+	Inject string        // what goes wrong
+	Hold   string        // what must be true all the same
+	Short  bool          // quick enough for every test run
+	Setup  Setup         // the server that it needs
+	Limit  time.Duration // 0: 3 minutes
 	run    func(ctx context.Context, r *Rig) error
+}
+
+// Options are what a person may choose of a run.
+type Options struct {
+	Seed   uint64        // of the drills that go by chance; 0: a new one, which the verdict names
+	For    time.Duration // how long chaos lasts; 0: 3 minutes
+	Binary string        // "kitestring", for the drills that need a process of their own; "": this program
 }
 
 // Result is a drill's verdict, as "kitestring drill --json" prints it.
@@ -49,9 +58,24 @@ func skip(format string, args ...any) error {
 // limit bounds a drill that hangs.
 const limit = 3 * time.Minute
 
+// order is that of a full run: from the token over the feed and the day to the
+// actors.
+var order = []string{
+	"rotate-valid", "rotate-twice", "rotate-same", "rotate-1000", "deaf", "garbage-token", "yesterdays-token", "old-socket-lives", "old-socket-cut",
+	"env-torn", "env-styles", "env-bind-mount", "env-shadowed", "env-writers", "disk-full", "read-only", "login-abuse",
+	"forbidden-storm", "fourth-socket", "mute", "heartbeat-only", "no-first-tick", "drop-mid-frame", "malformed", "slow-consumer",
+	"duplicate-snapshot", "recycled-instrument", "order-updates-lost",
+	"rest-429-html", "latched-client", "rollover", "wrong-zone", "wrong-holiday", "kill-mid-bar", "day",
+	"panic-each", "panic-while-rotating", "hang-each", "restart-storm", "chaos",
+}
+
 // All are the drills, in the order of a full run.
 func All() []Drill {
-	return slices.Concat(tokenDrills, envDrills, loginDrills, actorDrills, faultDrills)
+	all := slices.Concat(tokenDrills, envDrills, loginDrills, feedDrills, restDrills, marketDrills, actorDrills, faultDrills, chaosDrills)
+	slices.SortStableFunc(all, func(a, b Drill) int {
+		return cmp.Compare(slices.Index(order, a.Name), slices.Index(order, b.Name))
+	})
+	return all
 }
 
 // Find picks drills by name; "all" is every one.
@@ -75,11 +99,14 @@ func Find(names []string) ([]Drill, error) {
 }
 
 // Run runs one drill. dir must be an empty folder of its own.
-func Run(ctx context.Context, d Drill, dir string) Result {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+func Run(ctx context.Context, d Drill, dir string, options Options) Result {
+	if d.Limit == 0 {
+		d.Limit = limit
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.Limit+options.For)
 	defer cancel()
 	result := Result{Name: d.Name}
-	r, err := open(ctx, d.Setup, dir)
+	r, err := open(ctx, d.Setup, dir, options)
 	if err == nil {
 		err = d.run(ctx, r)
 		if !errors.Is(err, errSkip) {

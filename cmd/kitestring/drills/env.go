@@ -168,9 +168,10 @@ func envTorn(ctx context.Context, r *Rig) error {
 }
 
 // simFile is a simulator's .env with a token that the exchange will accept:
-// tokens certify themselves, so one exchange's are another's.
-func simFile(addr string) (content, value string, err error) {
-	ex, err := simulator.New(simulator.Config{APIKey: supervisor.SimAPIKey, APISecret: messages.NewSecret(simSecret)})
+// tokens certify themselves, so one exchange's are another's of the same day;
+// start is of its clock, zero for the latest trading day.
+func simFile(addr string, start time.Time) (content, value string, err error) {
+	ex, err := simulator.New(simulator.Config{APIKey: supervisor.SimAPIKey, APISecret: messages.NewSecret(simSecret), Start: start})
 	if err != nil {
 		return "", "", err
 	}
@@ -191,8 +192,14 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
+// plainFile is a file like any other.
+func plainFile(dir, content string) (string, error) {
+	path := filepath.Join(dir, ".env")
+	return path, writeFile(path, content)
+}
+
 // beside is a second server with a file that prepare lays out.
-func (r *Rig) beside(ctx context.Context, name string, environment map[string]string, prepare func(dir, content string) (string, error)) (*Rig, error) {
+func (r *Rig) beside(ctx context.Context, name string, setup Setup, prepare func(dir, content string) (string, error)) (*Rig, error) {
 	dir := filepath.Join(r.Dir, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
@@ -201,23 +208,22 @@ func (r *Rig) beside(ctx context.Context, name string, environment map[string]st
 	if err != nil {
 		return nil, err
 	}
-	if environment != nil {
-		environment["REDIRECT_URL"] = "http://" + addr + "/callback"
+	if setup.Environment != nil {
+		setup.Environment["REDIRECT_URL"] = "http://" + addr + "/callback"
 	}
-	content, value, err := simFile(addr)
+	content, value, err := simFile(addr, setup.Start)
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, Setup{
-		Cold: true, ManualLogin: true, Environment: environment,
-		Prepare: func(s *Rig) error {
-			s.secrets = append(s.secrets, value)
-			s.config.Addr = addr
-			path, err := prepare(dir, content)
-			s.EnvFile, s.config.EnvFile, s.config.StateDir = path, path, filepath.Join(dir, "state")
-			return err
-		},
-	}, dir)
+	setup.Cold, setup.ManualLogin = true, true
+	setup.Prepare = func(s *Rig) error {
+		s.secrets = append(s.secrets, value)
+		s.config.Addr = addr
+		path, err := prepare(dir, content)
+		s.EnvFile, s.config.EnvFile, s.config.StateDir = path, path, filepath.Join(dir, "state")
+		return err
+	}
+	return open(ctx, setup, dir, r.options)
 }
 
 func envStyles(ctx context.Context, r *Rig) error {
@@ -243,7 +249,7 @@ func (r *Rig) rotateBy(ctx context.Context, style envstyles.Style) (took time.Du
 		// Without a file the credentials are the environment's.
 		environment = map[string]string{"KITESTRING_PROFILE": "sim", "ZERODHA_API_KEY": supervisor.SimAPIKey, "ZERODHA_API_SECRET": simSecret}
 	}
-	s, err := r.beside(ctx, style.Name, environment, style.Prepare)
+	s, err := r.beside(ctx, style.Name, Setup{Environment: environment}, style.Prepare)
 	if s != nil {
 		defer func() { err = errors.Join(err, s.close(), s.leavings()) }()
 	}
@@ -378,7 +384,7 @@ func envBindMount(ctx context.Context, r *Rig) error {
 		return err
 	}
 	var mounted string
-	s, err := r.beside(ctx, "mount", nil, func(dir, content string) (string, error) {
+	s, err := r.beside(ctx, "mount", Setup{}, func(dir, content string) (string, error) {
 		source, path := filepath.Join(dir, "source.env"), filepath.Join(dir, ".env")
 		for _, p := range []string{source, path} {
 			if err := os.WriteFile(p, []byte(content), 0o600); err != nil {
@@ -431,7 +437,7 @@ func withDeadToken(r *Rig) error {
 		return err
 	}
 	r.config.Addr = addr
-	content, value, err := simFile(addr)
+	content, value, err := simFile(addr, time.Time{})
 	if err != nil {
 		return err
 	}
@@ -551,7 +557,7 @@ func diskFull(ctx context.Context, r *Rig) error {
 			_ = syscall.Unmount(mounted, syscall.MNT_DETACH)
 		}
 	}()
-	s, err := r.beside(ctx, "full", nil, func(dir, content string) (string, error) {
+	s, err := r.beside(ctx, "full", Setup{}, func(dir, content string) (string, error) {
 		small := filepath.Join(dir, "small")
 		if err := os.Mkdir(small, 0o700); err != nil {
 			return "", err

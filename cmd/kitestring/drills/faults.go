@@ -156,7 +156,7 @@ func slowConsumer(ctx context.Context, r *Rig) error {
 			return err
 		}
 	}
-	compared, err := r.barsEqualHistory(ctx)
+	compared, err := r.barsEqualHistory(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -212,10 +212,11 @@ func (r *Rig) untouched(before []api.Actor, victim string) (found api.Actor, err
 }
 
 // barsEqualHistory compares the whole minutes of this session, of index and
-// future of every underlying, with what the exchange says they were.
-func (r *Rig) barsEqualHistory(ctx context.Context) (compared int, err error) {
-	var underlyings []messages.Underlying
-	if err := r.get("/api/v1/instruments", &underlyings); err != nil {
+// future of every underlying, with what the exchange says they were; those
+// that were made of ticks from first to last, and at will the others too.
+func (r *Rig) barsEqualHistory(ctx context.Context, others bool) (compared int, err error) {
+	underlyings, err := r.underlyings()
+	if err != nil {
 		return 0, err
 	}
 	for _, u := range underlyings {
@@ -230,7 +231,7 @@ func (r *Rig) barsEqualHistory(ctx context.Context) (compared int, err error) {
 			}
 			for _, b := range bars {
 				want, ok := history[b.Start.Unix()]
-				if !ok || !b.Closed || b.Partial || b.Gapped || b.Backfilled {
+				if !ok || !b.Closed || !others && (b.Partial || b.Gapped || b.Backfilled) {
 					continue
 				}
 				if got := [5]float64{b.Open, b.High, b.Low, b.Close, float64(b.Volume)}; got != want {
@@ -257,9 +258,9 @@ func (r *Rig) history(ctx context.Context, instrument uint32) (map[int64][5]floa
 	if err := r.get("/api/v1/status", &st); err != nil {
 		return nil, err
 	}
-	day := st.Market.ExchangeTime.In(time.FixedZone("IST", 19800)).Format(time.DateOnly)
+	day := st.Market.ExchangeTime.In(ist).Format(time.DateOnly)
 	query := url.Values{"from": {day + " 09:15:00"}, "to": {day + " 15:30:00"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/instruments/historical/%d/minute?%s", r.House.SimAddr(), instrument, query.Encode()), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/instruments/historical/%d/minute?%s", r.sims, instrument, query.Encode()), nil)
 	if err != nil {
 		return nil, err
 	}

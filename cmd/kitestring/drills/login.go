@@ -35,7 +35,7 @@ func withLiveToken(r *Rig) error {
 		return err
 	}
 	r.config.Addr = addr
-	content, value, err := simFile(addr)
+	content, value, err := simFile(addr, time.Time{})
 	if err != nil {
 		return err
 	}

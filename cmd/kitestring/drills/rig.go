@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 	"kitestring/supervisor"
@@ -24,11 +25,16 @@ import (
 // Setup is the server that a drill needs.
 type Setup struct {
 	Rate        int                // ticks a second of the whole exchange; 0: 1000
-	Speed       float64            // of the exchange\'s clock; 0: 1
+	Speed       float64            // of the exchange's clock; 0: 1
 	Environment map[string]string  // of the process, beside nothing
 	Prepare     func(r *Rig) error // before the server starts
 	Cold        bool               // do not wait until it is live
 	ManualLogin bool               // nobody logs in by himself
+
+	Start      time.Time            // of the exchange's clock; zero: 09:15 of the latest trading day
+	TradingDay func(time.Time) bool // of the exchange; nil: as our table has it
+	OldSockets simulator.OldSockets // at a new login; "": they live
+	ClockOff   time.Duration        // how far our clock is ahead of the exchange's
 }
 
 // Rig is a running server with hands on it.
@@ -37,17 +43,19 @@ type Rig struct {
 	House        *supervisor.House
 	setup        Setup
 	config       supervisor.Config
+	web, sims    string // addresses of the server and of the exchange
 	http         *http.Client
 	log          *capture
 	before       map[string]bool // goroutines that were there already
 	secrets      []string        // that no output may hold
 	recovered    time.Duration
 	detail       string
+	options      Options
 }
 
 // open starts the server and, unless the setup wants it cold, waits until it
 // is live.
-func open(ctx context.Context, setup Setup, dir string) (*Rig, error) {
+func open(ctx context.Context, setup Setup, dir string, options Options) (*Rig, error) {
 	if setup.Rate == 0 {
 		setup.Rate = 1000
 	}
@@ -57,13 +65,16 @@ func open(ctx context.Context, setup Setup, dir string) (*Rig, error) {
 	r := &Rig{
 		Dir: dir, EnvFile: filepath.Join(dir, ".env"), setup: setup,
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
-		log:  &capture{}, before: goroutines(),
+		log:  &capture{}, before: goroutines(), options: options,
 	}
 	r.config = supervisor.Config{
 		EnvFile: r.EnvFile, StateDir: filepath.Join(dir, "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "drill",
 		Getenv: func(key string) string { return setup.Environment[key] },
 		Log:    slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Sim:    supervisor.SimConfig{Addr: "127.0.0.1:0", Rate: setup.Rate, Seed: 1, Speed: setup.Speed, ManualLogin: setup.ManualLogin},
+		Sim: supervisor.SimConfig{
+			Addr: "127.0.0.1:0", Rate: setup.Rate, Seed: 1, Speed: setup.Speed, ManualLogin: setup.ManualLogin,
+			Start: setup.Start, TradingDay: setup.TradingDay, OldSockets: setup.OldSockets, ClockOff: setup.ClockOff,
+		},
 	}
 	if setup.Prepare != nil {
 		if err := setup.Prepare(r); err != nil {
@@ -86,6 +97,7 @@ func (r *Rig) start(ctx context.Context) error {
 		return fmt.Errorf("start the server: %w", err)
 	}
 	r.House = house
+	r.web, r.sims = house.Addr(), house.SimAddr()
 	// The same addresses at a second start, as an operator would have them.
 	r.config.Addr, r.config.Sim.Addr = house.Addr(), house.SimAddr()
 	return nil
@@ -289,12 +301,12 @@ func (r *Rig) post(path string, body any) error {
 // raw asks the server; 503 is an answer (of /readyz), every other status of
 // 400 and above an error.
 func (r *Rig) raw(method, path string, body any) ([]byte, error) {
-	return r.call(method, "http://"+r.House.Addr()+path, body)
+	return r.call(method, "http://"+r.web+path, body)
 }
 
 // sim asks the simulated exchange's admin interface.
 func (r *Rig) sim(method, path string, body, into any) error {
-	data, err := r.call(method, "http://"+r.House.SimAddr()+"/sim/v1"+path, body)
+	data, err := r.call(method, "http://"+r.sims+"/sim/v1"+path, body)
 	if err != nil || into == nil {
 		return err
 	}
@@ -479,6 +491,13 @@ func (c *capture) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.buf.Write(p)
+}
+
+// size is the memory that it takes.
+func (c *capture) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.Cap()
 }
 
 func (c *capture) bytes() []byte {
