@@ -1,0 +1,341 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/assets"
+	"kitestring/supervisor"
+)
+
+// A real Prometheus scrapes a real server: each alert below fires when its
+// fault happens and ends after it. The rules are the shipped ones; only the
+// time that they wait is scaled, and the silence that NoTicks takes for one.
+func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
+	program := tool(t, "prometheus", "prometheus")
+	h := &hands{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
+	h.open()
+	prometheus := startPrometheus(t, program, h.house.Addr())
+
+	var targets struct {
+		ActiveTargets []struct{ Health, LastError string }
+	}
+	eventually(t, 20*time.Second, "the target is up", func() (bool, string) {
+		err := prometheus.get("/api/v1/targets", &targets)
+		return err == nil && len(targets.ActiveTargets) == 1 && targets.ActiveTargets[0].Health == "up", fmt.Sprint(err, targets)
+	})
+	eventually(t, 20*time.Second, "every rule is loaded and evaluated", func() (bool, string) {
+		var groups struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
+			}
+		}
+		if err := prometheus.get("/api/v1/rules", &groups); err != nil {
+			return false, err.Error()
+		}
+		n := 0
+		for _, g := range groups.Groups {
+			for _, r := range g.Rules {
+				if r.Health != "ok" {
+					return false, fmt.Sprintf("%s is %s: %s", r.Name, r.Health, r.LastError)
+				}
+				n++
+			}
+		}
+		return n == 20, fmt.Sprintf("%d rules", n)
+	})
+	eventually(t, 20*time.Second, "a healthy server raises no alert", func() (bool, string) {
+		firing, err := prometheus.firing()
+		return err == nil && len(firing) == 0, fmt.Sprint(firing, err)
+	})
+
+	good := h.rotate()
+	for _, c := range []struct {
+		alert      string
+		fault, end func()
+	}{
+		{"NotCoherent", func() {
+			h.chaos("instruments", "deaf")
+			good = h.rotate()
+		}, func() { h.restart("instruments") }},
+		{"TokenRejected", func() { h.write("a-typo-that-kite-refuses") }, func() { h.write(good) }},
+		{"LoginDue", func() {
+			h.sim(http.MethodPost, "/token", map[string]any{"action": "logout"}, nil)
+			h.post("/api/v1/token/validate", nil)
+		}, func() { good = h.rotate() }},
+		{"NoTicks", func() {
+			h.sim(http.MethodPost, "/faults", map[string]any{"kind": "heartbeat_only"}, nil)
+		}, func() { h.sim(http.MethodDelete, "/faults", nil, nil) }},
+		{"Quarantined", func() { h.quarantine("pcr") }, func() { h.restart("pcr") }},
+	} {
+		start := time.Now()
+		c.fault()
+		prometheus.await(c.alert, true)
+		fired := time.Since(start)
+		start = time.Now()
+		c.end()
+		prometheus.await(c.alert, false)
+		t.Logf("%s fired %s after its fault and ended %s after the repair", c.alert, fired.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
+	}
+	prometheus.await("RestartStorm", true)
+
+	h.stop()
+	prometheus.await("Down", true)
+}
+
+// prometheus is a running Prometheus.
+type prometheus struct {
+	t    *testing.T
+	addr string
+	http *http.Client
+}
+
+func startPrometheus(t *testing.T, program, target string) *prometheus {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"alerts", "recording"} {
+		content, err := assets.Read(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scaled := regexp.MustCompile(`for: \S+`).ReplaceAll(content, []byte("for: 1s"))
+		scaled = bytes.Replace(scaled, []byte("kitestring_feed_last_tick_timestamp_seconds > 15"), []byte("kitestring_feed_last_tick_timestamp_seconds > 2"), 1)
+		if err := os.WriteFile(filepath.Join(dir, name+".yml"), scaled, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := fmt.Sprintf(`global: {evaluation_interval: 500ms}
+rule_files: [alerts.yml, recording.yml]
+scrape_configs:
+  - job_name: kitestring
+    scrape_interval: 1s
+    scrape_timeout: 1s
+    static_configs: [{targets: [%q]}]
+`, target)
+	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Prometheus does not tell a port that it chose: one that was free.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &prometheus{
+		t: t, addr: l.Addr().String(),
+		http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+	}
+	l.Close()
+	var log safeBuffer
+	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+p.addr, "--log.level=warn")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(lastLines(log.String(), 10))
+		}
+	})
+	eventually(t, 30*time.Second, "Prometheus is ready", func() (bool, string) {
+		var info any
+		err := p.get("/api/v1/status/buildinfo", &info)
+		return err == nil, fmt.Sprint(err)
+	})
+	return p
+}
+
+func (p *prometheus) get(path string, into any) error {
+	resp, err := p.http.Get("http://" + p.addr + path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer := struct {
+		Status string
+		Data   any
+	}{Data: into}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return err
+	}
+	if answer.Status != "success" {
+		return fmt.Errorf("%s: %s", path, answer.Status)
+	}
+	return nil
+}
+
+// firing are the alerts that fire now.
+func (p *prometheus) firing() (map[string]bool, error) {
+	var alerts struct {
+		Alerts []struct {
+			State  string
+			Labels map[string]string
+		}
+	}
+	if err := p.get("/api/v1/alerts", &alerts); err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, a := range alerts.Alerts {
+		if a.State == "firing" {
+			names[a.Labels["alertname"]] = true
+		}
+	}
+	return names, nil
+}
+
+func (p *prometheus) await(alert string, fires bool) {
+	p.t.Helper()
+	what := alert + " fires"
+	if !fires {
+		what = alert + " ends"
+	}
+	eventually(p.t, 30*time.Second, what, func() (bool, string) {
+		firing, err := p.firing()
+		return err == nil && firing[alert] == fires, fmt.Sprint(firing, err)
+	})
+}
+
+// hands are hands on a server in this process and on its exchange.
+type hands struct {
+	t     *testing.T
+	env   string
+	log   *safeBuffer
+	house *supervisor.House
+}
+
+func (h *hands) open() {
+	h.t.Helper()
+	house, err := supervisor.Open(h.t.Context(), supervisor.Config{
+		EnvFile: h.env, StateDir: filepath.Join(filepath.Dir(h.env), "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "test",
+		Getenv: func(string) string { return "" }, Log: slog.New(slog.NewJSONHandler(h.log, nil)),
+		Sim: supervisor.SimConfig{Addr: "127.0.0.1:0", Rate: 500, Seed: 1, Speed: 1},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.house = house
+	h.t.Cleanup(h.stop)
+	live(h.t, house.Addr())
+}
+
+func (h *hands) stop() {
+	if h.house == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := h.house.Stop(ctx); err != nil {
+		h.t.Error(err)
+	}
+	h.house = nil
+	if h.t.Failed() {
+		h.t.Log(lastLines(h.log.String(), 15))
+	}
+}
+
+func (h *hands) call(method, url string, body, into any) {
+	h.t.Helper()
+	payload, err := json.Marshal(body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req, err := http.NewRequest(method, url, bytes.NewReader(payload))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	resp, err := (&http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 400 {
+		h.t.Fatalf("%s %s: %s %s %v", method, req.URL.Path, resp.Status, answer, err)
+	}
+	if into != nil {
+		if err := json.Unmarshal(answer, into); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+func (h *hands) post(path string, body any) {
+	h.t.Helper()
+	h.call(http.MethodPost, "http://"+h.house.Addr()+path, body, nil)
+}
+
+func (h *hands) sim(method, path string, body, into any) {
+	h.t.Helper()
+	h.call(method, "http://"+h.house.SimAddr()+"/sim/v1"+path, body, into)
+}
+
+func (h *hands) chaos(actor, kind string) {
+	h.t.Helper()
+	h.post("/api/v1/chaos", api.Chaos{Actor: actor, Kind: kind})
+}
+
+func (h *hands) restart(actor string) {
+	h.t.Helper()
+	h.post("/api/v1/actors/"+actor+"/restart", nil)
+}
+
+func (h *hands) write(token string) {
+	h.t.Helper()
+	if err := h.house.SetKey(h.t.Context(), "ZERODHA_ACCESS_TOKEN", token); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// rotate makes the exchange issue a new token, which is written to the file
+// and adopted.
+func (h *hands) rotate() string {
+	h.t.Helper()
+	before := generation(h.t, h.house.Addr())
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	h.sim(http.MethodPost, "/token", map[string]any{"action": "rotate"}, &answer)
+	h.write(answer.AccessToken)
+	eventually(h.t, 20*time.Second, "the new token is adopted", func() (bool, string) {
+		now := generation(h.t, h.house.Addr())
+		return now > before, fmt.Sprintf("generation %d", now)
+	})
+	return answer.AccessToken
+}
+
+// quarantine makes an actor fail until its restarts are used up.
+func (h *hands) quarantine(actor string) {
+	h.t.Helper()
+	var a api.Actor
+	for deadline := time.Now().Add(30 * time.Second); a.State != "quarantined"; {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("not quarantined: %+v", a)
+		}
+		restarts := a.Restarts
+		h.chaos(actor, "panic")
+		eventually(h.t, 10*time.Second, "the panic struck", func() (bool, string) {
+			h.call(http.MethodGet, "http://"+h.house.Addr()+"/api/v1/actors/"+actor, nil, &a)
+			return a.Restarts > restarts || a.State == "quarantined", strings.ToLower(fmt.Sprintf("%+v", a))
+		})
+	}
+}
