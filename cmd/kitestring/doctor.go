@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/token"
+	"kitestring/actors/web/api"
 	"kitestring/supervisor"
 )
 
@@ -65,8 +66,8 @@ type doctor struct {
 	file    token.Inspection
 	store   *token.Store
 	plan    supervisor.Plan
-	planned bool // plan holds
-	ours    bool // a server of ours listens on addr
+	planned bool        // plan holds
+	running *api.Status // of a server of ours that listens on addr; nil: none
 
 	checks []check
 }
@@ -112,6 +113,7 @@ const (
 	checkInotify     = "inotify"
 	checkPlan        = "profile"
 	checkPort        = "port"
+	checkServer      = "server"
 	checkRedirect    = "redirect_url"
 	checkAPI         = "api_reachable"
 	checkClock       = "clock"
@@ -131,7 +133,7 @@ func (d *doctor) examine(ctx context.Context) error {
 		return &exitWith{exitUsage, fmt.Errorf("--env-file %s: %w", path, err)}
 	}
 	for _, look := range []func(context.Context){
-		d.lookAtFile, d.lookAtDirectory, d.lookAtPlan, d.lookAtPort, d.lookAtRedirect, d.askKite, d.lookAtSystemd,
+		d.lookAtFile, d.lookAtDirectory, d.lookAtPlan, d.lookAtPort, d.lookAtServer, d.lookAtRedirect, d.askKite, d.lookAtSystemd,
 	} {
 		if look(ctx); ctx.Err() != nil {
 			return ctx.Err()

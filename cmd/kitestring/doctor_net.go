@@ -45,7 +45,11 @@ func (d *doctor) lookAtPort(ctx context.Context) {
 	l, err := net.Listen("tcp", d.addr)
 	if err == nil {
 		_ = l.Close()
-		d.note(checkPort, good, d.addr+" is free", "")
+		if _, port, _ := net.SplitHostPort(d.addr); port == "0" {
+			d.note(checkPort, warned, "port 0 is another one at each start, and Kite sends logins to one that is registered", "choose one, such as --addr "+defaultAddr)
+		} else {
+			d.note(checkPort, good, d.addr+" is free", "")
+		}
 		return
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
@@ -58,11 +62,35 @@ func (d *doctor) lookAtPort(ctx context.Context) {
 	}
 	var st api.Status
 	if d.askOurs(ctx, "/api/v1/status", &st) == nil && st.Process.ID != 0 {
-		d.ours = true
+		d.running = &st
 		d.note(checkPort, good, fmt.Sprintf("a kitestring listens on %s: process %d, version %s, profile %s", d.addr, st.Process.ID, st.Process.Version, st.Profile), "")
 		return
 	}
 	d.note(checkPort, failed, "another program listens on "+d.addr, "stop it, or choose another address with --addr (and register it with Kite)")
+}
+
+// lookAtServer checks that the running server is live, on the token in the file.
+func (d *doctor) lookAtServer(context.Context) {
+	if d.running == nil {
+		d.note(checkServer, skipped, "no server of ours listens on "+d.addr, "")
+		return
+	}
+	in, its := d.store.Secret(token.KeyAccessToken).Fingerprint(), d.running.Token.Fingerprint
+	switch {
+	case in != "" && its != "" && in != its:
+		d.note(checkServer, warned, fmt.Sprintf("the server works with the token %s, and the file holds %s: it reads another file, or Kite refused this one", its, in),
+			"compare its --env-file with "+d.envFile+", then see: kitestring token show")
+	case !d.running.Token.Coherent:
+		d.note(checkServer, warned, "a part of the server is still on an older token", "kitestring token show names it, kitestring restart NAME restarts it")
+	case !d.running.Live:
+		detail := d.running.Message
+		if detail == "" {
+			detail = "the server is not live"
+		}
+		d.note(checkServer, warned, detail, "kitestring status says more")
+	default:
+		d.note(checkServer, good, "live, every part on the token of generation "+fmt.Sprint(d.running.Token.Generation), "")
+	}
 }
 
 // askOurs asks the server on our address.
@@ -252,7 +280,7 @@ func (d *doctor) lookAtSimToken(ctx context.Context) {
 	switch {
 	case !d.planned:
 		d.note(checkToken, skipped, "the profile does not hold", "")
-	case !d.ours:
+	case d.running == nil:
 		d.note(checkToken, skipped, "no server runs, and the simulator is inside it", "")
 	case d.askOurs(ctx, "/api/v1/token", &t) != nil:
 		d.note(checkToken, skipped, "the server does not tell", "")

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kitestring/messages"
 )
 
 const (
@@ -122,7 +124,7 @@ func (p *patient) examined(t *testing.T) (code int, report doctorReport) {
 
 func TestDoctorFindsNothingWrong(t *testing.T) {
 	code, report := newPatient(t).examined(t)
-	if code != exitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 16 {
+	if code != exitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 17 {
 		t.Errorf("exit %d, %+v", code, report)
 	}
 	for _, c := range report.Checks {
@@ -168,17 +170,21 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 			go func() { _ = srv.Serve(l) }()
 			t.Cleanup(func() { _ = srv.Close() })
 		}, checkPort, failed, "another program", exitError},
-		"not our address": {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, checkRedirect, failed, "127.0.0.1:1/callback", exitError},
-		"wrong path":      {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, checkRedirect, failed, "/callback", exitError},
-		"no address":      {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, checkRedirect, failed, "not an address", exitError},
-		"another host":    {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, checkRedirect, warned, "another host", exitOK},
-		"https":           {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, checkRedirect, warned, "https", exitOK},
-		"nobody answers":  {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
-		"clock ahead":     {func(_ *testing.T, p *patient) { p.ahead = 10 * time.Minute }, checkClock, failed, "10m0s ahead", exitError},
-		"clock behind":    {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
-		"no token":        {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
-		"a dead token":    {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
-		"Kite is ill":     {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
+		"any port":         {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:0" }, checkPort, warned, "port 0", exitError},
+		"another file":     {func(t *testing.T, p *patient) { p.serve(t, "aaaaaaaa", true) }, checkServer, warned, "another file", exitOK},
+		"a lagging holder": {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), false) }, checkServer, warned, "older token", exitOK},
+		"not live":         {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), true) }, checkServer, warned, "The feed is down", exitOK},
+		"not our address":  {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, checkRedirect, failed, "127.0.0.1:1/callback", exitError},
+		"wrong path":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, checkRedirect, failed, "/callback", exitError},
+		"no address":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, checkRedirect, failed, "not an address", exitError},
+		"another host":     {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, checkRedirect, warned, "another host", exitOK},
+		"https":            {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, checkRedirect, warned, "https", exitOK},
+		"nobody answers":   {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
+		"clock ahead":      {func(_ *testing.T, p *patient) { p.ahead = 10 * time.Minute }, checkClock, failed, "10m0s ahead", exitError},
+		"clock behind":     {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
+		"no token":         {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
+		"a dead token":     {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
+		"Kite is ill":      {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)
@@ -196,6 +202,17 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		})
 	}
 }
+
+// serve makes a kitestring listen on the patient's address, on a token, with
+// its feed down.
+func (p *patient) serve(t *testing.T, fingerprint string, coherent bool) {
+	st := statusOf(false, messages.Valid, messages.Backoff, "The feed is down.")
+	st.Token.Fingerprint, st.Token.Coherent = fingerprint, coherent
+	p.addr = fakeServer(t, map[string]any{"/api/v1/status": st})
+	p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/callback")
+}
+
+func (p *patient) fingerprint() string { return messages.NewSecret(doctorToken).Fingerprint() }
 
 func port(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)

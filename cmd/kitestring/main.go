@@ -91,10 +91,12 @@ of the exchange, so that everything can be tried before an account is connected.
 	root.PersistentFlags().SortFlags = false
 	for _, add := range []func() *cobra.Command{
 		p.runCommand, p.statusCommand, p.loginCommand, p.tokenCommand, p.actorsCommand, p.restartCommand,
-		p.rotationsCommand, p.doctorCommand, p.analyseCommand, p.simCommand, p.drillCommand, p.soakCommand, p.chaosCommand, p.assetsCommand, p.versionCommand,
+		p.rotationsCommand, p.doctorCommand, p.analyseCommand, p.simCommand, p.drillCommand, p.soakCommand, p.chaosCommand, p.assetsCommand, p.completionCommand,
+		p.manCommand, p.licencesCommand, p.versionCommand,
 	} {
 		root.AddCommand(add())
 	}
+	p.complete(root)
 	return root
 }
 
@@ -121,15 +123,5 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 			return &exitWith{exitUsage, fmt.Errorf("%w; usage: %s", err, c.UseLine())}
 		}
 		return nil
-	}
-}
-
-func (p *program) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprintln(p.stdout, "kitestring", version)
-			return nil
-		},
 	}
 }

@@ -158,7 +158,7 @@ func TestDocumentedFieldsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range report.Checks {
-		if (c.Name == checkPort || c.Name == checkToken || c.Name == checkRedirect) && c.Status != good {
+		if (c.Name == checkPort || c.Name == checkServer || c.Name == checkToken || c.Name == checkRedirect) && c.Status != good {
 			t.Errorf("of a healthy server: %+v", c)
 		}
 	}
