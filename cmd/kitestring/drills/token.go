@@ -39,6 +39,19 @@ var tokenDrills = []Drill{
 		Hold:   "the old socket streams on, the typo is rejected and said so, the next good token heals",
 		run:    garbageToken,
 	},
+	{
+		Name: "deaf", Short: true,
+		Inject: "an actor that works over REST, then the feed, does not hear of a new token",
+		Hold:   "the API and the metrics show who lags, auth warns after a second; after a restart all work with it, said once a generation",
+		run:    deaf,
+	},
+	{
+		Name:   "rotate-1000",
+		Inject: "1000 new tokens, one after the other, while streaming 1000 ticks/s",
+		Hold:   "0 lost, 0 twice, no goroutine and no open file more than before, a flat heap, 100 receipts",
+		Limit:  10 * time.Minute,
+		run:    rotations(1000, 1_500_000),
+	},
 }
 
 func rotateValid(ctx context.Context, r *Rig) error {

@@ -1,0 +1,264 @@
+package drills
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+// deaf plants a holder that goes on with an old token, first one that works
+// over REST, then the feed itself.
+func deaf(ctx context.Context, r *Rig) error {
+	for _, name := range []string{"instruments", "feed"} {
+		if err := r.deafen(ctx, name); err != nil {
+			return fmt.Errorf("deaf %s: %w", name, err)
+		}
+	}
+	// Once a generation: neither a recovery nor a restart says it again.
+	last, err := r.generation()
+	if err != nil {
+		return err
+	}
+	for g := messages.Generation(1); g <= last; g++ {
+		if n := r.countLogged("token adopted by all", fmt.Sprintf(`"generation":%d,`, g)); n != 1 {
+			return fmt.Errorf("the log says %d times that generation %d is adopted by all", n, g)
+		}
+	}
+	return nil
+}
+
+func (r *Rig) deafen(ctx context.Context, name string) error {
+	g, err := r.generation()
+	if err != nil {
+		return err
+	}
+	if err := r.post("/api/v1/chaos", api.Chaos{Actor: name, Kind: "deaf"}); err != nil {
+		return err
+	}
+	if err := r.happens(ctx, 5*time.Second, "actor", 0, "fault deaf injected into "+name); err != nil {
+		return err
+	}
+	value, err := r.rotate()
+	if err != nil {
+		return err
+	}
+	if err := r.byRename(value); err != nil {
+		return err
+	}
+	err = r.within(ctx, 10*time.Second, "the new token is adopted, and the deaf holder is shown as lagging", func() (bool, string) {
+		var t api.Token
+		if err := r.get("/api/v1/token", &t); err != nil {
+			return false, err.Error()
+		}
+		return t.Generation == g+1 && !t.Coherent && holds(t, name) == g && holds(t, "auth") == g+1, fmt.Sprintf("adopted %d, coherent %t, holders %+v", t.Generation, t.Coherent, t.Holders)
+	})
+	if err != nil {
+		return err
+	}
+	generation := fmt.Sprintf(`"generation":%d,`, g+1)
+	err = r.within(ctx, 10*time.Second, "the alarm is given", func() (bool, string) {
+		coherent, err := r.metric("token_coherent")
+		if err != nil {
+			return false, err.Error()
+		}
+		shown, err := r.metric("token_generation", fmt.Sprintf("actor=%q", name))
+		if err != nil {
+			return false, err.Error()
+		}
+		warned := r.logged("token not adopted by all", generation)
+		return coherent == 0 && shown == float64(g) && warned, fmt.Sprintf("token_coherent %v, token_generation %v, warned %t", coherent, shown, warned)
+	})
+	if err != nil {
+		return err
+	}
+	adopted, ok := r.loggedAt("token valid", `"actor":"auth"`, generation)
+	warned, _ := r.loggedAt("token not adopted by all", generation)
+	if after := warned.Sub(adopted); !ok || after < 950*time.Millisecond {
+		return fmt.Errorf("warned %s after the adoption, want a second's patience", after)
+	}
+	if r.logged("token adopted by all", generation) {
+		return errors.New("the log says that all have adopted the token")
+	}
+	start := time.Now()
+	if err := r.post("/api/v1/actors/"+name+"/restart", nil); err != nil {
+		return err
+	}
+	if err := r.adopted(ctx, g+1, 10*time.Second); err != nil {
+		return err
+	}
+	r.recovery(time.Since(start))
+	err = r.within(ctx, 10*time.Second, "the alarm is over", func() (bool, string) {
+		coherent, err := r.metric("token_coherent")
+		said := r.countLogged("token adopted by all", generation)
+		return err == nil && coherent == 1 && said == 1, fmt.Sprintf("token_coherent %v, %v, %d times adopted by all", coherent, err, said)
+	})
+	r.note("deaf %s: warned after %s", name, warned.Sub(adopted).Round(time.Millisecond))
+	return err
+}
+
+// holds is the generation that a holder used last, 0 when it used none.
+func holds(t api.Token, actor string) messages.Generation {
+	for _, h := range t.Holders {
+		if h.Actor == actor {
+			return h.Generation
+		}
+	}
+	return 0
+}
+
+// countLogged counts the log lines that hold all parts.
+func (r *Rig) countLogged(parts ...string) (n int) {
+	for line := range bytes.Lines(r.log.bytes()) {
+		if containsAll(line, parts) {
+			n++
+		}
+	}
+	return n
+}
+
+// footprint is what a process holds on to.
+type footprint struct {
+	goroutines, files int
+	heap              int // bytes in use after a collection, without the captured log
+}
+
+func (f footprint) String() string {
+	return fmt.Sprintf("%d goroutines, %d files, %.1f MB", f.goroutines, f.files, float64(f.heap)/1e6)
+}
+
+func (r *Rig) footprint() (footprint, error) {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return footprint{}, skip("open files cannot be counted here: %v", err)
+	}
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return footprint{runtime.NumGoroutine(), len(files), int(m.HeapAlloc) - r.log.size()}, nil
+}
+
+// least is the smallest footprint seen for a while, each figure by itself:
+// what only comes and goes (a request under way, a tick in a pool) is not
+// counted.
+func (r *Rig) least(ctx context.Context, d time.Duration) (least footprint, err error) {
+	if least, err = r.footprint(); err != nil {
+		return least, err
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(d); ; {
+		select {
+		case <-ctx.Done():
+			return least, ctx.Err()
+		case <-end:
+			return least, nil
+		case <-tick.C:
+		}
+		now, err := r.footprint()
+		if err != nil {
+			return least, err
+		}
+		least = footprint{min(least.goroutines, now.goroutines), min(least.files, now.files), min(least.heap, now.heap)}
+	}
+}
+
+// receiptsKept is how many receipts the ring holds.
+const receiptsKept = 100
+
+// rotations makes the drill of many rotations. The heap may differ by slack
+// bytes between the middle and the end: a server back-fills history once, in
+// its first minute, which is about 5 MB.
+func rotations(n, slack int) func(context.Context, *Rig) error {
+	return func(ctx context.Context, r *Rig) error {
+		const warm = 10
+		if err := r.rotateMany(ctx, warm); err != nil {
+			return err
+		}
+		before, err := r.least(ctx, 2*time.Second)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := r.rotateMany(ctx, n/2); err != nil {
+			return err
+		}
+		took := time.Since(start)
+		middle, err := r.least(ctx, time.Second)
+		if err != nil {
+			return err
+		}
+		before.heap = middle.heap
+		start = time.Now()
+		if err := r.rotateMany(ctx, n-n/2); err != nil {
+			return err
+		}
+		took += time.Since(start)
+		var after footprint
+		err = r.within(ctx, 30*time.Second, "the server is as small as before: "+before.String(), func() (bool, string) {
+			if after, err = r.least(ctx, time.Second); err != nil {
+				return false, err.Error()
+			}
+			return after.goroutines <= before.goroutines && after.files <= before.files && after.heap <= before.heap+slack, after.String()
+		})
+		if err != nil {
+			return err
+		}
+		for _, what := range []string{"feed_sequence_lost_total", "feed_sequence_repeated_total"} {
+			if count, err := r.metric(what); err != nil || count != 0 {
+				return errors.Join(err, fmt.Errorf("%s is %v", what, count))
+			}
+		}
+		var ring []messages.Rotation
+		if err := r.get("/api/v1/rotations", &ring); err != nil {
+			return err
+		}
+		if want := min(n+warm+1, receiptsKept); len(ring) != want {
+			return fmt.Errorf("the ring holds %d receipts, want %d", len(ring), want)
+		}
+		r.note("%d rotations in %s, 0 lost, 0 twice; before: %s; after: %s", n, took.Round(time.Millisecond), before, after)
+		return nil
+	}
+}
+
+// rotateMany rotates n times, each when the rotation before it is complete.
+func (r *Rig) rotateMany(ctx context.Context, n int) error {
+	g, err := r.generation()
+	if err != nil {
+		return err
+	}
+	for range n {
+		value, err := r.rotate()
+		if err != nil {
+			return err
+		}
+		// Hundreds of secrets make the last look at the log slow; the last few
+		// stand for all.
+		r.secrets = r.secrets[max(0, len(r.secrets)-20):]
+		if err := r.byRename(value); err != nil {
+			return err
+		}
+		g++
+		receipt, err := r.receipt(ctx, g)
+		if err != nil {
+			return err
+		}
+		if receipt.Result != "adopted" {
+			return fmt.Errorf("generation %d is %s: %s", g, receipt.Result, receipt.Reason)
+		}
+		if err := nothingLost(receipt); err != nil {
+			return fmt.Errorf("generation %d: %w", g, err)
+		}
+		if err := r.adopted(ctx, g, 10*time.Second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
