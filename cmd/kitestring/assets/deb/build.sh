@@ -24,4 +24,4 @@ install -m 0755 "$assets/deb/postinst" "$assets/deb/prerm" "$assets/deb/postrm" 
 size=$(du -sk "$root/usr" "$root/lib" | awk '{ n += $1 } END { print n }')
 sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" "$assets/deb/control" >"$root/DEBIAN/control"
 mkdir -p "$out"
-dpkg-deb --root-owner-group --build "$root" "$out/kitestring_${version}_${arch}.deb"
+dpkg-deb --root-owner-group -Zgzip --build "$root" "$out/kitestring_${version}_${arch}.deb"
