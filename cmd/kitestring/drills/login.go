@@ -35,7 +35,7 @@ func withLiveToken(r *Rig) error {
 		return err
 	}
 	r.config.Addr = addr
-	content, value, err := simFile(addr, time.Time{})
+	content, value, err := simFile(addr, r.setup.Start)
 	if err != nil {
 		return err
 	}

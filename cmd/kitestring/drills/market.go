@@ -44,8 +44,8 @@ var marketDrills = []Drill{
 		run:    killMidBar,
 	},
 	{
-		Name: "day", Setup: Setup{Start: at(2026, time.March, 4, 5, 50, 0), Speed: 600},
-		Inject: "a trading day in 62 s: flush at 06:00, login, 09:15 burst, 15:30 close",
+		Name: "day", Setup: Setup{Start: at(2026, time.March, 4, 5, 0, 0), Speed: 600, ManualLogin: true, Prepare: withLiveToken},
+		Inject: "a trading day in 66 s: flush at 06:00, reminder, login, 09:15 burst, 15:30 close",
 		Hold:   "every expected event in order, nothing else",
 		run:    wholeDay,
 	},
@@ -395,7 +395,33 @@ func wholeDay(ctx context.Context, r *Rig) error {
 	if err != nil {
 		return err
 	}
-	if err := r.happens(ctx, 90*time.Second, "market", 0, "market closing"); err != nil {
+	err = r.within(ctx, 30*time.Second, "the flush is noticed and a login called for", func() (bool, string) {
+		var t api.Token
+		err := r.get("/api/v1/token", &t)
+		return err == nil && t.State == messages.Rejected && t.LoginDue && strings.Contains(t.Reason, "flush"), fmt.Sprintf("%+v, %v", t, err)
+	})
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := r.login(ctx); err != nil {
+		return err
+	}
+	if err := r.adopted(ctx, 2, 10*time.Second); err != nil {
+		return err
+	}
+	r.recovery(time.Since(start))
+	if err := r.happens(ctx, 40*time.Second, "market", 0, "market open"); err != nil {
+		return err
+	}
+	err = r.within(ctx, 10*time.Second, "the burst at the open is live", func() (bool, string) {
+		st, err := r.status()
+		return err == nil && st.Live && st.Feed.TicksPerSecond > 500, fmt.Sprintf("%+v, %v", st, err)
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.happens(ctx, 80*time.Second, "market", 0, "market closing"); err != nil {
 		return err
 	}
 	err = r.within(ctx, 20*time.Second, "the day is over", func() (bool, string) {
@@ -413,4 +439,30 @@ func wholeDay(ctx context.Context, r *Rig) error {
 }
 
 // asADay demands the events of a day in their order, and no others.
-func asADay(events []api.Event) error { return nil }
+func asADay(events []api.Event) error {
+	story := [][2]string{
+		{"feed", "streaming"}, {"token", "daily flush"}, {"login", "Logged in"}, {"token", "adopted as generation 2"},
+		{"rotation", "to generation 2: adopted"},
+		{"market", "pre_open"}, {"market", "matching"}, {"market", "open"}, {"market", "closing"}, {"market", "closed"},
+	}
+	streamed := false
+	for _, e := range events {
+		if len(story) > 0 && e.Kind == story[0][0] && strings.Contains(e.Text, story[0][1]) {
+			story = story[1:]
+		}
+		switch e.Kind {
+		case "token", "login", "rotation", "market":
+		case "feed":
+			if streamed {
+				return fmt.Errorf("the feed did not just stream through the day: %s", e.Text)
+			}
+			streamed = e.Text == "feed streaming"
+		default:
+			return fmt.Errorf("not of an ordinary day: %s: %s", e.Kind, e.Text)
+		}
+	}
+	if len(story) > 0 {
+		return fmt.Errorf("missing, or not in this order: %q in %+v", story, events)
+	}
+	return nil
+}
