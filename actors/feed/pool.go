@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kitestring/messages"
+	"kitestring/messages/wire"
 )
 
 // chunkTicks is the most ticks that one batch carries: a subscriber's turn is
@@ -13,7 +14,16 @@ const chunkTicks = 512
 
 // The size classes of frames, in bytes of raw packets. A small frame never
 // holds a big slab, so that a queue of small batches stays small.
-var frameClasses = [...]int{4 << 10, 32 << 10, 256 << 10, 1 << 20}
+var frameClasses = [...]int{4 << 10, 32 << 10, 256 << 10, wire.MaxFrame + 1}
+
+// frameClass is the smallest class for so many bytes.
+func frameClass(size int) int {
+	class := 0
+	for class < len(frameClasses)-1 && frameClasses[class] < size {
+		class++
+	}
+	return class
+}
 
 // frame is the memory of one WebSocket frame: its packets, its ticks and the
 // batches that share both. It goes back to its pool when the last batch has
@@ -37,10 +47,7 @@ type pool struct {
 
 // get is a frame for so many raw bytes.
 func (p *pool) get(size int) *frame {
-	class := 0
-	for class < len(frameClasses)-1 && frameClasses[class] < size {
-		class++
-	}
+	class := frameClass(size)
 	head := &p.free[class]
 	for {
 		f := head.Load()
@@ -65,6 +72,17 @@ func (p *pool) put(f *frame) {
 			return
 		}
 	}
+}
+
+// keep gives the frame its packets. It keeps raw itself when that is a buffer
+// of the frame's class, and answers its own in exchange.
+func (f *frame) keep(raw []byte) (spare []byte) {
+	if size := frameClasses[f.class]; cap(raw) == size {
+		spare, f.raw = f.raw[:size:size], raw
+		return spare
+	}
+	f.raw = append(f.raw[:0], raw...)
+	return nil
 }
 
 // spoil makes a use after the release visible.

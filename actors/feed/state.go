@@ -87,7 +87,7 @@ type shard struct {
 	nextFailures int
 	nextAt       time.Time
 	tried        messages.Generation // that nextFailures counts for
-	crowded      int                 // 429s that the dial of tried beside main has met
+	crowded      int                 // 429s that the dial of tried beside main has met, without a ghost of ours
 	breaking     bool                // main was told to go so that its slot gets free
 	doubts       []doubt
 	ghostUntil   time.Time
@@ -102,6 +102,7 @@ type world struct {
 	rejected  func(messages.Generation) bool
 	mayMove   bool // no other shard is moving, and the last move is over
 	slot      bool // one of Kite's three slots is free
+	ghost     bool // another shard has closed a socket that may still haunt Kite's count
 	newID     func() uint64
 	jitter    func(time.Duration) time.Duration // 0 .. d
 	limits    *limits
@@ -286,7 +287,9 @@ func (s *shard) nextEnded(l link, e ended, w *world) []effect {
 		return s.doubt(l.generation, w)
 	case tooMany:
 		s.to(s.state, "Kite counts three sockets already (429): the new token has to wait, the old socket streams on", w.now)
-		s.crowded++
+		if !s.haunted(w) {
+			s.crowded++
+		}
 		s.nextAt = w.now.Add(s.slotDelay(w))
 	default:
 		s.to(s.state, "no connection with the new token yet, the old socket streams on: "+e.why, w.now)
@@ -334,8 +337,12 @@ func (s *shard) doubt(g messages.Generation, w *world) []effect {
 	return []effect{ask{g, "Kite answered 403 at the WebSocket's upgrade"}}
 }
 
+// haunted reports whether a socket that we have closed ourselves may still be
+// in Kite's count: a 429 then says nothing of others.
+func (s *shard) haunted(w *world) bool { return w.ghost || w.now.Before(s.ghostUntil) }
+
 func (s *shard) slotDelay(w *world) time.Duration {
-	if w.now.Before(s.ghostUntil) {
+	if s.haunted(w) {
 		return w.limits.ghostWait
 	}
 	return w.limits.slotWait + w.jitter(w.limits.slotWait/10)

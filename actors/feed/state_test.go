@@ -257,6 +257,19 @@ func TestStates(t *testing.T) {
 			c.on(looked{}, "hang up 1")
 			c.on(ended{1, byUs, ""}, "dial 4 g2")
 		},
+		"the ghost of another shard": func(c *script) {
+			c.w.adopted = 1
+			c.on(looked{}, "dial 1 g1")
+			c.up(1, 1)
+			c.w.adopted, c.w.candidate, c.w.ghost = 2, 2, true
+			c.on(looked{}, "dial 2 g2")
+			for id := range uint64(3) {
+				c.on(ended{2 + id, tooMany, "429"}) // the running socket is not given up for it
+				c.is(messages.Streaming)
+				c.after(time.Second)
+				c.on(looked{}, fmt.Sprintf("dial %d g2", 3+id))
+			}
+		},
 		"our own sockets fill every slot": func(c *script) {
 			c.w.adopted = 1
 			c.on(looked{}, "dial 1 g1")

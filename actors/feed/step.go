@@ -99,6 +99,9 @@ func (f *Feed) world(i int) *world {
 		if j != i && f.shards[j].moving() {
 			w.mayMove = false
 		}
+		if j != i && w.now.Before(f.shards[j].ghostUntil) {
+			w.ghost = true
+		}
 	}
 	w.slot = sockets < MaxShards
 	return w

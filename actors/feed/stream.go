@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"errors"
-	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -142,26 +141,27 @@ func (s *stream) run(ctx context.Context) error {
 
 // read takes frames until the connection ends.
 func (s *stream) read(conn *websocket.Conn) error {
-	buf := make([]byte, readBuffer)
+	in := inbox{class: 1}
 	var bad []time.Time
 	for {
 		kind, r, err := conn.NextReader()
 		if err != nil {
 			return err
 		}
-		n := 0
-		if buf, n, err = readMessage(r, buf); err != nil {
+		message, err := in.read(r)
+		if err != nil {
 			return err
 		}
 		now := time.Now()
 		if kind == websocket.TextMessage {
-			s.text(buf[:n], now)
+			s.text(message, now)
 			continue
 		}
-		taken, err := s.table.take(s.id, buf[:n], now)
+		taken, err := s.table.take(s.id, message, now)
 		var malformedFrame *wire.FrameError
 		switch {
 		case err == nil:
+			in.replace(taken.spare)
 			s.tell(taken, now)
 		case errors.As(err, &malformedFrame):
 			if bad = s.malformed(malformedIndex(malformedFrame.Reason), bad, now); len(bad) >= malformedBurst {
@@ -170,28 +170,6 @@ func (s *stream) read(conn *websocket.Conn) error {
 			}
 		default:
 			return err
-		}
-	}
-}
-
-// readMessage reads a message into buf, which grows up to one byte more than
-// the longest frame; what is longer is cut there (and then is no valid frame).
-func readMessage(r io.Reader, buf []byte) ([]byte, int, error) {
-	n := 0
-	for {
-		if n == len(buf) {
-			if n > wire.MaxFrame {
-				return buf, n, nil
-			}
-			buf = append(buf, make([]byte, min(n, wire.MaxFrame+1-n))...)
-		}
-		m, err := r.Read(buf[n:])
-		n += m
-		if err == io.EOF {
-			return buf, n, nil
-		}
-		if err != nil {
-			return buf, n, err
 		}
 	}
 }

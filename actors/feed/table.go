@@ -61,6 +61,7 @@ type table struct {
 	index index
 	slots []slot
 	free  []int
+	guess int // the slot after the last tick's
 
 	lead, beside uint64 // socket ids; 0: none
 	generation   messages.Generation
@@ -91,13 +92,14 @@ type taken struct {
 	yield     bool // a subscriber falls behind
 	newest    uint32
 	ticks     int
+	spare     []byte // in exchange for the frame's buffer, which was kept; nil: it was not
 }
 
 // errFenced tells a reader that its socket has no business here any more.
 var errFenced = errors.New("socket is fenced off")
 
-// take handles one binary frame of a socket. It keeps nothing of raw.
-// Errors: errFenced, *wire.FrameError.
+// take handles one binary frame of a socket. It keeps raw only when it answers
+// a spare in exchange. Errors: errFenced, *wire.FrameError.
 func (t *table) take(from uint64, raw []byte, now time.Time) (r taken, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,7 +130,7 @@ func (t *table) take(from uint64, raw []byte, now time.Time) (r taken, err error
 		later = t.merge(f, raw, from)
 	}
 	if r.ticks = len(f.ticks); r.ticks > 0 {
-		f.raw = append(f.raw[:0], raw...)
+		r.spare = f.keep(raw)
 		r.newest = t.counts.pushed(f.ticks, now)
 		t.rate.add(now, r.ticks)
 		r.yield = f.publish(t.sinks, generation, t.shard, now)
@@ -187,11 +189,15 @@ func (t *table) filter(f *frame, raw []byte) {
 
 // slotFor is the slot of a tick, nil when the tick is not what was asked for.
 func (t *table) slotFor(tick *messages.Tick) *slot {
-	at := t.index.find(tick.InstrumentToken)
-	if at < 0 {
-		t.counts.unwanted++
-		return nil
+	// Frames tend to be in order: the next slot is asked before the index.
+	at := t.guess
+	if at >= len(t.slots) || t.slots[at].token != tick.InstrumentToken || !t.slots[at].used {
+		if at = t.index.find(tick.InstrumentToken); at < 0 {
+			t.counts.unwanted++
+			return nil
+		}
 	}
+	t.guess = at + 1
 	s := &t.slots[at]
 	if tick.Mode < s.accept {
 		// The answer to subscribe, before the mode has acted.
