@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kitestring/cmd/kitestring/assets"
 	"kitestring/messages"
 )
 
@@ -220,12 +221,18 @@ func port(addr string) string {
 }
 
 func TestDoctorReadsTheUnit(t *testing.T) {
+	ours, err := assets.Read("systemd")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		unit, dropIn, envFile string
 		status                status
 		says                  string
 	}{
 		{"", "", "/srv/.env", skipped, "no kitestring.service"},
+		{string(ours), "", "/var/lib/kitestring/.env", good, "kitestring.service"},
+		{string(ours), "", "/home/me/.env", failed, "ProtectHome"},
 		{"[Service]\nProtectHome=yes\n", "", "/var/lib/kitestring/.env", good, "kitestring.service"},
 		{"[Service]\nProtectHome=yes\n", "", "/home/me/.env", failed, "ProtectHome"},
 		{"[Service]\nProtectHome=yes\n", "[Service]\nProtectHome=no\n", "/home/me/.env", good, "kitestring.service"},
