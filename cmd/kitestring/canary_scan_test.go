@@ -198,11 +198,15 @@ func TestCarelessFailuresHoldNoSecret(t *testing.T) {
 		func(c *careless) { panic(&c.session) },
 		func(c *careless) { panic(c.hidden) },
 		func(c *careless) { panic(c.list) },
-		func(c *careless) { panic(fmt.Sprintf("%+v %#v %v %s %q %x %d", *c, *c, *c, c.hidden, c.hidden, c.hidden, c.hidden)) },
+		func(c *careless) {
+			panic(fmt.Sprintf("%+v %#v %v %s %q %x %d", *c, *c, *c, c.hidden, c.hidden, c.hidden, c.hidden))
+		},
 		func(c *careless) { panic(fmt.Errorf("with %+v: %w", c.byName, fmt.Errorf("%#v", c.list))) },
 		func(c *careless) { c.self.Fail(fmt.Errorf("session %v", c.session)) },
 		func(c *careless) { c.self.Go("task", func(context.Context) error { panic(c.byName) }) },
-		func(c *careless) { c.self.Go("task", func(context.Context) error { return fmt.Errorf("%#v", c.byName) }) },
+		func(c *careless) {
+			c.self.Go("task", func(context.Context) error { return fmt.Errorf("%#v", c.byName) })
+		},
 		func(c *careless) {
 			c.self.Log().Error("careless", "session", c.session, "hidden", c.hidden, "all", *c, "list", c.list, "map", c.byName, "pointer", &c.session,
 				slog.Group("group", "token", c.hidden), "error", fmt.Errorf("%+v", c.session))
