@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kitestring/actors/token"
 )
 
 // systemdUnitDirs are where systemd looks for units of the system.
@@ -15,7 +17,7 @@ var systemdUnitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/u
 // lookAtSystemd reads our unit, where there is one, for settings that hide the
 // file from the server or freeze what is in it.
 func (d *doctor) lookAtSystemd(context.Context) {
-	unit, settings := readUnit(d.unitDirs, "kitestring.service")
+	unit, settings, environment := readUnit(d.unitDirs, "kitestring.service")
 	if unit == "" {
 		d.note(checkSystemd, skipped, "there is no kitestring.service here; \"kitestring assets print systemd\" prints one", "")
 		return
@@ -26,10 +28,11 @@ func (d *doctor) lookAtSystemd(context.Context) {
 	on := func(key string) bool {
 		return slices.Contains([]string{"yes", "true", "on", "1", "tmpfs"}, strings.ToLower(settings[key]))
 	}
+	frozen := slices.IndexFunc(environment, d.holdsToken)
 	switch {
-	case settings["EnvironmentFile"] != "":
-		d.note(checkSystemd, warned, unit+" has EnvironmentFile=: systemd reads that once at start, so yesterday's token stays in the environment, and reads some lines in another way",
-			"remove EnvironmentFile= and name the file in ExecStart=... run --env-file "+d.envFile)
+	case frozen >= 0:
+		d.note(checkSystemd, warned, unit+" has EnvironmentFile="+environment[frozen]+": systemd reads that once at start, so yesterday's token stays in the environment, and reads some lines in another way",
+			"remove that line and name the file in ExecStart=... run --env-file "+d.envFile)
 	case on("ProtectHome") && below("/home", "/root", "/run/user"):
 		d.note(checkSystemd, failed, fmt.Sprintf("%s has ProtectHome=, so its server cannot see %s", unit, d.envFile), "keep the file in the unit's StateDirectory: /var/lib/kitestring/.env")
 	case on("PrivateTmp") && below("/tmp", "/var/tmp"):
@@ -39,9 +42,24 @@ func (d *doctor) lookAtSystemd(context.Context) {
 	}
 }
 
-// readUnit is the path of a unit and its settings, drop-ins included; a later
-// one counts. "" when there is none.
-func readUnit(dirs []string, name string) (path string, settings map[string]string) {
+// holdsToken tells whether a file that systemd reads into the environment is
+// the .env file, or has a token of its own.
+func (d *doctor) holdsToken(path string) bool {
+	if path == d.envFile {
+		return true
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false // systemd's "-" allows it to be missing; what this user may not read, nobody can judge for them
+	}
+	_, held := token.Parse(text).Lookup(token.KeyAccessToken)
+	return held
+}
+
+// readUnit is the path of a unit, its settings, and the files that it reads
+// into the environment; drop-ins included, a later setting counts. "" when
+// there is none.
+func readUnit(dirs []string, name string) (path string, settings map[string]string, environment []string) {
 	settings = map[string]string{}
 	var files []string
 	for _, dir := range dirs {
@@ -53,18 +71,24 @@ func readUnit(dirs []string, name string) (path string, settings map[string]stri
 		files = append(files, extra...)
 	}
 	if path == "" {
-		return "", nil
+		return "", nil, nil
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			continue // what this user may not read, nobody can judge for them
+			continue
 		}
 		for line := range strings.Lines(string(text)) {
-			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") && !strings.HasPrefix(key, ";") {
-				settings[strings.TrimSpace(key)] = strings.TrimSpace(value)
+			key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+			if !ok || strings.HasPrefix(key, "#") || strings.HasPrefix(key, ";") {
+				continue
+			}
+			key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+			settings[key] = value
+			if key == "EnvironmentFile" {
+				environment = append(environment, strings.Replace(strings.TrimPrefix(value, "-"), "%S", "/var/lib", 1))
 			}
 		}
 	}
-	return path, settings
+	return path, settings, environment
 }

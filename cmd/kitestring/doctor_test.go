@@ -221,6 +221,10 @@ func port(addr string) string {
 }
 
 func TestDoctorReadsTheUnit(t *testing.T) {
+	other := filepath.Join(t.TempDir(), "another")
+	if err := os.WriteFile(other, []byte("ZERODHA_ACCESS_TOKEN="+doctorToken+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ours, err := assets.Read("systemd")
 	if err != nil {
 		t.Fatal(err)
@@ -239,6 +243,8 @@ func TestDoctorReadsTheUnit(t *testing.T) {
 		{"[Service]\nPrivateTmp=true\n", "", "/tmp/.env", failed, "PrivateTmp"},
 		{"[Service]\n# EnvironmentFile=/x\n", "", "/srv/.env", good, "kitestring.service"},
 		{"[Service]\nEnvironmentFile=-/srv/.env\n", "", "/srv/.env", warned, "once at start"},
+		{"[Service]\nEnvironmentFile=-/etc/default/kitestring\nEnvironmentFile=%S/kitestring/.env\n", "", "/var/lib/kitestring/.env", warned, "EnvironmentFile=/var/lib/kitestring/.env"},
+		{"[Service]\nEnvironmentFile=" + other + "\n", "", "/srv/.env", warned, "yesterday's token"},
 	} {
 		dir := t.TempDir()
 		if c.unit != "" {
