@@ -65,9 +65,10 @@ var ist = time.FixedZone("IST", 5*60*60+30*60)
 // days is a soak under way.
 type days struct {
 	*rig
-	fast float64 // exchange seconds a second in the quiet parts of a day
-	box  *box
-	rss  atomic.Int64
+	fast   float64 // exchange seconds a second in the quiet parts of a day
+	box    *box
+	rss    atomic.Int64 // the most since the day began
+	opened sample       // before the open of the day
 }
 
 // Days soaks the server over whole trading days.
@@ -166,6 +167,8 @@ func (d *days) day(ctx context.Context, day *time.Time) (row Day, from, to sampl
 		return row, from, to, err
 	}
 	row.Figures = span(from, to, d.rss.Load())
+	// The cached ticks of a new day still bear the sequence of the last one.
+	row.Twice = span(d.opened, to, 0).Twice
 	row.Restarts = int(row.restarts)
 	var receipts []messages.Rotation
 	if err := d.get("/api/v1/rotations", &receipts); err != nil {
@@ -280,6 +283,7 @@ func (d *days) opening(ctx context.Context, day time.Time, row *Day) error {
 	if err != nil {
 		return err
 	}
+	d.opened = before
 	if err := wait(ctx, burst); err != nil {
 		return err
 	}
@@ -306,8 +310,10 @@ func (d *days) trading(ctx context.Context, day time.Time, row *Day) error {
 		{11, 30, "a rotation", d.rotate},
 		{12, 30, "a panic of the feed", func() error { return d.chaos("feed", "panic") }},
 		{13, 15, "a panic of an analysis", func() error { return d.chaos("pcr", "panic") }},
-		{14, 0, "a socket that is mute", func() error { return d.fault(simulator.Fault{Kind: simulator.FaultMute, ForMS: 5000}) }},
-		{14, 45, "malformed frames", func() error { return d.fault(simulator.Fault{Kind: simulator.FaultMalformed, Count: 5}) }},
+		{14, 0, "a socket that is mute", func() error { return d.fault(simulator.Fault{Kind: simulator.FaultMute, ForMS: 3500}) }},
+		{14, 45, "malformed frames", func() error {
+			return d.fault(simulator.Fault{Kind: simulator.FaultMalformed, Variant: "truncated", Count: 5})
+		}},
 	} {
 		if err := d.until(ctx, at(day, fault.h, fault.m)); err != nil {
 			return err
@@ -382,9 +388,10 @@ func (d *days) watchMemory(ctx context.Context) {
 }
 
 func (r *DaysReport) total(first, last sample) {
-	most := 0.0
+	most, twice := 0.0, int64(0)
 	for _, d := range r.Days {
 		most = max(most, d.RSS)
+		twice += d.Twice
 		r.Total.Reminders += d.Reminders
 		r.Total.Rotations += d.Rotations
 		r.Total.Restarts += d.Restarts
@@ -394,6 +401,7 @@ func (r *DaysReport) total(first, last sample) {
 		r.Total.BurstP99 = max(r.Total.BurstP99, d.BurstP99)
 	}
 	r.Total.Figures = span(first, last, int64(most*mb))
+	r.Total.Twice = twice
 }
 
 func (r *DaysReport) judge() {

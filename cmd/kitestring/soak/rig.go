@@ -59,6 +59,7 @@ func (r *rig) openSim(args ...string) error {
 	r.simURL = said.APIURL
 	r.lines = []string{
 		"KITESTRING_PROFILE=sim", "KITE_API_URL=" + said.APIURL, "ZERODHA_API_KEY=" + said.APIKey,
+		"ZERODHA_API_SECRET=simsecret", // the simulator's own when it is told none
 	}
 	return nil
 }

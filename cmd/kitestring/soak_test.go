@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"kitestring/cmd/kitestring/soak"
+)
+
+// TestSoakCarriesALightLoad soaks a server for seconds: what must hold at every
+// load does; how fast it is, is for the real soak on a quiet machine.
+func TestSoakCarriesALightLoad(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("the soak needs /proc")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	report, err := soak.Load(t.Context(), soak.LoadOptions{
+		Options: soak.Options{
+			Program: program, Env: []string{asProgram + "=1"}, Dir: t.TempDir(), For: 4 * time.Second,
+			Row: func(row fmt.Stringer) { rows++; t.Log(row) },
+		},
+		Instruments: 400, Rate: 2000,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range report.Verdicts {
+		exact := strings.Contains(v.Target, "lost") || strings.Contains(v.Target, "duplicated") || strings.Contains(v.Target, "malformed") || strings.Contains(v.Target, "rotation")
+		if exact && !v.OK {
+			t.Errorf("%s: %s", v.Target, v.Found)
+		}
+	}
+	if rows != 1 || report.Sockets != 1 || report.Takers == 0 || report.Total.Received == 0 || report.Total.CPU <= 0 || report.Total.RSS <= 0 {
+		t.Errorf("%d rows, %+v", rows, report)
+	}
+}
+
+func TestSoakRefusesWhatItCannotDo(t *testing.T) {
+	full := t.TempDir()
+	if err := os.WriteFile(full+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"soak load --for 1s":                  "--for 1s: it is at least",
+		"soak days --days 5 --for 10s":        "--for 10s: it is at least",
+		"soak load --keep " + full:            "it is an empty folder",
+		"soak load --for 10s --instruments 5": "the analyses alone want",
+	} {
+		code, _, stderr := kitestring(t, t.Context(), nil, "", strings.Fields(args)...)
+		if code == exitOK || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, %q", args, code, stderr)
+		}
+	}
+}
