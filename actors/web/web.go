@@ -104,6 +104,11 @@ type Config struct {
 	Log        *slog.Logger
 }
 
+// unread is how many bytes the system keeps for a client that does not read.
+// Left alone it keeps megabytes, and a stuck stream would be noticed after
+// minutes.
+const unread = 64 << 10
+
 // server is one incarnation.
 type server struct {
 	Config
@@ -144,6 +149,12 @@ func (s *server) start() {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          log.New(quiet{s.self.Log()}, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetWriteBuffer(unread) // the system's own size works as well
+			}
+			return ctx
+		},
 	}
 	s.self.Go("serve", func(ctx context.Context) error {
 		// Streams end with the incarnation.

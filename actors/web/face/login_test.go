@@ -1,0 +1,124 @@
+package face
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"kitestring/supervisor"
+)
+
+// manual leaves the login to a person.
+func manual(cfg *supervisor.Config) { cfg.Sim.ManualLogin = true }
+
+func TestLoginInTheBrowser(t *testing.T) {
+	house := served(t, manual)
+	ctx := browser(t)
+	b := openTab(t, ctx, house.URL())
+	other := openTab(t, ctx, house.URL()+"events")
+	for _, tab := range []*tab{b, other} {
+		tab.await(soon, ".hero", `Log in[\s\S]*no token yet`)
+		tab.await(soon, "title", "Log in")
+	}
+	if icon := eval[string](b, `document.querySelector("link[rel=icon]").getAttribute("href")`); icon != "/assets/down.svg" {
+		t.Errorf("the favicon is %s without a token", icon)
+	}
+	logIn := func() { b.do("press Log in", chromedp.Click(chromedp.CSS("#login"))) }
+
+	// Cancelled at the exchange.
+	w := b.popup(logIn)
+	w.await(soon, "h1", "Simulated exchange")
+	b.await(soon, ".login", `Waiting for the login in the other window[\s\S]*\d:\d\d left`)
+	b.keep("login-waiting")
+	w.do("cancel", chromedp.Click(chromedp.CSS("button[value=cancel]")))
+	w.await(soon, "body", "Login cancelled")
+	b.await(soon, "#login-result", "Login cancelled")
+	other.await(soon, ".events", "login")
+	w.close()
+
+	// A state that belongs to no login of ours.
+	stranger := openTab(t, ctx, house.URL()+"callback?status=success&action=login&type=login&request_token="+strings.Repeat("a", 32)+"&state=wrong")
+	stranger.await(soon, "body", "did not work[\\s\\S]*belongs to no login")
+	b.await(soon, "#login-result", "Login refused[\\s\\S]*belongs to no login")
+	b.keep("login-refused")
+
+	// Approved: the page goes live by itself, and so does the other tab.
+	w = b.popup(logIn)
+	w.await(soon, "h1", "Simulated exchange")
+	w.do("approve", chromedp.Click(chromedp.CSS("button[value=approve]")))
+	took := b.await(2*soon, ".hero .word", "Live")
+	t.Logf("live %s after the approval was pressed", took)
+	b.await(soon, "#login-result", "Logged in")
+	b.await(soon, "#card-token", `Valid[\s\S]*gen 1`)
+	other.await(soon, ".hero .word", "Live")
+	other.await(soon, ".events", "Logged in")
+	w.await(soon, ".hero .word", "Live")
+	b.keep("login-done")
+
+	// The address that the window came back by, once more.
+	w.mu.Lock()
+	var callback string
+	for _, u := range w.asked {
+		if strings.Contains(u, "/callback?") {
+			callback = u
+		}
+	}
+	w.mu.Unlock()
+	if callback == "" {
+		t.Fatalf("the window never came to the callback: %v", w.asked)
+	}
+	stranger.do("replay", chromedp.Navigate(callback))
+	stranger.await(soon, "body", "was used before")
+	b.await(soon, "#login-result", "was used before")
+	b.await(soon, ".hero .word", "Live")
+	b.await(soon, "#card-token", `Valid[\s\S]*gen 1`)
+	b.clean()
+	other.clean()
+}
+
+func TestPastedLogin(t *testing.T) {
+	house := served(t, manual)
+	b := openTab(t, browser(t), house.URL())
+	b.await(soon, ".hero .word", "Log in")
+	b.look(390, "dark")
+	b.do("open the paste box", chromedp.Click(chromedp.CSS(".login .link")))
+	paste := func(text string) {
+		b.fill("#pasted", text)
+		b.do("finish", chromedp.Click(chromedp.CSS("#paste button")))
+	}
+	for _, c := range []struct{ text, words string }{
+		{"", "Paste the address"},
+		{"https://kite.zerodha.com/connect/login?v=3&api_key=x", "before the login|login page"},
+		{"http://127.0.0.1:8420/callback?status=cancelled", "cancelled"},
+		{"http://127.0.0.1:8420/callback?status=success&request_token=" + strings.Repeat("a", 32) + "&state=wrong", "belongs to no login"},
+	} {
+		paste(c.text)
+		b.await(soon, "#pasted-words", c.words)
+	}
+	b.keep("login-paste")
+	// As on a phone: the login ends on an address that the phone cannot open.
+	resp, err := house.client.Get(house.URL() + "login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	page, err := url.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"api_key": {page.Query().Get("api_key")}, "redirect_params": {page.Query().Get("redirect_params")}, "answer": {"approve"}}
+	resp, err = house.client.PostForm("http://"+house.SimAddr()+"/connect/login", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusFound {
+		t.Fatalf("approve: %s", resp.Status)
+	}
+	paste(resp.Header.Get("Location"))
+	b.await(2*soon, ".hero .word", "Live")
+	b.await(soon, "#login-result", "Logged in")
+}
