@@ -102,7 +102,7 @@ func (s *State) union() (map[uint32]placed, []Refusal) {
 			if p.symbol == "" {
 				p.symbol = w.Tradingsymbol
 			}
-			p.mode = max(p.mode, w.Mode, messages.ModeLTP)
+			p.mode = min(max(p.mode, w.Mode, messages.ModeLTP), messages.ModeFull)
 			union[w.InstrumentToken] = p
 		}
 	}
@@ -196,32 +196,31 @@ func (t *table) unset(token uint32) {
 const commandMost = 500
 
 // commands brings a socket from the subscriptions that it has to those that
-// it should have, and notes them. A new subscription is in quote until its
-// mode is set.
-func commands(have map[uint32]messages.Mode, want []sub) (out []wire.Command) {
-	wanted := make(map[uint32]bool, len(want))
-	var fresh []uint32
-	modes := map[messages.Mode][]uint32{}
-	for _, w := range want {
-		wanted[w.token] = true
-		mode, ok := have[w.token]
-		if !ok {
-			fresh = append(fresh, w.token)
-			mode = messages.ModeQuote
-		}
-		if mode != w.mode {
-			modes[w.mode] = append(modes[w.mode], w.token)
-		}
-		have[w.token] = w.mode
-	}
+// it should have; both in order. A new subscription is in quote until its mode
+// is set.
+func commands(have, want []sub) (out []wire.Command) {
 	var gone []uint32
-	for token := range have {
-		if !wanted[token] {
-			gone = append(gone, token)
-			delete(have, token)
+	fresh := make([]uint32, 0, len(want))
+	var modes [messages.ModeFull + 1][]uint32
+	for len(have) > 0 || len(want) > 0 {
+		switch {
+		case len(want) == 0 || len(have) > 0 && have[0].token < want[0].token:
+			gone = append(gone, have[0].token)
+			have = have[1:]
+			continue
+		case len(have) == 0 || want[0].token < have[0].token:
+			fresh = append(fresh, want[0].token)
+			if w := want[0]; w.mode != messages.ModeQuote {
+				modes[w.mode] = append(modes[w.mode], w.token)
+			}
+		default:
+			if w := want[0]; w.mode != have[0].mode {
+				modes[w.mode] = append(modes[w.mode], w.token)
+			}
+			have = have[1:]
 		}
+		want = want[1:]
 	}
-	slices.Sort(gone)
 	for part := range slices.Chunk(gone, commandMost) {
 		out = append(out, wire.Command{Action: wire.ActionUnsubscribe, InstrumentTokens: part})
 	}

@@ -69,6 +69,8 @@ type merger struct {
 	alone   bool    // one socket is gone
 	left    side    // which one is left, when alone
 
+	room []uint64 // of tracks with few packets
+
 	overlapped uint64 // packets that came on both
 	repeated   uint64 // packets that one socket sent twice in a row
 }
@@ -105,7 +107,7 @@ func (m *merger) known(slot int, hash uint64, at moment) {
 	t := m.track(slot)
 	m.wake(t)
 	t.last[older], t.has[older] = hash, true
-	t.seen[older] = append(t.seen[older], hash)
+	t.seen[older] = append(m.short(t.seen[older]), hash)
 	t.out = at
 }
 
@@ -176,18 +178,34 @@ func (m *merger) offer(slot int, s side, a arrival) (keep bool, flush []held) {
 	if t.joined {
 		return m.offerJoined(t, s, a), nil
 	}
-	t.seen[s] = append(t.seen[s], a.hash)
+	t.seen[s] = append(m.short(t.seen[s]), a.hash)
 	if s == older {
 		t.out = a.moment
 		keep = true
-	} else {
-		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet)})
 	}
 	at, ways := t.fit()
+	if s == newer && (ways != 1 || at+len(t.seen[newer]) > len(t.seen[older])) {
+		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet)})
+	}
 	if ways != 1 {
 		return keep, nil
 	}
 	return keep, m.join(t, at)
+}
+
+// short makes room for a few hashes in a memory that all tracks share: a swap
+// of thousands of instruments must not wait for as many allocations.
+func (m *merger) short(hashes []uint64) []uint64 {
+	if hashes != nil {
+		return hashes
+	}
+	const most = 4
+	if cap(m.room)-len(m.room) < most {
+		m.room = make([]uint64, 0, 256*most)
+	}
+	from := len(m.room)
+	m.room = m.room[:from+most]
+	return m.room[from : from : from+most]
 }
 
 func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
@@ -245,7 +263,7 @@ func (m *merger) join(t *track, at int) (flush []held) {
 	if len(o) > at+both {
 		m.expect(t, newer, o[at+both:])
 	} else {
-		flush = t.held[both:]
+		flush = t.held[min(both, len(t.held)):] // one that came with its twin was not held
 		m.expect(t, older, n[both:])
 	}
 	m.gone(t, flush)

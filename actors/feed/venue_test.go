@@ -109,7 +109,7 @@ func (v *venue) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.mu.Lock()
-	s := &venueSocket{token: token, conn: conn, subs: map[uint32]messages.Mode{}, out: make(chan venueMessage, 1<<16), done: make(chan struct{}), mute: v.mute}
+	s := &venueSocket{token: token, conn: conn, subs: map[uint32]messages.Mode{}, out: make(chan venueMessage, 1<<12), done: make(chan struct{}), mute: v.mute}
 	v.sockets[s] = true
 	v.mu.Unlock()
 	go s.write()

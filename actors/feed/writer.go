@@ -7,13 +7,12 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/messages"
 	"kitestring/messages/wire"
 )
 
 // write sends commands and pings, and ends a socket that has fallen silent.
 func (s *stream) write(conn *websocket.Conn) {
-	have := map[uint32]messages.Mode{}
+	var have []sub
 	var buf []byte
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
@@ -24,9 +23,10 @@ func (s *stream) write(conn *websocket.Conn) {
 			return
 		case <-s.wake:
 			if s.again.Swap(false) {
-				clear(have)
+				have = nil
 			}
-			for _, c := range commands(have, s.feed.cfg.State.subscriptions(s.shard)) {
+			want := s.feed.cfg.State.subscriptions(s.shard)
+			for _, c := range commands(have, want) {
 				buf = wire.AppendCommand(buf[:0], c)
 				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
@@ -34,6 +34,7 @@ func (s *stream) write(conn *websocket.Conn) {
 					return
 				}
 			}
+			have = want
 		case now := <-pulse.C:
 			if n := s.bytes.Load(); n != heard {
 				heard, at, pinged = n, now, false

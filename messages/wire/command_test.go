@@ -91,8 +91,16 @@ func TestCommandRoundTrip(t *testing.T) {
 func FuzzParseCommand(f *testing.F) {
 	f.Add([]byte(`{"a":"subscribe","v":[408065]}`))
 	f.Add([]byte(`{"a":"mode","v":["full",["1"]]}`))
+	f.Add([]byte(`{"a":"unsubscribe","v":[01]}`))
+	f.Add([]byte(`{"a":"subscribe","v":[4294967296,1,]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := ParseCommand(text)
+		if plain, ok := parsePlain(text); ok {
+			any, err := parseAny(text)
+			if err != nil || any.Action != plain.Action || any.Mode != plain.Mode || !slices.Equal(any.InstrumentTokens, plain.InstrumentTokens) {
+				t.Fatalf("read as %+v, and as %+v, %v", plain, any, err)
+			}
+		}
 		if err != nil {
 			return
 		}
