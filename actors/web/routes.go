@@ -18,51 +18,63 @@ import (
 // the same table, so that the description cannot drift.
 type route struct {
 	method, path string
-	admin        bool
 	summary      string
 	handle       http.HandlerFunc
-	code         int // of a success
-	takes        any // a value of the body's type; nil: no body
-	gives        any // a value of a success' type; nil: no JSON
+	shape
+}
+
+// shape is what goes in and what comes out.
+type shape struct {
+	admin bool
+	code  int                 // of a success; 0: 200
+	takes any                 // a value of the body's type; nil: no body
+	gives any                 // a value of a success' type; nil: no JSON
+	media string              // of a success that is no JSON
+	query map[string][]string // parameters, with what they may be; nil: anything
 }
 
 func (s *server) table() []route {
-	const ok, accepted = http.StatusOK, http.StatusAccepted
+	const accepted, nothing = http.StatusAccepted, http.StatusNoContent
 	return []route{
-		{"GET", "/healthz", false, "200 while the process serves", s.healthz, ok, nil, map[string]string{}},
-		{"GET", "/readyz", false, "200 only while the token is valid and the feed live, else 503; the body says which is not", s.readyz, ok, nil, api.Ready{}},
-		{"GET", "/metrics", false, "Prometheus exposition", s.Metrics.ServeHTTP, ok, nil, nil},
-		{"GET", "/login", false, "sends the browser to Kite's login", s.Login.Login, http.StatusSeeOther, nil, nil},
-		{"GET", "/callback", false, "where Kite sends the browser back", s.Login.Callback, http.StatusSeeOther, nil, nil},
-		{"GET", "/api/v1/status", false, "one screen: token, feed, actors, market", s.always(func() any { return s.status() }), ok, nil, api.Status{}},
-		{"GET", "/api/v1/token", false, "the token's state and who uses which generation", s.always(func() any { return s.token() }), ok, nil, api.Token{}},
-		{"GET", "/api/v1/rotations", false, "receipts of the last 100 rotations, newest first", s.always(func() any { return orEmpty(s.Feed.Rotations()) }), ok, nil, []messages.Rotation{}},
-		{"GET", "/api/v1/actors", false, "the supervision tree, in its order", s.always(func() any { return orEmpty(s.Tree.Actors()) }), ok, nil, []api.Actor{}},
-		{"GET", "/api/v1/actors/{name}", false, "one actor", s.actor, ok, nil, api.Actor{}},
-		{"GET", "/api/v1/readings", false, "every reading", s.readings, ok, nil, []messages.Reading{}},
-		{"GET", "/api/v1/readings/{underlying}", false, "the readings of an underlying", s.readings, ok, nil, []messages.Reading{}},
-		{"GET", "/api/v1/readings/{underlying}/{kind}", false, "one reading", s.reading, ok, nil, messages.Reading{}},
-		{"GET", "/api/v1/bars/{underlying}", false, "bars, oldest first; interval=1m|3m|5m|15m, source=index|future", s.bars, ok, nil, []api.Bar{}},
-		{"GET", "/api/v1/gaps", false, "blind spans of the feed, newest first", s.always(func() any { return orEmpty(s.Feed.Gaps()) }), ok, nil, []api.Gap{}},
-		{"GET", "/api/v1/events", false, "the last 500 events, newest first", s.always(func() any { return orEmpty(s.Board.eventsNewestFirst()) }), ok, nil, []api.Event{}},
-		{"GET", "/api/v1/instruments", false, "index, future and option chain of each underlying", s.instruments, ok, nil, []messages.Underlying{}},
-		{"GET", "/api/v1/stream", false, "server-sent events; topics=" + strings.Join(topics, ","), s.stream, ok, nil, nil},
-		{"GET", "/api/v1/openapi.json", false, "this description", s.openapi, ok, nil, map[string]any{}},
-		{"POST", "/api/v1/actors/{name}/restart", true, "restart an actor; reinstates a quarantined one", s.restart, accepted, nil, map[string]string{}},
-		{"POST", "/api/v1/chaos", true, "inject a fault into an actor; 202 before it strikes", s.chaos, accepted, api.Chaos{}, api.Chaos{}},
-		{"POST", "/api/v1/session", false, "open an admin session of a browser: the admin token for a cookie", s.openSession, http.StatusNoContent, api.AdminSession{}, nil},
-		{"POST", "/api/v1/login/start", true, "make a login address", s.startLogin, ok, nil, api.LoginStarted{}},
-		{"POST", "/api/v1/login/complete", true, "finish a login with the pasted address or request token", s.completeLogin, ok, api.LoginPasted{}, api.LoginCompleted{}},
-		{"POST", "/api/v1/token/validate", true, "ask Kite about the token now", s.validate, accepted, nil, map[string]string{}},
-		{"POST", "/api/v1/exchange/faults", true, "sim only: make the simulated exchange misbehave", s.simulated(s.exchangeFault), accepted, api.ExchangeFault{}, api.ExchangeFault{}},
-		{"DELETE", "/api/v1/exchange/faults", true, "sim only: make it behave again", s.simulated(s.exchangeLift), http.StatusNoContent, nil, nil},
-		{"POST", "/api/v1/exchange/rotate", true, "sim only: kill the token and write a new one into the file", s.simulated(s.exchangeRotate), accepted, nil, api.ExchangeRotated{}},
+		{"GET", "/healthz", "200 while the process serves", s.healthz, shape{gives: map[string]string{}}},
+		{"GET", "/readyz", "200 only while the token is valid and the feed live, else 503; the body says which is not", s.readyz, shape{gives: api.Ready{}}},
+		{"GET", "/metrics", "Prometheus exposition", s.Metrics.ServeHTTP, shape{media: "text/plain"}},
+		{"GET", "/login", "sends the browser to Kite's login", s.Login.Login, shape{code: http.StatusSeeOther, media: "text/html"}},
+		{"GET", "/callback", "where Kite sends the browser back", s.Login.Callback, shape{code: http.StatusSeeOther, media: "text/html"}},
+		{"GET", "/api/v1/status", "one screen: token, feed, actors, market", always(s.status), shape{gives: api.Status{}}},
+		{"GET", "/api/v1/token", "the token's state and who uses which generation", always(s.token), shape{gives: api.Token{}}},
+		{"GET", "/api/v1/rotations", "receipts of the last 100 rotations, newest first", all(s.Feed.Rotations), shape{gives: []messages.Rotation{}}},
+		{"GET", "/api/v1/actors", "the supervision tree, in its order", all(s.Tree.Actors), shape{gives: []api.Actor{}}},
+		{"GET", "/api/v1/actors/{name}", "one actor", s.actor, shape{gives: api.Actor{}}},
+		{"GET", "/api/v1/readings", "every reading", s.readings, shape{gives: []messages.Reading{}}},
+		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}}},
+		{"GET", "/api/v1/readings/{underlying}/{kind}", "one reading", s.reading, shape{gives: messages.Reading{}}},
+		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last", s.bars, shape{gives: []api.Bar{}, query: map[string][]string{"interval": intervalNames(), "source": {"index", "future"}}}},
+		{"GET", "/api/v1/gaps", "blind spans of the feed, newest first", all(s.Feed.Gaps), shape{gives: []api.Gap{}}},
+		{"GET", "/api/v1/events", "the last 500 events, newest first", all(s.Board.eventsNewestFirst), shape{gives: []api.Event{}}},
+		{"GET", "/api/v1/instruments", "index, future and option chain of each underlying", s.instruments, shape{gives: []messages.Underlying{}}},
+		{"GET", "/api/v1/stream", "server-sent events: what is true now, then each change; topics is a list with commas of " + strings.Join(topics, ", "), s.stream, shape{media: "text/event-stream", query: map[string][]string{"topics": nil}}},
+		{"GET", "/api/v1/openapi.json", "this description", s.openapi, shape{gives: map[string]any{}}},
+		{"POST", "/api/v1/actors/{name}/restart", "restart an actor; reinstates a quarantined one", s.restart, shape{admin: true, code: accepted, gives: map[string]string{}}},
+		{"POST", "/api/v1/chaos", "inject a fault into an actor; answers before it strikes", s.chaos, shape{admin: true, code: accepted, takes: api.Chaos{}, gives: api.Chaos{}}},
+		{"POST", "/api/v1/session", "open an admin session of a browser: the admin token for a cookie", s.openSession, shape{code: nothing, takes: api.AdminSession{}}},
+		{"POST", "/api/v1/login/start", "make a login address", s.startLogin, shape{admin: true, gives: api.LoginStarted{}}},
+		{"POST", "/api/v1/login/complete", "finish a login with the pasted address or request token", s.completeLogin, shape{admin: true, takes: api.LoginPasted{}, gives: api.LoginCompleted{}}},
+		{"POST", "/api/v1/token/validate", "ask Kite about the token now", s.validate, shape{admin: true, code: accepted, gives: map[string]string{}}},
+		{"POST", "/api/v1/exchange/faults", "sim only: make the simulated exchange misbehave", s.simulated(s.exchangeFault), shape{admin: true, code: accepted, takes: api.ExchangeFault{}, gives: api.ExchangeFault{}}},
+		{"DELETE", "/api/v1/exchange/faults", "sim only: make it behave again", s.simulated(s.exchangeLift), shape{admin: true, code: nothing}},
+		{"POST", "/api/v1/exchange/rotate", "sim only: kill the token and write a new one into the file", s.simulated(s.exchangeRotate), shape{admin: true, code: accepted, gives: api.ExchangeRotated{}}},
 	}
 }
 
 // always answers what ask gives.
-func (s *server) always(ask func() any) http.HandlerFunc {
+func always[T any](ask func() T) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, ask()) }
+}
+
+// all answers a list, [] when there is nothing.
+func all[T any](ask func() []T) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, orEmpty(ask())) }
 }
 
 // pages are the addresses of the dashboard's pages; each is the same document.
@@ -157,6 +169,14 @@ var intervals = []struct {
 	d    time.Duration
 }{{"1m", time.Minute}, {"3m", 3 * time.Minute}, {"5m", 5 * time.Minute}, {"15m", 15 * time.Minute}}
 
+func intervalNames() []string {
+	names := make([]string, len(intervals))
+	for i, in := range intervals {
+		names[i] = in.name
+	}
+	return names
+}
+
 func intervalName(d time.Duration) string { return strconv.Itoa(int(d/time.Minute)) + "m" }
 
 func (s *server) bars(w http.ResponseWriter, r *http.Request) {
@@ -171,7 +191,7 @@ func (s *server) bars(w http.ResponseWriter, r *http.Request) {
 			return i.name == name
 		})
 		if at < 0 {
-			problem(w, http.StatusBadRequest, "unknown interval", "There are no bars of "+quoted(name)+".", []string{"1m", "3m", "5m", "15m"})
+			problem(w, http.StatusBadRequest, "unknown interval", "There are no bars of "+quoted(name)+".", intervalNames())
 			return
 		}
 		interval = intervals[at].d

@@ -167,10 +167,19 @@ func (s *server) start() {
 	s.self.Go("status", s.publish)
 }
 
-// stop closes every connection: an incarnation that ends by failure must free
-// the address at once, and streams never end by themselves.
+// parting is how long answers that are under way may take at the end: who asked
+// for a restart of this actor, or for a fault in it, gets his answer.
+const parting = 100 * time.Millisecond
+
+// stop frees the address at once, then closes every connection. Streams have
+// ended with the incarnation's context.
 func (s *server) stop() {
-	if s.http != nil {
+	if s.http == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), parting)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
 		_ = s.http.Close()
 	}
 }
