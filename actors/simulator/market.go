@@ -9,16 +9,23 @@ import (
 
 // How often the market looks who ticks next.
 const (
-	roundEvery     = 50 * time.Millisecond
-	rateRoundEvery = 5 * time.Millisecond
-	coolEvery      = time.Second
+	roundEvery = 50 * time.Millisecond
+	coolEvery  = time.Second
+
+	// At a rate: ticks one by one, or in frames of many when they come fast.
+	singleEvery = time.Millisecond
+	manyEvery   = 5 * time.Millisecond
+	manyFrom    = 5000 // ticks/s
 )
 
 // runMarket makes the ticks of a market that walks.
 func (e *Exchange) runMarket(ctx context.Context) error {
 	every := roundEvery
-	if e.cfg.Rate > 0 {
-		every = rateRoundEvery
+	switch {
+	case e.cfg.Rate >= manyFrom:
+		every = manyEvery
+	case e.cfg.Rate > 0:
+		every = singleEvery
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()

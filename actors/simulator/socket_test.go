@@ -119,12 +119,13 @@ func TestModes(t *testing.T) {
 	s := e.mustDial()
 	expect := func(what string, want ...messages.Mode) {
 		t.Helper()
-		ticks := s.ticks()
 		var got []messages.Mode
-		for _, k := range ticks {
-			got = append(got, k.Mode)
-			if int64(k.ExchangeTime) > start.Unix()+60 {
-				t.Errorf("%s: a cached tick from the future", what)
+		for len(got) < len(want) { // on a busy machine a subscription is answered in parts
+			for _, k := range s.ticks() {
+				got = append(got, k.Mode)
+				if int64(k.ExchangeTime) > start.Unix()+60 {
+					t.Errorf("%s: a cached tick from the future", what)
+				}
 			}
 		}
 		if !slices.Equal(got, want) {
