@@ -36,7 +36,7 @@ func (d *doctor) lookAtPlan(context.Context) {
 	case plan.Embedded:
 		d.note(checkPlan, good, plan.Profile+": the exchange is simulated inside the server", "")
 	default:
-		d.note(checkPlan, good, plan.Profile+": the exchange is "+plan.Exchange.APIURL, "")
+		d.note(checkPlan, good, plan.Profile+": the exchange is "+hostOf(plan.Exchange.APIURL), "")
 	}
 }
 
@@ -184,10 +184,7 @@ func (d *doctor) askKite(ctx context.Context) {
 		d.lookAtSimToken(ctx)
 		return
 	}
-	host := d.plan.Exchange.APIURL
-	if u, err := url.Parse(host); err == nil {
-		host = u.Scheme + "://" + u.Host // never more of it than a person needs
-	}
+	host := hostOf(d.plan.Exchange.APIURL)
 	a, err := d.profileOf(ctx)
 	if err != nil {
 		d.note(checkAPI, failed, fmt.Sprintf("no answer from %s: %v", host, err), "check the network, DNS and proxy of this machine, and KITE_API_URL if the file has one")
@@ -198,6 +195,15 @@ func (d *doctor) askKite(ctx context.Context) {
 	d.note(checkAPI, good, fmt.Sprintf("%s answers in %d ms", host, a.got.Sub(a.sent).Milliseconds()), "")
 	d.lookAtClock(a)
 	d.noteToken(a)
+}
+
+// hostOf is an address without what may be secret in it.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "an address that is none"
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // profileOf asks Kite who the token belongs to.

@@ -180,12 +180,15 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		"no address":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, checkRedirect, failed, "not an address", exitError},
 		"another host":     {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, checkRedirect, warned, "another host", exitOK},
 		"https":            {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, checkRedirect, warned, "https", exitOK},
-		"nobody answers":   {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
-		"clock ahead":      {func(_ *testing.T, p *patient) { p.ahead = 10 * time.Minute }, checkClock, failed, "10m0s ahead", exitError},
-		"clock behind":     {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
-		"no token":         {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
-		"a dead token":     {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
-		"Kite is ill":      {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
+		"a password in it": {func(_ *testing.T, p *patient) {
+			p.set("KITE_API_URL", "KITE_API_URL=http://me:"+doctorSecret+"@127.0.0.1:1/"+doctorSecret)
+		}, checkAPI, failed, "no answer from http://127.0.0.1:1", exitError},
+		"nobody answers": {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
+		"clock ahead":    {func(_ *testing.T, p *patient) { p.ahead = 10 * time.Minute }, checkClock, failed, "10m0s ahead", exitError},
+		"clock behind":   {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
+		"no token":       {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
+		"a dead token":   {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
+		"Kite is ill":    {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)
