@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 // and the rest of it works.
 type notifier struct {
 	log    *slog.Logger
+	socket string        // "": nobody wants to be told
 	each   time.Duration // between pings; 0: no watchdog
 	pulses chan supervisor.Health
 	stop   context.CancelFunc
@@ -28,7 +31,7 @@ type notifier struct {
 // environment, where systemd puts them. Without them it says nothing.
 func newNotifier(log *slog.Logger) *notifier {
 	ctx, stop := context.WithCancel(context.Background())
-	n := &notifier{log: log, pulses: make(chan supervisor.Health, 1), stop: stop}
+	n := &notifier{log: log, socket: os.Getenv("NOTIFY_SOCKET"), pulses: make(chan supervisor.Health, 1), stop: stop}
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		log.Warn("systemd's watchdog is not understood", "error", err)
@@ -64,8 +67,23 @@ func (n *notifier) ping(ctx context.Context) {
 func (n *notifier) ready()    { n.say(daemon.SdNotifyReady) }
 func (n *notifier) stopping() { n.say(daemon.SdNotifyStopping) }
 
+// sayWithin bounds a word to systemd: who does not read must not keep the
+// server from stopping. (daemon.SdNotify waits for ever.)
+const sayWithin = time.Second
+
 func (n *notifier) say(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if n.socket == "" {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+	if err == nil {
+		defer conn.Close()
+		err = conn.SetWriteDeadline(time.Now().Add(sayWithin))
+	}
+	if err == nil {
+		_, err = conn.Write([]byte(state))
+	}
+	if err != nil {
 		n.log.Warn("systemd does not listen", "error", err)
 	}
 }

@@ -30,7 +30,7 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 	program := tool(t, "prometheus", "prometheus")
 	h := &hands{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
 	h.open()
-	prometheus := startPrometheus(t, program, h.house.Addr())
+	prometheus, rules := startPrometheus(t, program, h.house.Addr())
 
 	var targets struct {
 		ActiveTargets []struct{ Health, LastError string }
@@ -57,7 +57,7 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 				n++
 			}
 		}
-		return n == 20, fmt.Sprintf("%d rules", n)
+		return n == rules, fmt.Sprintf("%d of %d rules", n, rules)
 	})
 	eventually(t, 20*time.Second, "a healthy server raises no alert", func() (bool, string) {
 		firing, err := prometheus.firing()
@@ -105,7 +105,8 @@ type prometheus struct {
 	http *http.Client
 }
 
-func startPrometheus(t *testing.T, program, target string) *prometheus {
+// startPrometheus answers the number of rules that it was given as well.
+func startPrometheus(t *testing.T, program, target string) (p *prometheus, rules int) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"alerts", "recording"} {
@@ -113,6 +114,7 @@ func startPrometheus(t *testing.T, program, target string) *prometheus {
 		if err != nil {
 			t.Fatal(err)
 		}
+		rules += len(regexp.MustCompile(`- (?:alert|record): `).FindAll(content, -1))
 		scaled := regexp.MustCompile(`for: \S+`).ReplaceAll(content, []byte("for: 1s"))
 		scaled = bytes.Replace(scaled, []byte("kitestring_feed_last_tick_timestamp_seconds > 15"), []byte("kitestring_feed_last_tick_timestamp_seconds > 2"), 1)
 		if err := os.WriteFile(filepath.Join(dir, name+".yml"), scaled, 0o600); err != nil {
@@ -135,7 +137,7 @@ scrape_configs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &prometheus{
+	p = &prometheus{
 		t: t, addr: l.Addr().String(),
 		http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
@@ -161,7 +163,7 @@ scrape_configs:
 		err := p.get("/api/v1/status/buildinfo", &info)
 		return err == nil, fmt.Sprint(err)
 	})
-	return p
+	return p, rules
 }
 
 func (p *prometheus) get(path string, into any) error {
