@@ -70,6 +70,15 @@ type SimConfig struct {
 }
 
 // House is the running program: the tree, and what outlives every actor in it.
+//
+// What must survive the process is in the state directory (mode 0700), each
+// file written whole or not at all; all of it may be removed while no server
+// runs. The .env file is not in there.
+//
+//	expiry-PROFILE.json   when tokens ended in the mornings, as observed (auth)
+//	simulator/            tokens that the embedded exchange withdrew, as hashes
+//	traces/TIME-WHAT.trace  the last seconds before a failure, for "go tool trace";
+//	                      the newest ten, 64 MB at most
 type House struct {
 	cfg      Config
 	profile  string
@@ -90,6 +99,7 @@ type House struct {
 	board       *web.Board
 	exchange    *simulator.Exchange // nil unless it is embedded
 	far         *farClock           // of a simulator in another process; nil: none
+	flight      *flight             // nil: the process has another one
 
 	kite    actors.Exchange
 	clock   actors.Clock
@@ -158,6 +168,9 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	h.kite.Transport = newTransport()
 	h.kite.Budget = actors.NewBudget()
 	h.kite.Observe = h.metrics.rest.Observe
+	if h.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), h.log); err != nil {
+		h.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
+	}
 	if err := h.plant(ctx); err != nil {
 		return nil, err
 	}
@@ -237,6 +250,9 @@ func (h *House) closeDoors() {
 	}
 	if h.far != nil {
 		h.far.close()
+	}
+	if h.flight != nil {
+		h.flight.close()
 	}
 	if t, ok := h.kite.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()

@@ -33,14 +33,35 @@ func (h *House) window() web.Config {
 			EnvFile: h.cfg.EnvFile, Metrics: h.metrics.auth, Log: h.log,
 			Notify: func(m messages.LoginEnded) { h.board.Apply(m) },
 		}),
-		Exchange: h.rehearsal(),
-		Validate: func() { h.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
-		Clock:    h.clock, Process: h.process(), Profile: h.profile, Log: h.log,
+		Exchange:  h.rehearsal(),
+		Validate:  func() { h.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
+		Reminders: h.toldOf, Trace: h.traceNow,
+		Clock: h.clock, Process: h.process(), Profile: h.profile, Log: h.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.
 		Metrics:    promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
 		Instrument: h.metrics.web,
 		AdminToken: func() messages.Secret { return h.store.Secret(keyAdminToken) },
 	}
+}
+
+// toldOf shows the reminders.
+func (h *House) toldOf() api.Reminders {
+	status := h.reminders.Status()
+	shown := api.Reminders{
+		Channels: slices.Concat([]string{}, status.Channels), Warnings: slices.Concat([]string{}, status.Warnings), Last: []api.ReminderResult{},
+	}
+	for _, t := range status.Last {
+		shown.Last = append(shown.Last, api.ReminderResult{Channel: t.Channel, Slot: t.Slot.UTC(), Arrived: t.Arrived, Reason: t.Reason})
+	}
+	return shown
+}
+
+// traceNow writes the flight recorder's window for a person.
+func (h *House) traceNow() (file string, err error) {
+	if h.flight == nil {
+		return "", errors.New("this process has no flight recorder; its log says why")
+	}
+	return h.flight.write("request")
 }
 
 // treeWindow shows the tree and lets a person touch it.
@@ -167,6 +188,9 @@ func (h *House) observe(e Event) {
 			text += ": " + e.Reason
 		}
 		h.board.Note("actor", "%s", text)
+	}
+	if h.flight != nil && (e.Kind == Failed || e.Kind == Abandoned || e.Kind == Escalated) {
+		h.flight.failed(e.Actor + "-" + string(e.Kind))
 	}
 }
 

@@ -52,6 +52,7 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last", s.bars, shape{gives: []api.Bar{}, query: map[string][]string{"interval": intervalNames(), "source": {"index", "future"}}}},
 		{"GET", "/api/v1/gaps", "blind spans of the feed, newest first", all(s.Feed.Gaps), shape{gives: []api.Gap{}}},
 		{"GET", "/api/v1/events", "the last 500 events, newest first", all(s.Board.eventsNewestFirst), shape{gives: []api.Event{}}},
+		{"GET", "/api/v1/reminders", "who is told that a login is due", always(s.Reminders), shape{gives: api.Reminders{}}},
 		{"GET", "/api/v1/instruments", "index, future and option chain of each underlying", s.instruments, shape{gives: []messages.Underlying{}}},
 		{"GET", "/api/v1/stream", "server-sent events: what is true now, then each change; topics is a list with commas of " + strings.Join(topics, ", "), s.stream, shape{media: "text/event-stream", query: map[string][]string{"topics": nil}}},
 		{"GET", "/api/v1/openapi.json", "this description", s.openapi, shape{gives: map[string]any{}}},
@@ -61,6 +62,7 @@ func (s *server) table() []route {
 		{"POST", "/api/v1/login/start", "make a login address", s.startLogin, shape{admin: true, gives: api.LoginStarted{}}},
 		{"POST", "/api/v1/login/complete", "finish a login with the pasted address or request token", s.completeLogin, shape{admin: true, takes: api.LoginPasted{}, gives: api.LoginCompleted{}}},
 		{"POST", "/api/v1/token/validate", "ask Kite about the token now", s.validate, shape{admin: true, code: accepted, gives: map[string]string{}}},
+		{"POST", "/api/v1/debug/trace", "write the execution trace of the last seconds into the state directory, once a minute at most", s.trace, shape{admin: true, code: http.StatusCreated, gives: api.Trace{}}},
 		{"POST", "/api/v1/exchange/faults", "sim only: make the simulated exchange misbehave", s.simulated(s.exchangeFault), shape{admin: true, code: accepted, takes: api.ExchangeFault{}, gives: api.ExchangeFault{}}},
 		{"DELETE", "/api/v1/exchange/faults", "sim only: make it behave again", s.simulated(s.exchangeLift), shape{admin: true, code: nothing}},
 		{"POST", "/api/v1/exchange/rotate", "sim only: kill the token and write a new one into the file", s.simulated(s.exchangeRotate), shape{admin: true, code: accepted, gives: api.ExchangeRotated{}}},
@@ -95,6 +97,7 @@ func (s *server) routes() http.Handler {
 	for _, path := range pages {
 		mux.HandleFunc("GET "+path, s.Instrument.timed("/", page))
 	}
+	mux.HandleFunc("GET /debug/pprof/{profile...}", s.Instrument.timed("/debug/pprof", s.admin.admit(s.profiles)))
 	mux.HandleFunc("GET /assets/{file}", s.Instrument.timed("/assets", asset))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such page", "There is nothing at "+quoted(r.URL.Path)+" for "+r.Method+".", s.paths())

@@ -95,6 +95,8 @@ type Config struct {
 	Exchange   Exchange // nil outside the sim profile
 	Bars       func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
 	Validate   func() // asks auth for a check of the token now
+	Reminders  func() api.Reminders
+	Trace      func() (file string, err error) // writes the last seconds of the program's execution
 	Clock      actors.Clock
 	Metrics    http.Handler
 	Instrument *Metrics
