@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"kitestring/actors/internal/kite"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -223,15 +224,7 @@ func (s *stream) text(frame []byte, now time.Time) {
 			s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
 		}
 	case wire.TextError:
-		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", shortened(text.Message()))
+		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", kite.Harmless(text.Message(), s.session.Token.Secret))
 	default:
 	}
-}
-
-func shortened(text string) string {
-	const most = 200
-	if len(text) > most {
-		return text[:most] + "..."
-	}
-	return text
 }

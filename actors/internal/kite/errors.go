@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"kitestring/actors"
+
+	"kitestring/messages"
 )
 
 // Kind says what an error means for the one who asked.
@@ -134,10 +136,13 @@ var (
 	longWords = regexp.MustCompile(`[A-Za-z0-9+/=_-]{24,}`)
 )
 
-// scrub makes foreign words fit for a log: without our secrets, without
-// anything that looks like one or like a URL, on one line, short.
-func (c *Client) scrub(s string) string {
-	for _, secret := range c.secrets {
+// scrub makes foreign words fit for a log, without this client's secrets.
+func (c *Client) scrub(s string) string { return Harmless(s, c.secrets...) }
+
+// Harmless makes foreign words fit for a log: without the secrets, without
+// anything that looks like one or like a URL, on one line, at most 200 bytes.
+func Harmless(s string, secrets ...messages.Secret) string {
+	for _, secret := range secrets {
 		if !secret.IsZero() {
 			s = strings.ReplaceAll(s, secret.Reveal(), secret.String())
 		}

@@ -538,3 +538,20 @@ func TestARetiredClientUsesNothing(t *testing.T) {
 		}
 	})
 }
+
+// Words of strangers hold no secret, no address and no second line.
+func TestHarmless(t *testing.T) {
+	short := messages.NewSecret("tooshort")
+	for said, want := range map[string]string{
+		"Incorrect `api_key` or `access_token`.":  "Incorrect `api_key` or `access_token`.",
+		"token tooshort refused":                  "token " + short.String() + " refused",
+		"token " + strings.Repeat("x7", 16) + "!": "token [redacted]!",
+		"see wss://ws.kite.trade/?access_token=a": "see [url]",
+		"two\n lines\t":                           "two lines",
+		strings.Repeat("é ", 150):                 strings.Repeat("é ", 66), // 200 bytes, no half letter
+	} {
+		if got := Harmless(said, messages.Secret{}, short); strings.TrimSpace(got) != strings.TrimSpace(want) {
+			t.Errorf("%q became %q, want %q", said, got, want)
+		}
+	}
+}
