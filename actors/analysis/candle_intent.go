@@ -48,6 +48,9 @@ func judgeCandleIntent(in *Input) Judgement {
 		volumeRatio: last.Volume / mean, green: last.green(),
 		near: highest(bars)-last.Close <= reach || last.Close-lowest(bars) <= reach,
 	}
+	if last.Volume <= 0 {
+		return lacking(bars, "the bar's price moved and no volume came with it")
+	}
 	inside := last.High <= before.High && last.Low >= before.Low
 	p := calibratedPattern(s, inside)
 

@@ -86,3 +86,11 @@ func TestCandleIntentWithoutInput(t *testing.T) {
 	}
 	wantValues(t, judged(bar(1000, 1002, 999, 1000, 100)), object{"colour": "none"})
 }
+
+func TestCandleIntentOfABarWhoseVolumeIsMissing(t *testing.T) {
+	// Volume 0 under a moving price is a missing input, not little volume.
+	j := judged(bar(1000, 1010, 1000, 1010, 0))
+	if j.Status != messages.Unavailable || j.Reason == "" {
+		t.Errorf("%+v", j)
+	}
+}
