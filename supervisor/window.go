@@ -48,7 +48,7 @@ func (h *House) window() web.Config {
 func (h *House) toldOf() api.Reminders {
 	status := h.reminders.Status()
 	shown := api.Reminders{
-		Channels: slices.Concat([]string{}, status.Channels), Warnings: slices.Concat([]string{}, status.Warnings), Last: []api.ReminderResult{},
+		Channels: append([]string{}, status.Channels...), Warnings: append([]string{}, status.Warnings...), Last: []api.ReminderResult{},
 	}
 	for _, t := range status.Last {
 		shown.Last = append(shown.Last, api.ReminderResult{Channel: t.Channel, Slot: t.Slot.UTC(), Arrived: t.Arrived, Reason: t.Reason})
