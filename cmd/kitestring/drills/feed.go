@@ -43,7 +43,7 @@ var feedDrills = []Drill{
 		run:    muteSocket,
 	},
 	{
-		Name:   "heartbeat-only",
+		Name: "heartbeat-only", Setup: Setup{Start: evening},
 		Inject: "heartbeats without ticks, in an open and in a closed market",
 		Hold:   "open: stale, not live, subscribed again, then reconnected; closed: nothing",
 		run:    heartbeatOnly,
@@ -61,19 +61,19 @@ var feedDrills = []Drill{
 		run:    dropMidFrame,
 	},
 	{
-		Name: "malformed", Short: true,
+		Name: "malformed", Short: true, Setup: Setup{Start: evening},
 		Inject: "every kind of bad frame and bad text in a market that is closed",
 		Hold:   "no tick from any, no panic, each counted, no reconnect before 10 in 10 s",
 		run:    malformedFrames,
 	},
 	{
-		Name: "duplicate-snapshot", Setup: Setup{Speed: 10},
+		Name: "duplicate-snapshot", Setup: Setup{Start: evening, Speed: 10},
 		Inject: "the cached ticks once more, again and again, in an open and in a closed market",
 		Hold:   "open: bars equal the exchange's history, no volume added; closed: counted as repeats, not as ticks",
 		run:    duplicateSnapshot,
 	},
 	{
-		Name: "recycled-instrument", Setup: Setup{Start: at(2026, time.March, 11, 10, 0, 0)},
+		Name: "recycled-instrument", Setup: Setup{Start: ordinary},
 		Inject: "next morning the instrument token of the near future means another symbol",
 		Hold:   "the stranger is not subscribed to, that is reported, and the future is followed under its new token",
 		run:    recycledInstrument,

@@ -23,6 +23,13 @@ func at(year int, month time.Month, day, hour, minute, second int) time.Time {
 	return time.Date(year, month, day, hour, minute, second, 0, ist)
 }
 
+// ordinary is a Wednesday on which nothing expires.
+var ordinary = at(2026, time.March, 11, 10, 0, 0)
+
+// evening is shortly before its close: prices do not jump when a drill ends
+// the session, and option chains stay.
+var evening = at(2026, time.March, 11, 15, 20, 0)
+
 // fault makes something go wrong at the exchange.
 func (r *Rig) fault(f simulator.Fault) error { return r.sim(http.MethodPost, "/faults", f, nil) }
 

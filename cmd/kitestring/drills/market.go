@@ -215,7 +215,7 @@ func (r *Rig) zones(ctx context.Context) (err error) {
 
 // skewed runs a server whose clock is wrong.
 func (r *Rig) skewed(ctx context.Context, off time.Duration) (err error) {
-	s, err := r.beside(ctx, off.String(), Setup{Speed: 10, ClockOff: off, Start: at(2026, time.March, 11, 10, 0, 0)}, plainFile)
+	s, err := r.beside(ctx, off.String(), Setup{Speed: 10, ClockOff: off, Start: ordinary}, plainFile)
 	if s != nil {
 		defer func() { err = errors.Join(err, s.close(), s.leavings()) }()
 	}
@@ -441,9 +441,16 @@ func wholeDay(ctx context.Context, r *Rig) error {
 // asADay demands the events of a day in their order, and no others.
 func asADay(events []api.Event) error {
 	story := [][2]string{
-		{"feed", "streaming"}, {"token", "daily flush"}, {"login", "Logged in"}, {"token", "adopted as generation 2"},
+		{"feed", "streaming"},
+		{"token", "daily flush"},
+		{"login", "Logged in"},
+		{"token", "adopted as generation 2"},
 		{"rotation", "to generation 2: adopted"},
-		{"market", "pre_open"}, {"market", "matching"}, {"market", "open"}, {"market", "closing"}, {"market", "closed"},
+		{"market", "pre_open"},
+		{"market", "matching"},
+		{"market", "open"},
+		{"market", "closing"},
+		{"market", "closed"},
 	}
 	streamed := false
 	for _, e := range events {
