@@ -16,8 +16,17 @@ build: ## one static binary
 ui: ## the dashboard: actors/web/ui (TypeScript, npm packages) into actors/web/dist, which is committed
 	cd actors/web/ui && npm ci --no-fund --no-audit && npm run --silent check && ./build
 
+# What the tests use besides Go, when it is there; in CI (CI=true) nothing may be missing.
+RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
+
 test: lint ## everything that must hold before a change lands: about five minutes on two cores
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+	@missing() { echo "LEFT OUT: $$1 ($$2)"; [ "$$CI" != true ]; }; \
+	  { [ -n "$(RACE)" ] || missing "the race detector" "apt-get install gcc libc6-dev"; } && \
+	  { command -v chromium >/dev/null || missing "the dashboard in a browser" "apt-get install chromium"; } && \
+	  { [ -d actors/web/ui/node_modules ] || missing "the dashboard's rebuild and accessibility" "cd actors/web/ui && npm ci"; } && \
+	  { command -v prometheus >/dev/null || missing "alerts in a real Prometheus" "apt-get install prometheus"; } && \
+	  { command -v systemd-analyze >/dev/null || missing "the systemd unit" "apt-get install systemd"; }
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 20m ./...
 
 lint: ## vet, staticcheck, gofumpt, the sum-type check
 	$(GO) vet ./...
