@@ -27,6 +27,7 @@ type Board struct {
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
+	rotated     rotated     // the last one that the timeline tells
 	events      []api.Event // oldest first
 	lastEvent   uint64
 	clock       actors.Clock // nil until a web actor ran
@@ -39,6 +40,12 @@ type series struct {
 	underlying string
 	source     messages.BarSource
 	interval   time.Duration
+}
+
+// rotated is how a rotation ended.
+type rotated struct {
+	generation messages.Generation
+	result     string
 }
 
 // NewBoard makes an empty board.
@@ -84,7 +91,8 @@ func (b *Board) Apply(msg any) {
 		}
 		b.feed = m
 	case messages.RotationRecorded:
-		if m.Rotation.TotalMS != nil || m.Rotation.Result == "rejected" || m.Rotation.Result == "superseded" {
+		if end := (rotated{m.Rotation.Generation, m.Rotation.Result}); end != b.rotated && (m.Rotation.TotalMS != nil || end.result == "rejected" || end.result == "superseded") {
+			b.rotated = end // a stage may follow: the first tick, in a quiet market
 			b.event("rotation", m.Rotation.Generation, "rotation to generation %d: %s%s", m.Rotation.Generation, m.Rotation.Result, because(m.Rotation.Reason))
 		}
 		b.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)

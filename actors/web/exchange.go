@@ -53,11 +53,11 @@ func (s *server) exchangeLift(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *server) exchangeRotate(w http.ResponseWriter, r *http.Request) {
+	s.Board.Note("drill", "the simulated exchange issues a new token, and another program writes it into the file")
 	print, err := s.Exchange.Rotate(r.Context())
 	if err != nil {
 		failed(w, err)
 		return
 	}
-	s.Board.Note("drill", "a new token (%s) was written into the file; the old one is dead", print)
 	answer(w, http.StatusAccepted, api.ExchangeRotated{Fingerprint: print})
 }

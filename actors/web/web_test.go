@@ -104,10 +104,12 @@ func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Board, *act
 		Bars: func(u string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool) {
 			return []messages.Bar{{Underlying: u, Interval: interval, Open: 100, High: 200, Low: 50, Close: 150, Divisor: 100, Start: time.Unix(1_700_000_100, 0)}}, u == "NIFTY"
 		},
-		Validate:  func() { h.validated++ },
-		Reminders: func() api.Reminders { return api.Reminders{Channels: []string{"ntfy"}, Warnings: []string{}, Last: []api.ReminderResult{}} },
-		Trace:     func() (string, error) { return "now.trace", h.untraced },
-		Metrics:   promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Instrument: web.NewMetrics(registry),
+		Validate: func() { h.validated++ },
+		Reminders: func() api.Reminders {
+			return api.Reminders{Channels: []string{"ntfy"}, Warnings: []string{}, Last: []api.ReminderResult{}}
+		},
+		Trace:   func() (string, error) { return "now.trace", h.untraced },
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Instrument: web.NewMetrics(registry),
 		AdminToken: func() messages.Secret { return h.admin }, Profile: "sim",
 		Process: api.StatusProcess{ID: 1, StartedAt: time.Now(), Version: "test"},
 	}

@@ -170,7 +170,7 @@ type Event struct {
 	ID         uint64              `json:"id"`
 	At         time.Time           `json:"at"`
 	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, where it stands on a chart
-	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order
+	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order, drill
 	Text       string              `json:"text"`
 	Generation messages.Generation `json:"generation,omitempty"`
 }

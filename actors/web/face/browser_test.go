@@ -37,14 +37,42 @@ func need(t *testing.T, what string, ok bool) {
 	}
 }
 
-// browser starts one headless Chromium for a test.
+// chromium is the one browser of all tests; each opens tabs of its own.
+var chromium struct {
+	once   sync.Once
+	ctx    context.Context
+	cancel context.CancelFunc
+	folder string
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if chromium.ctx != nil {
+		// The polite way first: Chromium writes into its folder until it has gone.
+		_ = chromedp.Cancel(chromium.ctx)
+		chromium.cancel()
+		_ = os.RemoveAll(chromium.folder)
+	}
+	os.Exit(code)
+}
+
+// browser is a headless Chromium, started with the first test that needs it.
 func browser(t *testing.T) context.Context {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("a browser is not for -short")
-	}
 	path, err := exec.LookPath("chromium")
 	need(t, "chromium", err == nil)
+	chromium.once.Do(func() { chromium.err = startChromium(path) })
+	if chromium.err != nil {
+		t.Fatalf("start chromium: %v", chromium.err)
+	}
+	return chromium.ctx
+}
+
+func startChromium(path string) (err error) {
+	if chromium.folder, err = os.MkdirTemp("", "face"); err != nil {
+		return err
+	}
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
@@ -52,19 +80,11 @@ func browser(t *testing.T) context.Context {
 		// Several tabs are open at a time here, and each must go on as if it were in front.
 		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
 		chromedp.Flag("disable-renderer-backgrounding", true), chromedp.Flag("disable-popup-blocking", true),
-		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 800),
+		chromedp.UserDataDir(chromium.folder), chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(time.Minute),
 	)
-	ctx, stop := chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		// The polite way first: Chromium writes into its folder until it has gone.
-		_ = chromedp.Cancel(ctx)
-		stop()
-		cancel()
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
-	return ctx
+	chromium.cancel = cancel
+	chromium.ctx, _ = chromedp.NewContext(ctx)
+	return chromedp.Do(chromium.ctx)
 }
 
 // tab is one page of the dashboard, and what went wrong on it.

@@ -122,3 +122,34 @@ func TestPastedLogin(t *testing.T) {
 	b.await(2*soon, ".hero .word", "Live")
 	b.await(soon, "#login-result", "Logged in")
 }
+
+// Where an admin token is set, the page asks for it, once.
+func TestAdminTokenInTheBrowser(t *testing.T) {
+	house := served(t)
+	house.live()
+	const token = "an-admin-token-of-more-than-32-characters"
+	if err := house.SetKey(t.Context(), "ADMIN_TOKEN", token); err != nil {
+		t.Fatal(err)
+	}
+	b := openTab(t, browser(t), house.URL()+"actors")
+	b.await(soon, ".hero .word", "Live")
+	restart := func(name string) {
+		b.do("press Restart", chromedp.Click(chromedp.CSS(`button[aria-label="Restart `+name+`"]`)))
+	}
+	show := func(text string) {
+		b.fill("#admin-token", text)
+		b.do("show it", chromedp.Click(chromedp.CSS("dialog[open] button[type=submit]")))
+	}
+	restart("pcr")
+	b.await(soon, "dialog[open]", `Admin token[\s\S]*ADMIN_TOKEN of the .env file`)
+	b.keep("admin-token")
+	show("wrong")
+	b.await(soon, "dialog[open]", "not the ADMIN_TOKEN")
+	show(token)
+	b.await(soon, "main", "Restart of pcr requested")
+	restart("bars")
+	b.await(soon, "main", "Restart of bars requested")
+	if kept := eval[string](b, `document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage })`); strings.Contains(kept, token) || strings.Contains(kept, "kitestring_session") {
+		t.Errorf("the page's scripts can read %s", kept)
+	}
+}

@@ -52,6 +52,15 @@ func TestTroublesAreSaidAndHeal(t *testing.T) {
 	b.await(soon, ".hero .word", "Live")
 	b.keep("trouble-rotated")
 
+	// A part that does not hear of the next token stays behind, and it shows.
+	house.post("/api/v1/chaos", `{"actor":"instruments","kind":"deaf"}`)
+	house.post("/api/v1/exchange/rotate", "")
+	b.await(soon, "#card-token", `gen 3[\s\S]*Some part last used an older token`)
+	tell("a part left behind", b.await(soon, ".tree .behind", "gen 2 behind"))
+	b.keep("trouble-behind")
+	house.post("/api/v1/actors/instruments/restart", "")
+	b.await(3*soon, "#card-token", "every part is on it")
+
 	// Cut the feed, and keep it cut.
 	house.post("/api/v1/exchange/faults", `{"kind":"server_error"}`)
 	house.post("/api/v1/exchange/faults", `{"kind":"drop"}`)
@@ -151,6 +160,38 @@ func TestDeadStreamIsToldFromDeadServer(t *testing.T) {
 	frozen.Store(false)
 	b.await(2*soon, ".hero .word", "Live")
 	b.do("leave", chromedp.Navigate("about:blank")) // or its stream keeps the front open
+}
+
+// A page has one stream, whatever is shown, and none while nobody looks.
+func TestOneStreamAPage(t *testing.T) {
+	house := served(t)
+	house.live()
+	b := openTab(t, browser(t), house.URL())
+	b.await(soon, ".hero .word", "Live")
+	streams := func(want float64) {
+		t.Helper()
+		end := time.Now().Add(2 * soon)
+		for house.metric("kitestring_sse_clients") != want {
+			if time.Now().After(end) {
+				t.Fatalf("%v streams are open, want %v", house.metric("kitestring_sse_clients"), want)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+	for _, p := range []struct{ key, name string }{{"a", "Actors"}, {"e", "Events"}, {"o", "Overview"}} {
+		b.hit("g", p.key)
+		b.await(soon, "h1", p.name)
+		streams(1)
+	}
+	show := func(hidden bool) {
+		b.do("hide or show", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`Object.defineProperty(document, "hidden", { configurable: true, get: () => %t }); document.dispatchEvent(new Event("visibilitychange"))`, hidden)))
+	}
+	show(true)
+	streams(0)
+	show(false)
+	streams(1)
+	b.await(soon, ".hero .word", "Live")
+	b.clean()
 }
 
 // Fifty browsers, five of which do not read: the five are dropped and counted,

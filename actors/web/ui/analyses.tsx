@@ -20,6 +20,7 @@ const flaws = (r: Reading) => [r.partial ? "partial" : "", r.gapped ? "with a ga
 export function Outlook() {
   const name = underlying.value;
   const r = readings.value[`${name}/outlook`];
+  const others = sorted(name).filter((x) => x.kind !== "outlook");
   return (
     <section class="card outlook" aria-labelledby="outlook-title" id="card-outlook">
       <div class="card-head">
@@ -40,18 +41,16 @@ export function Outlook() {
       ) : (
         <p class="lead">{r ? `Unavailable: ${r.reason || "no input yet"}.` : "No reading yet."}</p>
       )}
-      <h3>Readings</h3>
+      {others.length > 0 && <h3>Readings</h3>}
       <ul class="readings">
-        {sorted(name)
-          .filter((x) => x.kind !== "outlook")
-          .map((x) => (
-            <li key={x.kind}>
-              <span class="name">{kindName(x.kind)}</span>
-              {usable(x) ? <Signal signal={x.signal || "none"} /> : <ReadingStatus status={x.status} />}
-              <span class="conf">{usable(x) ? whole(Math.round(x.confidence)) : ""}</span>
-              <Age at={x.as_of} exchange />
-            </li>
-          ))}
+        {others.map((x) => (
+          <li key={x.kind}>
+            <span class="name">{kindName(x.kind)}</span>
+            {usable(x) ? <Signal signal={x.signal || "none"} /> : <ReadingStatus status={x.status} />}
+            <span class="conf">{usable(x) ? whole(Math.round(x.confidence)) : ""}</span>
+            <Age at={x.as_of} exchange />
+          </li>
+        ))}
       </ul>
     </section>
   );

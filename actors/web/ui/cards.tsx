@@ -1,6 +1,6 @@
 // The cards of the first screen: token, feed, last rotation, restarts.
 
-import { Age, Bar, Card, Mark, type Tone } from "./parts";
+import { ActorState, Age, Card, Mark, type Tone } from "./parts";
 import { age, clockTime, count, longDay, millis, none, sentence, span, when, whole, words } from "./format";
 import { actors, ageOf, events, exchangeNow, rates, rotations, sinceHeard, status, token } from "./house";
 import { LoginBox } from "./login";
@@ -67,7 +67,7 @@ export function TokenCard() {
       {t?.login_due && <p class="note warn">The daily login is due.</p>}
       {t?.warnings.map((w) => (
         <p class="note warn" key={w}>
-          {w}
+          {sentence(w)}
         </p>
       ))}
       {t && t.watcher !== "events" && <p class="note warn">The file is watched by {t.watcher}</p>}
@@ -270,7 +270,13 @@ export function RestartsCard() {
       <p class="figure">
         {s ? whole(s.actors.restarts) : none} <span class="unit">{s?.actors.restarts === 1 ? "restart" : "restarts"} since the start</span>
       </p>
-      {s && <Bar share={s.actors.total ? s.actors.running / s.actors.total : 0} tone={all ? "good" : "bad"} />}
+      <ul class="dots" aria-label="Actors at a glance">
+        {workers.map((a) => (
+          <li key={a.name} title={`${words(a.name)}: ${words(a.state)}`}>
+            <ActorState state={a.state} name={words(a.name)} />
+          </li>
+        ))}
+      </ul>
       {s && s.actors.not_running.length > 0 && <p class="note bad">Not running: {s.actors.not_running.map(words).join(", ")}</p>}
       {s && s.actors.quarantined > 0 && <p class="note bad">{count(s.actors.quarantined, "actor")} in quarantine: too many failures. Restart it on the Actors page.</p>}
       <dl class="facts">

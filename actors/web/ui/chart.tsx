@@ -316,7 +316,7 @@ function Canvas() {
 
 function Legend() {
   const b = hovered.value ?? newest.value;
-  if (!b) return <p class="legend">{words.value || "Loading the bars."}</p>;
+  if (!b) return <p class="legend">{underlying.value ? words.value || "Loading the bars." : "There is nothing to draw yet: instruments and bars come with the token."}</p>;
   const marks = [b.closed ? "" : "running", b.partial ? "partial" : "", b.gapped ? "with a gap" : "", b.backfilled ? "from history" : ""].filter(Boolean).join(", ");
   return (
     <p class="legend">
@@ -348,6 +348,7 @@ export function Choice({ label, options, value, onPick }: { label: string; optio
 }
 
 export function UnderlyingChoice() {
+  if (underlyings.value.length === 0) return null;
   return <Choice label="Underlying" options={underlyings.value.map((u) => [u, u])} value={underlying.value} onPick={(v) => (chosen.value = v)} />;
 }
 

@@ -35,11 +35,13 @@ const actorMarks: Record<string, [Tone, string]> = {
   stopped: ["dim", "\u25cc"],
 };
 
-export function ActorState({ state }: { state: string }) {
+// ActorState is the state of an actor; with its name, where there is room for
+// the glyph only.
+export function ActorState({ state, name }: { state: string; name?: string }) {
   const [tone, glyph] = actorMarks[state] ?? ["dim", "?"];
   return (
     <Mark tone={tone} glyph={glyph}>
-      {words(state)}
+      {name ? <span class="visually-hidden">{`${name} ${words(state)}`}</span> : words(state)}
     </Mark>
   );
 }
