@@ -2,13 +2,9 @@ package supervisor
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"net"
 	"net/url"
-	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,14 +12,11 @@ import (
 
 	"github.com/anthdm/hollywood/actor"
 	"github.com/gorilla/websocket"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/zerodha/gokiteconnect/v4/models"
 	kiteticker "github.com/zerodha/gokiteconnect/v4/ticker"
 
 	"kitestring/actors"
-	"kitestring/actors/feed"
 	"kitestring/messages"
-	"kitestring/messages/wire"
 )
 
 // From a socket to ten actors that sum six fields of each tick, the sender on
@@ -38,9 +31,9 @@ import (
 const endToEndActors = 10
 
 // endToEndTicks is how many ticks wait for an actor before they are conflated:
-// 30 ms of a sender that knows no pause, as long as an operating system with
+// 50 ms of a sender that knows no pause, as long as an operating system with
 // other work may keep an actor from its processor.
-const endToEndTicks = 1 << 17
+const endToEndTicks = 1 << 18
 
 func BenchmarkEndToEnd(b *testing.B) {
 	for _, n := range []int{50, 300, 3000} {
@@ -55,64 +48,40 @@ func BenchmarkEndToEnd(b *testing.B) {
 	}
 }
 
-// blaster is the sender's side: a WebSocket that brings two frames in turn,
-// each of n full packets and different in every one of them.
-type blaster struct {
-	server *httptest.Server
-	tokens []uint32
-	bytes  int // of one frame on the wire
-	begin  chan int
+// twoFrames are two frames on the wire, each of a full packet an instrument and
+// different in every one of them: the feed skips what repeats.
+func twoFrames(tokens []uint32) (both []byte) {
+	for i := range uint32(2) {
+		f := newWireFrame(tokens)
+		for p := range tokens {
+			f.set(p, atPrice, 10000+i)
+			f.set(p, atQuantity, i)
+			f.set(p, atVolume, i)
+		}
+		both = append(both, f.bytes...)
+	}
+	return both
 }
 
 // writeMost is how much the sender writes at once, if two frames are not more.
 const writeMost = 64 << 10
 
-func newBlaster(b *testing.B, n int) *blaster {
-	s := &blaster{begin: make(chan int)}
-	for i := range n {
-		s.tokens = append(s.tokens, uint32(i+1)<<8|uint32(messages.NFO))
-	}
-	// Headers by hand, and as few writes as can be: the sender shares our cores.
-	var out [2][]byte
-	for i := range out {
-		var packets [][]byte
-		for _, token := range s.tokens {
-			packets = append(packets, wire.AppendPacket(nil, &wire.Packet{Tick: messages.Tick{
-				InstrumentToken: token, LastPrice: 10000 + int32(i), LastQuantity: uint32(i), Volume: uint32(i),
-				BuyQuantity: 3, SellQuantity: 4, OI: 7, ExchangeTime: 1_700_000_000,
-			}}, messages.ModeFull))
-		}
-		frame := wire.AppendFrame(nil, packets...)
-		out[i] = append(binary.BigEndian.AppendUint64([]byte{0x82, 127}, uint64(len(frame))), frame...)
-	}
-	s.bytes = len(out[0])
-	pairs := max(1, writeMost/(2*s.bytes))
-	block := bytes.Repeat(append(out[0], out[1]...), pairs)
-	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_ = conn.WriteMessage(websocket.BinaryMessage, wire.HeartbeatFrame())
-		for count := range s.begin {
-			for count > 0 {
-				part := min(count, pairs*2) // an even number, but for the last part
-				if _, err := conn.NetConn().Write(block[:part*s.bytes]); err != nil {
-					return
-				}
-				count -= part
+// blast sends the two frames in turn, without a pause.
+func blast(tokens []uint32) func(net.Conn, int) error {
+	both := twoFrames(tokens)
+	pairs := max(1, writeMost/len(both))
+	block := bytes.Repeat(both, pairs)
+	return func(conn net.Conn, count int) error {
+		for count > 0 {
+			part := min(count, 2*pairs) // an even number, but for the last part
+			if _, err := conn.Write(block[:part*len(both)/2]); err != nil {
+				return err
 			}
+			count -= part
 		}
-	}))
-	b.Cleanup(func() {
-		close(s.begin)
-		s.server.Close()
-	})
-	return s
+		return nil
+	}
 }
-
-func (s *blaster) url() string { return "ws" + strings.TrimPrefix(s.server.URL, "http") }
 
 // tally is what one actor has been given. One goroutine writes it.
 type tally struct {
@@ -199,61 +168,27 @@ func cpuTime() time.Duration {
 }
 
 func endToEndOurs(b *testing.B, n int) float64 {
-	s := newBlaster(b, n)
+	tokens := benchTokens(n)
 	want := int64(b.N) * int64(n)
 	tallies, done := newTallies(want)
-	registry := prometheus.NewRegistry()
-	h := &House{
-		cfg: Config{MailboxTicks: endToEndTicks}, feed: feed.NewState(),
-		tree: New(Options{Registerer: registry}),
+	var actors []func(actors.Self, any)
+	for _, t := range tallies {
+		actors = append(actors, t.receive)
 	}
-	var analysts []Spec
-	for i, t := range tallies {
-		analysts = append(analysts, h.subscriber(worker(fmt.Sprint("sum", i), t.receive)))
-	}
-	root := Spec{Name: "root", Children: []Spec{
-		{Name: "analysis", Children: analysts},
-		worker("auth", nil),
-		{Name: "feed", Produce: feed.New(feed.Config{
-			Exchange: actors.Exchange{WSURL: s.url()}, Tokens: fixedToken{}, Clock: wallClock{}, State: h.feed,
-			Auth: pidAuth, Metrics: feed.NewMetrics(registry, h.feed),
-		})},
-	}}
-	if err := h.tree.Start(b.Context(), root); err != nil {
-		b.Fatal(err)
-	}
-	wanted := messages.WantInstruments{Owner: "bench"}
-	for _, token := range s.tokens {
-		wanted.Wants = append(wanted.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
-	}
-	h.tree.tellTest("feed", wanted)
-	for st := h.feed.Stats(); st.State != messages.Streaming || st.Instruments != n; st = h.feed.Stats() {
-		runtime.Gosched()
-	}
+	st := newStage(b, tokens, endToEndTicks, blast(tokens), actors)
 	b.ReportAllocs()
 	b.ResetTimer()
 	spent := cpuTime()
-	s.begin <- b.N
+	st.begin <- b.N
 	done.Wait()
 	b.StopTimer()
 	spent = cpuTime() - spent
-	if err := h.tree.Stop(b.Context()); err != nil {
-		b.Error(err)
-	}
+	st.stop()
 	return account(b, tallies, want, spent)
 }
 
-// fixedToken is a token that never changes.
-type fixedToken struct{}
-
-func (fixedToken) Current() actors.TokenView {
-	return actors.TokenView{Adopted: messages.Session{Generation: 1, APIKey: "key", Token: messages.NewAccessToken("token")}}
-}
-
-func (fixedToken) Used(string, messages.Generation) {}
-
 func endToEndOfficial(b *testing.B, n int) float64 {
-	s := newBlaster(b, n)
+	s := newSender(b, blast(benchTokens(n)))
 	want := int64(b.N) * int64(n)
 	tallies, done := newTallies(want)
 	engine, err := actor.NewEngine(actor.NewEngineConfig())
@@ -306,7 +241,8 @@ func endToEndOfficial(b *testing.B, n int) float64 {
 
 // endToEndLimit reads what the sender sends, and does nothing with it.
 func endToEndLimit(b *testing.B, n int) {
-	s := newBlaster(b, n)
+	tokens := benchTokens(n)
+	s := newSender(b, blast(tokens))
 	conn, _, err := websocket.DefaultDialer.Dial(s.url(), nil)
 	if err != nil {
 		b.Fatal(err)
@@ -320,7 +256,7 @@ func endToEndLimit(b *testing.B, n int) {
 	b.ResetTimer()
 	spent := cpuTime()
 	s.begin <- b.N
-	for left := b.N * s.bytes; left > 0; {
+	for left := b.N * len(newWireFrame(tokens).bytes); left > 0; {
 		n, err := conn.NetConn().Read(buf)
 		if err != nil {
 			b.Fatal(err)

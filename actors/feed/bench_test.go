@@ -2,60 +2,14 @@ package feed
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
-
-	"kitestring/actors"
-	"kitestring/actors/actorstest"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
-
-// lane is the least that a mailbox is: a bounded queue of batches and a
-// goroutine that sums six fields of each tick. Unlike the product's mailboxes
-// it waits when it is full, so that every tick is accounted for.
-type lane struct {
-	queue chan *messages.Ticks
-	sum   uint64
-	ticks atomic.Int64
-	done  sync.WaitGroup
-}
-
-func newLane() *lane {
-	l := &lane{queue: make(chan *messages.Ticks, 64)}
-	l.done.Go(func() {
-		for b := range l.queue {
-			for i := range b.Ticks {
-				t := &b.Ticks[i]
-				l.sum += uint64(uint32(t.LastPrice)) + uint64(t.Volume) + uint64(t.LastQuantity) + uint64(t.OI) + uint64(t.BuyQuantity) + uint64(t.ExchangeTime)
-			}
-			l.ticks.Add(int64(len(b.Ticks)))
-			b.Release()
-		}
-	})
-	return l
-}
-
-func (l *lane) Push(b *messages.Ticks) bool {
-	b.Retain(1)
-	l.queue <- b
-	return false
-}
-
-func (l *lane) close() {
-	close(l.queue)
-	l.done.Wait()
-}
 
 // benchFrames are two frames that differ in every packet, so that none is a
 // repeat.
@@ -110,74 +64,6 @@ func BenchmarkTable(b *testing.B) {
 type ignore struct{}
 
 func (ignore) Push(*messages.Ticks) bool { return false }
-
-// BenchmarkEndToEnd: a socket, ten subscribers that sum six fields, and the
-// sender, on the same cores.
-func BenchmarkEndToEnd(b *testing.B) {
-	for _, n := range benchSizes {
-		b.Run(fmt.Sprint("ours/", n), func(b *testing.B) { benchEndToEnd(b, n) })
-	}
-}
-
-func benchEndToEnd(b *testing.B, n int) {
-	tokens := instruments(n)
-	frames := benchFrames(tokens)
-	begin := make(chan int)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		upgrader := websocket.Upgrader{WriteBufferSize: 1 << 20}
-		conn, err := upgrader.Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_ = conn.WriteMessage(websocket.BinaryMessage, wire.HeartbeatFrame())
-		for count := range begin {
-			// The header by hand and one write: the sender shares our cores.
-			var out [2][]byte
-			for i, frame := range frames {
-				out[i] = append(binary.BigEndian.AppendUint64([]byte{0x82, 127}, uint64(len(frame))), frame...)
-			}
-			for i := range count {
-				if _, err := conn.NetConn().Write(out[i&1]); err != nil {
-					return
-				}
-			}
-		}
-	}))
-	defer server.Close()
-	defer close(begin)
-	state := NewState()
-	var lanes []*lane
-	for i := range 10 {
-		l := newLane()
-		defer l.close()
-		lanes = append(lanes, l)
-		state.Attach(fmt.Sprint(i), l)
-	}
-	w := &well{}
-	w.view.Adopted = session(1, "A")
-	house := actorstest.Start(b, Name, New(Config{
-		Exchange: actors.Exchange{WSURL: "ws" + strings.TrimPrefix(server.URL, "http")},
-		Tokens:   w, Clock: wallClock{}, State: state, Auth: authPID,
-	}))
-	var wants []messages.Want
-	for _, token := range tokens {
-		wants = append(wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
-	}
-	house.Tell(messages.WantInstruments{Owner: "bench", Wants: wants})
-	until(b, "streaming", func() bool { return state.Stats().State == messages.Streaming && state.Stats().Instruments == n })
-	b.ReportAllocs()
-	b.ResetTimer()
-	begin <- b.N
-	want := int64(b.N) * int64(n)
-	until(b, "every tick at all ten", func() bool {
-		return !slices.ContainsFunc(lanes, func(l *lane) bool { return l.ticks.Load() < want })
-	})
-	b.StopTimer()
-	b.ReportMetric(float64(want)/b.Elapsed().Seconds(), "ticks/s")
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(want), "ns/tick")
-	house.Stop()
-}
 
 // BenchmarkSwap is TokenChanged to the first tick of the new generation at a
 // subscriber, over loopback, at 1000 ticks/s.

@@ -200,6 +200,7 @@ func BenchmarkDetect(b *testing.B) {
 					if latencies == nil {
 						latencies, torn, missed = drive(b, style, n)
 					}
+					pause()
 				}
 				if torn > 0 || missed > 0 {
 					b.Errorf("%d torn, %d missed", torn, missed)
