@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"kitestring/actors/simulator"
@@ -21,7 +19,7 @@ var chaosDrills = []Drill{
 	{
 		Name:   "chaos",
 		Inject: "faults of all kinds at random, in actors, exchange and file, for 3 minutes or --for; --seed repeats them",
-		Hold:   "the page answers at every time; in the end everything runs, live and coherent on the newest token",
+		Hold:   "the page answers at every time, nobody stays down, the generation only rises; in the end everything runs, live and coherent on the newest token",
 		run:    chaos,
 	},
 }
@@ -30,6 +28,8 @@ const (
 	chaosFor = 3 * time.Minute
 	// unanswered is how long the page may be away: the web actor is hit too.
 	unanswered = 15 * time.Second
+	// downFor is how long an actor may be down in one go: 8 s, with slack.
+	downFor = 40 * time.Second
 	// settleWithin is the longest pause after chaos: a slot backoff, a probe of
 	// a refused token, a quarantined actor's next try.
 	settleWithin = 90 * time.Second
@@ -57,9 +57,9 @@ func chaos(ctx context.Context, r *Rig) error {
 		return err
 	}
 	m := &mischief{r, rand.New(rand.NewPCG(seed, 0)), workers, map[string]int{}}
-	watch, stop := context.WithCancel(ctx)
+	watching, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
-	go func() { watched <- r.answers(watch) }()
+	go func() { watched <- r.watch(watching) }()
 	end := time.Now().Add(lasts)
 	for err == nil && time.Now().Before(end) {
 		m.strike()
@@ -84,16 +84,40 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// answers demands that the page answers, but for short whiles, until ctx ends.
-func (r *Rig) answers(ctx context.Context) error {
-	var last atomic.Int64
-	last.Store(time.Now().UnixNano())
-	err := r.during(ctx, time.Hour, "the server answers", func() (bool, string) {
-		if _, err := r.raw(http.MethodGet, "/healthz", nil); err == nil {
-			last.Store(time.Now().UnixNano())
+// watch demands until ctx ends that the page answers, but for short whiles,
+// that nobody stays down unless he is quarantined, and that the generation
+// never goes back.
+func (r *Rig) watch(ctx context.Context) error {
+	answered := time.Now()
+	down := map[string]time.Time{}
+	var newest messages.Generation
+	err := r.during(ctx, time.Hour, "the server answers and nobody stays down", func() (bool, string) {
+		var actors []api.Actor
+		st, err := r.status()
+		if err == nil {
+			err = r.get("/api/v1/actors", &actors)
 		}
-		away := time.Since(time.Unix(0, last.Load()))
-		return away < unanswered, "no answer for " + away.String()
+		if err != nil {
+			return time.Since(answered) < unanswered, fmt.Sprintf("no answer for %s: %v", time.Since(answered), err)
+		}
+		answered = time.Now()
+		if st.Token.Generation < newest {
+			return false, fmt.Sprintf("generation %d after %d", st.Token.Generation, newest)
+		}
+		newest = st.Token.Generation
+		for _, a := range actors {
+			if a.State == "running" || a.State == "quarantined" {
+				delete(down, a.Name)
+				continue
+			}
+			if _, ok := down[a.Name]; !ok {
+				down[a.Name] = answered
+			}
+			if answered.Sub(down[a.Name]) > downFor {
+				return false, fmt.Sprintf("%s is %s since %s", a.Name, a.State, down[a.Name].Format(time.TimeOnly))
+			}
+		}
+		return true, ""
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
