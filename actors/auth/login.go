@@ -120,7 +120,8 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 		h.ended(o)
 	}
 	if o.result == messages.LoginOK {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		// The mark tells the page that this window is the login's own.
+		http.Redirect(w, r, "/#logged-in", http.StatusSeeOther)
 		return
 	}
 	title := "The login did not work"

@@ -155,7 +155,7 @@ func success(state, token string) string {
 func (b *loginBench) expect(w *httptest.ResponseRecorder, result messages.LoginResult, words string) {
 	b.t.Helper()
 	if result == messages.LoginOK {
-		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/" {
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/#logged-in" {
 			b.t.Errorf("%d to %q", w.Code, w.Header().Get("Location"))
 		}
 	} else if text := w.Body.String(); !strings.Contains(text, words) || w.Code == http.StatusSeeOther {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -56,6 +57,18 @@ func TestLoginInTheBrowser(t *testing.T) {
 	other.await(soon, ".hero .word", "Live")
 	other.await(soon, ".events", "Logged in")
 	w.await(soon, ".hero .word", "Live")
+	w.await(soon, ".arrived", "this one can be closed")
+	w.keep("login-window")
+	gone, err := chromedp.Detached(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.do("close", chromedp.Click(chromedp.CSS(".arrived button")))
+	select {
+	case <-gone:
+	case <-time.After(soon):
+		t.Error("the window does not close itself when told to")
+	}
 	b.keep("login-done")
 
 	// The address that the window came back by, once more.

@@ -1,6 +1,6 @@
 // The dashboard: its frame, its pages, and what the window's title says.
 
-import { effect, useSignalEffect } from "@preact/signals";
+import { effect, signal, useSignalEffect } from "@preact/signals";
 import { render, type ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import { admission, post } from "./act";
@@ -335,17 +335,21 @@ function Footer() {
   );
 }
 
-// Arrived is what the login's popup shows when it has come back.
+// The callback sends the window of the login back with this mark.
+const arrived = signal(location.hash === "#logged-in");
+if (arrived.peek()) history.replaceState(null, "", location.pathname);
+
+// Arrived is what that window says: it is not needed any more.
 function Arrived() {
-  const s = status.value;
-  const end = s?.last_login;
-  const popup = !window.menubar.visible;
-  if (!popup || !end || end.result !== "ok") return null;
+  if (!arrived.value) return null;
   return (
     <p class="arrived">
-      <b>Logged in.</b> You can close this window; the other one shows it already.{" "}
-      <button type="button" class="button" onClick={() => window.close()}>
+      <b>Logged in.</b> If the dashboard is open in another window, it shows it already and this one can be closed.{" "}
+      <button type="button" class="button small" onClick={() => window.close()}>
         Close
+      </button>{" "}
+      <button type="button" class="button small" onClick={() => (arrived.value = false)}>
+        Stay here
       </button>
     </p>
   );
