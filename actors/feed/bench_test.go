@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,4 +146,83 @@ func BenchmarkMinutes(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/chunkTicks, "ns/tick")
+}
+
+// BenchmarkRoll is a swap of three full shards: no slot is free for a second
+// socket, so that each in its turn closes and connects anew. The gap of a shard
+// is the time from its last tick of the old generation to its first of the new
+// one, at 1000 ticks/s a shard.
+func BenchmarkRoll(b *testing.B) {
+	tokens := instruments(3 * 3000)
+	r := adoptedRig(b, tokens, func(r *rig) { r.venue.most = 3 })
+	r.until("three sockets", func() bool { return len(r.venue.holders()) == 3 && r.state.Stats().Sockets == 3 })
+	watch := &seams{}
+	r.state.Attach("seams", watch)
+	stop := r.flow(time.Millisecond, tokens[0], tokens[3000], tokens[6000])
+	var gaps [MaxShards][]time.Duration
+	g := messages.Generation(1)
+	for b.Loop() {
+		g++
+		token := fmt.Sprint("T", g)
+		r.offer(g, token)
+		r.adopt(g, token)
+		r.until("the roll", func() bool { return r.state.Rotations()[0].Result == adopted && r.state.Rotations()[0].Generation == g })
+		b.StopTimer()
+		r.until("a tick of each", func() bool { return watch.complete(g) })
+		for shard, gap := range watch.take() {
+			gaps[shard] = append(gaps[shard], gap)
+		}
+		b.StartTimer()
+	}
+	stop()
+	for shard, took := range gaps {
+		slices.Sort(took)
+		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, fmt.Sprintf("gap%d-p50-ms", shard))
+		b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, fmt.Sprintf("gap%d-max-ms", shard))
+	}
+	if _, twice := r.sink.check(); twice != 0 {
+		b.Errorf("%d twice", twice)
+	}
+}
+
+// seams is a subscriber that sees where one generation follows another.
+type seams struct {
+	mu   sync.Mutex
+	last [MaxShards]struct {
+		generation messages.Generation
+		at         time.Time
+	}
+	gaps [MaxShards]time.Duration
+}
+
+func (s *seams) Push(b *messages.Ticks) bool {
+	if len(b.Ticks) == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := &s.last[b.Shard]
+	if last.generation != 0 && last.generation < b.Generation {
+		s.gaps[b.Shard] = b.Received.Sub(last.at)
+	}
+	last.generation, last.at = b.Generation, b.Received
+	return false
+}
+
+func (s *seams) complete(g messages.Generation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.last[:], func(l struct {
+		generation messages.Generation
+		at         time.Time
+	},
+	) bool {
+		return l.generation != g
+	})
+}
+
+func (s *seams) take() [MaxShards]time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gaps
 }

@@ -16,7 +16,8 @@ type limits struct {
 	healthy    time.Duration // a session this long resets the redial count
 	probe      time.Duration // between two upgrades of a generation that Kite answered with 403
 	slotWait   time.Duration // after a 429
-	ghostWait  time.Duration // after a 429 when the ghost is our own
+	ghostFirst time.Duration // after a 429 when the ghost is our own; doubling up to
+	ghostWait  time.Duration
 	ghostFor   time.Duration // how long a closed socket of ours may haunt Kite's count
 	stale      time.Duration // frames without a tick in an open market
 	turn       time.Duration // between two looks whether it is this shard's turn to move
@@ -27,7 +28,7 @@ func defaultLimits() limits {
 	return limits{
 		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
 		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
-		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostWait: time.Second, ghostFor: 5 * time.Second,
+		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostFirst: 10 * time.Millisecond, ghostWait: time.Second, ghostFor: 5 * time.Second,
 		stale: 5 * time.Second, turn: 50 * time.Millisecond, shardMost: 3000,
 	}
 }
@@ -91,6 +92,7 @@ type shard struct {
 	breaking     bool                // main was told to go so that its slot gets free
 	doubts       []doubt
 	ghostUntil   time.Time
+	ghosts       int       // 429s in a row that a ghost of ours explains
 	wakeAt       time.Time // when time alone changes something; zero: never
 }
 
@@ -181,6 +183,7 @@ func next(s shard, e event, w *world) (shard, []effect) {
 	case upgraded:
 		if l := s.link(e.id); l != nil && l.phase == dialling {
 			l.phase, l.since = open, w.now
+			s.ghosts = 0
 			if l == &s.main {
 				s.to(messages.Connecting, "connected; waiting for the first frame", w.now)
 			}
@@ -343,7 +346,11 @@ func (s *shard) haunted(w *world) bool { return w.ghost || w.now.Before(s.ghostU
 
 func (s *shard) slotDelay(w *world) time.Duration {
 	if s.haunted(w) {
-		return w.limits.ghostWait
+		// The exchange forgets a socket within milliseconds of its end, and a
+		// shard that gave its only one up is blind until then.
+		d := min(w.limits.ghostWait, w.limits.ghostFirst<<min(s.ghosts, 16))
+		s.ghosts++
+		return d
 	}
 	return w.limits.slotWait + w.jitter(w.limits.slotWait/10)
 }

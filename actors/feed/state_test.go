@@ -235,8 +235,13 @@ func TestStates(t *testing.T) {
 			c.up(2, 1)
 			c.on(ended{2, network, "gone"}, "dial 3 g1")
 			c.on(ended{3, tooMany, "429"}) // our own ghost
-			c.after(time.Second)
+			c.after(10 * time.Millisecond)
 			c.on(looked{}, "dial 4 g1")
+			c.on(ended{4, tooMany, "429"})
+			c.after(10 * time.Millisecond)
+			c.on(looked{})
+			c.after(10 * time.Millisecond)
+			c.on(looked{}, "dial 5 g1")
 		},
 		"no slot beside the running socket": func(c *script) {
 			c.w.adopted = 1
