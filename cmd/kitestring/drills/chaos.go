@@ -35,6 +35,16 @@ const (
 	settleWithin = 90 * time.Second
 )
 
+// chance is what a drill goes by; its verdict names the seed.
+func (r *Rig) chance() *rand.Rand {
+	seed := r.options.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	r.note("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
 // mischief makes faults by chance.
 type mischief struct {
 	*Rig
@@ -44,19 +54,15 @@ type mischief struct {
 }
 
 func chaos(ctx context.Context, r *Rig) error {
-	seed, lasts := r.options.Seed, r.options.For
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
+	lasts := r.options.For
 	if lasts == 0 {
 		lasts = chaosFor
 	}
-	r.note("seed %d", seed)
 	workers, err := r.workers()
 	if err != nil {
 		return err
 	}
-	m := &mischief{r, rand.New(rand.NewPCG(seed, 0)), workers, map[string]int{}}
+	m := &mischief{r, r.chance(), workers, map[string]int{}}
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
 	go func() { watched <- r.watch(watching) }()
