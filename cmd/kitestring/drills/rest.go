@@ -21,6 +21,13 @@ var restDrills = []Drill{
 }
 
 func restDown(ctx context.Context, r *Rig) error {
+	err := r.within(ctx, 20*time.Second, "there is a reading that lives on REST", func() (bool, string) {
+		_, err := r.direct()
+		return err == nil, fmt.Sprint(err)
+	})
+	if err != nil {
+		return err
+	}
 	for _, kind := range []simulator.FaultKind{
 		simulator.FaultRESTTooMany, simulator.FaultRESTBadGateway, simulator.FaultRESTTimeout, simulator.FaultRESTRefuse,
 	} {
