@@ -11,7 +11,7 @@ func TestManyRotations(t *testing.T) {
 	d := drills[0]
 	d.run = rotations(60, 6_000_000)
 	if testing.Short() {
-		d.run = rotations(20, 6_000_000)
+		d.run = rotations(30, 6_000_000)
 	}
 	if result := Run(t.Context(), d, t.TempDir(), Options{}); !result.OK {
 		t.Error(result.Detail)
