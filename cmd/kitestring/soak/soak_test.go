@@ -81,22 +81,16 @@ func TestExposition(t *testing.T) {
 
 func TestRowsFitTheirHeads(t *testing.T) {
 	for head, row := range map[string]string{
-		LoadHeader: Minute{Minute: 1, Figures: Figures{Made: 2_160_000, Received: 2_160_000}}.String(),
-		DaysHeader: Day{Day: "2026-11-23"}.String(),
+		LoadHeader: Minute{Minute: 10, Figures: Figures{
+			CPU: 100, SimCPU: 100, RSS: 150, Heap: 100, Live: 100, Goroutines: 1000, FDs: 999, Made: 36_000 * 600, Received: 2_160_000, WaitP99: 100,
+		}, Rotations: 1, RotationMS: 10_000}.String(),
+		DaysHeader: Day{Day: "2026-11-23", Figures: Figures{Seconds: 600, CPU: 100, Received: 1_000_000, Lost: 100_000}, LoginMS: 30_000, RecoveryMS: 30_000, Notes: "none"}.String(),
 	} {
-		// Two blanks or more part columns; notes are the last and may be empty.
-		if heads, cells := len(strings.Fields(columns(head))), len(strings.Fields(row)); cells != heads && cells != heads-1 {
-			t.Errorf("%d heads, %d cells:\n%s\n%s", heads, cells, head, row)
+		if len(row) > len(head) {
+			t.Errorf("a row is longer than its head:\n%s\n%s", head, row)
 		}
+		t.Logf("\n%s\n%s", head, row)
 	}
-}
-
-// columns makes one word of each head.
-func columns(head string) string {
-	for _, words := range []string{"ticks sent", "fan-out p50", "wait p99", "login ms", "recovery ms", "burst p99"} {
-		head = strings.ReplaceAll(head, words, strings.ReplaceAll(words, " ", "_"))
-	}
-	return head
 }
 
 func TestJudgeLoad(t *testing.T) {
