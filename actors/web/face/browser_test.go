@@ -320,6 +320,13 @@ func (b *tab) fill(selector, value string) {
 	})()`, selector, value))
 }
 
+// click presses an element wherever it stands by now: what a person aims at may
+// move while a mouse is on its way.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	eval[bool](b, fmt.Sprintf(`(document.querySelector(%q).click(), true)`, selector))
+}
+
 // popup runs what opens a window and takes that window over.
 func (b *tab) popup(open func()) *tab {
 	b.t.Helper()

@@ -97,10 +97,10 @@ func TestPastedLogin(t *testing.T) {
 	b := openTab(t, browser(t), house.URL())
 	b.await(soon, ".hero .word", "Log in")
 	b.look(390, "dark")
-	b.do("open the paste box", chromedp.Click(chromedp.CSS(".login .link")))
+	b.click(".login .link")
 	paste := func(text string) {
 		b.fill("#pasted", text)
-		b.do("finish", chromedp.Click(chromedp.CSS("#paste button")))
+		b.click("#paste button")
 	}
 	for _, c := range []struct{ text, words string }{
 		{"", "Paste the address"},
@@ -147,11 +147,11 @@ func TestAdminTokenInTheBrowser(t *testing.T) {
 	b := openTab(t, browser(t), house.URL()+"actors")
 	b.await(soon, ".hero .word", "Live")
 	restart := func(name string) {
-		b.do("press Restart", chromedp.Click(chromedp.CSS(`button[aria-label="Restart `+name+`"]`)))
+		b.click(`button[aria-label="Restart ` + name + `"]`)
 	}
 	show := func(text string) {
 		b.fill("#admin-token", text)
-		b.do("show it", chromedp.Click(chromedp.CSS("dialog[open] button[type=submit]")))
+		b.click("dialog[open] button[type=submit]")
 	}
 	restart("pcr")
 	b.await(soon, "dialog[open]", `Admin token[\s\S]*ADMIN_TOKEN of the .env file`)

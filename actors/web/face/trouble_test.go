@@ -31,7 +31,7 @@ func TestTroublesAreSaidAndHeal(t *testing.T) {
 	b.hit("g", "d")
 	b.await(soon, "h1", "Drills")
 	b.fill("#drill-who", "pcr")
-	b.do("inject", chromedp.Click(chromedp.CSS("#card-drill-actor button[type=submit]")))
+	b.click("#card-drill-actor button[type=submit]")
 	tell("an actor's panic", b.await(soon, "#card-drill-events", "pcr failed: panic"))
 	b.await(soon, "#drill-told", "panic injected into pcr")
 	b.await(soon, "#card-drill-events", "pcr runs again")
@@ -241,7 +241,7 @@ func TestBrowsersThatDoNotReadAreDropped(t *testing.T) {
 	_, after := house.fanout()
 	alone, watched := p99(edges, make([]float64, len(edges)), before), p99(edges, before, after)
 	t.Logf("fan-out p99: at most %v s with nobody watching, at most %v s with %d streams", alone, watched, readers+stuck)
-	if watched > max(alone, 0.005) {
+	if watched > max(alone, 0.005) && !raced { // the race detector's own cost is no feed's
 		t.Errorf("the feed's fan-out p99 went from %v s to %v s", alone, watched)
 	}
 }
