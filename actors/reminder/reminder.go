@@ -76,17 +76,22 @@ func (r *reminder) Receive(msg any) {
 
 func (r *reminder) look(first bool) {
 	r.setting = read(r.Keys, r.Dashboard)
-	if changed := r.Memory.setUp(r.setting.names(), r.setting.warnings); changed || first {
+	changed := r.Memory.setUp(r.setting.names(), r.setting.warnings)
+	if changed {
+		for _, w := range r.setting.warnings {
+			r.Timeline.Note("login", "reminders: %s", w)
+		}
+	}
+	if changed || first {
 		r.introduce()
 	}
 	r.step(looked{r.Clock.Now(), time.Now(), r.Login.LoginDue(), r.setting.names()})
 }
 
-// introduce says how reminders are set up.
+// introduce says in the log how reminders are set up.
 func (r *reminder) introduce() {
 	for _, w := range r.setting.warnings {
 		r.self.Log().Warn("reminders not as set up", "reason", w)
-		r.Timeline.Note("login", "reminders: %s", w)
 	}
 	if len(r.setting.channels) == 0 {
 		r.self.Log().Info("reminders idle", "reason", "none of "+KeyNtfyURL+", "+KeyTelegramToken+", "+KeyWebhookURL+" is set up in the .env file")
