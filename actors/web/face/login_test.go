@@ -54,6 +54,15 @@ func TestLoginInTheBrowser(t *testing.T) {
 	t.Logf("live %s after the approval was pressed", took)
 	b.await(soon, "#login-result", "Logged in")
 	b.await(soon, "#card-token", `Valid[\s\S]*gen 1`)
+	if bars := eval[int](b, `new Promise((done) => {
+		const timer = setInterval(() => {
+			const bars = parseInt(document.querySelector(".frame").getAttribute("aria-label"), 10);
+			if (bars > 100) { clearInterval(timer); clearTimeout(end); done(bars); }
+		}, 50);
+		const end = setTimeout(() => { clearInterval(timer); done(-1); }, 10000);
+	})`); bars < 0 {
+		t.Error("the chart of a page that was open before the login has no history")
+	}
 	other.await(soon, ".hero .word", "Live")
 	other.await(soon, ".events", "Logged in")
 	w.await(soon, ".hero .word", "Live")

@@ -25,6 +25,12 @@ import type { Bar } from "./types";
 
 const intervals: Record<string, number> = { "1m": 60, "3m": 180, "5m": 300, "15m": 900 };
 
+// Bars are asked for anew each half minute, and each two seconds while there are
+// few: history comes some moments after the first ticks, and after a gap.
+const few = 100;
+const lasts = 30_000;
+
+const drawn = signal(0);
 const hovered = signal<Bar | null>(null);
 const newest = signal<Bar | null>(null);
 const words = signal("");
@@ -179,12 +185,17 @@ class Drawing {
     this.volumes.applyOptions({ color: c("volume") });
   }
 
-  show(bars: Bar[]): void {
+  // show draws other bars; where they are the same series, the reader's view of
+  // them is left alone.
+  show(bars: Bar[], same: boolean): void {
+    const before = this.bars.size;
     this.bars = new Map(bars.map((b) => [timeOf(b), b]));
     this.first = bars.length ? timeOf(bars[0]!) : 0;
     this.last = bars.length ? timeOf(bars.at(-1)!) : 0;
     this.candles.setData(bars.map(candle));
     this.volumes.setData(bars.filter((b) => b.volume > 0).map((b): HistogramData<UTCTimestamp> => ({ time: timeOf(b), value: b.volume })));
+    drawn.value = bars.length;
+    if (same && before >= few) return;
     const wide = Math.max(30, Math.round(this.host.clientWidth / 9));
     this.chart.timeScale().setVisibleLogicalRange({ from: bars.length - wide, to: bars.length + 4 });
   }
@@ -262,23 +273,32 @@ function Canvas() {
     drawing.current = d;
     let cancel = new AbortController();
     let ruled = "";
+    let loadedAt = 0;
+    const load = (same: boolean) => {
+      const name = underlying.peek();
+      const { source, interval } = series.peek();
+      cancel.abort();
+      cancel = new AbortController();
+      loadedAt = performance.now();
+      loadBars(name, source, interval, cancel.signal).then(
+        (bars) => {
+          d.show(bars, same);
+          newest.value = bars.at(-1) ?? null;
+          words.value = bars.length ? "" : `There are no ${interval} bars of ${name} yet.`;
+          d.mark(intervals[interval]!);
+        },
+        () => undefined, // cancelled, or the server is gone: the banner says so
+      );
+    };
+    const again = setInterval(() => {
+      const due = drawn.peek() < few ? 2000 : lasts;
+      if (!document.hidden && link.peek() === "open" && underlying.peek() && performance.now() - loadedAt > due) load(true);
+    }, 500);
     const ends = [
       // Another series, or a stream that came back: everything anew.
       effect(() => {
-        const name = underlying.value;
-        const { source, interval } = series.value;
-        if (!name || link.value !== "open") return;
-        cancel.abort();
-        cancel = new AbortController();
-        loadBars(name, source, interval, cancel.signal).then(
-          (bars) => {
-            d.show(bars);
-            newest.value = bars.at(-1) ?? null;
-            words.value = bars.length ? "" : `There are no ${interval} bars of ${name} yet.`;
-            d.mark(intervals[interval]!);
-          },
-          () => undefined, // cancelled, or the server is gone: the banner says so
-        );
+        series.value;
+        if (underlying.value && link.value === "open") load(false);
       }),
       effect(() => {
         const b = running.value;
@@ -305,6 +325,7 @@ function Canvas() {
       }),
     ];
     return () => {
+      clearInterval(again);
       cancel.abort();
       for (const end of ends) end();
       d.remove();
@@ -360,7 +381,7 @@ export function Chart() {
     if (shown.current !== underlying.value) newest.value = null;
     shown.current = underlying.value;
   });
-  const label = q ? `Candles of ${name}, last price ${price(q.last_price)}` : `Candles of ${name || "no underlying yet"}`;
+  const label = name ? `${drawn.value} candles of ${name}${q ? `, last price ${price(q.last_price)}` : ""}` : "No candles yet";
   return (
     <section class="card chart" aria-labelledby="chart-title" id="card-chart">
       <div class="card-head">
