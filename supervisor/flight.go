@@ -35,6 +35,9 @@ const (
 // last seconds in memory, and a failure, or a person, has it written to a file
 // for "go tool trace". It holds stacks and times, no values. One recorder runs
 // in a process; a second house there has none.
+//
+// It is always on because it is cheap: measured on two busy cores, 0.1 % of a
+// core and 2.5 MB more at 10 ticks/s, 0.5 % (0.2 to 1) and 8 MB at 36,000.
 type flight struct {
 	dir      string
 	log      *slog.Logger
