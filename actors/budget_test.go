@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,4 +34,32 @@ func TestNoSecondHoldsMoreThanKiteAllows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhoGivesUpCostsNothing: a hundred questions, each superseded by the
+// next, do not make the last one wait for the ninety-nine.
+func TestWhoGivesUpCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := actors.NewBudget()
+		ended := make(chan error)
+		give := func() {}
+		for range 100 {
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() { ended <- b.Wait(ctx, actors.ClassProfile) }()
+			synctest.Wait() // it waits, or has gone through
+			give()          // only now: there is always one behind
+			give = cancel
+		}
+		start := time.Now()
+		through := 0
+		for range 100 {
+			if err := <-ended; err == nil {
+				through++
+			}
+		}
+		if took := time.Since(start); took > 300*time.Millisecond || through < 4 {
+			t.Errorf("the last one waited %s; %d went through", took, through)
+		}
+		give()
+	})
 }
