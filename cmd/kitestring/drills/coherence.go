@@ -174,8 +174,8 @@ func (r *Rig) least(ctx context.Context, d time.Duration) (least footprint, err 
 const receiptsKept = 100
 
 // rotations makes the drill of many rotations. The heap may differ by slack
-// bytes between the middle and the end: a server back-fills history once, in
-// its first minute, which is about 5 MB.
+// bytes between the middle and the end; the history that a server back-fills
+// once is about 5 MB.
 func rotations(n, slack int) func(context.Context, *Rig) error {
 	return func(ctx context.Context, r *Rig) error {
 		const warm = 10
@@ -225,6 +225,30 @@ func rotations(n, slack int) func(context.Context, *Rig) error {
 		}
 		r.note("%d rotations in %s, 0 lost, 0 twice; before: %s; after: %s", n, took.Round(time.Millisecond), before, after)
 		return nil
+	}
+}
+
+// withHistory runs a drill when every series has its back-filled history.
+func withHistory(run func(context.Context, *Rig) error) func(context.Context, *Rig) error {
+	return func(ctx context.Context, r *Rig) error {
+		underlyings, err := r.underlyings()
+		if err != nil {
+			return err
+		}
+		const most = 60 // five-minute bars of the day so far: there are fewer
+		for _, u := range underlyings {
+			for _, source := range []string{"index", "future"} {
+				err := r.within(ctx, 90*time.Second, "the history of "+u.Name+" is back-filled", func() (bool, string) {
+					var bars []api.Bar
+					err := r.get("/api/v1/bars/"+u.Name+"?source="+source, &bars)
+					return len(bars) > most, fmt.Sprintf("%d bars of the %s, %v", len(bars), source, err)
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return run(ctx, r)
 	}
 }
 
