@@ -17,7 +17,7 @@ import (
 
 var chaosDrills = []Drill{
 	{
-		Name:   "chaos",
+		Name: "chaos", Limit: chaosFor + settleWithin + time.Minute,
 		Inject: "faults of all kinds at random, in actors, exchange and file, for 3 minutes or --for; --seed repeats them",
 		Hold:   "the page answers at every time, nobody stays down, the generation only rises; in the end everything runs, live and coherent on the newest token",
 		run:    chaos,
