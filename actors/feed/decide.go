@@ -183,7 +183,7 @@ func (s *shard) move(w *world) (out []effect) {
 			return nil
 		}
 		s.main.phase = closing
-		s.breaking = true
+		s.breaking, s.given, s.ghosts = true, true, 0
 		return []effect{hangUp{s.main.id, byUs, "no slot is free for a second socket: closed to connect with the new token"}}
 	}
 	s.next = link{id: w.newID(), generation: target, phase: dialling, since: w.now}

@@ -12,7 +12,7 @@
 // merger). Three shards of 3000 instruments fill Kite's three slots: then a
 // shard moves by closing first, and what it misses is in the gap ledger; as
 // Kite forgets a closed socket within moments, the slot is asked for again after
-// 10 ms, 20 ms and so on up to 1 s. Order
+// 10 ms, 40 ms and so on up to 1 s. Order
 // updates that Kite sends while no socket is open are found in GET /orders
 // afterwards: the last state of each order, not the states between.
 //

@@ -16,8 +16,8 @@ type limits struct {
 	healthy    time.Duration // a session this long resets the redial count
 	probe      time.Duration // between two upgrades of a generation that Kite answered with 403
 	slotWait   time.Duration // after a 429
-	ghostFirst time.Duration // after a 429 when the ghost is our own; doubling up to
-	ghostWait  time.Duration
+	ghostFirst time.Duration // after a 429 when the ghost is a socket that we have just closed, then fourfold each time up to
+	ghostWait  time.Duration // after a 429 when the ghost is our own
 	ghostFor   time.Duration // how long a closed socket of ours may haunt Kite's count
 	stale      time.Duration // frames without a tick in an open market
 	turn       time.Duration // between two looks whether it is this shard's turn to move
@@ -93,6 +93,7 @@ type shard struct {
 	doubts       []doubt
 	ghostUntil   time.Time
 	ghosts       int       // 429s in a row that a ghost of ours explains
+	given        bool      // main was given up for its slot, and nothing has come in its place yet
 	wakeAt       time.Time // when time alone changes something; zero: never
 }
 
@@ -183,7 +184,7 @@ func next(s shard, e event, w *world) (shard, []effect) {
 	case upgraded:
 		if l := s.link(e.id); l != nil && l.phase == dialling {
 			l.phase, l.since = open, w.now
-			s.ghosts = 0
+			s.ghosts, s.given = 0, false
 			if l == &s.main {
 				s.to(messages.Connecting, "connected; waiting for the first frame", w.now)
 			}
@@ -346,9 +347,12 @@ func (s *shard) haunted(w *world) bool { return w.ghost || w.now.Before(s.ghostU
 
 func (s *shard) slotDelay(w *world) time.Duration {
 	if s.haunted(w) {
-		// The exchange forgets a socket within milliseconds of its end, and a
-		// shard that gave its only one up is blind until then.
-		d := min(w.limits.ghostWait, w.limits.ghostFirst<<min(s.ghosts, 16))
+		if !s.given && s.main.phase == idle {
+			return w.limits.ghostWait
+		}
+		// The exchange forgets a socket that was closed within milliseconds, and
+		// a shard that gave its only one up is blind until then.
+		d := min(w.limits.ghostWait, w.limits.ghostFirst<<min(2*s.ghosts, 16))
 		s.ghosts++
 		return d
 	}

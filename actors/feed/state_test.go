@@ -235,13 +235,10 @@ func TestStates(t *testing.T) {
 			c.up(2, 1)
 			c.on(ended{2, network, "gone"}, "dial 3 g1")
 			c.on(ended{3, tooMany, "429"}) // our own ghost
-			c.after(10 * time.Millisecond)
-			c.on(looked{}, "dial 4 g1")
-			c.on(ended{4, tooMany, "429"})
-			c.after(10 * time.Millisecond)
+			c.after(time.Second - 1)
 			c.on(looked{})
-			c.after(10 * time.Millisecond)
-			c.on(looked{}, "dial 5 g1")
+			c.after(1)
+			c.on(looked{}, "dial 4 g1")
 		},
 		"no slot beside the running socket": func(c *script) {
 			c.w.adopted = 1
@@ -282,6 +279,21 @@ func TestStates(t *testing.T) {
 			c.w.adopted, c.w.slot = 2, false
 			c.on(looked{}, "hang up 1")
 			c.on(ended{1, byUs, ""}, "dial 2 g2")
+			c.on(ended{2, tooMany, "429"}) // not forgotten yet
+			c.after(10 * time.Millisecond)
+			c.on(looked{}, "dial 3 g2")
+			c.on(ended{3, tooMany, "429"})
+			c.after(10 * time.Millisecond)
+			c.on(looked{})
+			c.after(30 * time.Millisecond)
+			c.on(looked{}, "dial 4 g2")
+			c.up(4, 2)
+			c.on(ended{4, network, "gone"}, "dial 5 g2")
+			c.on(ended{5, tooMany, "429"}) // this socket was not given up
+			c.after(time.Second - 1)
+			c.on(looked{})
+			c.after(1)
+			c.on(looked{}, "dial 6 g2")
 		},
 		"the older socket dies in mid-swap": func(c *script) {
 			c.w.adopted = 1
