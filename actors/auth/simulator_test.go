@@ -85,7 +85,7 @@ func TestDayAtTheSimulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if e := <-ended; e.Result != messages.LoginOK || resp.Request.URL.String() != server.URL+"/" {
+		if e := <-ended; e.Result != messages.LoginOK || resp.Request.URL.String() != server.URL+"/#logged-in" {
 			t.Fatalf("%+v, the browser is at %s", e, resp.Request.URL)
 		}
 	}
