@@ -85,7 +85,8 @@ func (l *lane) push(b Batch, clock func() int64) (yield bool) {
 		q.at = clock()
 	}
 	l.enqueue(q)
-	return l.ticks >= l.spec.Ticks/2 || l.queued() >= l.spec.Batches/2
+	// Early: what is taken soon is still in the cache.
+	return l.ticks >= l.spec.Ticks/16 || l.queued() >= l.spec.Batches/2
 }
 
 func (l *lane) lose(n int) {
