@@ -19,6 +19,10 @@ ui: ## the dashboard: actors/web/ui (TypeScript, npm packages) into actors/web/d
 # What the tests use besides Go, when it is there; in CI (CI=true) nothing may be missing.
 RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
+# Packages whose tests run whole servers, browsers and a Prometheus: one at a
+# time, so that they do not take the processor from each other.
+WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/drills|kitestring/actors/web/face
+
 test: lint ## everything that must hold before a change lands: about five minutes on two cores
 	@missing() { echo "LEFT OUT: $$1 ($$2)"; [ "$$CI" != true ]; }; \
 	  { [ -n "$(RACE)" ] || missing "the race detector" "apt-get install gcc libc6-dev"; } && \
@@ -26,7 +30,8 @@ test: lint ## everything that must hold before a change lands: about five minute
 	  { [ -d actors/web/ui/node_modules ] || missing "the dashboard's rebuild and accessibility" "cd actors/web/ui && npm ci"; } && \
 	  { command -v prometheus >/dev/null || missing "alerts in a real Prometheus" "apt-get install prometheus"; } && \
 	  { command -v systemd-analyze >/dev/null || missing "the systemd unit" "apt-get install systemd"; }
-	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 20m ./...
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vxE '$(WHOLE)')
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m -p 1 $$($(GO) list ./... | grep -xE '$(WHOLE)')
 
 lint: ## vet, staticcheck, gofumpt, the sum-type check
 	$(GO) vet ./...
