@@ -44,6 +44,7 @@ type Config struct {
 	Underlyings     []instruments.UnderlyingSpec // none: instruments.Defaults
 	AnalysisProfile analysis.Profile             // "": calibrated
 	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
+	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
 	Instruments     []messages.Want              // subscribed to beside those that the analyses need
 
@@ -148,6 +149,11 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	}
 	if h.profile, err = chooseProfile(cfg.Profile, h.store); err != nil {
 		return nil, err
+	}
+	if cfg.HolidayFile != "" {
+		if _, err := market.Load(cfg.HolidayFile); err != nil {
+			return nil, fmt.Errorf("the table of holidays cannot be used: %w", err)
+		}
 	}
 	if err := checkExposure(cfg.Addr, h.store); err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func (h *House) plant(ctx context.Context) error {
 	return h.tree.Start(ctx, Spec{Name: "root", Children: []Spec{
 		{Name: "web", Produce: web.New(h.window())},
 		{Name: "market", Produce: market.New(market.Config{
-			Clock: h.clock, Wall: h.wall, LastTick: h.feed.Newest, Listeners: h.marketListeners(),
+			Clock: h.clock, Wall: h.wall, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: h.cfg.HolidayFile,
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
 			Keys: h.store, Login: h.memory, Clock: h.clock, Memory: h.reminders, Timeline: h.board, Dashboard: h.URL(),

@@ -28,15 +28,16 @@ const (
 	maxMailbox     = 1_000_000
 )
 
-// configExample is shown by --help: the defaults of the first underlying, and
-// an instrument that no analysis needs.
+// configExample is shown by --help: the defaults of the first underlying, an
+// instrument that no analysis needs, and a table in place of the built-in one.
 const configExample = `  {
     "underlyings": [
       {"name": "NIFTY", "index_exchange": "NSE", "index_symbol": "NIFTY 50", "derivatives_exchange": "NFO"}
     ],
     "analysis": {"profile": "calibrated", "interval": "5m"},
     "mailbox": {"ticks": 8192},
-    "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}]
+    "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
+    "holidays": "/etc/kitestring/holidays.txt"
   }`
 
 // readConfigFile puts what the file chooses into cfg.
@@ -86,6 +87,12 @@ func parseConfig(name string, text []byte, cfg *supervisor.Config) error {
 			})
 		}},
 		{"instruments", func(path string) error { return r.instruments(path, &cfg.Instruments) }},
+		{"holidays", func(path string) (err error) {
+			if cfg.HolidayFile, err = r.nonEmpty(path, "like /etc/kitestring/holidays.txt"); err == nil && !filepath.IsAbs(cfg.HolidayFile) {
+				return r.errorf("%s %q: it is a whole path, like /etc/kitestring/holidays.txt", path, cfg.HolidayFile)
+			}
+			return err
+		}},
 	})
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		"the example": {configExample, supervisor.Config{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
+			HolidayFile: "/etc/kitestring/holidays.txt",
 		}},
 		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, supervisor.Config{AnalysisProfile: analysis.Classic}},
 		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, supervisor.Config{
@@ -54,6 +55,8 @@ var wrongConfigs = []struct {
 	{`{"analysis": {"interval": "2m"}}`, []string{`analysis.interval "2m"`, `"1m", "3m", "5m" or "15m"`}},
 	{`{"analysis": {"window": 3}}`, []string{"analysis.window", "profile, interval"}},
 	{`{"analysis": "classic"}`, []string{"analysis:", "{...}"}},
+	{`{"holidays": "holidays.txt"}`, []string{`holidays "holidays.txt"`, "whole path"}},
+	{`{"holidays": 2026}`, []string{"holidays 2026", "/etc/kitestring/holidays.txt"}},
 	{`{"mailbox": {"ticks": 8}}`, []string{"mailbox.ticks 8", "from 64 to 1000000"}},
 	{`{"mailbox": {"ticks": 8192.5}}`, []string{"mailbox.ticks 8192.5", "whole number"}},
 	{`{"mailbox": {"ticks": 9999999999999999999999}}`, []string{"mailbox.ticks", "from 64 to 1000000"}},
