@@ -68,7 +68,17 @@ func killMidBar(ctx context.Context, r *Rig) (err error) {
 		return err
 	}
 	r.recovery(time.Since(start))
-	compared, err := p.barsEqualHistory(ctx, true)
+	// The seam is marked at once and healed when its minute is over: then every
+	// bar must be equal, the seam's too.
+	compared := 0
+	err = p.within(ctx, 20*time.Second, "every bar, the seam healed, equals the exchange's history", func() (bool, string) {
+		n, err := p.barsEqualHistory(ctx, true)
+		if err != nil {
+			return false, err.Error()
+		}
+		compared = n
+		return true, ""
+	})
 	r.note("killed at %s, live again at %s of the exchange, %d bars equal to its history", killed.In(ist).Format(time.TimeOnly), back.In(ist).Format(time.TimeOnly), compared)
 	return err
 }

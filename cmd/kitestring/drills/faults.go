@@ -213,7 +213,7 @@ func (r *Rig) untouched(before []api.Actor, victim string) (found api.Actor, err
 
 // barsEqualHistory compares the whole minutes of this session, of index and
 // future of every underlying, with what the exchange says they were; those
-// that were made of ticks from first to last, and at will those of history too.
+// that were made of ticks from first to last, and at will the others too.
 func (r *Rig) barsEqualHistory(ctx context.Context, others bool) (compared int, err error) {
 	underlyings, err := r.underlyings()
 	if err != nil {
@@ -231,8 +231,7 @@ func (r *Rig) barsEqualHistory(ctx context.Context, others bool) (compared int, 
 			}
 			for _, b := range bars {
 				want, ok := history[b.Start.Unix()]
-				// What is marked as incomplete waits to be healed.
-				if !ok || !b.Closed || b.Partial || b.Gapped || b.Backfilled && !others {
+				if !ok || !b.Closed || !others && (b.Partial || b.Gapped || b.Backfilled) {
 					continue
 				}
 				if got := [5]float64{b.Open, b.High, b.Low, b.Close, float64(b.Volume)}; got != want {
