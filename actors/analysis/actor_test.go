@@ -191,6 +191,75 @@ func TestBarsActor(t *testing.T) {
 	})
 }
 
+// While two sockets hand over, one series may be ahead of another, and a fast
+// clock ahead of both: neither closes a bar that waits for its last tick.
+func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Series{} // far ahead of the ticks
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: &book{}, Series: series, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		at := func(s string) time.Time { return time.Unix(clockTime(t, "2026-03-02 "+s), 0) }
+		h.Tell(batch(1, tickOf(niftyIndex, at("10:00:00"), 24000, 0), tickOf(niftyFuture, at("10:00:00"), 24010, 5000)))
+		h.Tell(batch(1, tickOf(niftyIndex, at("10:02:30"), 24001, 0), tickOf(niftyFuture, at("10:02:30"), 24011, 5001)))
+		h.Tell(batch(1, tickOf(niftyIndex, at("10:04:59"), 24002, 0)))
+		h.Tell(batch(1, tickOf(niftyIndex, at("10:05:00"), 24003, 0)))
+		time.Sleep(1500 * time.Millisecond)
+		h.Tell(batch(1, tickOf(niftyFuture, at("10:04:59"), 24012, 5003)))
+		h.Tell(batch(1, tickOf(niftyFuture, at("10:05:00"), 24013, 5004)))
+		synctest.Wait()
+		bars := series.History("NIFTY", messages.FromFuture, 5*time.Minute)
+		if len(bars) != 1 || bars[0].Close != 24012 || bars[0].Volume != 3 || bars[0].Gapped {
+			t.Errorf("closed %+v", bars)
+		}
+		time.Sleep(3 * time.Second) // without any tick the clock decides
+		bars = series.History("NIFTY", messages.FromFuture, 5*time.Minute)
+		if len(bars) != 2 || bars[1].Close != 24013 || bars[1].Volume != 1 {
+			t.Errorf("closed by the clock %+v", bars)
+		}
+	})
+}
+
+// A last tick that comes after its bar was closed all the same has the bar
+// marked and healed.
+func TestBarClosedTooEarlyIsHealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:58"), &book{}, &Series{}, &archive{}
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{
+			Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}, Auth: authPID,
+		}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(tokens.adopt(1))
+		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24010, 5000))) // 11:03, partial
+		time.Sleep(10 * time.Second)
+		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24011, 5001))) // 11:04:08
+		time.Sleep(75 * time.Second)                                    // 11:05:23: closed, and 11:03 is healed
+		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24020, 5010)))
+		minute := func(start string) messages.Bar {
+			bars := series.History("NIFTY", messages.FromFuture, time.Minute)
+			i := slices.IndexFunc(bars, func(b messages.Bar) bool { return b.Start.Unix() == clockTime(t, "2026-03-02 "+start) })
+			if i < 0 {
+				t.Fatalf("no bar of %s", start)
+			}
+			return bars[i]
+		}
+		synctest.Wait()
+		if m := minute("11:04:00"); m.Close != 24011 || m.Volume != 1 || m.Gapped || m.Backfilled {
+			t.Fatalf("before: %+v", m)
+		}
+		h.Tell(batch(1, tickOf(niftyFuture, clock.Now().Add(-25*time.Second), 24012, 5002))) // 11:04:58
+		synctest.Wait()
+		if m := minute("11:04:00"); !m.Gapped {
+			t.Errorf("marked: %+v", m)
+		}
+		time.Sleep(70 * time.Second)
+		for _, start := range []string{"11:04:00", "11:05:00"} {
+			if m := minute(start); m.Gapped || !m.Backfilled || m.Close != 24000 || m.Volume != 10 {
+				t.Errorf("healed: %+v", m)
+			}
+		}
+	})
+}
+
 func TestBackfillFollowsTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{}

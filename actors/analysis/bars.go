@@ -21,6 +21,11 @@ type Instruments interface {
 // pace is how often running bars and readings go out at most.
 const pace = 250 * time.Millisecond
 
+// patience is how many paces of silence make the grace in our own time. Paces
+// and not a clock are counted, because an actor that was held up finds its next
+// pace and the ticks of meanwhile waiting side by side.
+const patience = int(grace * time.Second / pace)
+
 type paced struct{}
 
 // BarsConfig is what the bars actor needs.
@@ -65,7 +70,7 @@ type bars struct {
 
 	generation messages.Generation // of the newest ticks
 	newestTick int64               // exchange time over all series
-	lastBatch  time.Time           // monotonic
+	idle       int                 // paces since the last batch
 	fetching   bool
 	fetchAfter time.Time // monotonic
 	failures   int
@@ -119,7 +124,7 @@ func (b *bars) now() int64 { return b.cfg.Clock.Now().Unix() }
 // reach notes that ticks of a generation have come. During a swap both sockets
 // stream: the older one's batches are taken, its generation is not.
 func (b *bars) reach(g messages.Generation) {
-	b.lastBatch = time.Now()
+	b.idle = 0
 	if g <= b.generation {
 		return
 	}
@@ -136,8 +141,7 @@ func (b *bars) ticks(m *messages.Ticks) {
 		b.newestTick = max(b.newestTick, int64(tick.ExchangeTime))
 		if t := b.byToken[tick.InstrumentToken]; t != nil {
 			p := tickArrival(tick, m.Snapshot, m.Generation)
-			t.take(&p, now)
-			b.dirty[t] = true
+			b.take(t, &p, now)
 		}
 	}
 	if len(m.Ticks) > 0 {
@@ -153,24 +157,37 @@ func (b *bars) minutes(m *messages.Minutes) {
 		b.newestTick = max(b.newestTick, int64(minute.Newest.ExchangeTime))
 		if t := b.byToken[minute.InstrumentToken]; t != nil {
 			p := minuteArrival(minute, m.Generation)
-			t.take(&p, now)
-			b.dirty[t] = true
+			b.take(t, &p, now)
 		}
 	}
 	b.self.Beat()
 }
 
+func (b *bars) take(t *track, p *arrival, now int64) {
+	if t.take(p, now) {
+		b.reload(t)
+	}
+	b.dirty[t] = true
+}
+
 // tick is what happens by the clock: bars whose successor does not come close
 // 2 s after their end, running bars go out, holes are filled.
 func (b *bars) tick() {
-	now := b.now()
-	// While ticks wait to be taken, the exchange's clock is ahead of them: a bar
-	// closed by it would miss its last ticks.
-	caughtUp := time.Since(b.lastBatch) > grace*time.Second
+	to := b.now() - grace
+	if b.idle < patience {
+		// While ticks wait to be taken, the exchange's clock is ahead of them: a bar
+		// closed by it would miss its last ticks.
+		to = min(to, b.newestTick)
+	}
+	b.idle++
 	for _, t := range b.tracks {
-		if due := t.due(); due != 0 && now >= due && (caughtUp || b.newestTick >= due-grace) {
-			t.advance(now - grace)
+		// The other series' ticks prove nothing about this one's while two sockets
+		// hand over, each in its own time; nor does a clock that runs faster than
+		// ours. So 2 s of ours without a tick of its own must have passed as well.
+		if due := t.due(); due != 0 && t.idle >= patience && to >= due-grace {
+			t.advance(to)
 		}
+		t.idle++
 	}
 	for t := range b.dirty {
 		b.update(t)

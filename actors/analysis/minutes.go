@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -55,6 +56,7 @@ type track struct {
 	covered      coverage
 	coveredUntil int64 // end of what is known so far, until the first arrival
 	holes        []blind
+	idle         int // paces since the last arrival
 
 	ignored ignored
 }
@@ -74,28 +76,28 @@ func newTrack(key seriesKey, instrument uint32, minutes []messages.Bar, c covera
 	return t
 }
 
-// take adds an arrival at the exchange's time now.
-func (t *track) take(p *arrival, now int64) {
+// take adds an arrival at the exchange's time now. It reports whether a bar
+// that is closed already turned out not to be whole.
+func (t *track) take(p *arrival, now int64) (marked bool) {
+	t.idle = 0
 	switch {
 	case p.at == 0:
 		t.ignored.untimed++
-		return
+		return false
 	case p.last <= 0 || p.first <= 0:
 		t.ignored.priceless++
-		return
+		return false
 	}
 	start := floor(p.at, 60)
 	if t.seen == 0 {
 		t.begin(p, now)
 	}
 	if start < t.closedUntil() {
-		// Its minute has been published. Volume is not lost: the baseline stays.
-		t.ignored.late++
-		return
+		return t.late(p, start)
 	}
 	if p.snapshot {
 		t.rebase(p)
-		return
+		return false
 	}
 	if p.gapped {
 		// What was given up lies between the running minute, whose end may be
@@ -116,7 +118,7 @@ func (t *track) take(p *arrival, now int64) {
 	volume, blurred := t.traded(p)
 	if !inSession(p.at) {
 		t.ignored.outside++
-		return
+		return false
 	}
 	if t.running.Ticks == 0 {
 		t.open(start, p)
@@ -134,6 +136,33 @@ func (t *track) take(p *arrival, now int64) {
 	if p.at > b.Newest.Unix() {
 		b.Newest = time.Unix(p.at, 0).UTC()
 	}
+	return false
+}
+
+// late handles an arrival whose minute has been published. When it is newer
+// than all that the minute had, the minute was closed too early: it and what
+// counts its volume now wait for history. A repeated tick, as a subscription
+// brings it, changes nothing.
+func (t *track) late(p *arrival, start int64) (marked bool) {
+	t.ignored.late++
+	i, found := slices.BinarySearchFunc(t.minutes, start, func(m messages.Bar, at int64) int { return cmp.Compare(m.Start.Unix(), at) })
+	switch {
+	case p.snapshot || !inSession(p.at):
+		return false
+	case found && (t.minutes[i].Backfilled || p.at <= t.minutes[i].Newest.Unix()):
+		return false
+	case !found && i == 0:
+		return false // older than all that is held
+	}
+	to := start + 60
+	switch {
+	case !p.hasVolume:
+	case t.running.Ticks > 0:
+		to = t.running.End().Unix()
+	case p.volumeLast > t.volume:
+		t.rebase(p)
+	}
+	return t.addHole(blind{from: start, to: to})
 }
 
 // begin notes from when on the series is watched. A first tick much older than
