@@ -35,7 +35,7 @@ latency. A running server is not touched. Exit code 1 when a target is missed.`,
 func (f *soakFlags) add(c *cobra.Command, span time.Duration, what string) *cobra.Command {
 	flags := c.Flags()
 	flags.DurationVar(&f.span, "for", span, what)
-	flags.StringVar(&f.keep, "keep", "", "empty folder that keeps the logs, the state and the .env file (default: a temporary one)")
+	flags.StringVar(&f.keep, "keep", "", "new or empty folder that keeps the logs, the state and the .env file (default: a temporary one)")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object a row, and the report as the last one")
 	return c
 }
@@ -94,8 +94,10 @@ func (p *program) soak(f soakFlags, least time.Duration, run func(soak.Options) 
 			return fmt.Errorf("a folder for the soak: %w", err)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return &exitWith{exitUsage, fmt.Errorf("--keep: %w", err)}
 	} else if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		return &exitWith{exitUsage, fmt.Errorf("--keep %s: it is an empty folder", dir)}
+		return &exitWith{exitUsage, errors.Join(err, fmt.Errorf("--keep %s: the folder is not empty; name a new one", dir))}
 	}
 	verdicts, err := run(soak.Options{Dir: dir, For: f.span, Row: func(row fmt.Stringer) { p.soakRow(f, row) }})
 	if err != nil {

@@ -50,7 +50,8 @@ func TestSoakRefusesWhatItCannotDo(t *testing.T) {
 	for args, want := range map[string]string{
 		"soak load --for 1s":                  "--for 1s: it is at least",
 		"soak days --days 5 --for 10s":        "--for 10s: it is at least",
-		"soak load --keep " + full:            "it is an empty folder",
+		"soak load --keep " + full:            "the folder is not empty",
+		"soak load --keep " + full + "/file":  "not a directory",
 		"soak load --for 10s --instruments 5": "the analyses alone want",
 	} {
 		code, _, stderr := kitestring(t, t.Context(), nil, "", strings.Fields(args)...)
