@@ -258,6 +258,14 @@ func (d *days) morning(ctx context.Context, day time.Time, row *Day) error {
 	}); err != nil {
 		row.note("%v", err)
 	}
+	var receipts []messages.Rotation
+	if err := d.get("/api/v1/rotations", &receipts); err != nil {
+		return err
+	}
+	before := messages.Generation(0)
+	if len(receipts) > 0 {
+		before = receipts[0].Generation
+	}
 	visited := time.Now()
 	if err := d.login(ctx); err != nil {
 		return err
@@ -269,11 +277,13 @@ func (d *days) morning(ctx context.Context, day time.Time, row *Day) error {
 	// The old socket leads until both have sent the same; before the open they
 	// have nothing in common, and it is given up after 2 s.
 	return within(ctx, 20*time.Second, "the feed has left the old token", func() (bool, string) {
+		// Not by the time of the change: a file's clock stands still for
+		// milliseconds, in which a whole login fits.
 		var receipts []messages.Rotation
 		if err := d.get("/api/v1/rotations", &receipts); err != nil || len(receipts) == 0 {
 			return false, fmt.Sprint(err)
 		}
-		return receipts[0].ChangedAt.After(visited) && receipts[0].TotalMS != nil, receipts[0].Result
+		return receipts[0].Generation > before && receipts[0].TotalMS != nil, receipts[0].Result
 	})
 }
 
