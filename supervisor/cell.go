@@ -15,7 +15,10 @@ type cell struct {
 	pid     *actor.PID
 	box     box
 	current atomic.Pointer[incarnation] // nil while fenced or down
-	stats   stats
+
+	panicStart atomic.Bool // injected, for the next incarnation
+
+	stats stats
 }
 
 // stats outlive the incarnations.

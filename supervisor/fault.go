@@ -20,11 +20,14 @@ const (
 	FaultGoroutine Kind = "goroutine" // a task panics
 	FaultLeak      Kind = "leak"      // a task ignores its context for For (0: until the house stops)
 	FaultDeaf      Kind = "deaf"      // token messages are not heard for For (0: until the incarnation ends)
+
+	FaultPanicStart Kind = "panic-start" // the handler panics, and the next incarnation does when it starts
+	FaultPanicStop  Kind = "panic-stop"  // a normal end, at which the actor panics in place of its goodbye
 )
 
 // Kinds is every kind of fault.
 func Kinds() []Kind {
-	return []Kind{FaultPanic, FaultHang, FaultSlow, FaultExit, FaultGoroutine, FaultLeak, FaultDeaf}
+	return []Kind{FaultPanic, FaultHang, FaultSlow, FaultExit, FaultGoroutine, FaultLeak, FaultDeaf, FaultPanicStart, FaultPanicStop}
 }
 
 func (k Kind) known() bool { return slices.Contains(Kinds(), k) }
@@ -51,6 +54,7 @@ type odd struct {
 	slowUntil time.Time
 	deaf      bool
 	deafUntil time.Time // zero: to the end
+	panicStop bool
 }
 
 func (b *box) strike(f Fault) {
@@ -90,6 +94,12 @@ func (in *incarnation) suffer(f Fault) (end failure, over bool) {
 		if f.For > 0 {
 			in.odd.deafUntil = time.Now().Add(f.For)
 		}
+	case FaultPanicStart:
+		in.cell.panicStart.Store(true)
+		panic("injected")
+	case FaultPanicStop:
+		in.odd.panicStop = true
+		return failure{}, true
 	}
 	return failure{}, false
 }

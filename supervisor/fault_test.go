@@ -28,7 +28,7 @@ func TestFaults(t *testing.T) {
 	opts := Options{IsTokenMessage: func(msg any) bool { _, is := msg.(tokenMessage); return is }}
 	for _, c := range []struct {
 		fault  Fault
-		reason string // of the restart; "": none
+		reason string // of the restarts; "": none
 		within time.Duration
 		err    string
 	}{
@@ -37,6 +37,8 @@ func TestFaults(t *testing.T) {
 		{Fault{Kind: FaultHang, For: time.Minute}, "hang", 2200 * time.Millisecond, "hung in a handler for 2s"},
 		{Fault{Kind: FaultExit}, "error", 50 * time.Millisecond, ""},
 		{Fault{Kind: FaultGoroutine}, "panic", 50 * time.Millisecond, "task injected: panic: injected"},
+		{Fault{Kind: FaultPanicStart}, "panic", 200 * time.Millisecond, "panic: injected at the start"},
+		{Fault{Kind: FaultPanicStop}, "error", 50 * time.Millisecond, ""},
 		{Fault{Kind: FaultSlow}, "", 0, ""},
 		{Fault{Kind: FaultLeak, For: time.Minute}, "", 0, ""},
 		{Fault{Kind: FaultDeaf}, "", 0, ""},
@@ -50,12 +52,16 @@ func TestFaults(t *testing.T) {
 				}
 				after(c.within)
 				st := s.statusOf(t, "v")
-				wantEpoch := uint64(1)
-				if c.reason != "" {
-					wantEpoch = 2
-					if n := s.byName["v"].restarts[restartReason(c.reason)]; n != 1 {
-						t.Errorf("restarts by %s: %d", c.reason, n)
-					}
+				want := uint64(0)
+				switch {
+				case c.fault.Kind == FaultPanicStart:
+					want = 2 // the start that fails is tried again
+				case c.reason != "":
+					want = 1
+				}
+				wantEpoch := want + 1
+				if n := s.byName["v"].restarts[restartReason(c.reason)]; n != want {
+					t.Errorf("restarts by %s: %d, want %d", c.reason, n, want)
 				}
 				if st.Epoch != wantEpoch || st.State != Running || st.LastError != c.err {
 					t.Fatalf("status %+v", st)

@@ -112,6 +112,9 @@ func (in *incarnation) work() (end failure) {
 		return failure{reason: byError, err: err}
 	}
 	in.held = first
+	if in.cell.panicStart.Swap(false) {
+		panic("injected at the start")
+	}
 	in.actor.Receive(actors.Started{})
 	if !in.house.ready(in) {
 		return in.cell.box.cause(in)
@@ -251,6 +254,9 @@ func (in *incarnation) leave(end failure) {
 	}
 	in.taken.Add(1) // the watchdog looks at this handler too
 	in.asleep.Store(false)
+	if in.odd.panicStop {
+		panic("injected at the end")
+	}
 	in.actor.Receive(actors.Stopped{Err: end.err})
 }
 

@@ -59,6 +59,8 @@ type Status struct {
 	Restarts         uint64     `json:"restarts"`
 	RestartsInWindow int        `json:"restarts_in_window"`
 	Intensity        int        `json:"intensity"` // restarts that the window allows
+	GroupInWindow    int        `json:"group_in_window"`
+	GroupIntensity   int        `json:"group_intensity"` // restarts of a supervisor's children that the window allows
 	WindowSeconds    float64    `json:"window_seconds"`
 	Escalations      uint64     `json:"escalations"`
 	Mailbox          Depths     `json:"mailbox"`
@@ -129,6 +131,7 @@ func (n *node) status(now time.Time, nanos int64) Status {
 	}
 	if n.cell == nil {
 		st.Strategy = n.spec.Strategy.String()
+		st.GroupInWindow, st.GroupIntensity = n.group.count(now), n.spec.Group.Restarts
 		return st
 	}
 	c := &n.cell.stats

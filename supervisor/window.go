@@ -75,7 +75,8 @@ func (t treeWindow) Actors() []api.Actor {
 		list[i] = api.Actor{
 			Name: a.Name, Kind: a.Kind, Parent: a.Parent, Strategy: a.Strategy, State: a.State.String(), Epoch: a.Epoch,
 			Generation: messages.Generation(a.Generation), UptimeSeconds: a.UptimeSeconds,
-			Restarts: a.Restarts, RestartsInWindow: a.RestartsInWindow,
+			Restarts: a.Restarts, RestartsInWindow: a.RestartsInWindow, RestartsAllowed: a.Intensity,
+			ChildrenInWindow: a.GroupInWindow, ChildrenAllowed: a.GroupIntensity,
 			MessagesPerSecond: a.MessagesPerSec, HandlingP99: a.HandlingP99,
 			Mailbox: api.Mailbox{
 				Depth: a.Mailbox.Depth, Capacity: a.Mailbox.Capacity, Conflated: a.Mailbox.Conflated, Dropped: a.Mailbox.Dropped,

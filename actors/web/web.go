@@ -131,8 +131,7 @@ func (s *server) Receive(msg any) {
 	switch msg.(type) {
 	case actors.Started:
 		s.start()
-	case actors.Stopped:
-		s.stop()
+	case actors.Stopped: // the server ends with its task
 	default:
 		s.Board.Apply(msg)
 	}
@@ -159,9 +158,19 @@ func (s *server) start() {
 		},
 	}
 	s.self.Go("serve", func(ctx context.Context) error {
-		// Streams end with the incarnation.
+		// Streams end with the incarnation, and so does the server, even of one
+		// that cannot say goodbye.
 		s.http.BaseContext = func(net.Listener) context.Context { return ctx }
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		stopped := make(chan struct{})
+		going := context.AfterFunc(ctx, func() {
+			defer close(stopped)
+			s.stop()
+		})
+		err := s.http.Serve(l)
+		if !going() {
+			<-stopped
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -176,9 +185,6 @@ const parting = 100 * time.Millisecond
 // stop frees the address at once, then closes every connection. Streams have
 // ended with the incarnation's context.
 func (s *server) stop() {
-	if s.http == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), parting)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {

@@ -40,7 +40,7 @@ var schemas = map[string]schema{
 	},
 	"actors": {
 		".[].name": "string", ".[].kind": "=worker|supervisor", ".[].parent": "string", ".[].state": "string", ".[].epoch": "number", ".[].generation": "number",
-		".[].restarts": "number", ".[].restarts_in_window": "number", ".[].mailbox.depth": "number", ".[].mailbox.capacity": "number",
+		".[].restarts": "number", ".[].restarts_in_window": "number", ".[].restarts_allowed": "number", ".[].mailbox.depth": "number", ".[].mailbox.capacity": "number",
 		".[].mailbox.conflated": "number", ".[].mailbox.dropped": "number", ".[].last_error": "string", ".[].next_retry_at": "string?",
 	},
 	"doctor": {

@@ -31,7 +31,7 @@ func (p *program) actorsCommand() *cobra.Command {
 				}
 				name := strings.Repeat("  ", depth[a.Name]) + a.Name
 				if a.Kind != "worker" {
-					fmt.Fprintf(w, "%s\t%s\t\t\t\t\t\t\t%d\t%d\t\t%s\n", name, a.State, a.Restarts, a.RestartsInWindow, a.LastError)
+					fmt.Fprintf(w, "%s\t%s\t\t\t\t\t\t\t%d\t%d/%d\t\t%s\n", name, a.State, a.Restarts, a.ChildrenInWindow, a.ChildrenAllowed, a.LastError)
 					continue
 				}
 				generation, next := "-", "-"
@@ -41,9 +41,9 @@ func (p *program) actorsCommand() *cobra.Command {
 				if a.NextRetryAt != nil {
 					next = time.Until(*a.NextRetryAt).Round(time.Millisecond).String()
 				}
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%d/%d\t%d\t%d\t%d\t%d\t%s\t%s\n", name, a.State, a.Epoch, generation,
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%d/%d\t%d\t%d\t%d\t%d/%d\t%s\t%s\n", name, a.State, a.Epoch, generation,
 					time.Duration(a.UptimeSeconds*float64(time.Second)).Round(time.Second), a.Mailbox.Depth, a.Mailbox.Capacity,
-					a.Mailbox.Conflated, a.Mailbox.Dropped, a.Restarts, a.RestartsInWindow, next, a.LastError)
+					a.Mailbox.Conflated, a.Mailbox.Dropped, a.Restarts, a.RestartsInWindow, a.RestartsAllowed, next, a.LastError)
 			}
 			if err := w.Flush(); err != nil {
 				return err
@@ -79,7 +79,8 @@ func (p *program) chaosCommand() *cobra.Command {
 		Use: "chaos NAME --kind KIND", Short: "Inject a fault into an actor of a running server",
 		Long: `Inject a fault into an actor of a running server. Kinds: panic, hang, slow,
 exit, goroutine (a panic in one of its goroutines), leak (a goroutine that does
-not end), deaf (it ignores messages about the token).`,
+not end), deaf (it ignores messages about the token), panic-start (it panics,
+and again when it starts anew), panic-stop (it panics as it ends).`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if kind == "" {

@@ -118,6 +118,9 @@ type Actor struct {
 	UptimeSeconds     float64             `json:"uptime_seconds"`
 	Restarts          uint64              `json:"restarts"`
 	RestartsInWindow  int                 `json:"restarts_in_window"`
+	RestartsAllowed   int                 `json:"restarts_allowed"` // in the window; one more, and it is quarantined
+	ChildrenInWindow  int                 `json:"children_restarts_in_window,omitempty"`
+	ChildrenAllowed   int                 `json:"children_restarts_allowed,omitempty"` // of a supervisor; one more, and all are restarted
 	MessagesPerSecond float64             `json:"messages_per_second"`
 	HandlingP99       float64             `json:"handling_p99_seconds"`
 	Mailbox           Mailbox             `json:"mailbox"`
@@ -136,7 +139,7 @@ type Mailbox struct {
 // Chaos is the body of POST /api/v1/chaos.
 type Chaos struct {
 	Actor string `json:"actor"`
-	Kind  string `json:"kind"`             // panic, hang, slow, exit, goroutine, leak, deaf
+	Kind  string `json:"kind"`             // panic, hang, slow, exit, goroutine, leak, deaf, panic-start, panic-stop
 	ForMS int64  `json:"for_ms,omitempty"` // of hang, slow, deaf; 0: the kind's default
 }
 

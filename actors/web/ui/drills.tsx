@@ -15,6 +15,8 @@ const actorFaults: [string, string][] = [
   ["exit", "it ends as if it were done"],
   ["leak", "a task of it ignores its end"],
   ["deaf", "it does not hear token messages"],
+  ["panic-start", "its next start panics too"],
+  ["panic-stop", "it panics as it ends"],
 ];
 
 const exchangeFaults: [string, string, string, number][] = [

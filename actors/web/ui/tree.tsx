@@ -120,7 +120,7 @@ function Row({ actor: a, depth, adopted, touch }: { actor: Actor; depth: number;
       <td class="num">{worker ? latency(a.handling_p99_seconds) : ""}</td>
       <td class="num">
         {worker ? whole(a.restarts) : ""}
-        {a.restarts_in_window > 0 && <span class="warn"> ({a.restarts_in_window} now)</span>}
+        {a.restarts_in_window > 0 && <span class="warn"> ({a.restarts_in_window} of {a.restarts_allowed} now)</span>}
       </td>
       <td class="num">{a.state === "running" ? span(a.uptime_seconds * 1000 + sinceHeard()) : none}</td>
       <td>{retry === null ? "" : retry > serverNow() ? `in ${((retry - serverNow()) / 1000).toFixed(1)} s` : "now"}</td>

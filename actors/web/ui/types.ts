@@ -83,6 +83,7 @@ export interface Actor {
   uptime_seconds: number;
   restarts: number;
   restarts_in_window: number;
+  restarts_allowed: number;
   messages_per_second: number;
   handling_p99_seconds: number;
   mailbox: { depth: number; capacity: number; conflated: number; dropped: number };

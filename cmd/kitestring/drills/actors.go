@@ -12,7 +12,7 @@ import (
 var actorDrills = []Drill{
 	{
 		Name: "panic-each", Short: true,
-		Inject: "a panic in a handler and in a goroutine of every actor in turn",
+		Inject: "a panic of every actor in turn: in a handler, in a goroutine, in its start, at its end",
 		Hold:   "back within 5 s with the current generation; siblings untouched: no socket dropped by another's restart",
 		run:    panicEach,
 	},
@@ -29,20 +29,41 @@ func panicEach(ctx context.Context, r *Rig) error {
 	if err != nil {
 		return err
 	}
-	for _, kind := range []string{"panic", "goroutine"} {
+	kinds := []string{"panic", "goroutine", "panic-start", "panic-stop"}
+	for _, kind := range kinds {
 		for _, victim := range workers {
 			if err := r.strike(ctx, victim.Name, kind, workers); err != nil {
 				return fmt.Errorf("%s in %s: %w", kind, victim.Name, err)
 			}
 		}
 	}
-	r.note("%d actors struck twice each", len(workers))
+	r.note("%d actors struck %d times each", len(workers), len(kinds))
 	return r.live(ctx)
+}
+
+// patient waits until two more restarts of anybody are a matter of his own: more
+// within the window would be his quarantine or the restart of his group.
+func (r *Rig) patient(ctx context.Context) error {
+	return r.within(ctx, 30*time.Second, "the restarts of before are forgotten", func() (bool, string) {
+		var all []api.Actor
+		if err := r.get("/api/v1/actors", &all); err != nil {
+			return false, err.Error()
+		}
+		for _, a := range all {
+			if a.RestartsInWindow+2 > a.RestartsAllowed || a.Kind != "worker" && a.ChildrenInWindow+2 > a.ChildrenAllowed {
+				return false, fmt.Sprintf("%s: %d of %d, children %d of %d", a.Name, a.RestartsInWindow, a.RestartsAllowed, a.ChildrenInWindow, a.ChildrenAllowed)
+			}
+		}
+		return true, ""
+	})
 }
 
 // strike injects a fault, waits for the next incarnation and demands that
 // nobody else was restarted.
 func (r *Rig) strike(ctx context.Context, name, kind string, workers []api.Actor) error {
+	if err := r.patient(ctx); err != nil {
+		return err
+	}
 	before, err := r.epochs()
 	if err != nil {
 		return err
