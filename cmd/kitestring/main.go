@@ -14,6 +14,7 @@ import (
 	_ "time/tzdata" // gokiteconnect reads Asia/Kolkata, and a container may have no zones
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // Kite over TLS, on a host without a certificate store
 )
 
 // version is set by the linker.
