@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/internal/serve"
 )
 
 // listener outlives the servers on it: their Close only wakes Accept, so that
@@ -86,15 +87,10 @@ func (e *Exchange) serveHTTP(ctx context.Context) error {
 		Handler: e.handler, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelWarn),
 	}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	err := server.Serve(l)
-	server.Close()
-	e.CloseSockets()
-	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if err := serve.Until(ctx, server, l, 0, e.CloseSockets); err != nil {
+		return fmt.Errorf("simulator server: %w", err)
 	}
-	return fmt.Errorf("simulator server: %w", err)
+	return nil
 }
 
 // Serve answers on the listener and runs the market until ctx ends, for a

@@ -57,13 +57,13 @@ var files = sync.OnceValue(func() map[string]file {
 	return found
 })
 
-func page(w http.ResponseWriter, r *http.Request) { serve(w, r, "index.html") }
+func page(w http.ResponseWriter, r *http.Request) { serveFile(w, r, "index.html") }
 
-func asset(w http.ResponseWriter, r *http.Request) { serve(w, r, r.PathValue("file")) }
+func asset(w http.ResponseWriter, r *http.Request) { serveFile(w, r, r.PathValue("file")) }
 
-// serve sends a file. A browser asks each time whether it has changed: a newer
+// serveFile sends a file. A browser asks each time whether it has changed: a newer
 // binary must never meet an older script.
-func serve(w http.ResponseWriter, r *http.Request, name string) {
+func serveFile(w http.ResponseWriter, r *http.Request, name string) {
 	f, ok := files()[name]
 	if !ok {
 		problem(w, http.StatusNotFound, "no such file", "There is no asset "+quoted(name)+".", nil)

@@ -13,7 +13,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/internal/serve"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -116,7 +116,6 @@ type server struct {
 	Config
 	self  actors.Self
 	admin *admission
-	http  *http.Server
 }
 
 // New makes the producer of the web actor.
@@ -144,7 +143,7 @@ func (s *server) start() {
 		return
 	}
 	s.Board.follow(s.Clock)
-	s.http = &http.Server{
+	server := &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -160,20 +159,7 @@ func (s *server) start() {
 	s.self.Go("serve", func(ctx context.Context) error {
 		// Streams end with the incarnation, and so does the server, even of one
 		// that cannot say goodbye.
-		s.http.BaseContext = func(net.Listener) context.Context { return ctx }
-		stopped := make(chan struct{})
-		going := context.AfterFunc(ctx, func() {
-			defer close(stopped)
-			s.stop()
-		})
-		err := s.http.Serve(l)
-		if !going() {
-			<-stopped
-		}
-		if !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
+		return serve.Until(ctx, server, l, parting, nil)
 	})
 	s.self.Go("status", s.publish)
 }
@@ -181,16 +167,6 @@ func (s *server) start() {
 // parting is how long answers that are under way may take at the end: who asked
 // for a restart of this actor, or for a fault in it, gets his answer.
 const parting = 100 * time.Millisecond
-
-// stop frees the address at once, then closes every connection. Streams have
-// ended with the incarnation's context.
-func (s *server) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), parting)
-	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		_ = s.http.Close()
-	}
-}
 
 // quiet turns net/http's own log lines into records of the house.
 type quiet struct{ log *slog.Logger }
