@@ -33,8 +33,11 @@ func (h *House) window() web.Config {
 			EnvFile: h.cfg.EnvFile, Metrics: h.metrics.auth, Log: h.log,
 			Notify: func(m messages.LoginEnded) { h.board.Apply(m) },
 		}),
-		Exchange:  h.rehearsal(),
-		Validate:  func() { h.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
+		Exchange: h.rehearsal(),
+		Validate: func() { h.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
+		AskDirect: func(underlying string) {
+			h.tree.Engine().Send(PIDOf("direct"), messages.AskDirect{Underlying: underlying})
+		},
 		Reminders: h.toldOf, Trace: h.traceNow,
 		Clock: h.clock, Process: h.process(), Profile: h.profile, Log: h.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.

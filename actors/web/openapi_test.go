@@ -128,15 +128,16 @@ func (d *description) checkObject(at string, words, object map[string]any) (faul
 
 // asked is a request to each route; a route without one fails the test.
 var asked = map[string]struct{ path, body string }{
-	"GET /api/v1/actors/{name}":                {"/api/v1/actors/feed", ""},
-	"GET /api/v1/readings/{underlying}":        {"/api/v1/readings/NIFTY", ""},
-	"GET /api/v1/readings/{underlying}/{kind}": {"/api/v1/readings/NIFTY/pcr", ""},
-	"GET /api/v1/bars/{underlying}":            {"/api/v1/bars/NIFTY?interval=1m&source=future", ""},
-	"POST /api/v1/actors/{name}/restart":       {"/api/v1/actors/feed/restart", ""},
-	"POST /api/v1/chaos":                       {"/api/v1/chaos", `{"actor":"feed","kind":"hang","for_ms":5}`},
-	"POST /api/v1/session":                     {"/api/v1/session", `{"admin_token":"` + adminToken + `"}`},
-	"POST /api/v1/login/complete":              {"/api/v1/login/complete", `{"pasted":"good"}`},
-	"POST /api/v1/exchange/faults":             {"/api/v1/exchange/faults", `{"kind":"drop"}`},
+	"GET /api/v1/actors/{name}":                 {"/api/v1/actors/feed", ""},
+	"GET /api/v1/readings/{underlying}":         {"/api/v1/readings/NIFTY", ""},
+	"GET /api/v1/readings/{underlying}/{kind}":  {"/api/v1/readings/NIFTY/pcr", ""},
+	"POST /api/v1/readings/{underlying}/direct": {"/api/v1/readings/NIFTY/direct", ""},
+	"GET /api/v1/bars/{underlying}":             {"/api/v1/bars/NIFTY?interval=1m&source=future", ""},
+	"POST /api/v1/actors/{name}/restart":        {"/api/v1/actors/feed/restart", ""},
+	"POST /api/v1/chaos":                        {"/api/v1/chaos", `{"actor":"feed","kind":"hang","for_ms":5}`},
+	"POST /api/v1/session":                      {"/api/v1/session", `{"admin_token":"` + adminToken + `"}`},
+	"POST /api/v1/login/complete":               {"/api/v1/login/complete", `{"pasted":"good"}`},
+	"POST /api/v1/exchange/faults":              {"/api/v1/exchange/faults", `{"kind":"drop"}`},
 }
 
 const adminToken = "an-admin-token-of-more-than-32-characters"

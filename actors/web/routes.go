@@ -61,6 +61,7 @@ func (s *server) table() []route {
 		{"POST", "/api/v1/session", "open an admin session of a browser: the admin token for a cookie", s.openSession, shape{code: nothing, takes: api.AdminSession{}}},
 		{"POST", "/api/v1/login/start", "make a login address", s.startLogin, shape{admin: true, gives: api.LoginStarted{}}},
 		{"POST", "/api/v1/login/complete", "finish a login with the pasted address or request token", s.completeLogin, shape{admin: true, takes: api.LoginPasted{}, gives: api.LoginCompleted{}}},
+		{"POST", "/api/v1/readings/{underlying}/direct", "ask Kite over REST now; the answer comes as the reading of kind direct", s.askDirect, shape{admin: true, code: accepted, gives: map[string]string{}}},
 		{"POST", "/api/v1/token/validate", "ask Kite about the token now", s.validate, shape{admin: true, code: accepted, gives: map[string]string{}}},
 		{"POST", "/api/v1/debug/trace", "write the execution trace of the last seconds into the state directory, once a minute at most", s.trace, shape{admin: true, code: http.StatusCreated, gives: api.Trace{}}},
 		{"POST", "/api/v1/exchange/faults", "sim only: make the simulated exchange misbehave", s.simulated(s.exchangeFault), shape{admin: true, code: accepted, takes: api.ExchangeFault{}, gives: api.ExchangeFault{}}},
@@ -165,6 +166,16 @@ func (s *server) reading(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	failed(w, &NameError{What: "kind of reading", Name: kind, Known: kinds})
+}
+
+func (s *server) askDirect(w http.ResponseWriter, r *http.Request) {
+	u := r.PathValue("underlying")
+	if known := s.Board.underlyingNames(); !contains(known, u) {
+		failed(w, &NameError{What: "underlying", Name: u, Known: known})
+		return
+	}
+	s.AskDirect(u)
+	answer(w, http.StatusAccepted, map[string]string{"asking": "Kite about " + u + "; see /api/v1/readings/" + u + "/direct"})
 }
 
 var intervals = []struct {

@@ -94,7 +94,8 @@ type Config struct {
 	Login      Login
 	Exchange   Exchange // nil outside the sim profile
 	Bars       func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
-	Validate   func() // asks auth for a check of the token now
+	Validate   func()                  // asks auth for a check of the token now
+	AskDirect  func(underlying string) // asks direct for a cross-check over REST now
 	Reminders  func() api.Reminders
 	Trace      func() (file string, err error) // writes the last seconds of the program's execution
 	Clock      actors.Clock

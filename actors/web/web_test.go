@@ -34,6 +34,7 @@ type house struct {
 	stats     web.FeedStats
 	coherent  bool
 	validated int
+	asked     []string
 	untraced  error
 	admin     messages.Secret
 }
@@ -104,7 +105,7 @@ func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Board, *act
 		Bars: func(u string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool) {
 			return []messages.Bar{{Underlying: u, Interval: interval, Open: 100, High: 200, Low: 50, Close: 150, Divisor: 100, Start: time.Unix(1_700_000_100, 0)}}, u == "NIFTY"
 		},
-		Validate: func() { h.validated++ },
+		Validate: func() { h.validated++ }, AskDirect: func(u string) { h.asked = append(h.asked, u) },
 		Reminders: func() api.Reminders {
 			return api.Reminders{Channels: []string{"ntfy"}, Warnings: []string{}, Last: []api.ReminderResult{}}
 		},
@@ -194,6 +195,8 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 		{"POST", "/api/v1/login/complete", `{"pasted":"good"}`, 200, `"result":"ok"`},
 		{"POST", "/api/v1/login/complete", `{"pasted":"bad"}`, 422, "another login"},
 		{"POST", "/api/v1/token/validate", "", 202, "validating"},
+		{"POST", "/api/v1/readings/NIFTY/direct", "", 202, "NIFTY"},
+		{"POST", "/api/v1/readings/DAX/direct", "", 404, `"names":["NIFTY"]`},
 		{"GET", "/", "", 200, "<!doctype html>"},
 		{"GET", "/actors", "", 200, "<!doctype html>"},
 		{"GET", "/assets/app.js", "", 200, "EventSource"},
@@ -213,8 +216,8 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 			t.Errorf("%s %s: no Content-Security-Policy", c.method, c.path)
 		}
 	}
-	if h.validated != 1 || len(h.injected) != 1 || len(h.restarted) != 1 {
-		t.Errorf("done: %d validations, %v, %v", h.validated, h.injected, h.restarted)
+	if h.validated != 1 || len(h.injected) != 1 || len(h.restarted) != 1 || len(h.asked) != 1 {
+		t.Errorf("done: %d validations, %v, %v, %v", h.validated, h.injected, h.restarted, h.asked)
 	}
 }
 

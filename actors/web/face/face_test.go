@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -282,6 +283,24 @@ func TestKeyboardAlone(t *testing.T) {
 	b.mu.Lock()
 	b.errors = nil // the browser itself logs the 422
 	b.mu.Unlock()
+	b.clean()
+}
+
+// While the feed lives nobody asks over REST, until a person does.
+func TestAskKiteNow(t *testing.T) {
+	const card = `section[aria-labelledby="reading-direct"]`
+	house := served(t)
+	house.live()
+	b := openTab(t, browser(t), house.URL()+"analyses")
+	b.await(soon, card, `([2-9]|\d\d) s ago|No input yet`) // the next answer is of another second
+	asOf := regexp.MustCompile(`As of [\d:]+ IST`)
+	before := asOf.FindString(b.text(card)) // asked at the start, or not yet
+	if before == "" {
+		before = "As of never"
+	}
+	b.click(card + " button")
+	b.await(soon, card, `Kite is asked about NIFTY[\s\S]*As of (?!`+strings.TrimPrefix(before, "As of ")+`)[\s\S]*source\s+rest`)
+	b.keep("ask-kite-now")
 	b.clean()
 }
 

@@ -1,5 +1,7 @@
 // The analyses: the outlook with its votes, and every reading with its inputs.
 
+import { signal } from "@preact/signals";
+import { post } from "./act";
 import { Age, Bar, ReadingStatus, Signal } from "./parts";
 import { clockTime, none, sentence, span, value, when, whole, words } from "./format";
 import { readings, readingsOf, underlying } from "./house";
@@ -88,6 +90,24 @@ function Votes({ reading }: { reading: Reading }) {
   );
 }
 
+const asked = signal("");
+
+// AskNow has Kite asked over REST at once; the reading tells the answer.
+function AskNow({ underlying: name }: { underlying: string }) {
+  const ask = async () => {
+    const answer = await post(`/api/v1/readings/${name}/direct`);
+    asked.value = answer.ok ? `Kite is asked about ${name}.` : answer.words;
+  };
+  return (
+    <p>
+      <button type="button" class="button small" onClick={() => void ask()}>
+        Ask Kite now
+      </button>{" "}
+      <output class="hint">{asked}</output>
+    </p>
+  );
+}
+
 const hidden = new Set(["inputs", "reasons"]);
 
 // ReadingCard is one reading in full.
@@ -103,6 +123,7 @@ export function ReadingCard({ reading: r }: { reading: Reading }) {
         <h2 id={id}>{sentence(kindName(r.kind))}</h2>
         <ReadingStatus status={r.status} />
       </div>
+      {r.kind === "direct" && <AskNow underlying={r.underlying} />}
       {usable(r) ? (
         <>
           <p class="figure">
