@@ -168,8 +168,15 @@ func oldSocketCut(ctx context.Context, r *Rig) error {
 		return err
 	}
 	defer before.close()
-	// A moment's ticks, so that the observer knows what came last.
-	if err := r.streams(ctx, 1500*time.Millisecond); err != nil {
+	// Both must know what came last, the server and the observer.
+	if err := r.ticked(ctx); err != nil {
+		return err
+	}
+	err = r.within(ctx, 30*time.Second, "the observer has seen every instrument", func() (bool, string) {
+		n := before.instruments()
+		return n == len(watched), fmt.Sprintf("%d of %d", n, len(watched))
+	})
+	if err != nil {
 		return err
 	}
 	cut := time.Now()

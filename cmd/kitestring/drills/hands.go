@@ -146,6 +146,26 @@ func (r *Rig) blind(since time.Time) (map[uint32]messages.Gap, error) {
 	return found, nil
 }
 
+// ticked waits until every option of every chain has had a tick: an instrument
+// that is subscribed to and has had none has nothing to miss.
+func (r *Rig) ticked(ctx context.Context) error {
+	underlyings, err := r.underlyings()
+	if err != nil {
+		return err
+	}
+	for _, u := range underlyings {
+		err := r.within(ctx, 30*time.Second, "every option of "+u.Name+" has had a tick", func() (bool, string) {
+			var reading messages.Reading
+			err := r.get("/api/v1/readings/"+u.Name+"/pcr", &reading)
+			return err == nil && reading.Coverage == 1, fmt.Sprintf("coverage %.2f, %s, %v", reading.Coverage, reading.Reason, err)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // underlyings are what the server works on today.
 func (r *Rig) underlyings() (all []messages.Underlying, err error) {
 	err = r.get("/api/v1/instruments", &all)

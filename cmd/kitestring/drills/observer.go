@@ -69,6 +69,13 @@ func (o *observer) close() {
 	<-o.done
 }
 
+// instruments is how many it has seen a tick of.
+func (o *observer) instruments() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.seen)
+}
+
 // at are the ticks of an instrument in a second of exchange time.
 func (o *observer) at(instrument uint32, second time.Time) (found []messages.Tick) {
 	o.mu.Lock()

@@ -13,6 +13,9 @@ import (
 )
 
 func muteSocket(ctx context.Context, r *Rig) error {
+	if err := r.ticked(ctx); err != nil {
+		return err
+	}
 	stale, err := r.metric("feed_disconnects_total", `reason="stale"`)
 	if err != nil {
 		return err
