@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { chosen, status, underlying, underlyings } from "./house";
 import { logIn } from "./login";
-import { go, pages, path } from "./route";
+import { go, pages, path, rendered } from "./route";
 import { nextTheme } from "./theme";
 
 export const helpOpen = signal(false);
@@ -13,7 +13,7 @@ let chordAt = -Infinity;
 
 function search(): void {
   if (path.value !== "/events" && path.value !== "/actors") go("/events");
-  requestAnimationFrame(() => document.getElementById("search")?.focus());
+  rendered(() => document.getElementById("search")?.focus());
 }
 
 function nextUnderlying(): void {

@@ -16,12 +16,17 @@ const known = (path: string): Path => pages.find((p) => p.path === path)?.path ?
 
 export const path = signal<Path>(known(location.pathname));
 
+// rendered runs what needs the elements of a page that was just chosen. Preact
+// renders in a microtask: what follows in another comes before the next key,
+// which a wait for the next frame would lose on a busy machine.
+export const rendered = queueMicrotask;
+
 export function go(to: Path): void {
   if (to === path.peek()) return;
   history.pushState(null, "", to);
   path.value = to;
   // As after a load: the reader begins at the page's heading.
-  requestAnimationFrame(() => {
+  rendered(() => {
     window.scrollTo(0, 0);
     document.getElementById("page-title")?.focus({ preventScroll: true });
   });
