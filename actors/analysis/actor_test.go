@@ -284,7 +284,8 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 	})
 }
 
-// A question that fails after the token has changed does not delay the next.
+// A question that is refused after the token has changed is put anew at once,
+// and speaks against no token.
 func TestBackfillOvertakenByTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{slow: 3 * time.Second}
@@ -294,9 +295,13 @@ func TestBackfillOvertakenByTheToken(t *testing.T) {
 		h.Tell(tokens.adopt(1))
 		time.Sleep(2 * time.Second)
 		h.Tell(tokens.adopt(2))
-		time.Sleep(4500 * time.Millisecond) // 1 s to the failure, at most one pace, 3 s
+		time.Sleep(4 * time.Second) // 1 s to the failure, then 3 s
+		synctest.Wait()
 		if sessions, _ := past.questions(); !slices.Equal(sessions, []messages.Generation{1, 2}) {
 			t.Errorf("sessions %v", sessions)
+		}
+		if doubts := sentTo[messages.TokenDoubted](h, authPID); len(doubts) != 1 || doubts[0].Generation != 2 {
+			t.Errorf("doubts %+v, want one of the token that is adopted", doubts)
 		}
 	})
 }

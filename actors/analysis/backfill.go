@@ -74,12 +74,19 @@ func before(a, b *track) bool {
 
 func (b *bars) merge(m fetched) {
 	b.fetching = false
+	overtaken := m.generation != b.cfg.Tokens.Current().Adopted.Generation
+	if kind := kite.KindOf(m.err); overtaken && (kind == kite.TokenRefused || kind == kite.Retired) {
+		// An old token that is refused is no news: the question is put anew.
+		b.self.Log().Debug("back-fill overtaken by a newer token", "generation", m.generation, "error", m.err)
+		b.fetch()
+		return
+	}
 	if m.err != nil {
 		b.failures++
-		if m.generation == b.cfg.Tokens.Current().Adopted.Generation {
+		if !overtaken {
 			b.fetchAfter = time.Now().Add(backoff(b.failures))
 		}
-		if b.failures == 1 && kite.KindOf(m.err) != kite.Retired {
+		if b.failures == 1 {
 			b.self.Log().Warn("back-fill failed, live bars go on", "underlying", m.key.underlying, "source", m.key.source.String(),
 				"generation", m.generation, "error", m.err)
 		}

@@ -163,8 +163,9 @@ func (a *analyst) ask(underlying string) {
 
 func (a *analyst) answer(m answered) {
 	a.rest.asking = false
-	if kite.KindOf(m.err) == kite.Retired {
-		a.ask("") // a newer token came while the question waited for its turn
+	overtaken := m.generation != a.cfg.Tokens.Current().Adopted.Generation
+	if kind := kite.KindOf(m.err); overtaken && (kind == kite.TokenRefused || kind == kite.Retired) {
+		a.ask("") // a newer token came while the question was under way
 		return
 	}
 	if m.err != nil {
