@@ -48,7 +48,7 @@ var tokenDrills = []Drill{
 	{
 		Name:   "rotate-1000",
 		Inject: "1000 new tokens, one after the other, while streaming 1000 ticks/s",
-		Hold:   "0 lost, 0 twice, no goroutine and no open file more than before, a flat heap, 100 receipts",
+		Hold:   "0 lost, 0 twice, no goroutine and no open file more than before but of idle connections, a flat heap, 100 receipts",
 		Limit:  10 * time.Minute,
 		run:    withHistory(rotations(1000, 2_500_000)),
 	},
