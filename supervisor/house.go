@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,13 +41,7 @@ type Config struct {
 	Log      *slog.Logger
 	Sim      SimConfig
 
-	// What the configuration file may choose.
-	Underlyings     []instruments.UnderlyingSpec // none: instruments.Defaults
-	AnalysisProfile analysis.Profile             // "": calibrated
-	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
-	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
-	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
-	Instruments     []messages.Want              // subscribed to beside those that the analyses need
+	Choices Choices // of the configuration file; Reload changes them
 
 	// Pulse is told of the tree's health ten times a second; a house that hangs
 	// has no pulse. It must not block. nil: nobody.
@@ -82,6 +77,7 @@ type SimConfig struct {
 //	                      the newest ten, 64 MB at most
 type House struct {
 	cfg      Config
+	choices  atomic.Pointer[Choices]
 	profile  string
 	started  time.Time
 	log      *slog.Logger
@@ -150,11 +146,10 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	if h.profile, err = chooseProfile(cfg.Profile, h.store); err != nil {
 		return nil, err
 	}
-	if cfg.HolidayFile != "" {
-		if _, err := market.Load(cfg.HolidayFile); err != nil {
-			return nil, fmt.Errorf("the table of holidays cannot be used: %w", err)
-		}
+	if err := cfg.Choices.check(); err != nil {
+		return nil, err
 	}
+	h.choices.Store(&cfg.Choices)
 	if err := checkExposure(cfg.Addr, h.store); err != nil {
 		return nil, err
 	}
@@ -180,8 +175,8 @@ func Open(ctx context.Context, cfg Config) (_ *House, err error) {
 	if err := h.plant(ctx); err != nil {
 		return nil, err
 	}
-	if wants := h.cfg.Instruments; len(wants) > 0 {
-		h.tree.Engine().Send(pidFeed, messages.WantInstruments{Owner: "configuration", Wants: wants})
+	if len(cfg.Choices.Instruments) > 0 {
+		h.wantChosen(cfg.Choices)
 	}
 	return h, nil
 }
@@ -269,11 +264,6 @@ func (h *House) closeDoors() {
 func (h *House) SetKey(ctx context.Context, key, value string) error {
 	return h.store.Set(ctx, key, value)
 }
-
-// Reload reads the .env file as if for the first time, with new watches on it,
-// and says in the log what it found. Everything runs on meanwhile; a file that
-// cannot be used changes nothing.
-func (h *House) Reload() error { return h.tree.Restart("token") }
 
 // Profile is the profile that auto came to.
 func (h *House) Profile() string { return h.profile }

@@ -109,7 +109,7 @@ func newStage(b *testing.B, tokens []uint32, mailbox int, send func(net.Conn, in
 	st := &stage{sender: newSender(b, send)}
 	registry := prometheus.NewRegistry()
 	h := &House{
-		cfg: Config{MailboxTicks: mailbox}, feed: feed.NewState(),
+		cfg: Config{Choices: Choices{MailboxTicks: mailbox}}, feed: feed.NewState(),
 		tree: New(Options{Registerer: registry}),
 	}
 	var analysts []Spec

@@ -5,6 +5,7 @@ import (
 
 	"github.com/anthdm/hollywood/actor"
 
+	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
@@ -71,15 +72,19 @@ func (h *House) plant(ctx context.Context) error {
 	}
 	return h.tree.Start(ctx, Spec{Name: "root", Children: []Spec{
 		{Name: "web", Produce: web.New(h.window())},
-		{Name: "market", Produce: market.New(market.Config{
-			Clock: h.clock, Wall: h.wall, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: h.cfg.HolidayFile,
+		{Name: "market", Produce: h.chosen(func(c Choices) actors.Producer {
+			return market.New(market.Config{
+				Clock: h.clock, Wall: h.wall, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: c.HolidayFile,
+			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
 			Keys: h.store, Login: h.memory, Clock: h.clock, Memory: h.reminders, Timeline: h.board, Dashboard: h.URL(),
 		})},
-		{Name: "instruments", Produce: instruments.New(instruments.Config{
-			Exchange: h.kite, Tokens: h.store, Clock: h.clock, Ticks: h.feed, State: h.instruments,
-			Underlyings: h.cfg.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: append(analysts(), pidBars, pidWeb),
+		{Name: "instruments", Produce: h.chosen(func(c Choices) actors.Producer {
+			return instruments.New(instruments.Config{
+				Exchange: h.kite, Tokens: h.store, Clock: h.clock, Ticks: h.feed, State: h.instruments,
+				Underlyings: c.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: append(analysts(), pidBars, pidWeb),
+			})
 		})},
 		{Name: "core", Children: core},
 		{Name: "analysis", Children: h.analyses()},
@@ -94,13 +99,17 @@ func (h *House) analyses() []Spec {
 	})})}
 	for _, a := range analysis.All() {
 		cfg := analysis.Config{
-			Analysis: a, Profile: h.cfg.AnalysisProfile, Interval: h.cfg.BarInterval, Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
+			Analysis: a, Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
 			Market: wallPhase{h.wall}, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
 			cfg.Quoter = analysis.NewREST(h.kite, h.store, a.Kind)
 		}
-		spec := Spec{Name: a.Kind, Produce: analysis.New(cfg)}
+		spec := Spec{Name: a.Kind, Produce: h.chosen(func(c Choices) actors.Producer {
+			cfg := cfg
+			cfg.Profile, cfg.Interval = c.AnalysisProfile, c.BarInterval
+			return analysis.New(cfg)
+		})}
 		if a.Needs.Ticks() {
 			spec = h.subscriber(spec)
 		}
@@ -113,7 +122,7 @@ func (h *House) analyses() []Spec {
 // instrument and minute when it does not. Its seed is the last tick of every
 // instrument, so that a quiet one is not forgotten by a restart.
 func (h *House) subscriber(s Spec) Spec {
-	s.Mailbox = Mailbox{Contract: Lossless, Ticks: h.cfg.MailboxTicks, Table: func() Conflator { return &minutes{} }}
+	s.Mailbox = Mailbox{Contract: Lossless, Ticks: h.cfg.Choices.MailboxTicks, Table: func() Conflator { return &minutes{} }}
 	s.Seed = func(open func()) Batch {
 		if b := h.feed.Seed(s.Name, open); b != nil {
 			return b

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
@@ -109,9 +110,9 @@ func (a *instruments) Receive(msg any) {
 func (a *instruments) start() {
 	n := len(a.cfg.Underlyings)
 	a.state.memory = a.cfg.State.load()
-	if len(a.state.futures) != n {
+	if !slices.Equal(a.state.specs, a.cfg.Underlyings) { // others have been chosen, or it is the first start
 		a.state.memory = memory{
-			spots: make([]float64, n), middles: make([]float64, n),
+			specs: a.cfg.Underlyings, spots: make([]float64, n), middles: make([]float64, n),
 			futures: make([]messages.Instrument, n), underlyings: make([]messages.Underlying, n),
 		}
 	}

@@ -25,6 +25,7 @@ type state struct {
 
 // memory is the part of the state that a restarted actor goes on with.
 type memory struct {
+	specs       []UnderlyingSpec // that it is of
 	table       *table
 	spots       []float64 // by spec; 0: unknown
 	middles     []float64

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -110,6 +111,9 @@ func (b *Board) Apply(msg any) {
 		b.phase = m
 	case messages.InstrumentsResolved:
 		b.underlyings = m.Underlyings
+		// What has been said of others is no longer kept up.
+		maps.DeleteFunc(b.readings, func(of [2]string, _ messages.Reading) bool { return !b.chosen(of[0]) })
+		maps.DeleteFunc(b.running, func(of series, _ messages.Bar) bool { return !b.chosen(of.underlying) })
 	case messages.FuturesRolled:
 		b.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
 	case messages.BarUpdated:
@@ -118,9 +122,18 @@ func (b *Board) Apply(msg any) {
 	case messages.BarClosed:
 		b.hub.send("bar", "", streamedBar(m.Bar, true))
 	case messages.Reading:
+		if !b.chosen(m.Underlying) {
+			return // the last words of an analysis that has not heard yet
+		}
 		b.readings[[2]string{m.Underlying, m.Kind}] = m
 		b.hub.send("reading", m.Key(), m)
 	}
+}
+
+// chosen reports whether an underlying is worked on; before it is known which
+// are, each may be. Called with mu held.
+func (b *Board) chosen(underlying string) bool {
+	return b.underlyings == nil || slices.ContainsFunc(b.underlyings, func(u messages.Underlying) bool { return u.Name == underlying })
 }
 
 func (b *Board) applyAuth(m messages.AuthChanged) {

@@ -148,10 +148,8 @@ func (f *runFlags) config(p *program) (supervisor.Config, error) {
 			Speed: f.sim.speed, Rate: f.sim.rate, Instruments: f.sim.instruments,
 		},
 	}
-	if f.configFile != "" {
-		if err := readConfigFile(f.configFile, &cfg); err != nil {
-			return bad(err)
-		}
+	if cfg.Choices, err = readConfigFile(f.configFile); err != nil {
+		return bad(err)
 	}
 	return cfg, nil
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // The configuration file says what a person may choose beyond flags: JSON,
-// read once at start. Every field may be left out; what is there is checked,
+// read at the start and at each SIGHUP. Every field may be left out; what is there is checked,
 // and an error names the line, the field and what is allowed.
 
 const (
@@ -40,25 +40,29 @@ const configExample = `  {
     "holidays": "/etc/kitestring/holidays.txt"
   }`
 
-// readConfigFile puts what the file chooses into cfg.
-func readConfigFile(path string, cfg *supervisor.Config) error {
+// readConfigFile is what the file chooses; without a file, nothing.
+func readConfigFile(path string) (cfg supervisor.Choices, err error) {
+	if path == "" {
+		return cfg, nil
+	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return fmt.Errorf("--config %s: %w", path, cause(err))
+		return cfg, fmt.Errorf("--config %s: %w", path, cause(err))
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("--config %s: it is not a file", path)
+		return cfg, fmt.Errorf("--config %s: it is not a file", path)
 	case info.Size() > maxConfigSize:
-		return fmt.Errorf("--config %s: it is larger than %d bytes", path, maxConfigSize)
+		return cfg, fmt.Errorf("--config %s: it is larger than %d bytes", path, maxConfigSize)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("--config %s: %w", path, cause(err))
+		return cfg, fmt.Errorf("--config %s: %w", path, cause(err))
 	}
-	return parseConfig(filepath.Base(path), text, cfg)
+	err = parseConfig(filepath.Base(path), text, &cfg)
+	return cfg, err
 }
 
-func parseConfig(name string, text []byte, cfg *supervisor.Config) error {
+func parseConfig(name string, text []byte, cfg *supervisor.Choices) error {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	r := &configReader{name: name, text: text, dec: json.NewDecoder(bytes.NewReader(text))}
 	r.dec.UseNumber()

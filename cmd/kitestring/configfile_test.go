@@ -17,21 +17,21 @@ import (
 func TestConfigFileDefaultsAndValues(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
-		want supervisor.Config
+		want supervisor.Choices
 	}{
-		"nothing chosen": {`{}`, supervisor.Config{}},
-		"the example": {configExample, supervisor.Config{
+		"nothing chosen": {`{}`, supervisor.Choices{}},
+		"the example": {configExample, supervisor.Choices{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
 			HolidayFile: "/etc/kitestring/holidays.txt",
 		}},
-		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, supervisor.Config{AnalysisProfile: analysis.Classic}},
-		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, supervisor.Config{
+		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, supervisor.Choices{AnalysisProfile: analysis.Classic}},
+		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, supervisor.Choices{
 			Underlyings: []instruments.UnderlyingSpec{{Name: "BANKEX", IndexExchange: "BSE", IndexSymbol: "BANKEX", DerivativesExchange: "BFO"}},
 		}},
-		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, supervisor.Config{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
+		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, supervisor.Choices{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
 	} {
-		var got supervisor.Config
+		var got supervisor.Choices
 		if err := parseConfig("c.json", []byte(c.text), &got); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -85,7 +85,7 @@ var wrongConfigs = []struct {
 
 func TestWrongConfigFilesAreNamed(t *testing.T) {
 	for _, c := range wrongConfigs {
-		err := parseConfig("c.json", []byte(c.text), &supervisor.Config{})
+		err := parseConfig("c.json", []byte(c.text), &supervisor.Choices{})
 		if err == nil {
 			t.Errorf("%s: accepted", c.text)
 			continue
@@ -127,7 +127,7 @@ func FuzzConfigFile(f *testing.F) {
 		f.Add([]byte(c.text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var cfg supervisor.Config
+		var cfg supervisor.Choices
 		if parseConfig("c.json", text, &cfg) != nil {
 			return
 		}

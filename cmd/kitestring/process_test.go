@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +19,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"kitestring/actors/web/api"
+	"kitestring/messages"
 )
 
 // asProgram makes this test binary be kitestring itself, for tests that need a
@@ -222,6 +227,92 @@ func TestHangupReadsTheFileAgain(t *testing.T) {
 	hangup("env file accepted")
 	if now := generation(t, p.addr); now != g {
 		t.Errorf("generation %d after hangups over the same token, %d before", now, g)
+	}
+	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// A hangup makes other choices of the configuration file count, and only those
+// whom they concern begin anew; a file that is wrong changes nothing.
+func TestHangupReadsTheConfigurationAgain(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "kitestring.json")
+	choose := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	index := func(name, symbol string) string {
+		return `{"name": "` + name + `", "index_exchange": "NSE", "index_symbol": "` + symbol + `", "derivatives_exchange": "NFO"}`
+	}
+	choose(`{"underlyings": [` + index("NIFTY", "NIFTY 50") + `]}`)
+	p := startProcess(t, os.Args[0], nil, "--env-file", filepath.Join(dir, ".env"), "--sim-rate", "200", "--config", config)
+	live(t, p.addr)
+	epochs := func() map[string]uint64 {
+		var all []api.Actor
+		if !fetch(p.addr, "/api/v1/actors", &all) {
+			t.Fatal("no actors")
+		}
+		of := map[string]uint64{}
+		for _, a := range all {
+			of[a.Name] = a.Epoch
+		}
+		return of
+	}
+	reads := func(underlying, profile string) {
+		t.Helper()
+		eventually(t, 20*time.Second, underlying+" alone is read, as "+profile, func() (bool, string) {
+			var all []messages.Reading
+			if !fetch(p.addr, "/api/v1/readings", &all) {
+				return false, "no answer"
+			}
+			right, seen := len(all) > 0, ""
+			for _, r := range all {
+				seen += fmt.Sprintf("%s of %s as %s, ", r.Kind, r.Underlying, r.Profile)
+				// Some kinds have one profile only.
+				right = right && r.Underlying == underlying && (r.Kind != "candle_intent" || r.Profile == profile)
+			}
+			return right, seen
+		})
+	}
+	hangup := func(says string) {
+		t.Helper()
+		said := strings.Count(p.log.String(), says)
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 10*time.Second, "the log says "+says, func() (bool, string) {
+			return strings.Count(p.log.String(), says) > said, lastLines(p.log.String(), 3)
+		})
+		live(t, p.addr)
+	}
+	reads("NIFTY", "calibrated")
+	before := epochs()
+
+	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"profile": "classic"}, "mailbox": {"ticks": 100}}`)
+	hangup("another size of mailboxes takes a restart")
+	reads("BANKNIFTY", "classic")
+	var names []messages.Underlying
+	if !fetch(p.addr, "/api/v1/instruments", &names) || len(names) != 1 || names[0].Name != "BANKNIFTY" {
+		t.Errorf("instruments of %+v", names)
+	}
+	after := epochs()
+	for _, name := range []string{"feed", "auth", "bars", "web", "market"} {
+		if after[name] != before[name] {
+			t.Errorf("%s began anew", name)
+		}
+	}
+
+	choose(`{"analysis": {"profile": "moon"}}`)
+	hangup("analysis.profile \\\"moon\\\"")
+	reads("BANKNIFTY", "classic")
+	choose(`{"holidays": "` + filepath.Join(dir, "absent") + `"}`)
+	hangup("the table of holidays cannot be used")
+	reads("BANKNIFTY", "classic")
+	if now := epochs(); !maps.Equal(now, after) {
+		t.Errorf("epochs %v after files that are wrong, %v before", now, after)
 	}
 	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit %d", code)

@@ -30,7 +30,8 @@ moment, without a restart and without losing a tick.
 Without API credentials in the file the server runs on a built-in simulator of
 the exchange and logs in to it by itself.
 
---config names a JSON file; every field of it may be left out:
+--config names a JSON file. It is read again at SIGHUP; a size of mailboxes
+takes a restart. Every field may be left out:
 
 ` + configExample,
 		Args: usage(cobra.NoArgs),
@@ -39,7 +40,7 @@ the exchange and logs in to it by itself.
 			if err != nil {
 				return err
 			}
-			return p.serve(c.Context(), cfg)
+			return p.serve(c.Context(), cfg, f.configFile)
 		},
 	}
 	flags := c.Flags()
@@ -57,7 +58,7 @@ the exchange and logs in to it by itself.
 // serve runs the house until ctx ends, then stops it in order. A hangup makes
 // it read its configuration again; on a terminal, that terminal is gone, and
 // so is whoever could stop the server.
-func (p *program) serve(ctx context.Context, cfg supervisor.Config) error {
+func (p *program) serve(ctx context.Context, cfg supervisor.Config, configFile string) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -79,9 +80,13 @@ func (p *program) serve(ctx context.Context, cfg supervisor.Config) error {
 				running = false
 				break
 			}
-			cfg.Log.Info("hangup: the env file is read again", "path", cfg.EnvFile)
-			if err := house.Reload(); err != nil {
-				cfg.Log.Warn("env file not read again", "error", err)
+			cfg.Log.Info("hangup: env file and configuration are read again", "env_file", cfg.EnvFile, "config", configFile)
+			choices, err := readConfigFile(configFile)
+			if err == nil {
+				err = house.Reload(choices)
+			}
+			if err != nil {
+				cfg.Log.Warn("nothing was read again, everything goes on as before: mend what the error names, and send SIGHUP again", "error", err)
 			}
 		}
 	}
