@@ -27,7 +27,7 @@ var schemas = map[string]schema{
 		".token.generation": "number", ".token.state": "=no_token|unverified|valid|suspect|rejected", ".token.fingerprint": "string", ".token.coherent": "bool",
 		".feed.state":            "=awaiting_token|connecting|streaming|backoff|unauthorised|stopped",
 		".feed.ticks_per_second": "number", ".feed.last_tick_age_seconds": "number?", ".feed.instruments": "number", ".feed.sockets": "number",
-		".actors.running": "number", ".actors.total": "number", ".actors.quarantined": "number", ".market.phase": "string",
+		".actors.running": "number", ".actors.total": "number", ".actors.quarantined": "number", ".market.phase": "string", ".underlyings[]": "string",
 	},
 	"token show": {
 		".generation": "number", ".fingerprint": "string", ".state": "string", ".since": "string?", ".candidate": "object?", ".expires_hint": "string?",

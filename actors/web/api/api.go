@@ -14,16 +14,17 @@ import (
 
 // Status is GET /api/v1/status: one screen's worth.
 type Status struct {
-	Profile string        `json:"profile"` // sim, sandbox, live
-	Live    bool          `json:"live"`    // the token is valid and data flows (or the market is closed and the socket lives)
-	Message string        `json:"message"` // the same in words: what is wrong and what to do
-	Token   StatusToken   `json:"token"`
-	Feed    StatusFeed    `json:"feed"`
-	Actors  StatusActors  `json:"actors"`
-	Market  StatusMarket  `json:"market"`
-	Login   *StatusLogin  `json:"last_login"` // null: none since the start
-	Process StatusProcess `json:"process"`
-	At      time.Time     `json:"at"` // the server's clock now: what ages are counted from
+	Profile     string        `json:"profile"` // sim, sandbox, live
+	Live        bool          `json:"live"`    // the token is valid and data flows (or the market is closed and the socket lives)
+	Message     string        `json:"message"` // the same in words: what is wrong and what to do
+	Token       StatusToken   `json:"token"`
+	Feed        StatusFeed    `json:"feed"`
+	Actors      StatusActors  `json:"actors"`
+	Market      StatusMarket  `json:"market"`
+	Underlyings []string      `json:"underlyings"` // that are worked on, in their order; empty until the instruments are known
+	Login       *StatusLogin  `json:"last_login"`  // null: none since the start
+	Process     StatusProcess `json:"process"`
+	At          time.Time     `json:"at"` // the server's clock now: what ages are counted from
 }
 
 // StatusToken is the adopted token.

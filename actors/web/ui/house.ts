@@ -15,13 +15,7 @@ export const events = signal<Event[]>([]); // newest first
 export const running = signal<BarEvent | null>(null); // the newest bar of the chart's series
 export const rates = signal<{ at: number; rate: number }[]>([]); // ticks/s of the last minute
 
-export const underlyings = computed(() => {
-  const names = new Set(Object.values(readings.value).map((r) => r.underlying));
-  for (const name of Object.keys(quotes.value)) names.add(name);
-  const known = ["NIFTY", "BANKNIFTY", "SENSEX"];
-  const place = (n: string) => (known.includes(n) ? known.indexOf(n) : known.length);
-  return [...names].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
-});
+export const underlyings = computed(() => status.value?.underlyings ?? []);
 export const chosen = signal("");
 export const underlying = computed(() => (underlyings.value.includes(chosen.value) ? chosen.value : (underlyings.value[0] ?? "")));
 

@@ -17,6 +17,7 @@ export interface Status {
   };
   actors: { running: number; total: number; quarantined: number; restarts: number; not_running: string[] };
   market: { phase: string; exchange_time: string; next_change_at: string; warning?: string };
+  underlyings: string[];
   last_login: LoginEnd | null;
   process: { id: number; started_at: string; version: string };
   at: string;
