@@ -244,9 +244,9 @@ func TestDuplicateSnapshot(t *testing.T) {
 	e := open(t, false, nil)
 	s := e.mustDial()
 	s.mode(messages.ModeFull, 408065, 256265)
-	first := s.ticks()
+	first := s.several(2)
 	e.inject(simulator.Fault{Kind: simulator.FaultDuplicateSnapshot})
-	second := s.ticks()
+	second := s.several(2)
 	if len(first) != 2 || len(second) != 2 {
 		t.Fatalf("%d and %d ticks", len(first), len(second))
 	}

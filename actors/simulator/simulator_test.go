@@ -158,16 +158,26 @@ func (s *socket) ticks() []messages.Tick {
 	}
 }
 
+// several are the next n ticks: a busy exchange answers one command in more
+// than one frame.
+func (s *socket) several(n int) (all []messages.Tick) {
+	s.t.Helper()
+	for len(all) < n {
+		all = append(all, s.ticks()...)
+	}
+	return all
+}
+
 // eventually polls until a condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		case <-tick.C:
 		}
 	}

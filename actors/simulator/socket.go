@@ -137,6 +137,17 @@ func (e *Exchange) tooSlow(s *socket) {
 	s.conn.NetConn().Close() // the reader sees it and expels
 }
 
+// unread counts a socket that took nothing for as long as a write may last: at
+// a low rate that comes before its queue is full.
+func (e *Exchange) unread(err error) {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.counts.slowSockets++
+	}
+}
+
 // write is the socket's writing goroutine. It ends when the queue is closed or
 // the connection fails.
 func (e *Exchange) write(s *socket) {
@@ -152,6 +163,7 @@ func (e *Exchange) write(s *socket) {
 			err := e.writeFrame(s, f)
 			e.landed(s, f)
 			if err != nil {
+				e.unread(err)
 				return
 			}
 			silence.Reset(heartbeatEvery)

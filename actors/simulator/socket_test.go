@@ -286,7 +286,7 @@ func TestOldSockets(t *testing.T) {
 // A reader that does not read is disconnected, and the others notice nothing.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	e := open(t, true, func(c *simulator.Config) { c.Instruments, c.Rate = 3000, 60_000 })
+	e := open(t, true, func(c *simulator.Config) { c.Instruments, c.Rate = 1000, 20_000 })
 	token := e.token()
 	slow, _ := e.dial(token)
 	quick, _ := e.dial(token)
