@@ -219,6 +219,48 @@ func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
 	})
 }
 
+// Ticks that stand still for longer than the grace, while the exchange's clock
+// runs on, close a bar of five minutes at its first tick. It is published once,
+// and marked when the rest comes.
+func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Series{} // far ahead of the ticks
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: &book{}, Series: series, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		tick := func(s string, price int32, volume uint32) {
+			h.Tell(batch(1, tickOf(niftyFuture, time.Unix(clockTime(t, "2026-03-02 "+s), 0), price, volume)))
+		}
+		tick("10:04:59", 24009, 4990) // the first is partial anyway
+		tick("10:05:00", 24010, 5000)
+		time.Sleep(3 * time.Second)
+		five := func() []messages.Bar { return series.History("NIFTY", messages.FromFuture, 5*time.Minute) }
+		if bars := five(); len(bars) != 2 || bars[1].Close != 24010 || bars[1].Gapped {
+			t.Fatalf("before the rest came: %+v", bars)
+		}
+		tick("10:06:15", 24011, 5001)
+		tick("10:07:30", 24012, 5002)
+		tick("10:09:59", 24013, 5003)
+		synctest.Wait()
+		if bars := five(); len(bars) != 2 || !bars[1].Gapped || bars[1].Close != 24012 {
+			t.Errorf("after it came: %+v", bars)
+		}
+		tick("10:10:00", 24014, 5004)
+		tick("10:15:00", 24015, 5005)
+		synctest.Wait()
+		bars := five()
+		if len(bars) != 3 || bars[1].Gapped || bars[1].Close != 24013 || bars[1].Volume != 13 || bars[2].Gapped || bars[2].Close != 24014 {
+			t.Errorf("in the end: %+v", bars)
+		}
+		seen := map[time.Time]bool{}
+		for _, m := range sentTo[messages.BarClosed](h, webPID) {
+			if m.Bar.Interval == 5*time.Minute && seen[m.Bar.Start] {
+				t.Errorf("closed twice: %+v", m.Bar)
+			}
+			seen[m.Bar.Start] = seen[m.Bar.Start] || m.Bar.Interval == 5*time.Minute
+		}
+	})
+}
+
 // A last tick that comes after its bar was closed all the same has the bar
 // marked and healed.
 func TestBarClosedTooEarlyIsHealed(t *testing.T) {

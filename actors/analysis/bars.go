@@ -164,10 +164,11 @@ func (b *bars) minutes(m *messages.Minutes) {
 }
 
 func (b *bars) take(t *track, p *arrival, now int64) {
-	if t.take(p, now) {
+	t.take(p, now)
+	b.dirty[t] = true
+	if t.changed {
 		b.reload(t)
 	}
-	b.dirty[t] = true
 }
 
 // tick is what happens by the clock: bars whose successor does not come close
@@ -186,6 +187,9 @@ func (b *bars) tick() {
 		// ours. So 2 s of ours without a tick of its own must have passed as well.
 		if due := t.due(); due != 0 && t.idle >= patience && to >= due-grace {
 			t.advance(to)
+			if t.changed {
+				b.reload(t)
+			}
 		}
 		t.idle++
 	}
@@ -221,9 +225,11 @@ func (b *bars) closed(t *track, i int, bar messages.Bar) {
 // reload publishes a series anew after a repair.
 func (b *bars) reload(t *track) {
 	now := b.now()
+	t.changed = false
 	var loaded [len(Intervals)][]messages.Bar
 	for i := range Intervals {
 		loaded[i] = t.whole(i, now)
+		t.published(i, loaded[i])
 	}
 	b.cfg.Series.change(b.self.Epoch(), t.key, func(s *seriesSet) {
 		s.covered = t.covered

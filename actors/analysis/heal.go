@@ -192,6 +192,9 @@ func (t *track) whole(i int, now int64) []messages.Bar {
 		}
 		if bar, ok := join(t.minutes[from:to], i, start); ok && closed {
 			t.mark(&bar)
+			// One that was closed too early, and goes on.
+			r := &t.running
+			bar.Gapped = bar.Gapped || r.Ticks > 0 && !r.Start.Before(bar.Start) && r.Start.Before(bar.End())
 			bars = append(bars, bar)
 		}
 		from = to

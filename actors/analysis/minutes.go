@@ -47,6 +47,7 @@ type track struct {
 	minutes []messages.Bar // closed, oldest first
 	running messages.Bar   // Ticks 0: none
 	starts  [len(Intervals)]int64
+	ends    [len(Intervals)]int64 // of the newest bar that was published; 0: none
 
 	volume    uint32 // cumulative at the newest arrival
 	volumeDay int64
@@ -56,7 +57,8 @@ type track struct {
 	covered      coverage
 	coveredUntil int64 // end of what is known so far, until the first arrival
 	holes        []blind
-	idle         int // paces since the last arrival
+	idle         int  // paces since the last arrival
+	changed      bool // bars that are out are no longer what they were
 
 	ignored ignored
 }
@@ -70,34 +72,37 @@ func newTrack(key seriesKey, instrument uint32, minutes []messages.Bar, c covera
 	if c.instrument == instrument && len(minutes) > 0 {
 		t.minutes, t.covered = minutes, c
 		t.coveredUntil = minutes[len(minutes)-1].End().Unix()
+		for i, d := range Intervals {
+			t.ends[i] = floor(t.coveredUntil, int64(d/time.Second))
+		}
 		// What was still to be healed has been forgotten with the incarnation.
 		t.covered.loaded = c.loaded && !slices.ContainsFunc(minutes, func(m messages.Bar) bool { return m.Partial || m.Gapped })
 	}
 	return t
 }
 
-// take adds an arrival at the exchange's time now. It reports whether a bar
-// that is closed already turned out not to be whole.
-func (t *track) take(p *arrival, now int64) (marked bool) {
+// take adds an arrival at the exchange's time now.
+func (t *track) take(p *arrival, now int64) {
 	t.idle = 0
 	switch {
 	case p.at == 0:
 		t.ignored.untimed++
-		return false
+		return
 	case p.last <= 0 || p.first <= 0:
 		t.ignored.priceless++
-		return false
+		return
 	}
 	start := floor(p.at, 60)
 	if t.seen == 0 {
 		t.begin(p, now)
 	}
 	if start < t.closedUntil() {
-		return t.late(p, start)
+		t.late(p, start)
+		return
 	}
 	if p.snapshot {
 		t.rebase(p)
-		return false
+		return
 	}
 	if p.gapped {
 		// What was given up lies between the running minute, whose end may be
@@ -118,7 +123,7 @@ func (t *track) take(p *arrival, now int64) (marked bool) {
 	volume, blurred := t.traded(p)
 	if !inSession(p.at) {
 		t.ignored.outside++
-		return false
+		return
 	}
 	if t.running.Ticks == 0 {
 		t.open(start, p)
@@ -136,23 +141,29 @@ func (t *track) take(p *arrival, now int64) (marked bool) {
 	if p.at > b.Newest.Unix() {
 		b.Newest = time.Unix(p.at, 0).UTC()
 	}
-	return false
+}
+
+// published notes which bars of an interval are out.
+func (t *track) published(i int, bars []messages.Bar) {
+	if n := len(bars); n > 0 {
+		t.ends[i] = max(t.ends[i], bars[n-1].End().Unix())
+	}
 }
 
 // late handles an arrival whose minute has been published. When it is newer
 // than all that the minute had, the minute was closed too early: it and what
 // counts its volume now wait for history. A repeated tick, as a subscription
 // brings it, changes nothing.
-func (t *track) late(p *arrival, start int64) (marked bool) {
+func (t *track) late(p *arrival, start int64) {
 	t.ignored.late++
 	i, found := slices.BinarySearchFunc(t.minutes, start, func(m messages.Bar, at int64) int { return cmp.Compare(m.Start.Unix(), at) })
 	switch {
 	case p.snapshot || !inSession(p.at):
-		return false
+		return
 	case found && (t.minutes[i].Backfilled || p.at <= t.minutes[i].Newest.Unix()):
-		return false
+		return
 	case !found && i == 0:
-		return false // older than all that is held
+		return // older than all that is held
 	}
 	to := start + 60
 	switch {
@@ -162,7 +173,7 @@ func (t *track) late(p *arrival, start int64) (marked bool) {
 	case p.volumeLast > t.volume:
 		t.rebase(p)
 	}
-	return t.addHole(blind{from: start, to: to})
+	t.changed = t.addHole(blind{from: start, to: to}) || t.changed
 }
 
 // begin notes from when on the series is watched. A first tick much older than
@@ -215,8 +226,12 @@ func (t *track) open(start int64, p *arrival) {
 		Open: p.first, High: p.high, Low: p.low,
 	}
 	for i, d := range Intervals {
-		if t.starts[i] == 0 {
-			t.starts[i] = floor(start, int64(d/time.Second))
+		switch at := floor(start, int64(d/time.Second)); {
+		case t.starts[i] != 0:
+		case at < t.ends[i]:
+			t.changed = true // that bar was closed too early: its minutes go on
+		default:
+			t.starts[i] = at
 		}
 	}
 }
@@ -236,14 +251,18 @@ func (t *track) advance(to int64) {
 		t.running = messages.Bar{}
 		t.mark(&m)
 		t.minutes = newest(append(t.minutes, m), keepMinutes)
-		t.starts[0] = 0
+		t.starts[0], t.ends[0] = 0, m.End().Unix()
 		t.emit(0, m)
+		for i := 1; i < len(Intervals); i++ {
+			t.changed = t.changed || m.Start.Unix() < t.ends[i]
+		}
 	}
 	for i := 1; i < len(Intervals); i++ {
 		if length := int64(Intervals[i] / time.Second); t.starts[i] != 0 && t.starts[i]+length <= to {
 			b, ok := t.assemble(i, t.starts[i])
 			t.starts[i] = 0
 			if ok {
+				t.ends[i] = b.End().Unix()
 				t.emit(i, b)
 			}
 		}
