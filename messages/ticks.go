@@ -33,14 +33,15 @@ type Tick struct {
 // Price turns one of the tick's integer prices into rupees.
 func (t *Tick) Price(p int32) float64 { return float64(p) / float64(Divisor(t.InstrumentToken)) }
 
-// Ticks is a batch: what one frame of one socket brought (or a part of it).
+// Ticks is a batch: what one read of one socket brought, be it a part of a
+// frame or several small ones.
 // Every receiver gets the same batch, so nobody may change it; it is valid
 // only during the call that delivers it, unless Retain is called.
 // Sent by feed through actors.Sink; received by the tick subscribers.
 type Ticks struct {
 	Generation Generation // of the socket
 	Shard      int
-	Received   time.Time // when the frame was read, monotonic
+	Received   time.Time // when it was read, monotonic
 	Snapshot   bool      // the last ticks of quiet instruments, for a receiver that has just started
 	Ticks      []Tick    // empty: only the generation is news
 	Raw        []byte    // the packets; Tick.Offset points into it

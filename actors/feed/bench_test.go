@@ -52,7 +52,7 @@ func BenchmarkTable(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if r, err := table.take(1, frames[i&1], now); err != nil || r.ticks != n {
+				if r, err := takeRaw(table, 1, frames[i&1], now); err != nil || r.ticks != n {
 					b.Fatal(r, err)
 				}
 				i++

@@ -53,7 +53,7 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 			}
 			// Gorilla heeds its context's deadline, not its end.
 			unhook = append(unhook, context.AfterFunc(s.ctx, func() { _ = conn.Close() }))
-			return heardConn{conn, &s.bytes}, nil
+			return heardConn{conn, s}, nil
 		},
 	}
 	conn, response, err := dialer.DialContext(s.ctx, address, http.Header{

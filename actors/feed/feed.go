@@ -16,9 +16,11 @@
 // updates that Kite sends while no socket is open are found in GET /orders
 // afterwards: the last state of each order, not the states between.
 //
-// Ticks go to the sinks of State.Attach, called on the reader's goroutine; a
-// batch carries the generation of its socket, and while a swap lasts batches
-// of both alternate: a receiver takes the highest as its own and drops none.
+// Ticks go to the sinks of State.Attach, mostly on the reader's goroutine; a
+// batch is what one read of the socket brought, so that many small frames at
+// once cost one push and none waits for another. It carries the generation of
+// its socket, and while a swap lasts batches of both alternate: a receiver takes
+// the highest as its own and drops none.
 package feed
 
 import (
@@ -176,7 +178,7 @@ func (f *Feed) hear(msg messages.ToFeed) {
 
 func (f *Feed) start() {
 	for _, t := range f.cfg.State.tables {
-		t.reset(f.cfg.Sequenced)
+		t.reset(f.cfg.Sequenced, f.observe)
 	}
 	f.self.Every(time.Second, second{})
 	for i := range MaxShards {
@@ -188,6 +190,11 @@ func (f *Feed) start() {
 		f.tokenChanged(view.Changed)
 	}
 	f.look()
+}
+
+// observe is called by the readers.
+func (f *Feed) observe(newest uint32, received time.Time) {
+	f.cfg.Metrics.burst(newest, f.cfg.Clock, received)
 }
 
 func (f *Feed) stop() {

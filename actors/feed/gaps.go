@@ -51,7 +51,7 @@ func unix(seconds uint32) time.Time {
 
 // takeGaps answers the blind spans found since the last call, and why.
 func (t *table) takeGaps() ([]messages.Gap, messages.GapReason) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	gaps := t.gaps
 	t.gaps = nil

@@ -2,51 +2,62 @@ package feed
 
 import (
 	"io"
+
+	"kitestring/messages/wire"
 )
 
-// inbox is the memory that a reader reads messages into: a buffer of each size
-// class of frames, so that a frame can keep the buffer that it came in and
-// leave its own for it. Not safe for concurrent use.
+// inbox is where a reader puts the messages that it reads: one behind the
+// other into a frame of the table's, so that their packets are copied only
+// once. Not safe for concurrent use.
 type inbox struct {
-	buffers [len(frameClasses)][]byte
-	class   int // of the last message: the next one tends to be like it
+	table *table
+	frame *frame // ours; its free room takes the next message
+	last  int    // the length of the last message: the next one tends to be like it
 }
 
-func (in *inbox) buffer() []byte {
-	if in.buffers[in.class] == nil {
-		in.buffers[in.class] = make([]byte, frameClasses[in.class])
+// read reads a message behind what the frame has. One that is longer than the
+// longest frame is cut one byte after that, and then is no valid frame.
+func (in *inbox) read(r io.Reader) (n int, err error) {
+	if in.frame == nil || len(in.free()) < in.last {
+		in.renew(max(in.last, 1), 0)
 	}
-	return in.buffers[in.class]
-}
-
-// read reads a message. One that is longer than the longest frame is cut one
-// byte after that, and then is no valid frame.
-func (in *inbox) read(r io.Reader) ([]byte, error) {
-	buf, n := in.buffer(), 0
-	for {
-		if n == len(buf) {
-			if in.class == len(frameClasses)-1 {
-				return buf, nil
-			}
-			in.class++
-			buf = append(in.buffer()[:0], buf...)
-			buf = buf[:cap(buf)]
+	for n <= wire.MaxFrame {
+		if n == len(in.free()) {
+			in.renew(n+1, n)
 		}
-		m, err := r.Read(buf[n:])
+		m, err := r.Read(in.free()[n:])
 		n += m
 		if err == io.EOF {
-			in.class = frameClass(n)
-			return buf[:n], nil
+			break
 		}
 		if err != nil {
-			return nil, err
+			return n, err
 		}
 	}
+	n = min(n, wire.MaxFrame+1)
+	if !wire.Heartbeat(in.free()[:n]) { // it says nothing of the next message
+		in.last = n
+	}
+	return n, nil
 }
 
-// replace puts spare in the place of the last message's buffer.
-func (in *inbox) replace(spare []byte) {
-	if spare != nil {
-		in.buffers[in.class] = spare
+func (in *inbox) free() []byte { return in.frame.free() }
+
+// renew takes another frame, with room for size bytes, and moves the begun
+// message there.
+func (in *inbox) renew(size, begun int) {
+	f := in.table.frame(size)
+	if in.frame != nil {
+		copy(f.free(), in.free()[:begun])
+		in.frame.release()
+	}
+	in.frame = f
+}
+
+// close gives the frame up.
+func (in *inbox) close() {
+	if in.frame != nil {
+		in.frame.release()
+		in.frame = nil
 	}
 }

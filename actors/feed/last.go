@@ -9,7 +9,7 @@ import (
 // LastTick is the newest packet of an instrument, false when there is none.
 func (s *State) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 	for _, t := range s.tables {
-		t.mu.Lock()
+		t.lock()
 		if at := t.index.find(instrumentToken); at >= 0 {
 			if slot := &t.slots[at]; slot.used && slot.length > 0 {
 				ok = decodeOne(slot.packet(), &tick)
@@ -29,7 +29,7 @@ func (s *State) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 func (s *State) Newest() time.Time {
 	var newest uint32
 	for _, t := range s.tables {
-		t.mu.Lock()
+		t.lock()
 		for i := range t.slots {
 			slot := &t.slots[i]
 			switch messages.SegmentOf(slot.token) {

@@ -64,7 +64,7 @@ func NewState() *State {
 // the function returned is called.
 func (s *State) lockTables() (unlock func()) {
 	for _, t := range s.tables {
-		t.mu.Lock()
+		t.lock()
 	}
 	return func() {
 		for _, t := range s.tables {
@@ -191,7 +191,7 @@ func (s *State) Stats() Stats {
 }
 
 func (t *table) addTo(out *Stats, now time.Time) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	c := &t.counts
 	out.Frames += c.frames

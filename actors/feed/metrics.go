@@ -27,8 +27,8 @@ func NewMetrics(r prometheus.Registerer, state *State) *Metrics {
 		})
 	}
 	m := &Metrics{
-		age:    histogram("tick_age_seconds", "Exchange time of a frame's newest tick to its receipt.", .25, .5, 1, 2, 5, 10, 30, 300),
-		fanout: histogram("tick_fanout_seconds", "Receipt of a frame to its last push to a subscriber.", 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, .02),
+		age:    histogram("tick_age_seconds", "Exchange time of the newest tick that a read brought to its receipt.", .25, .5, 1, 2, 5, 10, 30, 300),
+		fanout: histogram("tick_fanout_seconds", "Receipt of what a read brought to its last push to a subscriber.", 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, .02),
 		gap:    histogram("feed_gap_seconds", "Exchange seconds for which an instrument was blind.", 1, 2, 5, 10, 30, 60, 300, 1800),
 		toLive: histogram("token_to_live_seconds", "Change of the .env file to the first frame with the new token.", .005, .02, .05, .3, 1, 2, 5, 30),
 	}
@@ -36,9 +36,9 @@ func NewMetrics(r prometheus.Registerer, state *State) *Metrics {
 	return m
 }
 
-// frame observes one frame: newest is the exchange time of its newest tick, 0
-// when it has none.
-func (m *Metrics) frame(newest uint32, clock actors.Clock, received time.Time) {
+// burst observes what went out at once: newest is the exchange time of its
+// newest tick, 0 when it has none.
+func (m *Metrics) burst(newest uint32, clock actors.Clock, received time.Time) {
 	if m == nil {
 		return
 	}

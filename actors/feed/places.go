@@ -11,7 +11,7 @@ import (
 // join puts a socket into its place: at the head when nothing leads, else
 // beside the leader. One whose context has ended stays out.
 func (t *table) join(ctx context.Context, id uint64, g messages.Generation) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if ctx.Err() != nil {
 		return
@@ -41,7 +41,7 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation) {
 // withdraw takes the socket beside the leader out and ends it; false, and
 // nothing is done, when it leads already.
 func (t *table) withdraw(id uint64, end func()) bool {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if id == t.lead {
 		return false
@@ -63,7 +63,7 @@ func (t *table) without(now time.Time) {
 // leave takes a socket out. When the leader goes, the one beside it takes
 // over at once. why is the reason of the gap, if there is none.
 func (t *table) leave(id uint64, why messages.GapReason, now time.Time) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if id == 0 {
 		return
@@ -99,7 +99,7 @@ func (t *table) progress(now time.Time) (moved bool) {
 // settle ends the wait for instruments that neither socket has ever brought;
 // force ends the wait for all. Both answer whether the newer socket leads now.
 func (t *table) settle(id uint64, now time.Time) (moved bool) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if id != t.beside {
 		return false
@@ -109,7 +109,7 @@ func (t *table) settle(id uint64, now time.Time) (moved bool) {
 }
 
 func (t *table) force(id uint64, now time.Time) (moved bool) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if id != t.beside {
 		return false
@@ -134,9 +134,7 @@ func (t *table) promote(now time.Time) {
 		}
 	})
 	if later != nil {
-		t.counts.pushed(later.ticks, now)
-		t.rate.add(now, len(later.ticks))
-		later.publish(t.sinks, generation, t.shard, now)
+		t.publishNow(later, generation, now)
 	}
 	t.announce(now)
 }
@@ -144,10 +142,9 @@ func (t *table) promote(now time.Time) {
 // announce pushes an empty batch: subscribers learn of the generation in
 // order with their ticks, also when no tick comes.
 func (t *table) announce(now time.Time) {
+	t.flush()
 	f := t.pool.get(0)
-	f.ticks = f.ticks[:0]
-	f.open.Add(1)
-	b := f.chunk(0)
+	b := f.chunk()
 	b.Generation, b.Shard, b.Received, b.Ticks, b.Raw = t.generation, t.shard, now, nil, nil
 	for _, s := range t.sinks {
 		s.sink.Push(b)
@@ -157,17 +154,17 @@ func (t *table) announce(now time.Time) {
 }
 
 // reset fences every socket off: a new incarnation begins.
-func (t *table) reset(sequenced bool) {
-	t.mu.Lock()
+func (t *table) reset(sequenced bool, observe func(newest uint32, received time.Time)) {
+	t.lock()
 	defer t.mu.Unlock()
 	t.lead, t.beside, t.merger = 0, 0, nil
 	t.reason = messages.GapReconnect
-	t.sequenced = sequenced
+	t.sequenced, t.observe = sequenced, observe
 }
 
 // swapping reports whether two streams are being made one.
 func (t *table) swapping() bool {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	return t.merger != nil && !(t.merger.alone && time.Now().After(t.mergeUntil))
 }
@@ -180,7 +177,7 @@ type vitals struct {
 }
 
 func (t *table) vitals() vitals {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	return vitals{t.counts.frames + t.counts.heartbeats, t.counts.lastTick, t.index.n}
 }

@@ -12,9 +12,9 @@ import (
 // short, and its data still in the cache.
 const chunkTicks = 512
 
-// The size classes of frames, in bytes of raw packets. A small frame never
-// holds a big slab, so that a queue of small batches stays small.
-var frameClasses = [...]int{4 << 10, 32 << 10, 256 << 10, wire.MaxFrame + 1}
+// The size classes of frames, in bytes of raw packets: the first for what the
+// table itself has to say, the others for what readers read.
+var frameClasses = [...]int{4 << 10, 64 << 10, 256 << 10, wire.MaxFrame + 1}
 
 // frameClass is the smallest class for so many bytes.
 func frameClass(size int) int {
@@ -25,18 +25,25 @@ func frameClass(size int) int {
 	return class
 }
 
-// frame is the memory of one WebSocket frame: its packets, its ticks and the
-// batches that share both. It goes back to its pool when the last batch has
-// been released.
+// frame is the memory of the WebSocket frames that a reader has read one after
+// the other: their packets, their ticks and the batches that share both. Small
+// ones share it, so that a queue of small batches stays small. It goes back to
+// its pool when its reader has given it up and the last batch has been
+// released. What a batch shows never changes: what comes is put behind it.
 type frame struct {
 	raw    []byte
 	ticks  []messages.Tick
+	sent   int // ticks that have been pushed
 	chunks []*messages.Ticks
-	open   atomic.Int32 // chunks that somebody holds
+	used   int          // of chunks
+	open   atomic.Int32 // its reader and the chunks that somebody holds
 	class  int
 	pool   *pool
 	next   *frame // in the pool
 }
+
+// free is the room behind the packets.
+func (f *frame) free() []byte { return f.raw[len(f.raw):cap(f.raw)] }
 
 // pool recycles frames: a stack with many pushers (the subscribers) and one
 // popper at a time (a reader that holds the table's lock), hence neither a
@@ -45,17 +52,20 @@ type pool struct {
 	free [len(frameClasses)]atomic.Pointer[frame]
 }
 
-// get is a frame for so many raw bytes.
+// get is an empty frame for so many raw bytes, with one holder.
 func (p *pool) get(size int) *frame {
 	class := frameClass(size)
 	head := &p.free[class]
 	for {
 		f := head.Load()
 		if f == nil {
-			return &frame{raw: make([]byte, 0, max(size, frameClasses[class])), class: class, pool: p}
+			f = &frame{raw: make([]byte, 0, frameClasses[class]), class: class, pool: p}
+			f.open.Store(1)
+			return f
 		}
 		if head.CompareAndSwap(f, f.next) {
-			f.next = nil
+			f.next, f.raw, f.ticks, f.sent, f.used = nil, f.raw[:0], f.ticks[:0], 0, 0
+			f.open.Store(1)
 			return f
 		}
 	}
@@ -74,17 +84,6 @@ func (p *pool) put(f *frame) {
 	}
 }
 
-// keep gives the frame its packets. It keeps raw itself when that is a buffer
-// of the frame's class, and answers its own in exchange.
-func (f *frame) keep(raw []byte) (spare []byte) {
-	if size := frameClasses[f.class]; cap(raw) == size {
-		spare, f.raw = f.raw[:size:size], raw
-		return spare
-	}
-	f.raw = append(f.raw[:0], raw...)
-	return nil
-}
-
 // spoil makes a use after the release visible.
 func spoil(f *frame) {
 	for i := range f.ticks {
@@ -95,12 +94,13 @@ func spoil(f *frame) {
 	}
 }
 
-// chunk is the i-th batch of the frame, with one holder.
-func (f *frame) chunk(i int) *messages.Ticks {
-	for i >= len(f.chunks) {
+// chunk is the frame's next batch, with one holder.
+func (f *frame) chunk() *messages.Ticks {
+	if f.used == len(f.chunks) {
 		f.chunks = append(f.chunks, messages.NewTicks(func(*messages.Ticks) { f.release() }))
 	}
-	b := f.chunks[i]
+	b := f.chunks[f.used]
+	f.used++
 	b.Retain(1)
 	f.open.Add(1)
 	return b
@@ -112,14 +112,14 @@ func (f *frame) release() {
 	}
 }
 
-// publish hands the frame's ticks to every sink, in batches, and gives the
-// frame up. True: a subscriber falls behind.
+// publish hands the ticks that have not been pushed yet to every sink, in
+// batches. True: a subscriber falls behind.
 func (f *frame) publish(sinks []attached, generation messages.Generation, shard int, received time.Time) (yield bool) {
-	f.open.Add(1)
-	for i, from := 0, 0; from < len(f.ticks); i, from = i+1, from+chunkTicks {
-		b := f.chunk(i)
-		b.Generation, b.Shard, b.Received, b.Raw = generation, shard, received, f.raw
-		b.Ticks = f.ticks[from:min(from+chunkTicks, len(f.ticks))]
+	for f.sent < len(f.ticks) {
+		end := min(f.sent+chunkTicks, len(f.ticks))
+		b := f.chunk()
+		b.Generation, b.Shard, b.Received, b.Raw, b.Ticks = generation, shard, received, f.raw, f.ticks[f.sent:end]
+		f.sent = end
 		for _, s := range sinks {
 			if s.sink.Push(b) {
 				yield = true
@@ -127,6 +127,5 @@ func (f *frame) publish(sinks []attached, generation messages.Generation, shard 
 		}
 		b.Release()
 	}
-	f.release()
 	return yield
 }

@@ -156,7 +156,7 @@ func (r *receipt) sums(now sequence, sequenced bool) (news bool) {
 // sequence sums over the shards.
 func (s *State) sequence() (sum sequence) {
 	for _, t := range s.tables {
-		t.mu.Lock()
+		t.lock()
 		sum.overlapped += t.counts.overlapped
 		if t.merger != nil {
 			sum.overlapped += t.merger.overlapped

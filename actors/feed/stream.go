@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +49,7 @@ type stream struct {
 	wake   chan struct{} // the subscriptions have changed
 	again  atomic.Bool   // subscribe to everything anew
 	bytes  atomic.Int64  // read so far, on the wire
+	heard  time.Time     // the last read that ended; the reader's own
 
 	mu    sync.Mutex
 	cause cause  // the first that was given
@@ -142,27 +142,27 @@ func (s *stream) run(ctx context.Context) error {
 
 // read takes frames until the connection ends.
 func (s *stream) read(conn *websocket.Conn) error {
-	in := inbox{class: 1}
+	in := inbox{table: s.table}
+	defer in.close()
 	var bad []time.Time
 	for {
 		kind, r, err := conn.NextReader()
 		if err != nil {
 			return err
 		}
-		message, err := in.read(r)
+		n, err := in.read(r)
 		if err != nil {
 			return err
 		}
-		now := time.Now()
+		now := s.heard
 		if kind == websocket.TextMessage {
-			s.text(message, now)
+			s.text(in.free()[:n], now)
 			continue
 		}
-		taken, err := s.table.take(s.id, message, now)
+		taken, err := s.table.take(s.id, in.frame, n, now)
 		var malformedFrame *wire.FrameError
 		switch {
 		case err == nil:
-			in.replace(taken.spare)
 			s.tell(taken, now)
 		case errors.As(err, &malformedFrame):
 			if bad = s.malformed(malformedIndex(malformedFrame.Reason), bad, now); len(bad) >= malformedBurst {
@@ -186,17 +186,11 @@ func (s *stream) tell(t taken, now time.Time) {
 	if t.moved {
 		s.feed.self.Tell(socketMoved{s.shard, moved{s.id}})
 	}
-	if t.ticks > 0 {
-		s.feed.cfg.Metrics.frame(t.newest, s.feed.cfg.Clock, now)
-	}
-	if t.yield {
-		runtime.Gosched() // a subscriber falls behind: let it run
-	}
 }
 
 // malformed counts a bad frame and answers those within the window.
 func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Time {
-	s.table.mu.Lock()
+	s.table.lock()
 	s.table.counts.malformed[reason]++
 	s.table.mu.Unlock()
 	for len(bad) > 0 && now.Sub(bad[0]) > malformedWindow {
@@ -208,7 +202,7 @@ func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Ti
 // text handles a text message.
 func (s *stream) text(frame []byte, now time.Time) {
 	text, err := wire.ParseText(frame)
-	s.table.mu.Lock()
+	s.table.lock()
 	if err != nil {
 		s.table.counts.malformed[malformedText]++
 	} else {

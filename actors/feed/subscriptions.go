@@ -155,7 +155,7 @@ func (s *State) subscriptions(shard int) []sub {
 
 // set gives an instrument a slot, or another mode.
 func (t *table) set(token uint32, mode messages.Mode) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	at := t.index.find(token)
 	if at < 0 {
@@ -178,7 +178,7 @@ func (t *table) set(token uint32, mode messages.Mode) {
 
 // unset takes an instrument out.
 func (t *table) unset(token uint32) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	at := t.index.find(token)
 	if at < 0 {

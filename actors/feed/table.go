@@ -52,8 +52,8 @@ type attached struct {
 
 // table is the data's side of one shard: the last packet of each instrument,
 // which socket leads, and where ticks go. Its lock is held by the reader
-// while it updates the table and pushes, so that whoever holds it sees both
-// or neither.
+// while it updates the table and pushes, so that whoever takes it by lock sees
+// both or neither.
 type table struct {
 	mu    sync.Mutex
 	shard int
@@ -79,7 +79,10 @@ type table struct {
 
 	decoder wire.Decoder
 	pool    pool
+	burst   burst
+	behind  bool // a subscriber, and its reader has not been told
 	sinks   []attached
+	observe func(newest uint32, received time.Time) // of each burst; nil: nobody
 	counts  counts
 	rate    rate
 }
@@ -89,27 +92,23 @@ type taken struct {
 	first     bool // the first valid frame of its socket
 	firstTick bool // the first tick of its generation
 	moved     bool // the newer socket leads every instrument now
-	yield     bool // a subscriber falls behind
-	newest    uint32
 	ticks     int
-	spare     []byte // in exchange for the frame's buffer, which was kept; nil: it was not
 }
 
 // errFenced tells a reader that its socket has no business here any more.
 var errFenced = errors.New("socket is fenced off")
 
-// take handles one binary frame of a socket. It keeps raw only when it answers
-// a spare in exchange. Errors: errFenced, *wire.FrameError.
-func (t *table) take(from uint64, raw []byte, now time.Time) (r taken, err error) {
+// take handles one binary frame of a socket: the n bytes behind what f has.
+// They stay in f if they bring a tick; else the next ones may take their place.
+// Errors: errFenced, *wire.FrameError.
+func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if from != t.lead && from != t.beside {
 		return r, errFenced
 	}
-	f := t.pool.get(len(raw))
-	f.ticks, err = t.decode(f.ticks[:0], raw)
-	if err != nil {
-		t.pool.put(f)
+	raw, before := f.free()[:n], len(f.ticks)
+	if f.ticks, err = t.decode(f.ticks, raw); err != nil {
 		return r, err
 	}
 	t.counts.frame(raw, now)
@@ -125,26 +124,24 @@ func (t *table) take(from uint64, raw []byte, now time.Time) (r taken, err error
 	}
 	var later *frame
 	if t.merger == nil {
-		t.filter(f, raw)
+		t.filter(f, before, raw)
 	} else {
-		later = t.merge(f, raw, from)
+		later = t.merge(f, before, raw, from)
 	}
-	if r.ticks = len(f.ticks); r.ticks > 0 {
-		r.spare = f.keep(raw)
-		r.newest = t.counts.pushed(f.ticks, now)
-		t.rate.add(now, r.ticks)
-		r.yield = f.publish(t.sinks, generation, t.shard, now)
-	} else {
-		t.pool.put(f)
+	if r.ticks = len(f.ticks) - before; r.ticks > 0 {
+		f.raw = f.raw[:len(f.raw)+n]
+		t.extend(f, before, generation, now)
 	}
 	if later != nil {
+		t.flush()
 		r.ticks += len(later.ticks)
-		r.newest = max(r.newest, t.counts.pushed(later.ticks, now))
-		t.rate.add(now, len(later.ticks))
-		r.yield = later.publish(t.sinks, max(t.besideGen, t.generation), t.shard, now) || r.yield
+		t.publishNow(later, max(t.besideGen, t.generation), now)
 	}
 	if r.ticks > 0 && generation > t.ticked {
 		t.ticked, r.firstTick = generation, true
+	}
+	if t.merger != nil || r.firstTick || len(f.ticks)-f.sent >= chunkTicks {
+		t.flush()
 	}
 	if t.merger != nil {
 		r.moved = t.progress(now)
@@ -163,10 +160,11 @@ func (t *table) decode(dst []messages.Tick, raw []byte) ([]messages.Tick, error)
 	return dst, nil
 }
 
-// filter keeps what is wanted and new: the path of nearly every frame.
-func (t *table) filter(f *frame, raw []byte) {
-	kept := 0
-	for i := range f.ticks {
+// filter keeps what is wanted and new: the path of nearly every frame. The
+// ticks from before on are of raw, which lies behind what f has.
+func (t *table) filter(f *frame, before int, raw []byte) {
+	kept, base := before, uint32(len(f.raw))
+	for i := before; i < len(f.ticks); i++ {
 		tick := &f.ticks[i]
 		s := t.slotFor(tick)
 		if s == nil {
@@ -179,6 +177,7 @@ func (t *table) filter(f *frame, raw []byte) {
 			continue
 		}
 		t.accept(s, tick, packet)
+		tick.Offset += base
 		if kept != i {
 			f.ticks[kept] = *tick
 		}
@@ -216,14 +215,14 @@ func (t *table) slotFor(tick *messages.Tick) *slot {
 
 // merge is filter while two sockets stream. What goes out after the frame
 // itself comes back as a frame of its own.
-func (t *table) merge(f *frame, raw []byte, from uint64) (later *frame) {
+func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *frame) {
 	s := older
 	if from == t.beside || t.beside == 0 && t.merger.alone && t.merger.left == newer {
 		s = newer
 	}
-	before := t.merger.repeated
-	kept := 0
-	for i := range f.ticks {
+	repeated := t.merger.repeated
+	kept, base := before, uint32(len(f.raw))
+	for i := before; i < len(f.ticks); i++ {
 		tick := &f.ticks[i]
 		to := t.slotFor(tick)
 		if to == nil {
@@ -241,6 +240,7 @@ func (t *table) merge(f *frame, raw []byte, from uint64) (later *frame) {
 				later = t.append(later, to, packet)
 			} else {
 				t.accept(to, tick, packet)
+				tick.Offset += base
 				f.ticks[kept] = *tick
 				kept++
 			}
@@ -250,7 +250,7 @@ func (t *table) merge(f *frame, raw []byte, from uint64) (later *frame) {
 		}
 	}
 	f.ticks = f.ticks[:kept]
-	t.counts.duplicates += t.merger.repeated - before
+	t.counts.duplicates += t.merger.repeated - repeated
 	return later
 }
 
@@ -258,7 +258,6 @@ func (t *table) merge(f *frame, raw []byte, from uint64) (later *frame) {
 func (t *table) append(f *frame, s *slot, packet []byte) *frame {
 	if f == nil {
 		f = t.pool.get(frameClasses[1])
-		f.raw, f.ticks = f.raw[:0], f.ticks[:0]
 	}
 	var tick messages.Tick
 	if !decodeOne(packet, &tick) {

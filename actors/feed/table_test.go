@@ -38,7 +38,7 @@ func testTable(mode messages.Mode, tokens ...uint32) (*State, *table, *checker) 
 	}
 	state.want(w, 3000)
 	t := state.tables[0]
-	t.reset(true)
+	t.reset(true, nil)
 	t.join(context.Background(), 1, 1)
 	return state, t, sink
 }
@@ -61,24 +61,33 @@ func FuzzTake(f *testing.F) {
 		_, table, _ := testTable(messages.ModeFull, 257, 265)
 		now := time.Unix(1_700_000_000, 0)
 		for range 2 {
-			_, _ = table.take(1, one, now)
+			_, _ = takeRaw(table, 1, one, now)
 		}
 		table.join(context.Background(), 2, 2)
 		for range 2 {
-			_, _ = table.take(2, two, now)
-			_, _ = table.take(1, one, now)
-			_, _ = table.take(2, one, now)
-			_, _ = table.take(1, two, now)
+			_, _ = takeRaw(table, 2, two, now)
+			_, _ = takeRaw(table, 1, one, now)
+			_, _ = takeRaw(table, 2, one, now)
+			_, _ = takeRaw(table, 1, two, now)
 		}
 		table.force(2, now)
-		_, _ = table.take(2, two, now)
-		_, _ = table.take(1, two, now)
+		_, _ = takeRaw(table, 2, two, now)
+		_, _ = takeRaw(table, 1, two, now)
 	})
+}
+
+// takeRaw takes a message as a reader that has to wait for the next one.
+func takeRaw(t *table, from uint64, raw []byte, now time.Time) (taken, error) {
+	f := t.frame(len(raw))
+	defer f.release()
+	r, err := t.take(from, f, copy(f.free(), raw), now)
+	t.pause()
+	return r, err
 }
 
 func take(t *testing.T, table *table, from uint64, packets ...[]byte) taken {
 	t.Helper()
-	r, err := table.take(from, wire.AppendFrame(nil, packets...), time.Unix(1_700_000_000, 0))
+	r, err := takeRaw(table, from, wire.AppendFrame(nil, packets...), time.Unix(1_700_000_000, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +156,7 @@ func TestWantsChangeInMidSwap(t *testing.T) {
 	if !table.settle(2, time.Now()) {
 		t.Fatal("an instrument that never ticked holds the swap up for ever")
 	}
-	if _, err := table.take(1, []byte{0}, time.Now()); err != errFenced {
+	if _, err := takeRaw(table, 1, []byte{0}, time.Now()); err != errFenced {
 		t.Errorf("the old socket is still heard: %v", err)
 	}
 }

@@ -2,7 +2,7 @@ package feed
 
 import (
 	"net"
-	"sync/atomic"
+	"runtime"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -52,14 +52,27 @@ func (s *stream) write(conn *websocket.Conn) {
 	}
 }
 
-// heardConn counts the bytes that arrive.
+// heardConn is what lies between a socket and its buffers: it knows when the
+// reader has nothing left and asks the network.
 type heardConn struct {
 	net.Conn
-	bytes *atomic.Int64
+	stream *stream
 }
 
+// Read implements io.Reader. Only the reader calls it.
 func (c heardConn) Read(p []byte) (int, error) {
+	if c.stream.table.pause() {
+		runtime.Gosched() // let a subscriber run that falls behind
+	}
 	n, err := c.Conn.Read(p)
-	c.bytes.Add(int64(n))
+	c.stream.heard = time.Now()
+	c.stream.bytes.Add(int64(n))
 	return n, err
+}
+
+// Write implements io.Writer. The reader answers pings, and may wait for that.
+func (c heardConn) Write(p []byte) (int, error) {
+	c.stream.table.lock()
+	c.stream.table.mu.Unlock()
+	return c.Conn.Write(p)
 }
