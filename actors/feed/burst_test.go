@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -82,6 +83,42 @@ func TestBurstIsBounded(t *testing.T) {
 		t.Errorf("%d batches, %d ticks", sink.n, sink.ticks)
 	}
 	f.release()
+}
+
+// Small frames that one read brings are one batch, which waits neither for the
+// rest of a frame nor for the answer to a ping.
+func TestSmallFramesShareABatch(t *testing.T) {
+	r := adoptedRig(t, []uint32{257}, func(r *rig) { r.venue.quiet = true })
+	ticks, batches := r.sink.count(257), r.sink.batches()
+	var sent []byte
+	for range 4 {
+		r.venue.set(func(v *venue) {
+			v.trade(257, 1)
+			frame := wire.AppendFrame(nil, v.packet(257, messages.ModeFull))
+			sent = append(append(sent, 0x82, 126, 0, byte(len(frame))), frame...)
+		})
+	}
+	at := len(sent) * 3 / 4
+	sent = slices.Insert(sent, at, 0x89, 0) // a ping
+	say := func(part []byte) {
+		r.venue.set(func(v *venue) {
+			for s := range v.sockets {
+				if _, err := s.conn.NetConn().Write(part); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	say(sent[:at+100])
+	r.until("three ticks", func() bool { return r.sink.count(257) == ticks+3 })
+	if n := r.sink.batches() - batches; n != 1 {
+		t.Errorf("three frames were %d batches", n)
+	}
+	say(sent[at+100:])
+	r.until("the last tick", func() bool { return r.sink.count(257) == ticks+4 })
+	if lost, twice := r.sink.check(); lost != 0 || twice != 0 {
+		t.Errorf("%d lost, %d twice", lost, twice)
+	}
 }
 
 // Messages of any length arrive whole, wherever they begin in a frame and

@@ -14,7 +14,7 @@ const chunkTicks = 512
 
 // The size classes of frames, in bytes of raw packets: the first for what the
 // table itself has to say, the others for what readers read.
-var frameClasses = [...]int{4 << 10, 64 << 10, 256 << 10, wire.MaxFrame + 1}
+var frameClasses = [...]int{4 << 10, 128 << 10, 256 << 10, wire.MaxFrame + 1}
 
 // frameClass is the smallest class for so many bytes.
 func frameClass(size int) int {

@@ -16,7 +16,7 @@ import (
 
 // The times of a socket.
 const (
-	readBuffer   = 64 << 10
+	readBuffer   = 96 << 10
 	writeBuffer  = 16 << 10
 	dialTimeout  = 5 * time.Second
 	writeTimeout = 3 * time.Second

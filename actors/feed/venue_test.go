@@ -360,6 +360,12 @@ func (r *recorder) count(token uint32) int {
 	return len(r.seen[token])
 }
 
+func (r *recorder) batches() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.generations)
+}
+
 // check tells what was lost and what came twice, from the first tick that
 // came on.
 func (r *recorder) check() (lost, twice int) {
