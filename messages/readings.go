@@ -45,6 +45,10 @@ type Reading struct {
 	Partial     bool           `json:"partial"`
 	Generation  Generation     `json:"generation"` // of the newest input
 	Epoch       uint64         `json:"epoch"`      // of the actor's incarnation
+
+	// Parameters are those of the formulas that the configuration chose other
+	// than their defaults. Shared between readings: not to be changed.
+	Parameters map[string]float64 `json:"parameters,omitempty"`
 }
 
 // Key implements latest-wins per kind and underlying.

@@ -37,13 +37,14 @@ func (a *Analysis) fromBars() bool {
 
 // Analyse judges a file bar by bar, each from the bars up to it, and hands each
 // what every kind says (no kinds: all of [FileKinds]), in the order of the
-// bars. In profile classic a kind says nothing as long as it has too few bars.
+// bars. Thresholds change profile calibrated only. In profile classic a kind says
+// nothing as long as it has too few bars.
 // It ends early with the error of each.
-func Analyse(l Loaded, p Profile, kinds []string, each func(Line) error) error {
+func Analyse(l Loaded, p Profile, t Thresholds, kinds []string, each func(Line) error) error {
 	var cores []*Core
 	for _, a := range All() {
 		if a.fromBars() && (len(kinds) == 0 || slices.Contains(kinds, a.Kind)) {
-			cores = append(cores, NewCore(a, p, l.Symbol, l.Interval, nil))
+			cores = append(cores, NewCore(a.With(t[a.Kind]), p, l.Symbol, l.Interval, nil))
 		}
 	}
 	for _, kind := range kinds {

@@ -35,7 +35,7 @@ func TestAnalyseClassicEqualsTheGoldenFiles(t *testing.T) {
 	for _, symbol := range goldenSymbols {
 		got := map[string]map[string]any{}
 		count := map[string]int{}
-		err := Analyse(loadGolden(t, symbol, Classic), Classic, nil, func(l Line) error {
+		err := Analyse(loadGolden(t, symbol, Classic), Classic, nil, nil, func(l Line) error {
 			if l.Reading != nil {
 				t.Fatalf("%s %s: a reading in profile classic", l.TimeIST, l.Kind)
 			}
@@ -78,7 +78,7 @@ func TestAnalyseCalibratedDoesNotRepaint(t *testing.T) {
 		l := loadGolden(t, symbol, Calibrated)
 		readings := map[string]messages.Reading{}
 		status := map[string]int{}
-		if err := Analyse(l, Calibrated, nil, func(line Line) error {
+		if err := Analyse(l, Calibrated, nil, nil, func(line Line) error {
 			if line.Output != nil || line.Profile != string(Calibrated) || line.Underlying != symbol {
 				t.Fatalf("%+v", line)
 			}
@@ -99,7 +99,7 @@ func TestAnalyseCalibratedDoesNotRepaint(t *testing.T) {
 			prefix := l
 			prefix.Candles = l.Candles[:k]
 			var last []Line
-			if err := Analyse(prefix, Calibrated, nil, func(line Line) error {
+			if err := Analyse(prefix, Calibrated, nil, nil, func(line Line) error {
 				last = append(last, line)
 				return nil
 			}); err != nil {
@@ -120,17 +120,17 @@ func TestAnalyseChoosesKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	var kinds []string
-	if err := Analyse(l, Calibrated, []string{"trend_base"}, func(l Line) error {
+	if err := Analyse(l, Calibrated, nil, []string{"trend_base"}, func(l Line) error {
 		kinds = append(kinds, l.Kind)
 		return nil
 	}); err != nil || !slices.Equal(kinds, []string{"trend_base", "trend_base", "trend_base"}) {
 		t.Error(kinds, err)
 	}
-	if err := Analyse(l, Calibrated, []string{"pcr"}, nil); err == nil || !strings.Contains(err.Error(), `kind "pcr" does not judge bars of a file: use volume_pulse, trend_base`) {
+	if err := Analyse(l, Calibrated, nil, []string{"pcr"}, nil); err == nil || !strings.Contains(err.Error(), `kind "pcr" does not judge bars of a file: use volume_pulse, trend_base`) {
 		t.Error(err)
 	}
 	full := errors.New("full")
-	if err := Analyse(l, Calibrated, nil, func(Line) error { return full }); !errors.Is(err, full) {
+	if err := Analyse(l, Calibrated, nil, nil, func(Line) error { return full }); !errors.Is(err, full) {
 		t.Error(err)
 	}
 	text, err := json.Marshal(Line{TimeIST: "2026-03-02 10:00:00", Kind: "pcr", Reading: &messages.Reading{Kind: "pcr", Signal: "neutral"}})

@@ -45,9 +45,13 @@ type Analysis struct {
 	// Warmup is the number of closed bars (of the source that Needs names) below
 	// which the calibrated reading is unavailable without asking Judge.
 	Warmup int
-	// Stale is how old the newest input may be in an open market before the
-	// reading turns unavailable; 0: three bars.
-	Stale time.Duration
+	// Stale is how many seconds old the newest input may be in an open market
+	// before the reading turns unavailable; nil: three bars.
+	Stale *Parameter
+	// Parameters are what a person may choose of the calibrated profile, in the
+	// order of a page. Judge asks for their values in the Input.
+	Parameters []*Parameter
+	Rules      []Rule
 
 	// Judge is the calibrated profile. It is pure: equal input, equal answer.
 	// It must not change or keep the input. Signals are lower_snake_case.
@@ -58,6 +62,8 @@ type Analysis struct {
 	Classic func(in *Input) map[string]any
 	// ClassicScale turns the classic confidence into 0-100; 0: it is one already.
 	ClassicScale float64
+
+	chosen Chosen // see With
 }
 
 // Needs says what an analysis must be fed with.
@@ -126,6 +132,7 @@ type Option struct {
 // analysis does not need, or that have not come yet, are zero.
 type Input struct {
 	Underlying string
+	Chosen     Chosen    // parameters that differ from their defaults; nil in profile classic
 	Now        time.Time // exchange time
 	Phase      messages.Phase
 	Index      Window

@@ -4,19 +4,22 @@ import "strings"
 
 // candleIntent reads the shape of the newest closed bar of the future.
 var candleIntent = Analysis{
-	Kind:   "candle_intent",
-	Title:  "Candle intent",
-	Needs:  Needs{Future: true},
-	Warmup: candleIntentWindow,
-	Judge:  judgeCandleIntent,
+	Kind:       "candle_intent",
+	Title:      "Candle intent",
+	Needs:      Needs{Future: true},
+	Warmup:     candleIntentWindow,
+	Parameters: []*Parameter{candleNearness, candleActiveFrom},
+	Judge:      judgeCandleIntent,
 	Classic: func(in *Input) map[string]any {
 		return classicCandleIntent(in.Underlying, in.Future.Closed)
 	},
 }
 
-// zoneNearness is how far from the window's extreme a close is still near it,
-// in ATR (the predecessor's 1.5 % is the whole window on an index).
-const zoneNearness = 0.5
+var (
+	// The predecessor's 1.5 % is the whole window on an index.
+	candleNearness   = measure("zone_nearness_atr", 0.5, 0.05, 3, "ATR", "how far from the 20 bars' high or low a close is still near it")
+	candleActiveFrom = count("active_from", 70, 70, 90, "confidence", "confidence from which the reading is active")
+)
 
 // judgeCandleIntent differs from the predecessor: the bar is the future's,
 // "near" is measured in ATR, an emotional bar has its own colour, a breakout
@@ -31,8 +34,9 @@ func judgeCandleIntent(in *Input) Judgement {
 	if mean <= 0 {
 		return lacking(bars, "no volume in the last %d bars of the future", candleIntentWindow)
 	}
+	active := in.Chosen.whole(candleActiveFrom)
 	last, before := bars[len(bars)-1], bars[len(bars)-2]
-	j := Judgement{Signal: "wait", Status: statusAt(0, 70), Coverage: 1}
+	j := Judgement{Signal: "wait", Status: statusAt(0, active), Coverage: 1}
 	j.Over(bars)
 	span := last.span()
 	if span <= 0 {
@@ -41,7 +45,7 @@ func judgeCandleIntent(in *Input) Judgement {
 		return j
 	}
 	reach, _ := atr(context, atrPeriod)
-	reach *= zoneNearness
+	reach *= in.Chosen.of(candleNearness)
 	upper, lower := wicks(last)
 	s := candleShape{
 		body: last.body() / span, upper: upper / span, lower: lower / span,
@@ -55,7 +59,7 @@ func judgeCandleIntent(in *Input) Judgement {
 	p := calibratedPattern(s, inside)
 
 	j.Signal = strings.ToLower(professionalSignal(p, s.near, s.volumeRatio))
-	j.Confidence, j.Status, j.Reason = float64(p.confidence), statusAt(p.confidence, 70), patternTexts[p.kind]
+	j.Confidence, j.Status, j.Reason = float64(p.confidence), statusAt(p.confidence, active), patternTexts[p.kind]
 	volume, _ := volumeType(s.volumeRatio)
 	upperSignal, _ := wickSignal(s.upper, "BEARISH")
 	lowerSignal, _ := wickSignal(s.lower, "BULLISH")

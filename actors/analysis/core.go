@@ -52,13 +52,16 @@ func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, o
 	if a.Classic == nil {
 		p = Calibrated // it has no other; its readings say so
 	}
+	if p == Classic {
+		a.chosen = nil // the predecessor's numbers are what they are
+	}
 	return &Core{
 		analysis: a, profile: p, opening: opening,
 		in: Input{
-			Underlying: underlying,
-			Index:      Window{Interval: interval},
-			Future:     Window{Interval: interval},
-			Readings:   map[string]messages.Reading{},
+			Underlying: underlying, Chosen: a.chosen,
+			Index:    Window{Interval: interval},
+			Future:   Window{Interval: interval},
+			Readings: map[string]messages.Reading{},
 		},
 		quotes: map[uint32]role{},
 	}
@@ -233,7 +236,7 @@ func (c *Core) Reading(now time.Time) messages.Reading {
 		j.Signal, j.Confidence, j.Values = "", 0, nil
 	}
 	return messages.Reading{
-		Kind: c.analysis.Kind, Underlying: c.in.Underlying, Profile: string(c.profile),
+		Kind: c.analysis.Kind, Underlying: c.in.Underlying, Profile: string(c.profile), Parameters: c.in.Chosen,
 		Signal: j.Signal, Confidence: j.Confidence, Status: j.Status, Reason: j.Reason, Values: j.Values,
 		AsOf: j.AsOf, OldestInput: j.Oldest, Coverage: j.Coverage, Gapped: j.Gapped, Partial: j.Partial, Generation: j.Generation,
 	}
@@ -291,8 +294,8 @@ func number(v any) float64 {
 // stale reports whether the newest input of a reading is too old to judge by
 // in an open market.
 func (a *Analysis) stale(in *Input, newest time.Time) bool {
-	if a.Stale > 0 {
-		return in.Now.Sub(newest) > a.Stale
+	if a.Stale != nil {
+		return in.Now.Sub(newest) > in.Chosen.seconds(a.Stale)
 	}
 	return overdue(in.Now, newest) > 3*in.Future.Interval
 }

@@ -11,19 +11,25 @@ import (
 
 // Direct analysis: the one analysis that asks over REST. It answers once at
 // each adopted token (which proves that the REST side works with it), on
-// demand, and once a minute while no ticks come in an open market.
+// demand, and once an interval while no ticks come in an open market.
 var direct = Analysis{
-	Kind:  "direct",
-	Title: "Direct analysis",
-	Needs: Needs{Index: true, REST: true}, // the bars tell whether ticks come
-	Judge: judgeDirect,
+	Kind:       "direct",
+	Title:      "Direct analysis",
+	Needs:      Needs{Index: true, REST: true}, // the bars tell whether ticks come
+	Parameters: []*Parameter{directEvery, directFresh, directMove},
+	Rules:      []Rule{ordered(directEvery, directFresh)},
+	Judge:      judgeDirect,
 }
 
-const (
-	directEvery   = time.Minute
-	directSilence = 10 * time.Second // without an index tick: the feed is down
-	directFresh   = 2 * time.Minute
+var (
+	directEvery = count("interval_seconds", 60, 10, 170, "seconds", "from one question to the next while no ticks come")
+	// Three bars of a minute are 180 seconds: what is older is stale anyway.
+	directFresh = count("max_answer_age_seconds", 120, 20, 180, "seconds", "an older answer is no reading in an open market")
+	directMove  = measure("signal_from_percent", 0.5, 0.05, 5, "percent", "a change since the previous close beyond it is a signal")
 )
+
+// directSilence without a tick of the index says that the feed is down.
+const directSilence = 10 * time.Second
 
 func judgeDirect(in *Input) Judgement {
 	q := in.REST
@@ -36,7 +42,7 @@ func judgeDirect(in *Input) Judgement {
 	switch {
 	case q.At.IsZero():
 		return Missing("the answer over REST has no time, so its age is unknown")
-	case in.Phase == messages.Open && age > directFresh:
+	case in.Phase == messages.Open && age > in.Chosen.seconds(directFresh):
 		j.Reason = "the last answer over REST is " + age.Round(time.Second).String() + " old; asked again on demand or when the feed is down"
 		return j
 	case q.Last <= 0 || q.Close <= 0:
@@ -45,7 +51,7 @@ func judgeDirect(in *Input) Judgement {
 	}
 	change := (q.Last - q.Close) / q.Close * 100
 	j.Status, j.Signal, j.Confidence = messages.Watching, "wait", 50
-	if math.Abs(change) > 0.5 {
+	if math.Abs(change) > in.Chosen.of(directMove) {
 		j.Status, j.Signal = messages.Active, "buy"
 		if change < 0 {
 			j.Signal = "sell"
@@ -96,13 +102,13 @@ func (a *analyst) adopt(m messages.TokenAdopted) {
 	}
 }
 
-// watch asks once a minute while the market is open and no ticks come.
+// watch asks once an interval while the market is open and no ticks come.
 func (a *analyst) watch() {
 	if !a.cfg.Analysis.Needs.REST {
 		return
 	}
 	a.self.Beat() // its work is to wait for the feed to fail
-	if a.phase.Phase != messages.Open || !a.rest.asked.IsZero() && time.Since(a.rest.asked) < directEvery {
+	if a.phase.Phase != messages.Open || !a.rest.asked.IsZero() && time.Since(a.rest.asked) < a.cfg.Analysis.chosen.seconds(directEvery) {
 		return
 	}
 	now := a.cfg.Clock.Now()

@@ -13,19 +13,25 @@ var instant = Analysis{
 	Kind:         "instant",
 	Title:        "Instant analysis",
 	Needs:        Needs{Index: true, Future: true, Quotes: true, Readings: []string{"pcr"}},
-	Stale:        time.Minute,
+	Stale:        instantTickAge,
+	Parameters:   []*Parameter{instantSignalFrom, instantStrongFrom, instantStop, instantTarget, instantTickAge},
+	Rules:        []Rule{ordered(instantSignalFrom, instantStrongFrom)},
 	Judge:        judgeInstant,
 	Classic:      func(in *Input) map[string]any { return classicInstantOf(in) },
 	ClassicScale: 100,
 }
 
-const (
-	instantStop   = 1 // ATR from the entry
-	instantTarget = 2
-	// instantParts is how many inputs are wanted: change, day's range, averages,
-	// RSI, ATR, VWAP, volume, put/call ratio, the previous day's levels.
-	instantParts = 9
+var (
+	instantSignalFrom = count("signal_from", 25, 5, 90, "points", "points of the larger side from which it is a signal")
+	instantStrongFrom = count("strong_from", 70, 10, 95, "points", "points of the larger side from which it is a strong one")
+	instantStop       = measure("stop_atr", 1, 0.1, 10, "ATR", "from the entry to the stop")
+	instantTarget     = measure("target_atr", 2, 0.1, 20, "ATR", "from the entry to the target")
+	instantTickAge    = count("max_tick_age_seconds", 60, 5, 300, "seconds", "with an older newest tick there is no reading in an open market")
 )
+
+// instantParts is how many inputs are wanted: change, day's range, averages,
+// RSI, ATR, VWAP, volume, put/call ratio, the previous day's levels.
+const instantParts = 9
 
 // judgeInstant differs from the predecessor: its indicators are real, the trend
 // is that of the averages instead of the change told a second time, the larger
@@ -102,15 +108,15 @@ func judgeInstant(in *Input) Judgement {
 	j.Coverage = float64(parts) / instantParts
 
 	j.Values["points_up"], j.Values["points_down"], j.Values["reasons"] = s.bull, s.bear, s.reasons
-	signal, confidence, way := s.larger()
+	signal, confidence, way := s.larger(in.Chosen)
 	j.Signal, j.Confidence = signal, confidence
 	j.Values["entry"], j.Values["stop"], j.Values["target"] = nil, nil, nil
 	if way != 0 {
 		j.Status = messages.Active
 		if measured {
 			j.Values["entry"] = price
-			j.Values["stop"] = price - way*instantStop*width
-			j.Values["target"] = price + way*instantTarget*width
+			j.Values["stop"] = price - way*in.Chosen.of(instantStop)*width
+			j.Values["target"] = price + way*in.Chosen.of(instantTarget)*width
 		}
 	}
 	return j
@@ -118,15 +124,15 @@ func judgeInstant(in *Input) Judgement {
 
 // larger is the signal of the larger side with its confidence, 0-95, and its
 // way: 1 up, -1 down, 0 wait.
-func (s *sides) larger() (signal string, confidence, way float64) {
+func (s *sides) larger(chosen Chosen) (signal string, confidence, way float64) {
 	points, strong, plain, way := s.bull, "strong_buy", "buy_signal", 1.0
 	if s.bear > s.bull {
 		points, strong, plain, way = s.bear, "strong_sell", "sell_signal", -1.0
 	}
 	switch {
-	case s.bull == s.bear || points < 25:
+	case s.bull == s.bear || points < chosen.whole(instantSignalFrom):
 		return "wait", 0, 0
-	case points >= 70:
+	case points >= chosen.whole(instantStrongFrom):
 		return strong, min(float64(points), 95), way
 	}
 	return plain, float64(points), way

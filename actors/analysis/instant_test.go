@@ -54,7 +54,7 @@ func TestInstantLargerSideWins(t *testing.T) {
 		{0, 0, "wait", 0},
 	} {
 		s := sides{bull: c.bull, bear: c.bear}
-		if signal, confidence, _ := s.larger(); signal != c.signal || confidence != c.confidence {
+		if signal, confidence, _ := s.larger(nil); signal != c.signal || confidence != c.confidence {
 			t.Errorf("%d against %d: %s %v, want %s %v", c.bull, c.bear, signal, confidence, c.signal, c.confidence)
 		}
 	}

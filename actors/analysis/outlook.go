@@ -12,58 +12,78 @@ import (
 
 // The outlook: one weighted vote over all readings that can be had.
 var outlook = Analysis{
-	Kind:  "outlook",
-	Title: "Outlook",
-	Needs: Needs{Index: true, Readings: []string{"instant", "zone_control", "volume_pulse", "candle_intent", "trend_base", "pcr"}},
+	Kind:       "outlook",
+	Title:      "Outlook",
+	Needs:      Needs{Index: true, Readings: []string{"instant", "zone_control", "volume_pulse", "candle_intent", "trend_base", "pcr"}},
+	Parameters: append([]*Parameter{outlookLean}, outlookWeighed()...),
+	Rules: []Rule{{"one weight at least is above 0", outlookWeighed(), func(c Chosen) bool {
+		return slices.ContainsFunc(outlookWeighed(), func(p *Parameter) bool { return c.of(p) > 0 })
+	}}},
 	Judge: judgeOutlook,
 }
 
-// outlookWeights are of 100; over what is available they are taken anew as
-// shares of their sum.
+var outlookLean = measure("lean_at", 0.25, 0.05, 0.95, "share", "how far of all the vote must lean to be a signal")
+
+// outlookWeights are of 100 by default; over what is available they are taken
+// anew as shares of their sum.
 var outlookWeights = []struct {
 	input  string
-	weight float64
+	weight *Parameter
 }{
-	{"instant", 20},
-	{"zone_control", 16},
-	{"volume_pulse", 16},
-	{"candle_intent", 14},
-	{"trend_base", 12},
-	{"index_move", 8},
-	{"momentum", 8},
-	{"pcr", 6},
+	{"instant", outlookWeight("instant", 20)},
+	{"zone_control", outlookWeight("zone_control", 16)},
+	{"volume_pulse", outlookWeight("volume_pulse", 16)},
+	{"candle_intent", outlookWeight("candle_intent", 14)},
+	{"trend_base", outlookWeight("trend_base", 12)},
+	{"index_move", outlookWeight("index_move", 8)},
+	{"momentum", outlookWeight("momentum", 8)},
+	{"pcr", outlookWeight("pcr", 6)},
 }
 
-// leanAt is how far the vote must lean to be a signal: a quarter of all.
-const leanAt = 0.25
+func outlookWeight(input string, usual float64) *Parameter {
+	return measure("weight_"+input, usual, 0, 100, "weight", "what the vote of "+input+" weighs; 0 leaves it out")
+}
+
+func outlookWeighed() []*Parameter {
+	weights := make([]*Parameter, len(outlookWeights))
+	for i, w := range outlookWeights {
+		weights[i] = w.weight
+	}
+	return weights
+}
 
 func judgeOutlook(in *Input) Judgement {
 	var j Judgement
-	var sum, have float64
+	var sum, have, all float64
 	list := make([]map[string]any, 0, len(outlookWeights))
 	for _, w := range outlookWeights {
+		weight := in.Chosen.of(w.weight)
+		if weight == 0 {
+			continue
+		}
+		all += weight
 		v := outlookVote(in, w.input)
-		entry := map[string]any{"input": w.input, "weight": w.weight, "vote": nil, "age_seconds": nil}
+		entry := map[string]any{"input": w.input, "weight": weight, "vote": nil, "age_seconds": nil}
 		if !v.asOf.IsZero() {
 			entry["age_seconds"] = math.Round(in.Now.Sub(v.asOf).Seconds())
 		}
 		if v.reason != "" {
 			entry["reason"] = v.reason
 		} else {
-			have += w.weight
-			sum += w.weight * v.vote
+			have += weight
+			sum += weight * v.vote
 			entry["vote"] = roundDecimal(v.vote, 3)
 			j.Gapped, j.Partial = j.Gapped || v.gapped, j.Partial || v.partial
 			j.used(v.oldest, v.asOf, v.generation)
 		}
 		list = append(list, entry)
 	}
-	j.Coverage = have / 100
 	if have == 0 {
 		j.Reason = "none of its inputs is available"
 		return j
 	}
-	lean := sum / have
+	j.Coverage = have / all
+	lean, leanAt := sum/have, in.Chosen.of(outlookLean)
 	j.Confidence = 100 * math.Abs(lean) * j.Coverage
 	j.Status, j.Signal = messages.Watching, "neutral"
 	switch {

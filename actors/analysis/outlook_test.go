@@ -95,7 +95,7 @@ func TestOutlookGoesOnWithoutAnInput(t *testing.T) {
 func TestOutlookWeightsAreOfAHundred(t *testing.T) {
 	sum := 0.0
 	for _, w := range outlookWeights {
-		sum += w.weight
+		sum += w.weight.Default
 	}
 	if sum != 100 {
 		t.Error(sum)

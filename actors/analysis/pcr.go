@@ -12,17 +12,24 @@ import (
 // The put/call ratio over the option chain that is subscribed: the strikes
 // round the money of the nearest expiry.
 var pcr = Analysis{
-	Kind:    "pcr",
-	Title:   "Put/call ratio",
-	Needs:   Needs{Chain: true},
-	Stale:   chainFresh,
-	Judge:   judgePCR,
-	Classic: classicPCR,
+	Kind:       "pcr",
+	Title:      "Put/call ratio",
+	Needs:      Needs{Chain: true},
+	Stale:      pcrTickAge,
+	Parameters: []*Parameter{pcrBullishFrom, pcrBearishTo, pcrCoverage, pcrTickAge},
+	Rules:      []Rule{ordered(pcrBearishTo, pcrBullishFrom)},
+	Judge:      judgePCR,
+	Classic:    classicPCR,
 }
 
+var (
+	pcrBullishFrom = measure("bullish_from", pcrBullish, 0.5, 5, "ratio", "a put/call ratio above it is bullish")
+	pcrBearishTo   = measure("bearish_to", pcrBearish, 0.1, 2, "ratio", "a put/call ratio below it is bearish")
+	pcrCoverage    = measure("least_coverage", 0.6, 0.1, 1, "share", "below this share of options with a fresh tick there is no ratio")
+	pcrTickAge     = count("max_tick_age_seconds", 180, 5, 900, "seconds", "an option whose newest tick is older does not count")
+)
+
 const (
-	chainFresh    = 3 * time.Minute // an option whose tick is older does not count
-	chainCoverage = 0.6             // below it there is no ratio
 	pcrBullish    = 1.2
 	pcrBearish    = 0.8
 	leastRotation = 500.0 // contracts of open interest
@@ -56,8 +63,10 @@ func judgePCR(in *Input) Judgement {
 		return Missing("no option chain is known yet")
 	}
 	var j Judgement
+	bullish, bearish := in.Chosen.of(pcrBullishFrom), in.Chosen.of(pcrBearishTo)
+	coverage, fresh := in.Chosen.of(pcrCoverage), in.Chosen.seconds(pcrTickAge)
 	var calls, puts side
-	fresh := make([]*Option, 0, len(in.Chain))
+	counted := make([]*Option, 0, len(in.Chain))
 	var newest time.Time
 	for i := range in.Chain {
 		if o := &in.Chain[i]; o.Quote.At.After(newest) {
@@ -72,10 +81,10 @@ func judgePCR(in *Input) Judgement {
 	}
 	for i := range in.Chain {
 		o := &in.Chain[i]
-		if o.Quote.At.IsZero() || reference.Sub(o.Quote.At) > chainFresh {
+		if o.Quote.At.IsZero() || reference.Sub(o.Quote.At) > fresh {
 			continue
 		}
-		fresh = append(fresh, o)
+		counted = append(counted, o)
 		j.OverQuote(o.Quote)
 		if o.Put {
 			puts.add(o)
@@ -83,13 +92,13 @@ func judgePCR(in *Input) Judgement {
 			calls.add(o)
 		}
 	}
-	j.Coverage = float64(len(fresh)) / float64(len(in.Chain))
+	j.Coverage = float64(len(counted)) / float64(len(in.Chain))
 	switch {
 	case newest.IsZero():
 		return Missing("no option of the chain has had a tick yet")
-	case j.Coverage < chainCoverage:
+	case j.Coverage < coverage:
 		j.Reason = fmt.Sprintf("%d of %d options have a tick newer than %v; the newest is %v old",
-			len(fresh), len(in.Chain), chainFresh, in.Now.Sub(newest).Round(time.Second))
+			len(counted), len(in.Chain), fresh, in.Now.Sub(newest).Round(time.Second))
 		j.AsOf = newest
 		return j
 	case calls.oi == 0:
@@ -99,21 +108,21 @@ func judgePCR(in *Input) Judgement {
 	ratio := puts.oi / calls.oi
 	j.Status, j.Signal, j.Confidence = messages.Watching, "neutral", max(0, 50-100*math.Abs(ratio-1))
 	switch {
-	case ratio > pcrBullish:
-		j.Status, j.Signal, j.Confidence = messages.Active, "bullish", min(90, 55+100*(ratio-pcrBullish))
-	case ratio < pcrBearish:
-		j.Status, j.Signal, j.Confidence = messages.Active, "bearish", min(90, 55+100*(pcrBearish-ratio))
+	case ratio > bullish:
+		j.Status, j.Signal, j.Confidence = messages.Active, "bullish", min(90, 55+100*(ratio-bullish))
+	case ratio < bearish:
+		j.Status, j.Signal, j.Confidence = messages.Active, "bearish", min(90, 55+100*(bearish-ratio))
 	}
 	j.Confidence *= j.Coverage
 	j.Values = map[string]any{
 		"pcr": roundDecimal(ratio, 2), "pcr_volume": ratioOrNil(puts.volume, calls.volume),
 		"call_oi": calls.oi, "put_oi": puts.oi, "sentiment": j.Signal,
-		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": maxPain(fresh),
-		"straddle": straddle(in, reference), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
+		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": maxPain(counted),
+		"straddle": straddle(in, reference, fresh), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
 		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.oi, puts.oi),
 	}
 	// The change since the open is told only where the open was seen.
-	if enough := chainCoverage * float64(len(in.Chain)); float64(calls.with+puts.with) >= enough {
+	if enough := coverage * float64(len(in.Chain)); float64(calls.with+puts.with) >= enough {
 		j.Values["pcr_oi_change"] = ratioOrNil(puts.change, calls.change)
 		j.Values["call_oi_change"], j.Values["put_oi_change"] = calls.change, puts.change
 		j.Values["rotation"] = rotation(calls, puts)
@@ -213,8 +222,8 @@ func maxPain(options []*Option) any {
 
 // straddle is the price of call and put at the strike nearest to the index,
 // nil unless index, call and put are fresh.
-func straddle(in *Input, now time.Time) any {
-	stale := func(q Quote) bool { return q.At.IsZero() || now.Sub(q.At) > chainFresh || q.Last <= 0 }
+func straddle(in *Input, now time.Time, fresh time.Duration) any {
+	stale := func(q Quote) bool { return q.At.IsZero() || now.Sub(q.At) > fresh || q.Last <= 0 }
 	if stale(in.IndexTick) {
 		return nil
 	}

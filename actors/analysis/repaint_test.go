@@ -106,7 +106,7 @@ func TestConfirmedSwingsStay(t *testing.T) {
 	swings := 0
 	for _, symbol := range goldenSymbols {
 		_, bars := goldenBars(t, symbol)
-		for _, order := range []int{trendSwingOrder, zoneSwingOrder} {
+		for _, order := range []int{int(trendSwingOrder.Least), int(trendSwingOrder.Default), zoneSwingOrder, int(trendSwingOrder.Most)} {
 			for _, level := range []func(Candle) float64{
 				func(c Candle) float64 { return c.High },
 				func(c Candle) float64 { return -c.Low },
@@ -162,8 +162,8 @@ func TestTrendSwingsKeepTheirPair(t *testing.T) {
 	t.Logf("%d pairs kept", kept)
 }
 
-// Whatever the bars, every answer is a JSON object with numbers that exist, in
-// range, and the input is not touched.
+// Whatever the bars and the parameters, every answer is a JSON object with
+// numbers that exist, in range, and the input is not touched.
 func TestAnswersAreSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 130).Draw(t, "bars")
@@ -194,6 +194,7 @@ func TestAnswersAreSound(t *testing.T) {
 		}
 		indexBefore, futureBefore := slices.Clone(in.Index.Closed), slices.Clone(in.Future.Closed)
 		for _, a := range overBars() {
+			in.Chosen = drawn(t, a)
 			j := a.Judge(in)
 			if _, err := json.Marshal(j.Values); err != nil {
 				t.Fatalf("%s: %v", a.Kind, err)

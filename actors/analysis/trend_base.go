@@ -10,28 +10,33 @@ import (
 
 // trendBase reads the structure of the last swing highs and lows.
 var trendBase = Analysis{
-	Kind:   "trend_base",
-	Title:  "Trend base",
-	Needs:  Needs{Index: true},
-	Warmup: trendBaseCalibratedLeast,
-	Judge:  judgeTrendBase,
+	Kind:       "trend_base",
+	Title:      "Trend base",
+	Needs:      Needs{Index: true},
+	Warmup:     trendBaseCalibratedLeast,
+	Parameters: []*Parameter{trendSwingOrder, trendSwingSize, trendActiveFrom},
+	Judge:      judgeTrendBase,
 	Classic: func(in *Input) map[string]any {
 		return classicTrendBase(in.Underlying, in.Index.Closed)
 	},
 }
 
+var (
+	trendSwingOrder = count("swing_order", 3, 1, 9, "bars", "bars on each side that confirm a swing")
+	trendSwingSize  = measure("swing_size_atr", 0.5, 0.05, 5, "ATR", "least distance between two swings of a kind, of the ATR at the newer one")
+	trendActiveFrom = count("active_from", 50, 50, 95, "confidence", "confidence from which the reading is active")
+)
+
 const (
 	trendBaseCalibratedLeast = 20
-	trendSwingOrder          = 3   // bars on each side that confirm a swing
-	trendSwingSize           = 0.5 // of the ATR at the swing
 	// trendMemory is how many bars the ATR at a swing looks back: with it a
 	// swing's size is the same whatever came later and however much is held.
 	trendMemory = 100
 )
 
-// judgeTrendBase differs from the predecessor: a swing is confirmed by three
-// closed bars on each side and stays what it is, a plateau counts once, and two
-// swings of a kind must lie half an ATR apart. What the running price would
+// judgeTrendBase differs from the predecessor: a swing is confirmed by closed
+// bars on each side and stays what it is, a plateau counts once, and two swings
+// of a kind must lie some part of an ATR apart. What the running price would
 // change is told apart, as provisional.
 func judgeTrendBase(in *Input) Judgement {
 	context := in.Index.Last(trendBaseWindow + trendMemory)
@@ -40,10 +45,11 @@ func judgeTrendBase(in *Input) Judgement {
 		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), trendBaseCalibratedLeast)
 	}
 	price := bars[len(bars)-1].Close
-	highs := newestSwings(context, func(c *Candle) float64 { return c.High })
-	lows := mirrored(newestSwings(context, func(c *Candle) float64 { return -c.Low }))
+	order, apart, active := in.Chosen.whole(trendSwingOrder), in.Chosen.of(trendSwingSize), in.Chosen.whole(trendActiveFrom)
+	highs := newestSwings(context, order, apart, func(c *Candle) float64 { return c.High })
+	lows := mirrored(newestSwings(context, order, apart, func(c *Candle) float64 { return -c.Low }))
 
-	j := Judgement{Signal: "neutral", Status: statusAt(0, 50), Coverage: float64(len(bars)) / trendBaseWindow}
+	j := Judgement{Signal: "neutral", Status: statusAt(0, active), Coverage: float64(len(bars)) / trendBaseWindow}
 	j.Over(bars)
 	if len(highs) < 2 || len(lows) < 2 {
 		j.Reason = "fewer than two confirmed swings on a side"
@@ -52,7 +58,7 @@ func judgeTrendBase(in *Input) Judgement {
 	}
 	structure, score := trendStructure(highs[0].level, highs[1].level, lows[0].level, lows[1].level)
 	signal, confidence := classicTrendSignal(structure, score, price, lows[0].level)
-	j.Signal, j.Confidence, j.Status = strings.ToLower(signal), float64(confidence), statusAt(confidence, 50)
+	j.Signal, j.Confidence, j.Status = strings.ToLower(signal), float64(confidence), statusAt(confidence, active)
 	j.Reason = structureTexts[structure]
 	j.Values = object{
 		"structure": structureName(structure), "integrity_score": score,
@@ -60,7 +66,7 @@ func judgeTrendBase(in *Input) Judgement {
 		"last_high": highs[0].level, "prev_high": highs[1].level, "high_diff": highs[0].level - highs[1].level,
 		"last_low": lows[0].level, "prev_low": lows[1].level, "low_diff": lows[0].level - lows[1].level,
 		"last_high_at": stamp(context[highs[0].at].Time), "last_low_at": stamp(context[lows[0].at].Time),
-		"provisional": provisionalTrend(in.Index.Running, context, highs, lows),
+		"provisional": provisionalTrend(in.Index.Running, apart, context, highs, lows),
 	}
 	return j
 }
@@ -81,8 +87,9 @@ func structureName(structure string) string {
 }
 
 // newestSwings is the newest confirmed swing of the last 50 bars and the one
-// before it that lies far enough away; fewer when there are none.
-func newestSwings(bars []Candle, level func(*Candle) float64) []swing {
+// before it that lies far enough away, apart times the ATR; fewer when there
+// are none.
+func newestSwings(bars []Candle, order int, apart float64, level func(*Candle) float64) []swing {
 	v := make([]float64, len(bars))
 	for i := range bars {
 		v[i] = level(&bars[i])
@@ -90,11 +97,11 @@ func newestSwings(bars []Candle, level func(*Candle) float64) []swing {
 	var found []swing
 	size := 0.0
 	for i := len(v) - 1; i >= max(0, len(v)-trendBaseWindow) && len(found) < 2; i-- {
-		if !confirmedPeak(v, i, trendSwingOrder) {
+		if !confirmedPeak(v, i, order) {
 			continue
 		}
 		if len(found) == 0 {
-			size = trendSwingSize * atrAt(bars, i)
+			size = apart * atrAt(bars, i)
 			found = append(found, swing{i, v[i]})
 		} else if math.Abs(v[i]-found[0].level) >= size {
 			found = append(found, swing{i, v[i]})
@@ -146,11 +153,11 @@ func mirrored(swings []swing) []swing {
 
 // provisionalTrend is the structure as it would be if the running bar's high
 // and low were swings; nil when no bar is running.
-func provisionalTrend(running *Candle, bars []Candle, highs, lows []swing) any {
+func provisionalTrend(running *Candle, apart float64, bars []Candle, highs, lows []swing) any {
 	if running == nil {
 		return nil
 	}
-	size := trendSwingSize * atrAt(bars, len(bars)-1)
+	size := apart * atrAt(bars, len(bars)-1)
 	lastHigh, prevHigh := highs[0].level, highs[1].level
 	if running.High >= lastHigh+size {
 		lastHigh, prevHigh = running.High, lastHigh

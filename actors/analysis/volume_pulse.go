@@ -10,18 +10,24 @@ import (
 // volumePulse weighs the volume of rising bars against that of falling ones,
 // on the future (an index has no volume).
 var volumePulse = Analysis{
-	Kind:   "volume_pulse",
-	Title:  "Volume pulse",
-	Needs:  Needs{Future: true},
-	Warmup: volumePulseWindow,
-	Judge:  judgeVolumePulse,
+	Kind:       "volume_pulse",
+	Title:      "Volume pulse",
+	Needs:      Needs{Future: true},
+	Warmup:     volumePulseWindow,
+	Parameters: []*Parameter{pulseRankBars, pulseBuyFrom, pulseSellTo, pulseActiveFrom},
+	Judge:      judgeVolumePulse,
 	Classic: func(in *Input) map[string]any {
 		return classicVolumePulse(in.Underlying, in.Future.Closed)
 	},
 }
 
-// rankWindow is how many bars a percentile rank is taken among.
-const rankWindow = 100
+var (
+	pulseRankBars = count("window_bars", 100, volumePulseWindow, longestWindow, "bars", "bars that a percentile rank is taken among")
+	// A score of 70 buys and one of 30 sells whatever these say.
+	pulseBuyFrom    = count("buy_from", volumePulseBuy, 51, 70, "points", "score, 0-100, from which rising volume is a buy")
+	pulseSellTo     = count("sell_to", volumePulseSell, 30, 49, "points", "score, 0-100, down to which falling volume is a sell")
+	pulseActiveFrom = count("active_from", 63, 51, 95, "confidence", "confidence from which the reading is active")
+)
 
 // Percentile ranks take the place of the predecessor's fixed steps, which were
 // made for shares and are out of an index's reach.
@@ -32,9 +38,10 @@ var (
 
 // judgeVolumePulse differs from the predecessor: a balanced market scores 50
 // (35 there), up and down momentum count alike, aggression, spike and "narrow"
-// are ranks among the last 100 bars, and only closed bars are judged.
+// are ranks among the newest bars, and only closed bars are judged.
 func judgeVolumePulse(in *Input) Judgement {
-	context := in.Future.Last(rankWindow)
+	window := in.Chosen.whole(pulseRankBars)
+	context := in.Future.Last(window)
 	bars := lastN(context, volumePulseWindow)
 	if len(bars) < volumePulseWindow {
 		return lacking(bars, "the future has %d closed bars of the %d needed", len(bars), volumePulseWindow)
@@ -49,13 +56,13 @@ func judgeVolumePulse(in *Input) Judgement {
 	if red > 0 {
 		ratio = green / red
 	}
-	signal, confidence := volumePulseSignal(score, ratio)
+	signal, confidence := volumePulseSignal(score, ratio, in.Chosen.whole(pulseBuyFrom), in.Chosen.whole(pulseSellTo))
 	detail := rankedVolumeDetail(context, bars)
 
 	j := Judgement{
-		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, 63),
+		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, in.Chosen.whole(pulseActiveFrom)),
 		Reason:   volumeQualityTexts[detail.quality],
-		Coverage: float64(len(context)) / rankWindow,
+		Coverage: float64(len(context)) / float64(window),
 		Values: object{
 			"green_volume": green, "red_volume": red, "green_percent": greenPct, "ratio": finite(ratio),
 			"pulse_score": score, "trend": strings.ToLower(volumePulseTrend(score, ratio)),
@@ -110,7 +117,7 @@ func calibratedPulseScore(bars []Candle, greenPct float64) int {
 	return min(max(score, 0), 100)
 }
 
-// rankedVolumeDetail judges the newest bar among context, its last 100 bars.
+// rankedVolumeDetail judges the newest bar among those of context.
 func rankedVolumeDetail(context, bars []Candle) volumeDetail {
 	last := bars[len(bars)-1]
 	d := volumeDetail{participation: climb(last.Volume/meanVolume(bars), participationLadder, 20)}

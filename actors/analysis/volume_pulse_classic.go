@@ -8,6 +8,12 @@ const (
 	volumePulseLeast  = 10
 )
 
+// The scores from which it buys and down to which it sells.
+const (
+	volumePulseBuy  = 55
+	volumePulseSell = 45
+)
+
 var (
 	participationLadder = []rung{{2, 100}, {1.5, 80}, {1, 60}, {0.7, 40}}
 	aggressionLadder    = []rung{{1.5, 100}, {1, 80}, {0.5, 60}, {0.25, 40}}
@@ -43,7 +49,7 @@ func classicVolumePulse(symbol string, bars []Candle) object {
 	}
 	score := int(0.7*greenPct) + volumeMomentum(lastN(bars, 5), greenPct)
 	score = min(max(score, 0), 100)
-	signal, confidence := volumePulseSignal(score, ratio)
+	signal, confidence := volumePulseSignal(score, ratio, volumePulseBuy, volumePulseSell)
 	status := "WATCHING"
 	if confidence >= 63 {
 		status = "ACTIVE"
@@ -118,15 +124,15 @@ func volumeMomentum(newest []Candle, greenPct float64) int {
 	return 0
 }
 
-func volumePulseSignal(score int, ratio float64) (signal string, confidence int) {
+func volumePulseSignal(score int, ratio float64, buyFrom, sellTo int) (signal string, confidence int) {
 	switch {
 	case score >= 70 && ratio > 1.4:
 		return "BUY", min(score, 95)
-	case score >= 55 && ratio > 1.1:
+	case score >= buyFrom && ratio > 1.1:
 		return "BUY", score
 	case score <= 30 && ratio < 0.7:
 		return "SELL", min(100-score, 95)
-	case score <= 45 && ratio < 0.9:
+	case score <= sellTo && ratio < 0.9:
 		return "SELL", 100 - score
 	}
 	return "NEUTRAL", max(0, 50-abs(50-score))

@@ -10,10 +10,11 @@ import (
 
 // zoneControl finds the prices at which the index turned more than once.
 var zoneControl = Analysis{
-	Kind:  "zone_control",
-	Title: "Zone control",
-	Needs: Needs{Index: true, Future: true},
-	Judge: judgeZoneControl, // it can do without the future: no Warmup
+	Kind:       "zone_control",
+	Title:      "Zone control",
+	Needs:      Needs{Index: true, Future: true},
+	Parameters: []*Parameter{zoneTolerance, zoneTouches, zoneHalfLife, zoneNear},
+	Judge:      judgeZoneControl, // it can do without the future: no Warmup
 	Classic: func(in *Input) map[string]any {
 		bars, traded := indexWithVolume(in, zoneControlWindow)
 		if traded == 0 {
@@ -23,15 +24,17 @@ var zoneControl = Analysis{
 	},
 }
 
-const (
-	zoneTolerance = 0.5 // of the ATR: how far the touches of one zone may lie apart
-	zoneHalfLife  = 50  // bars after its last touch in which a zone's strength halves
+var (
+	zoneTolerance = measure("tolerance_atr", 0.5, 0.05, 5, "ATR", "how far the touches of one zone may lie apart, end to end")
+	zoneTouches   = count("least_touches", 2, 2, 6, "touches", "touches that make a zone")
+	zoneHalfLife  = count("half_life_bars", 50, 5, 1000, "bars", "bars after its last touch in which a zone's strength halves")
+	zoneNear      = measure("near_percent", 1, 0.05, 5, "percent", "a zone nearer to the price than this may give a signal")
 )
 
-// judgeZoneControl differs from the predecessor: a zone is half an ATR wide at
-// most, end to end; a plateau is one touch; a zone's strength decays with the
-// bars since its last touch; volume is the future's; and both sides are judged
-// before a signal.
+// judgeZoneControl differs from the predecessor: a zone is some part of an ATR
+// wide at most, end to end; a plateau is one touch; a zone's strength decays
+// with the bars since its last touch; volume is the future's; and both sides
+// are judged before a signal.
 func judgeZoneControl(in *Input) Judgement {
 	bars, traded := indexWithVolume(in, zoneControlWindow)
 	if len(bars) < zoneControlLeast {
@@ -39,17 +42,17 @@ func judgeZoneControl(in *Input) Judgement {
 	}
 	price := bars[len(bars)-1].Close
 	width, _ := atr(bars, atrPeriod)
-	width *= zoneTolerance
+	width *= in.Chosen.of(zoneTolerance)
 	lows, highs := confirmedZoneSwings(bars)
-	support := calibratedZones(bars, lows, price, width, true)
-	resistance := calibratedZones(bars, highs, price, width, false)
+	support := calibratedZones(bars, lows, price, width, true, in.Chosen)
+	resistance := calibratedZones(bars, highs, price, width, false, in.Chosen)
 	under := nearestZone(support, func(z *zone) bool { return z.level < price })
 	over := nearestZone(resistance, func(z *zone) bool { return z.level > price })
 
 	momentum := closeMomentum(bars, 10)
 	s := zoneSide{zone: under, breaks: breakdownRisk(under, momentum), holds: bounceProbability(under, over)}
 	r := zoneSide{zone: over, breaks: breakdownRisk(over, -momentum), holds: bounceProbability(over, under)}
-	signal, confidence, reason := calibratedZoneSignal(s, r)
+	signal, confidence, reason := calibratedZoneSignal(s, r, in.Chosen)
 
 	j := Judgement{
 		Signal: signal, Confidence: float64(confidence), Reason: reason, Status: statusAt(0, 1),
@@ -111,11 +114,11 @@ func confirmedZoneSwings(bars []Candle) (lows, highs []zoneTouch) {
 }
 
 // calibratedZones groups the touches and judges each group, nearest first.
-func calibratedZones(bars []Candle, touches []zoneTouch, price, width float64, support bool) []zone {
+func calibratedZones(bars []Candle, touches []zoneTouch, price, width float64, support bool, chosen Chosen) []zone {
 	mean := meanVolume(bars)
 	var zones []zone
 	for _, group := range linkCompletely(touches, width) {
-		if len(group) < 2 {
+		if len(group) < chosen.whole(zoneTouches) {
 			continue
 		}
 		z := zoneOf(group, mean, price)
@@ -128,7 +131,7 @@ func calibratedZones(bars []Candle, touches []zoneTouch, price, width float64, s
 			strength += above(z.volume, zoneVolumeLadder)
 		}
 		z.age = len(bars) - 1 - newest
-		z.strength = int(math.Round(float64(strength) * math.Exp2(-float64(z.age)/zoneHalfLife)))
+		z.strength = int(math.Round(float64(strength) * math.Exp2(-float64(z.age)/chosen.of(zoneHalfLife))))
 		z.judgeQuality(bars, support)
 		zones = append(zones, z)
 	}
@@ -170,13 +173,17 @@ type zoneSide struct {
 	breaks, holds int
 }
 
-func (s zoneSide) near() bool { return s.zone != nil && math.Abs(s.zone.distance) < 1 }
+func (s zoneSide) near(percent float64) bool {
+	return s.zone != nil && math.Abs(s.zone.distance) < percent
+}
 
 // turns reports whether the zone, being near, is expected to turn the price.
-func (s zoneSide) turns() bool { return s.near() && s.holds > 50 && s.holds > s.breaks }
+func (s zoneSide) turns(near float64) bool { return s.near(near) && s.holds > 50 && s.holds > s.breaks }
 
 // gives reports whether the zone, being near, is expected to give way.
-func (s zoneSide) gives() bool { return s.near() && s.breaks > 70 && s.breaks > s.holds }
+func (s zoneSide) gives(near float64) bool {
+	return s.near(near) && s.breaks > 70 && s.breaks > s.holds
+}
 
 func (s zoneSide) edge() int { return s.holds - s.breaks }
 
@@ -190,8 +197,9 @@ func (s zoneSide) object() any {
 }
 
 // calibratedZoneSignal weighs both sides; equal chances are no signal.
-func calibratedZoneSignal(support, resistance zoneSide) (signal string, confidence int, reason string) {
-	up, down := support.turns(), resistance.turns()
+func calibratedZoneSignal(support, resistance zoneSide, chosen Chosen) (signal string, confidence int, reason string) {
+	near := chosen.of(zoneNear)
+	up, down := support.turns(near), resistance.turns(near)
 	if up && down {
 		switch {
 		case support.edge() > resistance.edge():
@@ -207,9 +215,9 @@ func calibratedZoneSignal(support, resistance zoneSide) (signal string, confiden
 		return "buy_zone", support.holds, fmt.Sprintf("support at %.2f is likely to hold", support.zone.level)
 	case down:
 		return "sell_zone", resistance.holds, fmt.Sprintf("resistance at %.2f is likely to hold", resistance.zone.level)
-	case support.gives() && !resistance.gives():
+	case support.gives(near) && !resistance.gives(near):
 		return "sell_zone", support.breaks, fmt.Sprintf("support at %.2f is likely to give way", support.zone.level)
-	case resistance.gives() && !support.gives():
+	case resistance.gives(near) && !support.gives(near):
 		return "buy_zone", resistance.breaks, fmt.Sprintf("resistance at %.2f is likely to give way", resistance.zone.level)
 	case support.zone == nil && resistance.zone == nil:
 		return "neutral", 0, "no zone near the price"

@@ -119,7 +119,7 @@ func TestCalibratedZoneSignals(t *testing.T) {
 		{"far from both", zoneSide{z(-2), 20, 60}, zoneSide{z(2), 20, 60}, "neutral", 0},
 		{"no zones", zoneSide{nil, 50, 50}, zoneSide{nil, 50, 50}, "neutral", 0},
 	} {
-		signal, confidence, reason := calibratedZoneSignal(c.support, c.resistance)
+		signal, confidence, reason := calibratedZoneSignal(c.support, c.resistance, nil)
 		if signal != c.signal || confidence != c.confidence || reason == "" {
 			t.Errorf("%s: %s %d (%s), want %s %d", c.name, signal, confidence, reason, c.signal, c.confidence)
 		}
@@ -129,8 +129,8 @@ func TestCalibratedZoneSignals(t *testing.T) {
 func TestZonesDecayWithAge(t *testing.T) {
 	bars := zigzag(1001)
 	touches := []zoneTouch{{10, 1000, 100}, {46, 1000, 100}}
-	fresh := calibratedZones(bars[:47], touches, 1001, 1, true)
-	old := calibratedZones(bars, touches, 1001, 1, true)
+	fresh := calibratedZones(bars[:47], touches, 1001, 1, true, nil)
+	old := calibratedZones(bars, touches, 1001, 1, true, nil)
 	// 20 for two touches, 30 for being near, 25 to 15 for twice the mean volume.
 	if len(fresh) != 1 || len(old) != 1 || fresh[0].age != 0 || old[0].age != 50 {
 		t.Fatalf("%+v %+v", fresh, old)

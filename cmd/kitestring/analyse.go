@@ -59,7 +59,7 @@ fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 				enc := json.NewEncoder(out)
 				show = func(l analysis.Line) error { return enc.Encode(l) }
 			}
-			err = analysis.Analyse(loaded, chosen, kinds, func(l analysis.Line) error {
+			err = analysis.Analyse(loaded, chosen, nil, kinds, func(l analysis.Line) error {
 				if err := c.Context().Err(); err != nil {
 					return err
 				}

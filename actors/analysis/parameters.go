@@ -1,0 +1,107 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Parameter is a number of the calibrated formulas that a person may choose.
+// It stands beside the formula that uses it, and no value within its bounds
+// breaks that formula.
+type Parameter struct {
+	Name        string // lower_snake_case
+	Default     float64
+	Least, Most float64
+	Whole       bool
+	Unit        string
+	Meaning     string // one line, for people
+}
+
+// longestWindow is how many bars a window may hold by choice: those of the
+// longest interval that are kept, so that a restart changes no reading.
+const longestWindow = keepMinutes / 15
+
+func measure(name string, usual, least, most float64, unit, meaning string) *Parameter {
+	return &Parameter{Name: name, Default: usual, Least: least, Most: most, Unit: unit, Meaning: meaning}
+}
+
+func count(name string, usual, least, most float64, unit, meaning string) *Parameter {
+	p := measure(name, usual, least, most, unit, meaning)
+	p.Whole = true
+	return p
+}
+
+// Allows reports whether a value may be chosen.
+func (p *Parameter) Allows(v float64) bool {
+	return v >= p.Least && v <= p.Most && (!p.Whole || v == math.Trunc(v))
+}
+
+// Rule is what parameters of one analysis must keep to together.
+type Rule struct {
+	Text  string // for people
+	Of    []*Parameter
+	Holds func(Chosen) bool
+}
+
+// ordered is the rule that one parameter stays below another.
+func ordered(low, high *Parameter) Rule {
+	return Rule{
+		low.Name + " is below " + high.Name,
+		[]*Parameter{low, high},
+		func(c Chosen) bool { return c.of(low) < c.of(high) },
+	}
+}
+
+// Chosen are values in place of an analysis' defaults, by name; nil: none. It is
+// not changed once an analysis has it.
+type Chosen map[string]float64
+
+// Thresholds are the chosen values of all analyses, by kind.
+type Thresholds map[string]Chosen
+
+// of is the value to compute with.
+func (c Chosen) of(p *Parameter) float64 {
+	if v, ok := c[p.Name]; ok {
+		return v
+	}
+	return p.Default
+}
+
+func (c Chosen) whole(p *Parameter) int { return int(c.of(p)) }
+
+func (c Chosen) seconds(p *Parameter) time.Duration {
+	return time.Duration(c.of(p) * float64(time.Second))
+}
+
+// With is the analysis with values in place of its defaults, each allowed by
+// its [Parameter] and all together by Check. What equals its default is not
+// kept: a reading tells what differs.
+func (a Analysis) With(chosen Chosen) Analysis {
+	a.chosen = nil
+	for _, p := range a.Parameters {
+		if v, ok := chosen[p.Name]; ok && v != p.Default {
+			if a.chosen == nil {
+				a.chosen = Chosen{}
+			}
+			a.chosen[p.Name] = v
+		}
+	}
+	return a
+}
+
+// Check names the first rule that the values break, defaults counted in.
+func (a Analysis) Check(chosen Chosen) error {
+	for _, r := range a.Rules {
+		if r.Holds(chosen) {
+			continue
+		}
+		var have []string
+		for _, p := range r.Of {
+			have = append(have, fmt.Sprintf("%s is %g", p.Name, chosen.of(p)))
+		}
+		return fmt.Errorf("%s; here %s", r.Text, strings.Join(have, ", "))
+	}
+	return nil
+}
