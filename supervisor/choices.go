@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type Choices struct {
 	Underlyings     []instruments.UnderlyingSpec // none: instruments.Defaults
 	AnalysisProfile analysis.Profile             // "": calibrated
 	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
+	Thresholds      analysis.Thresholds          // in place of the analyses' defaults
 	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
 	Instruments     []messages.Want              // subscribed to beside those that the analyses need
@@ -56,8 +58,8 @@ func (h *House) Reload(c Choices) error {
 	if c.HolidayFile != "" || was.HolidayFile != "" {
 		anew = append(anew, "market") // the same file may say something else
 	}
-	if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval {
-		for _, a := range analysis.All() {
+	for _, a := range analysis.All() {
+		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {
 			anew = append(anew, a.Kind)
 		}
 	}

@@ -99,7 +99,7 @@ func (h *House) analyses() []Spec {
 	})})}
 	for _, a := range analysis.All() {
 		cfg := analysis.Config{
-			Analysis: a, Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
+			Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
 			Market: wallPhase{h.wall}, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
@@ -107,7 +107,7 @@ func (h *House) analyses() []Spec {
 		}
 		spec := Spec{Name: a.Kind, Produce: h.chosen(func(c Choices) actors.Producer {
 			cfg := cfg
-			cfg.Profile, cfg.Interval = c.AnalysisProfile, c.BarInterval
+			cfg.Analysis, cfg.Profile, cfg.Interval = a.With(c.Thresholds[a.Kind]), c.AnalysisProfile, c.BarInterval
 			return analysis.New(cfg)
 		})}
 		if a.Needs.Ticks() {

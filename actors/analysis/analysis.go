@@ -36,8 +36,8 @@ func ParseProfile(name string) (Profile, error) {
 // the pure functions that judge. Everything round them (collecting the input,
 // pacing, ages, publishing) is the same for all; see [Core] and [New].
 //
-// To add one: a file of its own with one variable of this type, its name in
-// [All], and a golden or hand-worked test.
+// To add one: a file of its own with one variable of this type and its
+// parameters, its name in [All], and a golden or hand-worked test.
 type Analysis struct {
 	Kind  string // lower_snake_case; also the actor's name
 	Title string // for people
@@ -49,7 +49,8 @@ type Analysis struct {
 	// before the reading turns unavailable; nil: three bars.
 	Stale *Parameter
 	// Parameters are what a person may choose of the calibrated profile, in the
-	// order of a page. Judge asks for their values in the Input.
+	// order of a page, and Rules what they keep to together. Judge takes their
+	// values from the Input.
 	Parameters []*Parameter
 	Rules      []Rule
 

@@ -18,7 +18,7 @@ var candleIntent = Analysis{
 var (
 	// The predecessor's 1.5 % is the whole window on an index.
 	candleNearness   = measure("zone_nearness_atr", 0.5, 0.05, 3, "ATR", "how far from the 20 bars' high or low a close is still near it")
-	candleActiveFrom = count("active_from", 70, 70, 90, "confidence", "confidence from which the reading is active")
+	candleActiveFrom = count("active_from", 70, 70, 90, "points", "confidence, 0-100, from which the reading is active")
 )
 
 // judgeCandleIntent differs from the predecessor: the bar is the future's,

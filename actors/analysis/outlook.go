@@ -16,7 +16,7 @@ var outlook = Analysis{
 	Title:      "Outlook",
 	Needs:      Needs{Index: true, Readings: []string{"instant", "zone_control", "volume_pulse", "candle_intent", "trend_base", "pcr"}},
 	Parameters: append([]*Parameter{outlookLean}, outlookWeighed()...),
-	Rules: []Rule{{"one weight at least is above 0", outlookWeighed(), func(c Chosen) bool {
+	Rules: []Rule{{"one weight at least must be above 0", outlookWeighed(), func(c Chosen) bool {
 		return slices.ContainsFunc(outlookWeighed(), func(p *Parameter) bool { return c.of(p) > 0 })
 	}}},
 	Judge: judgeOutlook,

@@ -48,7 +48,7 @@ type Rule struct {
 // ordered is the rule that one parameter stays below another.
 func ordered(low, high *Parameter) Rule {
 	return Rule{
-		low.Name + " is below " + high.Name,
+		low.Name + " must be below " + high.Name,
 		[]*Parameter{low, high},
 		func(c Chosen) bool { return c.of(low) < c.of(high) },
 	}

@@ -61,10 +61,10 @@ func TestRulesAreTold(t *testing.T) {
 		chosen   Chosen
 		want     string
 	}{
-		{pcr, Chosen{"bullish_from": 0.8}, "bearish_to is below bullish_from; here bearish_to is 0.8, bullish_from is 0.8"},
-		{instant, Chosen{"signal_from": 80}, "signal_from is below strong_from; here signal_from is 80, strong_from is 70"},
-		{direct, Chosen{"interval_seconds": 120}, "interval_seconds is below max_answer_age_seconds; here interval_seconds is 120, max_answer_age_seconds is 120"},
-		{outlook, weighing(0), "one weight at least is above 0; here weight_instant is 0, weight_zone_control is 0"},
+		{pcr, Chosen{"bullish_from": 0.8}, "bearish_to must be below bullish_from; here bearish_to is 0.8, bullish_from is 0.8"},
+		{instant, Chosen{"signal_from": 80}, "signal_from must be below strong_from; here signal_from is 80, strong_from is 70"},
+		{direct, Chosen{"interval_seconds": 120}, "interval_seconds must be below max_answer_age_seconds; here interval_seconds is 120, max_answer_age_seconds is 120"},
+		{outlook, weighing(0), "one weight at least must be above 0; here weight_instant is 0, weight_zone_control is 0"},
 	} {
 		if err := c.analysis.Check(c.chosen); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.analysis.Kind, err)

@@ -24,7 +24,7 @@ var trendBase = Analysis{
 var (
 	trendSwingOrder = count("swing_order", 3, 1, 9, "bars", "bars on each side that confirm a swing")
 	trendSwingSize  = measure("swing_size_atr", 0.5, 0.05, 5, "ATR", "least distance between two swings of a kind, of the ATR at the newer one")
-	trendActiveFrom = count("active_from", 50, 50, 95, "confidence", "confidence from which the reading is active")
+	trendActiveFrom = count("active_from", 50, 50, 95, "points", "confidence, 0-100, from which the reading is active")
 )
 
 const (

@@ -26,7 +26,7 @@ var (
 	// A score of 70 buys and one of 30 sells whatever these say.
 	pulseBuyFrom    = count("buy_from", volumePulseBuy, 51, 70, "points", "score, 0-100, from which rising volume is a buy")
 	pulseSellTo     = count("sell_to", volumePulseSell, 30, 49, "points", "score, 0-100, down to which falling volume is a sell")
-	pulseActiveFrom = count("active_from", 63, 51, 95, "confidence", "confidence from which the reading is active")
+	pulseActiveFrom = count("active_from", 63, 51, 95, "points", "confidence, 0-100, from which the reading is active")
 )
 
 // Percentile ranks take the place of the predecessor's fixed steps, which were

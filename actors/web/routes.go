@@ -46,7 +46,7 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/rotations", "receipts of the last 100 rotations, newest first", all(s.Feed.Rotations), shape{gives: []messages.Rotation{}}},
 		{"GET", "/api/v1/actors", "the supervision tree, in its order", all(s.Tree.Actors), shape{gives: []api.Actor{}}},
 		{"GET", "/api/v1/actors/{name}", "one actor", s.actor, shape{gives: api.Actor{}}},
-		{"GET", "/api/v1/readings", "every reading", s.readings, shape{gives: []messages.Reading{}}},
+		{"GET", "/api/v1/readings", "every reading; its parameters are those that the configuration chose, of \"kitestring assets print parameters\"", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}/{kind}", "one reading", s.reading, shape{gives: messages.Reading{}}},
 		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last", s.bars, shape{gives: []api.Bar{}, query: map[string][]string{"interval": intervalNames(), "source": {"index", "future"}}}},

@@ -18,7 +18,7 @@ import (
 )
 
 func (p *program) analyseCommand() *cobra.Command {
-	var bars, profile string
+	var bars, profile, config string
 	var kinds []string
 	var asJSON bool
 	c := &cobra.Command{
@@ -33,16 +33,21 @@ refused with the line and the reason.
 
 Kinds: %s.
 
+--config takes the profile and the thresholds from a server's configuration
+file, so that both compute with the same numbers; --profile overrules it, and
+the bars keep their own length. "kitestring assets print parameters" lists the
+thresholds: what each means, its default and its range.
+
 With --json, one object a line: {time_ist, kind, output} in profile classic, the
 fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			chosen, err := analysis.ParseProfile(profile)
-			switch {
-			case bars == "":
+			if bars == "" {
 				return &exitWith{exitUsage, errors.New("--bars is missing; for example: kitestring analyse --bars nifty_5m.csv --json")}
-			case err != nil || profile == "":
-				return &exitWith{exitUsage, fmt.Errorf("--profile %q: it is calibrated or classic", profile)}
+			}
+			chosen, thresholds, err := formulas(config, profile, c.Flags().Changed("profile"))
+			if err != nil {
+				return &exitWith{exitUsage, err}
 			}
 			for _, kind := range kinds {
 				if !slices.Contains(analysis.FileKinds(), kind) {
@@ -59,7 +64,7 @@ fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 				enc := json.NewEncoder(out)
 				show = func(l analysis.Line) error { return enc.Encode(l) }
 			}
-			err = analysis.Analyse(loaded, chosen, nil, kinds, func(l analysis.Line) error {
+			err = analysis.Analyse(loaded, chosen, thresholds, kinds, func(l analysis.Line) error {
 				if err := c.Context().Err(); err != nil {
 					return err
 				}
@@ -71,9 +76,30 @@ fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 	f := c.Flags()
 	f.StringVar(&bars, "bars", "", "the file (CSV or JSON)")
 	f.StringVar(&profile, "profile", string(analysis.Calibrated), "the formulas: calibrated, or classic (the predecessor's, with their faults)")
+	f.StringVar(&config, "config", "", "JSON file with profile and thresholds of the analyses, as \"kitestring run\" takes it")
 	f.StringSliceVar(&kinds, "kind", nil, "only these kinds (default: all that judge bars)")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object a bar and kind")
 	return c
+}
+
+// formulas are what to compute with: the file's choice, if there is a file, and
+// the flag's profile where it was typed.
+func formulas(config, profile string, typed bool) (analysis.Profile, analysis.Thresholds, error) {
+	chosen, err := analysis.ParseProfile(profile)
+	if err != nil || profile == "" {
+		return "", nil, fmt.Errorf("--profile %q: it is calibrated or classic", profile)
+	}
+	cfg, err := readConfigFile(config)
+	if err != nil {
+		return "", nil, err
+	}
+	if cfg.AnalysisProfile != "" && !typed {
+		chosen = cfg.AnalysisProfile
+	}
+	if chosen == analysis.Classic && len(cfg.Thresholds) > 0 {
+		return "", nil, fmt.Errorf("--profile classic with --config %s: %w", config, errClassicIsFixed)
+	}
+	return chosen, cfg.Thresholds, nil
 }
 
 // loadBars reads the file and reports on standard error what became of it.

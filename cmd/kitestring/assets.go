@@ -35,9 +35,9 @@ func (p *program) assetsCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use: "assets [list|print NAME]", Short: "Print the runbook, alert rules, dashboard, systemd unit and more, which the binary carries",
-		Long: `Print what the binary carries for those who operate it: the runbook, the list of
-metrics, alert and recording rules for Prometheus, a Grafana dashboard, a systemd
-unit and a Dockerfile. For example:
+		Long: `Print what the binary carries for those who operate it: the runbook, the lists
+of metrics and of the analyses' parameters, alert and recording rules for
+Prometheus, a Grafana dashboard, a systemd unit and a Dockerfile. For example:
 
   kitestring assets print alerts > /etc/prometheus/kitestring-alerts.yml`,
 		Args: usage(cobra.NoArgs),

@@ -12,14 +12,13 @@ import (
 	"slices"
 	"strings"
 
-	"kitestring/actors/analysis"
 	"kitestring/actors/instruments"
 	"kitestring/supervisor"
 )
 
 // The configuration file says what a person may choose beyond flags: JSON,
-// read at the start and at each SIGHUP. Every field may be left out; what is there is checked,
-// and an error names the line, the field and what is allowed.
+// read at the start and at each SIGHUP. Every field may be left out; what is
+// there is checked, and an error names the line, the field and what is allowed.
 
 const (
 	maxConfigSize  = 1 << 20
@@ -28,13 +27,14 @@ const (
 	maxMailbox     = 1_000_000
 )
 
-// configExample is shown by --help: the defaults of the first underlying, an
-// instrument that no analysis needs, and a table in place of the built-in one.
+// configExample is shown by --help: the defaults of the first underlying, one
+// number of an analysis, an instrument that no analysis needs, and a table in
+// place of the built-in one.
 const configExample = `  {
     "underlyings": [
       {"name": "NIFTY", "index_exchange": "NSE", "index_symbol": "NIFTY 50", "derivatives_exchange": "NFO"}
     ],
-    "analysis": {"profile": "calibrated", "interval": "5m"},
+    "analysis": {"profile": "calibrated", "interval": "5m", "thresholds": {"pcr": {"bullish_from": 1.3}}},
     "mailbox": {"ticks": 8192},
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
     "holidays": "/etc/kitestring/holidays.txt"
@@ -68,20 +68,7 @@ func parseConfig(name string, text []byte, cfg *supervisor.Choices) error {
 	r.dec.UseNumber()
 	err := r.object("", fields{
 		{"underlyings", func(path string) error { return r.underlyings(path, &cfg.Underlyings) }},
-		{"analysis", func(path string) error {
-			return r.object(path, fields{
-				{"profile", func(path string) (err error) {
-					name, err := r.oneOf(path, string(analysis.Calibrated), string(analysis.Classic))
-					cfg.AnalysisProfile = analysis.Profile(name)
-					return err
-				}},
-				{"interval", func(path string) error {
-					name, err := r.oneOf(path, "1m", "3m", "5m", "15m")
-					cfg.BarInterval, _ = analysis.ParseInterval(name)
-					return err
-				}},
-			})
-		}},
+		{"analysis", func(path string) error { return r.analysis(path, cfg) }},
 		{"mailbox", func(path string) error {
 			return r.object(path, fields{
 				{"ticks", func(path string) (err error) {
@@ -169,7 +156,9 @@ type configReader struct {
 }
 
 // fields are what an object may hold, and who reads each value.
-type fields []struct {
+type fields []field
+
+type field struct {
 	name string
 	read func(path string) error
 }

@@ -22,6 +22,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		"nothing chosen": {`{}`, supervisor.Choices{}},
 		"the example": {configExample, supervisor.Choices{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
+			Thresholds:  analysis.Thresholds{"pcr": {"bullish_from": 1.3}},
 			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
 			HolidayFile: "/etc/kitestring/holidays.txt",
 		}},
@@ -53,7 +54,27 @@ var wrongConfigs = []struct {
 	{`{"analysis": {"profile": 7}}`, []string{"analysis.profile 7", `"calibrated" or "classic"`}},
 	{`{"analysis": {"profile": null}}`, []string{"analysis.profile null"}},
 	{`{"analysis": {"interval": "2m"}}`, []string{`analysis.interval "2m"`, `"1m", "3m", "5m" or "15m"`}},
-	{`{"analysis": {"window": 3}}`, []string{"analysis.window", "profile, interval"}},
+	{`{"analysis": {"window": 3}}`, []string{"analysis.window", "profile, interval, thresholds"}},
+	{`{"analysis": {"thresholds": []}}`, []string{"analysis.thresholds:", "{...}"}},
+	{`{"analysis": {"thresholds": {"moon": {}}}}`, []string{"analysis.thresholds.moon is not known", "pcr, volume_pulse, trend_base, candle_intent, instant, zone_control, direct, outlook"}},
+	{"{\"analysis\": {\"thresholds\": {\"pcr\": {\n\"bullish\": 1}}}}", []string{"line 2", "analysis.thresholds.pcr.bullish is not known", "bullish_from, bearish_to, least_coverage, max_tick_age_seconds"}},
+	{"{\"analysis\": {\"thresholds\": {\"pcr\": {\n\"bullish_from\": 9}}}}", []string{"line 2", "analysis.thresholds.pcr.bullish_from 9: it is a number from 0.5 to 5 (ratio); left out, it is 1.2"}},
+	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": "1.3"}}}}`, []string{`pcr.bullish_from "1.3": it is a number`}},
+	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": 1e999}}}}`, []string{"pcr.bullish_from 1e999: it is a number"}},
+	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": null}}}}`, []string{"pcr.bullish_from null: it is a number"}},
+	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": 1.3, "bullish_from": 1.4}}}}`, []string{"pcr.bullish_from", "twice"}},
+	{`{"analysis": {"thresholds": {"volume_pulse": {"window_bars": 60.5}}}}`, []string{"volume_pulse.window_bars 60.5: it is a whole number from 20 to 133 (bars); left out, it is 100"}},
+	{`{"analysis": {"thresholds": {"volume_pulse": {"window_bars": 134}}}}`, []string{"volume_pulse.window_bars 134: it is a whole number"}},
+	{`{"analysis": {"thresholds": {"trend_base": {"swing_order": 0}}}}`, []string{"trend_base.swing_order 0: it is a whole number from 1 to 9"}},
+	{`{"analysis": {"thresholds": {"zone_control": {"tolerance_atr": -1}}}}`, []string{"zone_control.tolerance_atr -1: it is a number from 0.05 to 5 (ATR)"}},
+	{
+		"{\"analysis\": {\"thresholds\": {\n\"pcr\": {\"bearish_to\": 1.25}\n}}}",
+		[]string{"line 2", "analysis.thresholds.pcr: bearish_to must be below bullish_from; here bearish_to is 1.25, bullish_from is 1.2"},
+	},
+	{`{"analysis": {"thresholds": {"instant": {"strong_from": 20}}}}`, []string{"thresholds.instant: signal_from must be below strong_from; here signal_from is 25, strong_from is 20"}},
+	{`{"analysis": {"thresholds": {"direct": {"interval_seconds": 150}}}}`, []string{"thresholds.direct: interval_seconds must be below max_answer_age_seconds"}},
+	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": 1.3}}, "profile": "classic"}}`, []string{"analysis: thresholds are for profile calibrated", "fixed numbers"}},
+	{`{"analysis": {"profile": "classic", "thresholds": {"pcr": {"bullish_from": 1.3}}}}`, []string{"analysis: thresholds are for profile calibrated", "fixed numbers"}},
 	{`{"analysis": "classic"}`, []string{"analysis:", "{...}"}},
 	{`{"holidays": "holidays.txt"}`, []string{`holidays "holidays.txt"`, "whole path"}},
 	{`{"holidays": 2026}`, []string{"holidays 2026", "/etc/kitestring/holidays.txt"}},
@@ -136,6 +157,17 @@ func FuzzConfigFile(f *testing.F) {
 		}
 		if len(cfg.Underlyings) > maxUnderlyings {
 			t.Errorf("accepted %d underlyings", len(cfg.Underlyings))
+		}
+		for _, a := range analysis.All() {
+			chosen := cfg.Thresholds[a.Kind]
+			if err := a.Check(chosen); err != nil || cfg.AnalysisProfile == analysis.Classic && chosen != nil {
+				t.Errorf("accepted %s %v in profile %q", a.Kind, chosen, cfg.AnalysisProfile)
+			}
+			for _, p := range a.Parameters {
+				if v, ok := chosen[p.Name]; ok && !p.Allows(v) {
+					t.Errorf("accepted %s.%s %g", a.Kind, p.Name, v)
+				}
+			}
 		}
 		for _, u := range cfg.Underlyings {
 			if !underlyingName.MatchString(u.Name) || u.IndexExchange == "" || u.IndexSymbol == "" || u.DerivativesExchange == "" {

@@ -305,6 +305,18 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 		}
 	}
 
+	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"thresholds": {"pcr": {"bullish_from": 1.3}}}, "mailbox": {"ticks": 100}}`)
+	hangup("configuration read again")
+	reads("BANKNIFTY", "calibrated")
+	eventually(t, 20*time.Second, "the reading tells the threshold", func() (bool, string) {
+		var r messages.Reading
+		return fetch(p.addr, "/api/v1/readings/BANKNIFTY/pcr", &r) && r.Parameters["bullish_from"] == 1.3, fmt.Sprint(r.Parameters)
+	})
+	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"profile": "classic"}, "mailbox": {"ticks": 100}}`)
+	hangup("configuration read again")
+	reads("BANKNIFTY", "classic")
+	after = epochs()
+
 	choose(`{"analysis": {"profile": "moon"}}`)
 	hangup("analysis.profile \\\"moon\\\"")
 	reads("BANKNIFTY", "classic")

@@ -33,7 +33,10 @@ the exchange and logs in to it by itself.
 --config names a JSON file. It is read again at SIGHUP; a size of mailboxes
 takes a restart. Every field may be left out:
 
-` + configExample,
+` + configExample + `
+
+"kitestring assets print parameters" lists the thresholds: what each means, its
+default and its range.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := f.config(p)
@@ -50,7 +53,7 @@ takes a restart. Every field may be left out:
 	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile and bars of the analyses, size of mailboxes")
+	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes")
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
 	return c
 }

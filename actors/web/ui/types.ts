@@ -108,6 +108,7 @@ export interface Reading {
   partial: boolean;
   generation: number;
   epoch: number;
+  parameters?: Record<string, number>;
 }
 
 export interface Bar {

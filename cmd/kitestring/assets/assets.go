@@ -1,8 +1,8 @@
 // Package assets is what the binary carries for those who operate it: alert and
-// recording rules with their tests, the list of metrics, a Grafana dashboard,
-// the runbook, and the sources of the packages. The tests hold them to each
-// other and to a running server: a metric, an alert or a section of the runbook
-// cannot change alone.
+// recording rules with their tests, the lists of metrics and of the analyses'
+// parameters, a Grafana dashboard, the runbook, and the sources of the packages.
+// The tests hold them to each other, to the code and to a running server: a
+// metric, a parameter, an alert or a section of the runbook cannot change alone.
 package assets
 
 import (
@@ -18,12 +18,13 @@ type Asset struct {
 	About string `json:"about"`
 }
 
-//go:embed metrics.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile
+//go:embed metrics.md parameters.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile
 var files embed.FS
 
 var all = []Asset{
 	{"runbook", "runbook.md", "what to do when an alert fires: meaning, first look, fix, rehearsal"},
 	{"metrics", "metrics.md", "every metric: name, type, labels"},
+	{"parameters", "parameters.md", "every number of the analyses that may be chosen: default, range, meaning"},
 	{"prometheus", "prometheus.yml", "a configuration for Prometheus that scrapes kitestring"},
 	{"alerts", "alerts.yml", "alert rules for Prometheus"},
 	{"recording", "recording.yml", "recording rules: the service levels"},

@@ -18,7 +18,7 @@ chmod 0755 "$root"
 mkdir -p "$root/DEBIAN" "$root/usr/bin" "$root/lib/systemd/system" "$root/usr/share/doc/kitestring" "$root/usr/share/kitestring"
 install -m 0755 "$binary" "$root/usr/bin/kitestring"
 install -m 0644 "$assets/kitestring.service" "$root/lib/systemd/system/kitestring.service"
-install -m 0644 "$assets/runbook.md" "$assets/metrics.md" "$root/usr/share/doc/kitestring/"
+install -m 0644 "$assets/runbook.md" "$assets/metrics.md" "$assets/parameters.md" "$root/usr/share/doc/kitestring/"
 install -m 0644 "$assets/alerts.yml" "$assets/recording.yml" "$assets/prometheus.yml" "$assets/dashboard.json" "$root/usr/share/kitestring/"
 install -m 0755 "$assets/deb/postinst" "$assets/deb/prerm" "$assets/deb/postrm" "$root/DEBIAN/"
 size=$(du -sk "$root/usr" "$root/lib" | awk '{ n += $1 } END { print n }')
