@@ -147,6 +147,7 @@ func TestDirectAsksWhileTheFeedIsDown(t *testing.T) {
 		quoter.mu.Unlock()
 		h.Tell(tokens.adopt(2))
 		time.Sleep(pace)
+		synctest.Wait() // the pace and we wake at the same moment
 		if got := quoter.questions(); got[len(got)-1] != 2 {
 			t.Errorf("asked with %v", got)
 		}
@@ -154,6 +155,7 @@ func TestDirectAsksWhileTheFeedIsDown(t *testing.T) {
 			t.Errorf("adopted %v", quoter.adopted)
 		}
 		h.Tell(messages.PhaseChanged{Phase: messages.Closed})
+		synctest.Wait()
 		n := len(quoter.questions())
 		time.Sleep(10 * time.Minute)
 		if got := len(quoter.questions()); got != n {
