@@ -17,6 +17,10 @@ const (
 	pollFast = 250 * time.Millisecond // where events do not arrive, or have not proved that they do
 
 	reviveAfter = time.Second // between attempts to get a working notifier
+
+	// partAfter is how long the end waits for the kernel to let go of a notifier:
+	// some 10 ms, but 2.2 s were seen on a busy machine.
+	partAfter = time.Second
 )
 
 // looker is the watcher's task: it keeps the watches, reads on every wake and
@@ -44,7 +48,12 @@ type looker struct {
 // run looks until the incarnation ends.
 func (l *looker) run(ctx context.Context) error {
 	l.wake = make(chan struct{}, 1)
-	defer l.drop()
+	defer func() {
+		select {
+		case <-l.drop():
+		case <-time.After(partAfter):
+		}
+	}()
 	via := messages.ChangeByPoll
 	for confirm := false; ; {
 		l.look(ctx, via, confirm)
@@ -142,14 +151,22 @@ func (l *looker) keepWatch(way trace) {
 	l.silent = silentFileSystem(way[len(way)-1].dir)
 }
 
-// drop closes the notifier and waits for its drain to end.
-func (l *looker) drop() {
-	if l.watches == nil {
-		return
-	}
-	_ = l.watches.n.Close()
-	<-l.watches.dead
+// drop closes the notifier. Nobody who looks waits for the kernel to let go of
+// it; the channel is closed when it has, and the drain has ended.
+func (l *looker) drop() (gone <-chan struct{}) {
+	w := l.watches
 	l.watches = nil
+	done := make(chan struct{})
+	if w == nil {
+		close(done)
+		return done
+	}
+	go func() {
+		defer close(done)
+		_ = w.n.Close()
+		<-w.dead
+	}()
+	return done
 }
 
 func (l *looker) pause() time.Duration {
