@@ -66,13 +66,13 @@ func (h *House) Reload(c Choices) error {
 	if !reflect.DeepEqual(was.Instruments, c.Instruments) {
 		h.wantChosen(c)
 	}
-	if was.MailboxTicks != c.MailboxTicks {
-		h.log.Warn("another size of mailboxes takes a restart of the server", "ticks", was.MailboxTicks, "chosen", c.MailboxTicks)
+	if runs := h.cfg.Choices.MailboxTicks; runs != c.MailboxTicks {
+		h.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "chosen", c.MailboxTicks)
 	}
 	h.log.Info("configuration read again", "actors_begin_anew", strings.Join(anew, " "))
 	for _, name := range anew {
 		if err := h.tree.Restart(name); err != nil {
-			return inWords(err)
+			h.log.Warn("did not begin anew; it will with its next start", "actor", name, "error", err)
 		}
 	}
 	return nil

@@ -195,6 +195,20 @@ func nothingHalfWritten(t *testing.T, dir string) {
 	}
 }
 
+// hangup sends SIGHUP and waits until the log says what came of it, once more
+// than before, and the server is live.
+func (p *process) hangup(t *testing.T, says string) {
+	t.Helper()
+	said := strings.Count(p.log.String(), says)
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the log says "+says, func() (bool, string) {
+		return strings.Count(p.log.String(), says) > said, lastLines(p.log.String(), 3)
+	})
+	live(t, p.addr)
+}
+
 // A hangup reads the file again, says what it found, and harms nobody.
 func TestHangupReadsTheFileAgain(t *testing.T) {
 	env := filepath.Join(t.TempDir(), ".env")
@@ -205,26 +219,15 @@ func TestHangupReadsTheFileAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hangup := func(then string) {
-		t.Helper()
-		said := strings.Count(p.log.String(), then)
-		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, 10*time.Second, "the log says "+then, func() (bool, string) {
-			return strings.Count(p.log.String(), then) > said, lastLines(p.log.String(), 3)
-		})
-		live(t, p.addr)
-	}
-	hangup("env file accepted")
+	p.hangup(t, "env file accepted")
 	if err := os.WriteFile(env, []byte("ZERODHA_ACCESS_TOKEN='no end\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	hangup("env file rejected")
+	p.hangup(t, "env file rejected")
 	if err := os.WriteFile(env, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	hangup("env file accepted")
+	p.hangup(t, "env file accepted")
 	if now := generation(t, p.addr); now != g {
 		t.Errorf("generation %d after hangups over the same token, %d before", now, g)
 	}
@@ -277,22 +280,11 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 			return right, seen
 		})
 	}
-	hangup := func(says string) {
-		t.Helper()
-		said := strings.Count(p.log.String(), says)
-		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, 10*time.Second, "the log says "+says, func() (bool, string) {
-			return strings.Count(p.log.String(), says) > said, lastLines(p.log.String(), 3)
-		})
-		live(t, p.addr)
-	}
 	reads("NIFTY", "calibrated")
 	before := epochs()
 
 	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"profile": "classic"}, "mailbox": {"ticks": 100}}`)
-	hangup("another size of mailboxes takes a restart")
+	p.hangup(t, "another size of mailboxes takes a restart")
 	reads("BANKNIFTY", "classic")
 	var names []messages.Underlying
 	if !fetch(p.addr, "/api/v1/instruments", &names) || len(names) != 1 || names[0].Name != "BANKNIFTY" {
@@ -306,22 +298,22 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 	}
 
 	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"thresholds": {"pcr": {"bullish_from": 1.3}}}, "mailbox": {"ticks": 100}}`)
-	hangup("configuration read again")
+	p.hangup(t, "configuration read again")
 	reads("BANKNIFTY", "calibrated")
 	eventually(t, 20*time.Second, "the reading tells the threshold", func() (bool, string) {
 		var r messages.Reading
 		return fetch(p.addr, "/api/v1/readings/BANKNIFTY/pcr", &r) && r.Parameters["bullish_from"] == 1.3, fmt.Sprint(r.Parameters)
 	})
 	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"profile": "classic"}, "mailbox": {"ticks": 100}}`)
-	hangup("configuration read again")
+	p.hangup(t, "configuration read again")
 	reads("BANKNIFTY", "classic")
 	after = epochs()
 
 	choose(`{"analysis": {"profile": "moon"}}`)
-	hangup("analysis.profile \\\"moon\\\"")
+	p.hangup(t, "analysis.profile \\\"moon\\\"")
 	reads("BANKNIFTY", "classic")
 	choose(`{"holidays": "` + filepath.Join(dir, "absent") + `"}`)
-	hangup("the table of holidays cannot be used")
+	p.hangup(t, "the table of holidays cannot be used")
 	reads("BANKNIFTY", "classic")
 	if now := epochs(); !maps.Equal(now, after) {
 		t.Errorf("epochs %v after files that are wrong, %v before", now, after)
