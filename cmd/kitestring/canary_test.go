@@ -255,7 +255,7 @@ func (d *canaryDay) get(path string, into any) error {
 	if resp == nil {
 		return errors.New("no answer")
 	}
-	return json.Unmarshal(data, into)
+	return api.Decode(data, into)
 }
 
 // streamed keeps the stream of events, over restarts of the web actor.

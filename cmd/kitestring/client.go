@@ -86,7 +86,7 @@ func (p *program) call(ctx context.Context, method, path string, body, into any)
 	if resp.StatusCode >= 400 {
 		return p.problemOf(resp, data)
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	if err := api.Decode(data, into); err != nil {
 		return p.stranger(resp.Status)
 	}
 	if p.client.json {

@@ -275,7 +275,7 @@ func (h *hands) call(method, url string, body, into any) {
 		h.t.Fatalf("%s %s: %s %s %v", method, req.URL.Path, resp.Status, answer, err)
 	}
 	if into != nil {
-		if err := json.Unmarshal(answer, into); err != nil {
+		if err := api.Decode(answer, into); err != nil {
 			h.t.Fatal(err)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -200,7 +201,11 @@ func ask(t *testing.T, addr, path string, into any) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+	body, err := io.ReadAll(resp.Body)
+	if err == nil {
+		err = api.Decode(body, into)
+	}
+	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
 }

@@ -290,7 +290,7 @@ func (r *Rig) get(path string, into any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(body, into)
+	return api.Decode(body, into)
 }
 
 func (r *Rig) post(path string, body any) error {
@@ -310,7 +310,7 @@ func (r *Rig) sim(method, path string, body, into any) error {
 	if err != nil || into == nil {
 		return err
 	}
-	return json.Unmarshal(data, into)
+	return api.Decode(data, into)
 }
 
 func (r *Rig) call(method, url string, body any) ([]byte, error) {

@@ -210,7 +210,7 @@ func (r *rig) call(method, address string, body, into any) error {
 	case into == nil:
 		return nil
 	}
-	return json.Unmarshal(data, into)
+	return api.Decode(data, into)
 }
 
 // withoutURL drops the address, which may hold a request token.
