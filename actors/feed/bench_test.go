@@ -46,7 +46,7 @@ func BenchmarkTable(b *testing.B) {
 				state.Attach(fmt.Sprint(i), ignore{})
 			}
 			table := state.tables[0]
-			table.join(context.Background(), 1, 1)
+			table.join(context.Background(), 1, 1, aDay)
 			frames := benchFrames(tokens)
 			now := time.Now()
 			b.ReportAllocs()

@@ -9,8 +9,9 @@ import (
 )
 
 // join puts a socket into its place: at the head when nothing leads, else
-// beside the leader. One whose context has ended stays out.
-func (t *table) join(ctx context.Context, id uint64, g messages.Generation) {
+// beside the leader. One whose context has ended stays out. today is when the
+// exchange's day began.
+func (t *table) join(ctx context.Context, id uint64, g messages.Generation, today time.Time) {
 	t.lock()
 	defer t.mu.Unlock()
 	if ctx.Err() != nil {
@@ -25,7 +26,7 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation) {
 	t.beside, t.besideGen = id, g
 	t.lenient = false
 	t.mergeUntil = time.Time{}
-	t.merger = &merger{tracks: make([]track, 0, len(t.slots))}
+	t.merger = &merger{today: uint32(today.Unix()), tracks: make([]track, 0, len(t.slots))}
 	for i := range t.slots {
 		s := &t.slots[i]
 		switch {

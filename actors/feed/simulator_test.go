@@ -11,6 +11,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/internal/ist"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 )
@@ -26,7 +27,7 @@ type simRig struct {
 func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 	t.Helper()
 	cfg.Rate, cfg.Sequence = 1000, true
-	cfg.Start = time.Date(2026, 11, 18, 10, 0, 0, 0, time.FixedZone("IST", 19800)) // a Wednesday
+	cfg.Start = time.Date(2026, 11, 18, 10, 0, 0, 0, ist.Zone) // a Wednesday
 	exchange, err := simulator.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +46,7 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 	})
 	l := defaultLimits()
 	l.redialBase = 50 * time.Millisecond
+	l.overlap = time.Hour // a swap ends when every instrument has moved, or not at all
 	s.r = &rig{t: t, well: &well{}, state: NewState(), sink: newRecorder()}
 	s.r.cfg = Config{
 		Exchange: actors.Exchange{
@@ -108,6 +110,28 @@ func TestSimulatorSwaps(t *testing.T) {
 		slowest = max(slowest, *x.TotalMS)
 	}
 	t.Logf("20 swaps, %d ticks, %d overlapped, slowest %.1f ms", stats.Ticks, stats.Overlapped, slowest)
+}
+
+// The morning's login beside a socket that slept through the rest of
+// yesterday: nothing ticks, and what the exchange tells about each instrument
+// has never come on the older one.
+func TestSimulatorSwapsBeforeTheOpen(t *testing.T) {
+	t.Parallel()
+	s := newSimRig(t, simulator.Config{Instruments: 300, OldSockets: simulator.OldSocketsLive})
+	set := func(hour, minute int) {
+		if err := s.exchange.SetClock(time.Date(2026, 11, 19, hour, minute, 0, 0, ist.Zone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(8, 45)
+	s.rotate(t)
+	s.rotate(t)
+	set(9, 15)
+	seen := s.r.state.Stats().Ticks
+	s.r.until("ticks of today", func() bool { return s.r.state.Stats().Ticks > seen+500 })
+	if stats := s.r.state.Stats(); stats.Lost != 0 || stats.Sockets != 1 {
+		t.Errorf("%d lost, %d sockets", stats.Lost, stats.Sockets)
+	}
 }
 
 // Kite's other behaviour: a login cuts the sockets of the older token.

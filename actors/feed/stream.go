@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"kitestring/actors/internal/ist"
 	"kitestring/actors/internal/kite"
 	"kitestring/messages"
 	"kitestring/messages/wire"
@@ -120,7 +121,7 @@ func (s *stream) run(ctx context.Context) error {
 			<-closed
 		}
 	}()
-	s.table.join(s.ctx, s.id, s.session.Generation)
+	s.table.join(s.ctx, s.id, s.session.Generation, ist.Day(s.feed.cfg.Clock.Now()))
 	defer s.table.leave(s.id, messages.GapReconnect, time.Now()) // for a panic: a second call does nothing
 	s.feed.self.Tell(socketUpgraded{s.shard, upgraded{s.id}, time.Now()})
 	s.resubscribe(false)

@@ -54,6 +54,10 @@ type held struct {
 // then on a packet goes out when it comes first, from either, and its twin is
 // skipped. So nothing depends on which socket lives on.
 //
+// A packet of an earlier day waits for nothing: the older socket has had all
+// night to bring it. Before the open, when the exchange has made up its cached
+// packets anew and they fit nothing that was sent, this is what joins them.
+//
 // Exact when both sockets carry the same packets of an instrument and no
 // packet recurs, byte for byte, between the two positions (time, volume,
 // quantities and five levels of depth each way all equal again). Where Kite
@@ -62,6 +66,7 @@ type held struct {
 //
 // Pure: no clock, no I/O. Not safe for concurrent use.
 type merger struct {
+	today   uint32  // when the exchange's day began: packets of before have come on the older side, or never will
 	tracks  []track // by slot
 	waiting int     // not joined, with a packet on one side at least
 	silent  int     // not joined, without any
@@ -187,10 +192,13 @@ func (m *merger) offer(slot int, s side, a arrival) (keep bool, flush []held) {
 	if s == newer && (ways != 1 || at+len(t.seen[newer]) > len(t.seen[older])) {
 		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet)})
 	}
-	if ways != 1 {
-		return keep, nil
+	switch {
+	case ways == 1:
+		return keep, m.join(t, at)
+	case ways == 0 && s == newer && a.moment.exchange != 0 && a.moment.exchange < m.today:
+		return keep, m.part(t)
 	}
-	return keep, m.join(t, at)
+	return keep, nil
 }
 
 // short makes room for a few hashes in a memory that all tracks share: a swap
@@ -313,7 +321,8 @@ func (m *merger) leave(s side, emit func(slot int, flush []held)) {
 	}
 }
 
-// part joins a track as well as can be when the older side is gone.
+// part joins a track as well as can be when the older side is gone, or will
+// not bring what the newer one has begun with.
 func (m *merger) part(t *track) (flush []held) {
 	if at, ways := t.fit(); ways > 0 {
 		return m.join(t, at) // of several ways the latest: rather nothing lost
@@ -321,13 +330,17 @@ func (m *merger) part(t *track) (flush []held) {
 	o := t.seen[older]
 	t.joined = true
 	m.waiting--
-	if len(t.held) == 0 {
-		m.expect(t, newer, o)
-	}
+	var hashes []uint64
 	for _, h := range t.held {
 		if !h.moment.before(t.out) && !slices.Contains(o, h.hash) {
 			flush = append(flush, h)
+			hashes = append(hashes, h.hash)
 		}
+	}
+	if len(flush) == 0 {
+		m.expect(t, newer, o)
+	} else {
+		m.expect(t, older, hashes)
 	}
 	m.gone(t, flush)
 	return flush

@@ -179,6 +179,40 @@ func TestMergerWithDifferentPackets(t *testing.T) {
 	}
 }
 
+// Before the open both sockets may hold different packets of yesterday, for
+// ever. Those are not waited for; one of today is.
+func TestMergerWithPacketsOfYesterday(t *testing.T) {
+	p := pair{m: merger{today: 5}, out: map[int][]uint64{}}
+	for slot, n := range []uint64{8, 8, 8} { // of the time 3
+		p.m.known(slot, testArrival(n, true).hash, testArrival(n, true).moment)
+	}
+	p.m.track(3)
+	p.offer(0, newer, 12, true) // yesterday's, and the older socket never had it
+	p.offer(1, newer, 3, true)  // older than what is out
+	p.offer(2, newer, 16, true) // today's: the older one may be about to bring it
+	p.offer(3, newer, 12, true) // nothing is known of this one
+	if p.m.waiting != 1 || p.m.silent != 0 {
+		t.Fatalf("%d waiting, %d silent", p.m.waiting, p.m.silent)
+	}
+	p.offer(2, older, 16, true)
+	if !p.m.complete(false) {
+		t.Fatal("not joined")
+	}
+	p.offer(0, older, 12, true) // late, but brought
+	p.offer(3, older, 12, true)
+	p.offer(1, newer, 4, true) // still behind
+	for slot := range 4 {
+		p.offer(slot, newer, 20, true)
+		p.offer(slot, older, 20, true)
+	}
+	p.m.leave(older, p.flush)
+	for slot, want := range [][]uint64{{12, 20}, {20}, {16, 20}, {12, 20}} {
+		if !slices.Equal(p.out[slot], want) {
+			t.Errorf("slot %d: out %v, want %v", slot, p.out[slot], want)
+		}
+	}
+}
+
 func TestMergerForgets(t *testing.T) {
 	var m merger
 	m.known(0, 1, moment{})

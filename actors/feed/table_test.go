@@ -39,9 +39,12 @@ func testTable(mode messages.Mode, tokens ...uint32) (*State, *table, *checker) 
 	state.want(w, 3000)
 	t := state.tables[0]
 	t.reset(true, nil)
-	t.join(context.Background(), 1, 1)
+	t.join(context.Background(), 1, 1, aDay)
 	return state, t, sink
 }
+
+// aDay begins with the first packet.
+var aDay = time.Unix(1_700_000_000, 0)
 
 func packet(mode messages.Mode, token, n uint32) []byte {
 	return wire.AppendPacket(nil, &wire.Packet{Tick: messages.Tick{
@@ -63,7 +66,7 @@ func FuzzTake(f *testing.F) {
 		for range 2 {
 			_, _ = takeRaw(table, 1, one, now)
 		}
-		table.join(context.Background(), 2, 2)
+		table.join(context.Background(), 2, 2, aDay)
 		for range 2 {
 			_, _ = takeRaw(table, 2, two, now)
 			_, _ = takeRaw(table, 1, one, now)
@@ -145,7 +148,7 @@ func TestUnwantedInstruments(t *testing.T) {
 func TestWantsChangeInMidSwap(t *testing.T) {
 	state, table, _ := testTable(messages.ModeFull, 257, 265)
 	take(t, table, 1, packet(messages.ModeFull, 257, 1), packet(messages.ModeFull, 265, 1))
-	table.join(context.Background(), 2, 2)
+	table.join(context.Background(), 2, 2, aDay)
 	if r := take(t, table, 2, packet(messages.ModeFull, 257, 1)); r.moved {
 		t.Fatal("moved without the second instrument")
 	}
@@ -166,7 +169,7 @@ func TestWantsChangeInMidSwap(t *testing.T) {
 func TestWithdraw(t *testing.T) {
 	_, table, _ := testTable(messages.ModeFull, 257, 265)
 	take(t, table, 1, packet(messages.ModeFull, 257, 1), packet(messages.ModeFull, 265, 1))
-	table.join(context.Background(), 2, 2)
+	table.join(context.Background(), 2, 2, aDay)
 	take(t, table, 2, packet(messages.ModeFull, 257, 1))
 	if r := take(t, table, 2, packet(messages.ModeFull, 257, 2), packet(messages.ModeFull, 265, 7)); r.ticks != 1 {
 		t.Fatalf("%+v", r)
@@ -188,7 +191,7 @@ func TestWithdraw(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	table.join(ctx, 3, 3)
+	table.join(ctx, 3, 3, aDay)
 	if table.beside != 0 {
 		t.Error("a withdrawn socket joined")
 	}
@@ -207,7 +210,7 @@ func TestChunks(t *testing.T) {
 	}
 	state.want(w, 3000)
 	table := state.tables[0]
-	table.join(context.Background(), 1, 4)
+	table.join(context.Background(), 1, 4, aDay)
 	var packets [][]byte
 	for _, token := range tokens {
 		packets = append(packets, packet(messages.ModeQuote, token, 1))
@@ -225,7 +228,7 @@ func TestChunks(t *testing.T) {
 func TestSwapInLTP(t *testing.T) {
 	_, table, _ := testTable(messages.ModeLTP, 257)
 	take(t, table, 1, packet(messages.ModeLTP, 257, 1))
-	table.join(context.Background(), 2, 2)
+	table.join(context.Background(), 2, 2, aDay)
 	if r := take(t, table, 2, packet(messages.ModeQuote, 257, 1)); r.moved || r.ticks != 0 {
 		t.Fatalf("%+v", r)
 	}

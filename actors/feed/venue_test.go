@@ -56,7 +56,7 @@ type venueMessage struct {
 }
 
 func newVenue(t testing.TB) *venue {
-	v := &venue{t: t, sockets: map[*venueSocket]bool{}, seq: map[uint32]uint32{}, traded: map[uint32]uint32{}, now: 1_700_000_000, answer: func(string) int { return 0 }}
+	v := &venue{t: t, sockets: map[*venueSocket]bool{}, seq: map[uint32]uint32{}, traded: map[uint32]uint32{}, now: uint32(aDay.Unix()), answer: func(string) int { return 0 }}
 	v.server = httptest.NewServer(http.HandlerFunc(v.serve))
 	stop := make(chan struct{})
 	var beats sync.WaitGroup
@@ -311,9 +311,10 @@ func (w *well) last() messages.Generation {
 	return w.used
 }
 
-type wallClock struct{}
+// venueClock stands at the beginning of the venue's day.
+type venueClock struct{}
 
-func (wallClock) Now() time.Time { return time.Now() }
+func (venueClock) Now() time.Time { return aDay }
 
 // recorder is a subscriber that keeps the sequence of each instrument.
 type recorder struct {
@@ -405,7 +406,7 @@ func newRig(t testing.TB, adjust ...func(*rig)) *rig {
 	r := &rig{t: t, venue: newVenue(t), well: &well{}, state: NewState(), sink: newRecorder()}
 	l := defaultLimits()
 	r.cfg = Config{
-		Exchange: actors.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: wallClock{}, State: r.state,
+		Exchange: actors.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: venueClock{}, State: r.state,
 		Sequenced: true, Auth: authPID, Web: webPID, Gaps: []*actor.PID{barsPID}, limits: &l,
 	}
 	r.state.Attach("recorder", r.sink)
