@@ -77,7 +77,7 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 		if time.Since(held) > longHold { // late in a day each first look costs a millisecond
 			e.flush()
 			held = e.breathe()
-			if s.gone {
+			if s.gone || e.closing > 0 {
 				return
 			}
 			now = e.clock.Now()
