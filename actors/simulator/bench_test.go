@@ -83,7 +83,7 @@ func BenchmarkTicks(b *testing.B) {
 				b.ResetTimer()
 				for n := 0; n < b.N; n += 500 {
 					e.mu.Lock()
-					e.round(time.Now(), 500)
+					e.round(b.Context(), time.Now(), 500)
 					e.mu.Unlock()
 					<-e.inFlight.landed()
 				}

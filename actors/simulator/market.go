@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"kitestring/messages"
@@ -37,7 +38,7 @@ func (e *Exchange) runMarket(ctx context.Context) error {
 			return nil
 		case now := <-ticker.C:
 			e.mu.Lock()
-			e.round(now, pace.take(now))
+			e.round(ctx, now, pace.take(now))
 			if now.Sub(cooled) >= coolEvery {
 				cooled = now
 				e.cool(now)
@@ -67,12 +68,14 @@ func (p *pace) take(now time.Time) int {
 }
 
 // round makes the ticks that are due. Called with mu held.
-func (e *Exchange) round(wall time.Time, owed int) {
+func (e *Exchange) round(ctx context.Context, wall time.Time, owed int) {
 	now, jumps := e.clock.read()
 	session := e.cal.sessionAt(now)
-	if jumps != e.jumps {
+	for jumps != e.jumps && ctx.Err() == nil {
 		e.jumps = jumps
-		e.jumped(session, now)
+		e.jumped(ctx, session, now)
+		now, jumps = e.clock.read()
+		session = e.cal.sessionAt(now)
 	}
 	e.list(now)
 	if !session.running(now) || len(e.hot) == 0 {
@@ -128,14 +131,21 @@ func (e *Exchange) interval(t *topic, session *session) time.Duration {
 
 // jumped follows a clock that did not just run on. Watched instruments get the
 // trades of the time between, so that their history has no hole; what was
-// traded after now, when a hand moved the clock back, did not happen.
-func (e *Exchange) jumped(session *session, now time.Time) {
+// traded after now, when a hand moved the clock back, did not happen. Whoever
+// needs an instrument before its turn settles it himself.
+func (e *Exchange) jumped(ctx context.Context, session *session, now time.Time) {
 	for _, in := range e.book.list {
 		if in.asOf.After(now) {
 			in.rewind(session)
 		}
 	}
-	for _, t := range e.hot {
+	held := time.Now()
+	for _, t := range slices.Clone(e.hot) { // sockets come and go meanwhile
+		if time.Since(held) > longHold {
+			if held = e.breathe(); ctx.Err() != nil {
+				return
+			}
+		}
 		if t.in != nil {
 			t.in.away = true
 			e.settle(t.in, session, now)

@@ -71,7 +71,7 @@ func TestHistoryIsTheTicks(t *testing.T) {
 	run := func(from, to time.Time, step time.Duration) {
 		for at := from; at.Before(to); at = at.Add(step) {
 			e.clock.tick(at)
-			e.round(wall, len(tokens))
+			e.round(t.Context(), wall, len(tokens))
 			for _, token := range tokens {
 				if in := e.book.tokens[token]; in.session != nil && !in.away {
 					built[token].add(in.packet.Tick)
@@ -250,7 +250,7 @@ func TestClockMoves(t *testing.T) {
 	in := e.book.tokens[408065]
 	for s := range 30 {
 		e.clock.tick(monday(9, 15, s))
-		e.round(time.Now(), 1)
+		e.round(t.Context(), time.Now(), 1)
 	}
 	e.mu.Unlock()
 	minutes := func() int {
@@ -264,7 +264,7 @@ func TestClockMoves(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.mu.Lock()
-		e.round(time.Now(), 1)
+		e.round(t.Context(), time.Now(), 1)
 		e.mu.Unlock()
 	}
 	move(monday(10, 0, 30))
