@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"kitestring/actors/internal/ist"
 	"kitestring/actors/internal/kite"
 	"kitestring/messages"
 )
@@ -77,8 +78,10 @@ func (b *orderBook) update(id string, raw []byte, now time.Time) bool {
 
 // reconcile takes the order book as it was when asked, and answers what it
 // tells anew. The first time it only learns: orders of before our start are
-// nobody's news.
-func (b *orderBook) reconcile(rows []kite.Order, asked time.Time) (missed []messages.OrderUpdated) {
+// nobody's news. What is dated later, since being the exchange's time of the
+// question, is left to the socket or, if that has ended before the answer was
+// here, to the next time.
+func (b *orderBook) reconcile(rows []kite.Order, asked, since time.Time) (missed []messages.OrderUpdated) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	first := !b.started
@@ -88,6 +91,9 @@ func (b *orderBook) reconcile(rows []kite.Order, asked time.Time) (missed []mess
 		listed[row.OrderID] = true
 		var mark orderMark
 		if row.OrderID == "" || json.Unmarshal(row.Raw, &mark) != nil {
+			continue
+		}
+		if first && !changedAt(row).Before(since.Truncate(time.Second)) {
 			continue
 		}
 		o := b.order(row.OrderID)
@@ -105,6 +111,22 @@ func (b *orderBook) reconcile(rows []kite.Order, asked time.Time) (missed []mess
 		}
 	}
 	return missed
+}
+
+// changedAt is the exchange's time of an order's last change, zero for one that
+// does not say.
+func changedAt(row kite.Order) (at time.Time) {
+	var said struct {
+		Order    string `json:"order_timestamp"`
+		Exchange string `json:"exchange_update_timestamp"`
+	}
+	_ = json.Unmarshal(row.Raw, &said)
+	for _, text := range []string{said.Order, said.Exchange} {
+		if t, err := time.ParseInLocation(ist.Layout, text, ist.Zone); err == nil && t.After(at) {
+			at = t
+		}
+	}
+	return at
 }
 
 // reconcile asks for the order book after no socket was open for a while.
@@ -149,12 +171,12 @@ func (f *Feed) reconcile(g messages.Generation) {
 // not noted: what the feed works with is its sockets' generation.
 func (f *Feed) askOrders(ctx context.Context, session messages.Session) error {
 	client := kite.New(f.cfg.Exchange, session, func(messages.Generation) {})
-	asked := time.Now()
+	asked, since := time.Now(), f.cfg.Clock.Now()
 	rows, err := client.Orders(ctx)
 	if err != nil {
 		return err
 	}
-	for _, update := range f.cfg.State.orders.reconcile(rows, asked) {
+	for _, update := range f.cfg.State.orders.reconcile(rows, asked, since) {
 		f.self.Send(f.cfg.Web, update)
 	}
 	return nil
