@@ -17,6 +17,13 @@ import (
 // deaf plants a holder that goes on with an old token, first one that works
 // over REST, then the feed itself.
 func deaf(ctx context.Context, r *Rig) error {
+	// A token that is overtaken before all have used it is never adopted by all.
+	err := r.within(ctx, 10*time.Second, "the first token is adopted by all", func() (bool, string) {
+		return r.logged("token adopted by all", `"generation":1,`), "the log does not say so"
+	})
+	if err != nil {
+		return err
+	}
 	for _, name := range []string{"instruments", "feed"} {
 		if err := r.deafen(ctx, name); err != nil {
 			return fmt.Errorf("deaf %s: %w", name, err)

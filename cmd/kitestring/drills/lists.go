@@ -73,7 +73,8 @@ func orderUpdatesLost(ctx context.Context, r *Rig) error {
 	if err := r.happens(ctx, 5*time.Second, "order", last, "order A", "OPEN"); err != nil {
 		return err
 	}
-	if err := r.fault(simulator.Fault{Kind: simulator.FaultServerError, ForMS: 1500}); err != nil {
+	// Until the orders are placed, however long that takes: no socket may see them.
+	if err := r.fault(simulator.Fault{Kind: simulator.FaultServerError}); err != nil {
 		return err
 	}
 	if err := r.fault(simulator.Fault{Kind: simulator.FaultDrop}); err != nil {
@@ -88,6 +89,9 @@ func orderUpdatesLost(ctx context.Context, r *Rig) error {
 		}
 	}
 	start := time.Now()
+	if err := r.lift(); err != nil {
+		return err
+	}
 	want := []string{"order A: OPEN", "order A: COMPLETE", "order B: CANCELLED", "order C: REJECTED"}
 	var told []api.Event
 	err = r.within(ctx, 15*time.Second, "the orders are reconciled", func() (bool, string) {

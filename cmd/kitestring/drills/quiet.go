@@ -129,21 +129,20 @@ func (r *Rig) closeMarket(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The closing price of every instrument, once.
+	// The closing price of every instrument, once; what comes behind it on the
+	// same socket tells that the feed has read it all.
 	if err := r.fault(simulator.Fault{Kind: simulator.FaultDuplicateSnapshot}); err != nil {
 		return err
 	}
-	last, since := -1.0, time.Now()
-	return r.within(ctx, 20*time.Second, "no tick comes any more", func() (bool, string) {
-		n, err := r.metric("feed_ticks_total")
-		if err != nil {
-			return false, err.Error()
-		}
-		if n != last {
-			last, since = n, time.Now()
-		}
-		return time.Since(since) > 1500*time.Millisecond, fmt.Sprintf("%v ticks", n)
-	})
+	last, err := r.lastEvent()
+	if err != nil {
+		return err
+	}
+	const mark = "behind-the-last-tick"
+	if err := r.fault(simulator.Fault{Kind: simulator.FaultOrderUpdate, Order: map[string]any{"order_id": mark}}); err != nil {
+		return err
+	}
+	return r.happens(ctx, 20*time.Second, "order", last, mark)
 }
 
 func noFirstTick(ctx context.Context, r *Rig) error {

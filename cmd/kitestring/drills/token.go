@@ -101,8 +101,12 @@ func rotateValid(ctx context.Context, r *Rig) error {
 		}
 		// One line a generation and holder; how many hold is the tree's business.
 		took := fmt.Sprintf(`"actor":%q`, after[i].Name)
-		if after[i].Generation == g && !r.logged("token taken up", took, fmt.Sprintf(`"generation":%d`, g)) {
-			return fmt.Errorf("the log has no line of %s taking generation %d up", after[i].Name, g)
+		err := r.within(ctx, 5*time.Second, fmt.Sprintf("the log says that %s has taken generation %d up", after[i].Name, g), func() (bool, string) {
+			// Noted first, then said.
+			return after[i].Generation != g || r.logged("token taken up", took, fmt.Sprintf(`"generation":%d`, g)), "no such line"
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return r.within(ctx, 5*time.Second, "the log says that the token is adopted by all", func() (bool, string) {
