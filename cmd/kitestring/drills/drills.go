@@ -106,7 +106,9 @@ func Run(ctx context.Context, d Drill, dir string, options Options) Result {
 	ctx, cancel := context.WithTimeout(ctx, d.Limit+options.For)
 	defer cancel()
 	result := Result{Name: d.Name}
-	r, err := open(ctx, d.Setup, dir, options)
+	still := watchStandstill()
+	defer still.stop()
+	r, err := open(ctx, d.Setup, dir, options, still)
 	if err == nil {
 		err = d.run(ctx, r)
 		if !errors.Is(err, errSkip) {
@@ -125,6 +127,9 @@ func Run(ctx context.Context, d Drill, dir string, options Options) Result {
 		}
 	default:
 		result.OK, result.Detail = true, r.detail
+	}
+	if stood := still.soFar(); stood > time.Second {
+		result.Detail += fmt.Sprintf("; the machine stood still for %s meanwhile: figures are upper bounds", stood.Round(time.Millisecond))
 	}
 	if r != nil && r.recovered > 0 {
 		ms := float64(r.recovered) / float64(time.Millisecond)

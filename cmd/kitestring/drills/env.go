@@ -168,9 +168,12 @@ func envTorn(ctx context.Context, r *Rig) error {
 }
 
 // simFile is a simulator's .env with a token that the exchange will accept:
-// tokens certify themselves, so one exchange's are another's of the same day;
+// tokens certify themselves, so one exchange's are another's until the next day;
 // start is of its clock, zero for the latest trading day.
 func simFile(addr string, start time.Time) (content, value string, err error) {
+	if start.IsZero() {
+		start = time.Now().Add(24 * time.Hour) // midnight may pass before the server starts; a token of tomorrow works today, too
+	}
 	ex, err := simulator.New(simulator.Config{APIKey: supervisor.SimAPIKey, APISecret: messages.NewSecret(simSecret), Start: start})
 	if err != nil {
 		return "", "", err
@@ -223,7 +226,7 @@ func (r *Rig) beside(ctx context.Context, name string, setup Setup, prepare func
 		s.EnvFile, s.config.EnvFile, s.config.StateDir = path, path, filepath.Join(dir, "state")
 		return err
 	}
-	return open(ctx, setup, dir, r.options)
+	return open(ctx, setup, dir, r.options, r.still)
 }
 
 func envStyles(ctx context.Context, r *Rig) error {

@@ -82,7 +82,7 @@ func (r *Rig) process(ctx context.Context, dir, zone string, f *far, token messa
 		return nil, err
 	}
 	s := &Rig{
-		Dir: dir, EnvFile: filepath.Join(dir, ".env"), http: r.http, log: &capture{}, options: r.options,
+		Dir: dir, EnvFile: filepath.Join(dir, ".env"), http: r.http, log: &capture{}, options: r.options, still: r.still,
 		web: addr, sims: f.Addr(), secrets: []string{token.Reveal()},
 	}
 	p := &process{Rig: s, exited: make(chan error, 1)}
