@@ -16,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.uber.org/goleak"
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/web"
@@ -24,7 +23,7 @@ import (
 	"kitestring/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 // house fills the interfaces that the web actor declares.
 type house struct {
@@ -288,7 +287,7 @@ func TestOnlyTheAdminChangesThings(t *testing.T) {
 }
 
 func TestStatusSaysInWordsWhatIsWrong(t *testing.T) {
-	now := time.Now()
+	fresh := time.Now().Add(time.Hour) // however long it takes to come to a case and its question
 	valid := messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Valid}}
 	streaming := messages.FeedChanged{State: messages.Streaming}
 	open4 := messages.PhaseChanged{Phase: messages.Open}
@@ -305,11 +304,11 @@ func TestStatusSaysInWordsWhatIsWrong(t *testing.T) {
 		{"first token refused", []any{messages.AuthChanged{Candidate: &messages.TokenStatus{Generation: 1, State: messages.Rejected, Reason: "yesterday's"}}}, web.FeedStats{}, false, "yesterday's"},
 		{"token died", []any{messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Rejected, Reason: "daily flush"}}}, web.FeedStats{}, false, "daily flush"},
 		{"feed parked", []any{valid, messages.FeedChanged{State: messages.Unauthorised, Reason: "403"}}, web.FeedStats{}, false, "parked"},
-		{"mute socket", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now.Add(-10 * time.Second), LastTick: now}, false, "silent"},
-		{"closed market", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed}}, web.FeedStats{LastFrame: now}, true, "closed"},
-		{"no ticks in an open market", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now}, false, "no tick arrives"},
-		{"cached ticks only", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now, LastTick: now, NewestTick: clock{}.Now().Add(-18 * time.Hour)}, false, "no tick of now"},
-		{"live", []any{valid, streaming, open4}, web.FeedStats{LastFrame: now, LastTick: now, TicksPerSecond: 12, Instruments: 3}, true, "12 ticks/s from 3"},
+		{"mute socket", []any{valid, streaming, open4}, web.FeedStats{LastFrame: time.Now().Add(-10 * time.Second), LastTick: fresh}, false, "silent"},
+		{"closed market", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed}}, web.FeedStats{LastFrame: fresh}, true, "closed"},
+		{"no ticks in an open market", []any{valid, streaming, open4}, web.FeedStats{LastFrame: fresh}, false, "no tick arrives"},
+		{"cached ticks only", []any{valid, streaming, open4}, web.FeedStats{LastFrame: fresh, LastTick: fresh, NewestTick: clock{}.Now().Add(-18 * time.Hour)}, false, "no tick of now"},
+		{"live", []any{valid, streaming, open4}, web.FeedStats{LastFrame: fresh, LastTick: fresh, TicksPerSecond: 12, Instruments: 3}, true, "12 ticks/s from 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			board, _, addr := open(t, &house{stats: c.stats})
@@ -374,19 +373,19 @@ func TestClientThatDoesNotReadIsDroppedAndCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	// From here on nobody reads. Events have no key, so none replaces another.
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		for range 1000 {
 			board.Note("test", "%s", strings.Repeat("x", 500))
 		}
-		if _, body := request(t, "GET", "http://"+addr+"/metrics", ""); strings.Contains(body, "kitestring_sse_dropped_total 1") {
-			if !strings.Contains(body, "kitestring_sse_clients 0") {
-				t.Error("the dropped client is still counted as open")
-			}
+		_, body := request(t, "GET", "http://"+addr+"/metrics", "")
+		// It is dropped a moment before it is not open any more.
+		dropped, gone := strings.Contains(body, "kitestring_sse_dropped_total 1"), strings.Contains(body, "kitestring_sse_clients 0")
+		if dropped && gone {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("a client that does not read was not dropped within 20 s")
+			t.Fatalf("a client that does not read: dropped %t, gone %t within a minute", dropped, gone)
 		}
 	}
 }
@@ -397,7 +396,7 @@ func TestRestartedActorShowsTheSameBoard(t *testing.T) {
 	keep := func(cfg *web.Config) { cfg.Board = board }
 	_, first, _ := open(t, h, keep)
 	first.Tell(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "kept"})
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	_, second, addr := open(t, h, keep)
 	defer second.Stop()
 	for {
@@ -415,7 +414,7 @@ func TestListenerThatCannotBeHadIsAFailure(t *testing.T) {
 	_, h, _ := open(t, &house{}, func(cfg *web.Config) {
 		cfg.Listen = func() (net.Listener, error) { return nil, errors.New("port in use") }
 	})
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for h.Err() == nil {
 		if time.Now().After(deadline) {
 			t.Fatal("no failure reported")
