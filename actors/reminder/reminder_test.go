@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,14 +17,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/goleak"
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 // morning is all that the actor sees, and all that it says.
 type morning struct {
@@ -91,10 +91,10 @@ func (m *morning) outputs() string {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline, tick := time.After(20*time.Second), time.Tick(10*time.Millisecond); !ok(); {
+	for deadline, tick := time.After(time.Minute), time.Tick(10*time.Millisecond); !ok(); {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		case <-tick:
 		}
 	}
@@ -214,7 +214,7 @@ func TestATroubledChannelTouchesNobody(t *testing.T) {
 	until(t, "the good one has it", func() bool { return len(good.got()) == 1 })
 	until(t, "the failing one has it at the third attempt", func() bool {
 		st := m.memory.Status().Last
-		return len(st) == 2 && st[1].Channel == telegram && st[1].Arrived
+		return len(st) == 2 && slices.ContainsFunc(st, func(told Told) bool { return told.Channel == telegram && told.Arrived })
 	})
 	if len(fails.got()) != 3 || len(good.got()) != 1 {
 		t.Errorf("%d and %d attempts, want 3 and 1", len(fails.got()), len(good.got()))
@@ -242,11 +242,12 @@ func TestSilentOnceValid(t *testing.T) {
 	until(t, "the first attempt", func() bool { return len(b.got()) == 1 })
 	m.set(func() { m.due = false })
 	until(t, "nothing is open", func() bool { return len(m.memory.load().open) == 0 })
-	tries := len(b.got())
 	m.looked(t, at(9, 5, 0))
 	m.looked(t, at(9, 5, 1))
-	if got := len(b.got()); got != tries {
-		t.Errorf("%d attempts after the login", got-tries)
+	// On a slow machine the pause is over before the login, and a second attempt
+	// may still be on its way: it is of the slot before.
+	if got := b.got(); len(got) > 2 || slices.ContainsFunc(got, func(l letter) bool { return !strings.Contains(l.body, "08:45") }) {
+		t.Errorf("attempts after the login: %+v", got)
 	}
 }
 
@@ -295,8 +296,7 @@ func TestIdleUntilSetUp(t *testing.T) {
 
 // TestWhatGoesWrongIsToldWithoutTheAddress tries addresses that fail at once.
 func TestWhatGoesWrongIsToldWithoutTheAddress(t *testing.T) {
-	gone := httptest.NewServer(nil)
-	gone.Close()
+	const gone = "http://127.0.0.1:1" // a port of a server that was closed may be another's by now
 	moved := httptest.NewServer(http.RedirectHandler("https://CANARY.example/", http.StatusMovedPermanently))
 	defer moved.Close()
 	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -305,7 +305,7 @@ func TestWhatGoesWrongIsToldWithoutTheAddress(t *testing.T) {
 	defer tls.Close()
 	refusing := newBox(t, 401)
 	for address, want := range map[string]string{
-		gone.URL + "/CANARY":     "nobody listens at its address",
+		gone + "/CANARY":         "nobody listens at its address",
 		moved.URL + "/CANARY":    "it answered 301, a redirect: give the address that it leads to",
 		tls.URL + "/CANARY":      "its certificate is not accepted",
 		refusing.URL + "/CANARY": "it answered 401: it does not accept the token in the .env file",
