@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"kitestring/actors/actorstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 func TestParseStat(t *testing.T) {
 	line := "4242 (kite (s) tring) S 1 4242 4242 0 -1 4194560 1 2 3 4 150 50 6 7 20 0 11 0 5000 123456789 2560 18446744073709551615 1 1 0 0 0 0 0 0 0\n"
