@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,13 +161,16 @@ func (b *tab) listen(event any) {
 	}
 }
 
-// clean demands that nothing went wrong on the page and nobody else was asked.
-func (b *tab) clean() {
+// clean demands that nothing went wrong on the page, but for what was expected,
+// and nobody else was asked.
+func (b *tab) clean(expected ...string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range b.errors {
-		b.t.Errorf("console: %s", e)
+		if !slices.ContainsFunc(expected, func(part string) bool { return strings.Contains(e, part) }) {
+			b.t.Errorf("console: %s", e)
+		}
 	}
 	for _, u := range b.offHost {
 		b.t.Errorf("off-host request: %s", u)
@@ -232,6 +236,24 @@ func (b *tab) await(d time.Duration, selector, pattern string) time.Duration {
 		}
 		b.keep("failed-" + pattern)
 		b.t.Fatalf("not within %s in %s: %q (seen: %q; %v)", d, selector, pattern, seen, err)
+	}
+}
+
+// holds waits until an expression in the page is true.
+func (b *tab) holds(what, expression string) {
+	b.t.Helper()
+	if !eval[bool](b, fmt.Sprintf(`new Promise((done) => {
+		const end = performance.now() + %d;
+		const look = () => {
+			let holds = false;
+			try { holds = %s; } catch {} // an element is not there yet
+			if (holds || performance.now() > end) done(Boolean(holds));
+			else setTimeout(look, 20);
+		};
+		look();
+	})`, soon.Milliseconds(), expression)) {
+		b.keep("failed-" + what)
+		b.t.Fatalf("not within %s: %s", soon, what)
 	}
 }
 
@@ -309,22 +331,36 @@ func (b *tab) hit(keys ...string) {
 	}
 }
 
-// fill puts a value into a field, as typing it would.
-func (b *tab) fill(selector, value string) {
+// chord hits keys that count together only when they follow each other soon; on
+// a machine that held one of them up they are hit again.
+func (b *tab) chord(keys ...string) {
 	b.t.Helper()
-	eval[bool](b, fmt.Sprintf(`(() => {
-		const e = document.querySelector(%q);
-		e.value = %q;
-		for (const kind of ["input", "change"]) e.dispatchEvent(new Event(kind, { bubbles: true }));
-		return true;
-	})()`, selector, value))
+	for {
+		start := time.Now()
+		b.hit(keys...)
+		if time.Since(start) < time.Second { // of the page's 1.5
+			return
+		}
+	}
 }
 
-// click presses an element wherever it stands by now: what a person aims at may
-// move while a mouse is on its way.
+// fill puts a value into a field, as typing it would, when the field is there
+// and takes it: a list may have no such entry yet.
+func (b *tab) fill(selector, value string) {
+	b.t.Helper()
+	b.holds(selector+" takes "+value, fmt.Sprintf(`((e) => {
+		e.value = %q;
+		if (e.value !== %[1]q) return false;
+		for (const kind of ["input", "change"]) e.dispatchEvent(new Event(kind, { bubbles: true }));
+		return true;
+	})(document.querySelector(%q))`, value, selector))
+}
+
+// click presses an element when it is there, wherever it stands by then: what a
+// person aims at may move while a mouse is on its way.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	eval[bool](b, fmt.Sprintf(`(document.querySelector(%q).click(), true)`, selector))
+	b.holds(selector+" can be pressed", fmt.Sprintf(`((e) => !e.disabled && (e.click(), true))(document.querySelector(%q))`, selector))
 }
 
 // popup runs what opens a window and takes that window over.
@@ -339,7 +375,7 @@ func (b *tab) popup(open func()) *tab {
 		p := adopt(b.t, ctx, "")
 		p.do("attach to the window")
 		return p
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		b.t.Fatal("no window was opened")
 		return nil
 	}

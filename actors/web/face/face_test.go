@@ -18,9 +18,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// soon is how fast the page has to show what happened: a second, and slack for
-// a busy machine and the race detector.
-const soon = 5 * time.Second
+// soon is how long a test waits for what the page has to show within a second:
+// on a busy machine, with the race detector, a browser is many times slower.
+const soon = 20 * time.Second
 
 // order is the first screen's: the first question first.
 var order = []string{".hero", "#card-token", "#card-feed", "#card-rotation", "#card-restarts", "#card-chart", "#card-outlook", "#tree-title", "#events-title"}
@@ -28,6 +28,8 @@ var order = []string{".hero", "#card-token", "#card-feed", "#card-rotation", "#c
 func TestFirstScreen(t *testing.T) {
 	house := served(t)
 	house.live()
+	// What a page of a few bytes takes tells how busy the machine is.
+	bare := eval[float64](openTab(t, browser(t), house.URL()+"healthz"), `performance.getEntriesByType("navigation")[0].duration`)
 	b := openTab(t, browser(t), "about:blank")
 	b.host = house.Addr()
 	b.do("open", chromedp.Navigate(house.URL()))
@@ -40,9 +42,9 @@ func TestFirstScreen(t *testing.T) {
 			}
 		}, 5);
 	})`)
-	t.Logf("first data after %.0f ms", took)
-	if took > float64(soon/time.Millisecond) {
-		t.Errorf("the first data stood there after %.0f ms, want 1 s", took)
+	t.Logf("first data after %.0f ms, a page of a few bytes after %.0f ms", took, bare)
+	if took > 5000+20*bare {
+		t.Errorf("the first data stood there after %.0f ms, want 1 s (a page of a few bytes: %.0f ms)", took, bare)
 	}
 	b.await(soon, ".hero .sentence", `Data is live: \d+ ticks/s from \d+ instruments`)
 	b.await(soon, "title", "Live")
@@ -54,9 +56,7 @@ func TestFirstScreen(t *testing.T) {
 	b.await(soon, "#card-outlook", `Outlook[\s\S]*confidence[\s\S]*Readings`)
 	b.await(soon, ".legend", `O .* H .* L .* C `)
 	b.await(soon, ".tree", `root[\s\S]*core[\s\S]*feed[\s\S]*gen 1[\s\S]*outlook`)
-	if icon := eval[string](b, `document.querySelector("link[rel=icon]").getAttribute("href")`); icon != "/assets/live.svg" {
-		t.Errorf("the favicon is %s while data is live", icon)
-	}
+	b.holds("the favicon shows that data is live", `document.querySelector("link[rel=icon]").getAttribute("href") === "/assets/live.svg"`)
 	tops := eval[[]float64](b, fmt.Sprintf(`[%s].map((s) => { const r = document.querySelector(s).getBoundingClientRect(); return r.top * 10000 + r.left; })`, `"`+strings.Join(order, `","`)+`"`))
 	for i := 1; i < len(tops); i++ {
 		if tops[i] <= tops[i-1] {
@@ -64,9 +64,7 @@ func TestFirstScreen(t *testing.T) {
 		}
 	}
 	// The canvas is painted: the chart's own elements are there, with a size.
-	if painted := eval[bool](b, `[...document.querySelectorAll(".canvas canvas")].some((c) => c.width > 300 && c.height > 100)`); !painted {
-		t.Error("no chart was drawn")
-	}
+	b.holds("a chart is drawn", `[...document.querySelectorAll(".canvas canvas")].some((c) => c.width > 300 && c.height > 100)`)
 	b.look(1280, "light")
 	b.keepView("first-screen", 1280, 1010)
 	b.clean()
@@ -156,7 +154,7 @@ func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 	b.do("axe", chromedp.Evaluate[chromedp.Void](string(axe)))
 	checks, rules := 0, 0
 	for _, p := range []struct{ name, key string }{{"overview", "o"}, {"analyses", "n"}, {"actors", "a"}, {"events", "e"}, {"drills", "d"}} {
-		b.hit("g", p.key)
+		b.chord("g", p.key)
 		b.await(soon, "h1", p.name)
 		for _, width := range []int64{390, 768, 1280, 1920} {
 			for _, theme := range []string{"light", "dark"} {
@@ -183,7 +181,7 @@ func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 			}
 		}
 	}
-	b.hit("g", "o")
+	b.chord("g", "o")
 	b.look(1280, "light")
 	b.keepView("screenshot", 1280, 1010) // the README's
 	t.Logf("%d pages judged, up to %d rules passed on each", checks, rules)
@@ -198,16 +196,15 @@ func TestKeyboardAlone(t *testing.T) {
 	house.live()
 	b := openTab(t, browser(t), house.URL())
 	b.await(soon, ".hero .word", "Live")
-	focused := func() string { return eval[string](b, `document.activeElement.id || document.activeElement.className`) }
+	focuses := func(what, id string) {
+		t.Helper()
+		b.holds(what, fmt.Sprintf(`(document.activeElement.id || document.activeElement.className) === %q`, id))
+	}
 
 	b.press(kb.Tab)
-	if f := focused(); f != "skip" {
-		t.Errorf("the first stop is %q, want the skip link", f)
-	}
+	focuses("the first stop is the skip link", "skip")
 	b.press(kb.Enter)
-	if f := focused(); f != "main" {
-		t.Errorf("the skip link leads to %q", f)
-	}
+	focuses("the skip link leads to the content", "main")
 	// Every stop can be seen, and none is a trap: the walk comes to its end.
 	stops := map[string]bool{}
 	b.do("begin at the top", chromedp.Reload())
@@ -243,25 +240,18 @@ func TestKeyboardAlone(t *testing.T) {
 	b.hit("?")
 	b.await(soon, "dialog[open]", `Keyboard[\s\S]*Search the events`)
 	b.press(kb.Escape)
-	b.await(soon, ".hero .word", "Live")
-	if open := eval[bool](b, `document.querySelector("dialog[open]") !== null`); open {
-		t.Error("Escape does not close the list of keys")
-	}
+	b.holds("Escape closes the list of keys", `document.querySelector("dialog[open]") === null`)
 	b.hit("/")
 	b.await(soon, "h1", "Events")
-	if f := focused(); f != "search" {
-		t.Errorf("/ leads to %q, want the search field", f)
-	}
+	focuses("/ leads to the search field", "search")
 	b.press("adopted")
-	b.await(soon, ".events", "adopted")
-	if others := eval[int](b, `[...document.querySelectorAll(".event .text")].filter((e) => !/adopted/.test(e.innerText)).length`); others != 0 {
-		t.Errorf("the search leaves %d events that do not match", others)
-	}
+	b.holds("the search leaves the events that match", `((all) => all.length > 0 && all.every((e) => /adopted/.test(e.innerText)))([...document.querySelectorAll(".event .text")])`)
 	b.press(kb.Escape)
 	// Keys come faster than a busy machine draws: none may be lost to a frame
 	// that has not come yet.
 	eval[bool](b, `(window.requestAnimationFrame = (then) => setTimeout(() => then(performance.now()), 1000), true)`)
-	b.hit("g", "a", "/")
+	b.chord("g", "a")
+	b.hit("/")
 	b.press("zone")
 	b.await(soon, "h1", "Actors")
 	b.await(soon, ".tree tbody", `^\s*zone control`)
@@ -270,22 +260,15 @@ func TestKeyboardAlone(t *testing.T) {
 	b.await(soon, "main", "Restart of zone control requested")
 	b.await(soon, ".tree tbody", `zone control[\s\S]*running`)
 	b.hit("t", "t") // as the system, light, dark
-	if scheme := eval[string](b, `getComputedStyle(document.documentElement).colorScheme`); scheme != "dark" {
-		t.Errorf("the theme's key leads to %q", scheme)
-	}
-	b.hit("g", "o")
+	b.holds("the theme's key leads to the dark one", `getComputedStyle(document.documentElement).colorScheme === "dark"`)
+	b.chord("g", "o")
 	b.await(soon, "#card-token", "Valid")
 	b.do("focus", chromedp.Focus(chromedp.CSS(".login .link")))
 	b.press(kb.Enter, kb.Tab)
-	if f := focused(); f != "pasted" {
-		t.Errorf("the paste box is not next: %q", f)
-	}
+	focuses("the paste box is next", "pasted")
 	b.press("https://example.com/?nothing=1", kb.Enter)
 	b.await(soon, "#pasted-words", "request_token")
-	b.mu.Lock()
-	b.errors = nil // the browser itself logs the 422
-	b.mu.Unlock()
-	b.clean()
+	b.clean("status of 422") // the browser itself logs it
 }
 
 // While the feed lives nobody asks over REST, until a person does.
