@@ -201,7 +201,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 				return err
 			}
 		}
-		cut := time.Now()
+		cut, before := time.Now(), r.still.soFar()
 		if err := r.fault(simulator.Fault{Kind: simulator.FaultDrop, Variant: variant}); err != nil {
 			return err
 		}
@@ -209,7 +209,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", variant, err)
 		}
-		if took > 250*time.Millisecond {
+		if took > 250*time.Millisecond+r.still.soFar()-before {
 			return fmt.Errorf("%s: redialled after %s", variant, took)
 		}
 		r.recovery(took)
@@ -257,7 +257,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 	if err := r.healthy(ctx); err != nil {
 		return err
 	}
-	cut := time.Now()
+	cut, still := time.Now(), r.still.soFar()
 	if err := r.fault(simulator.Fault{Kind: simulator.FaultDrop}); err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 	if err != nil {
 		return err
 	}
-	if took > 250*time.Millisecond {
+	if took > 250*time.Millisecond+r.still.soFar()-still {
 		return fmt.Errorf("redialled after %s although the session was healthy", took)
 	}
 	return r.live(ctx)

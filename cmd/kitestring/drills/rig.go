@@ -418,6 +418,14 @@ func (r *Rig) inPlace(value string) error {
 
 // loggedAt is the time of the newest log line that holds all parts.
 func (r *Rig) loggedAt(parts ...string) (at time.Time, found bool) {
+	if all := r.allLogged(parts...); len(all) > 0 {
+		return all[len(all)-1], true
+	}
+	return at, false
+}
+
+// allLogged are the times of the log lines that hold all parts.
+func (r *Rig) allLogged(parts ...string) (all []time.Time) {
 	for line := range bytes.Lines(r.log.bytes()) {
 		if !containsAll(line, parts) {
 			continue
@@ -426,10 +434,10 @@ func (r *Rig) loggedAt(parts ...string) (at time.Time, found bool) {
 			Time time.Time `json:"time"`
 		}
 		if json.Unmarshal(line, &record) == nil {
-			at, found = record.Time, true
+			all = append(all, record.Time)
 		}
 	}
-	return at, found
+	return all
 }
 
 func containsAll(line []byte, parts []string) bool {
