@@ -129,7 +129,10 @@ func Run(ctx context.Context, d Drill, dir string, options Options) Result {
 		result.OK, result.Detail = true, r.detail
 	}
 	if stood := still.soFar(); stood > time.Second {
-		result.Detail += fmt.Sprintf("; the machine stood still for %s meanwhile: figures are upper bounds", stood.Round(time.Millisecond))
+		if result.Detail != "" {
+			result.Detail += "; "
+		}
+		result.Detail += fmt.Sprintf("the machine stood still for %s meanwhile: figures are upper bounds", stood.Round(time.Millisecond))
 	}
 	if r != nil && r.recovered > 0 {
 		ms := float64(r.recovered) / float64(time.Millisecond)
