@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
+	"go.uber.org/goleak"
 
 	"kitestring/actors"
 )
@@ -205,11 +207,35 @@ func (h *House) Sent() []Sent {
 	return append([]Sent(nil), h.sent...)
 }
 
+// Main runs a package's tests and then wants every goroutine gone.
+func Main(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if err := Gone(); err != nil {
+			fmt.Fprintln(os.Stderr, "after the tests:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// Gone waits until no goroutine is left but the caller's and those of the
+// tests. goleak's own patience of half a second is not enough on a busy machine
+// for, say, the server's side of a connection that the client has closed.
+func Gone() (err error) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		if err = goleak.Find(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // Await waits until the actor has sent a message of type M that pick accepts
-// (nil accepts all), and fails the test after 10 s.
+// (nil accepts all), and fails the test after 30 s.
 func Await[M any](h *House, pick func(M) bool) M {
 	h.t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(30 * time.Second)
 	for seen := 0; ; {
 		h.mu.Lock()
 		sent, news := h.sent, h.news
@@ -223,7 +249,7 @@ func Await[M any](h *House, pick func(M) bool) M {
 		case <-news:
 		case <-timeout:
 			var want M
-			h.t.Fatalf("%s: no %T sent within 10 s; sent so far: %d messages, failure: %v", h.name, want, len(sent), h.Err())
+			h.t.Fatalf("%s: no %T sent within 30 s; sent so far: %d messages, failure: %v", h.name, want, len(sent), h.Err())
 		}
 	}
 }

@@ -15,13 +15,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/goleak"
 
 	"kitestring/actors"
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 func TestFromTheFileToEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

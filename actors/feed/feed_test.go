@@ -8,14 +8,13 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"go.uber.org/goleak"
 
 	"kitestring/actors/actorstest"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 func TestColdStart(t *testing.T) {
 	r := newRig(t)

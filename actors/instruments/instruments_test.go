@@ -7,12 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 func TestFromTheFirstTokenToTheChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

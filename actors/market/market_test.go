@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
-	"go.uber.org/goleak"
 
 	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 // The story of a clock: at each step the time, the newest tick, and what is
 // told; "" is silence.

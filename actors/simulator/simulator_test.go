@@ -17,14 +17,14 @@ import (
 
 	"github.com/gorilla/websocket"
 	kiteconnect "github.com/zerodha/gokiteconnect/v4"
-	"go.uber.org/goleak"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 // start is a Monday, in the session.
 var start = time.Date(2026, 6, 15, 10, 0, 0, 0, time.FixedZone("IST", 19800))

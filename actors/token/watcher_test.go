@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/goleak"
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/token/envstyles"
@@ -36,7 +35,11 @@ func move(t testing.TB, path, text string) {
 }
 
 func TestStart(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer func() { // the kernel takes seconds now and then to let go of a notifier
+		if err := actorstest.Gone(); err != nil {
+			t.Error(err)
+		}
+	}()
 	token := newToken()
 	h, s := watch(t, fileWith(t, token))
 	m := await(t, h, token)
@@ -245,7 +248,7 @@ func TestThousandRotations(t *testing.T) {
 			if err := s.SetToken(context.Background(), messages.NewAccessToken(token)); err != nil {
 				t.Fatal(err)
 			}
-			for deadline := time.Now().Add(5 * time.Second); s.Current().Candidate.Token.Reveal() != token; pause() {
+			for deadline := time.Now().Add(patience); s.Current().Candidate.Token.Reveal() != token; pause() {
 				if time.Now().After(deadline) {
 					t.Fatal("a token was missed")
 				}
@@ -256,7 +259,7 @@ func TestThousandRotations(t *testing.T) {
 	rotate(10)
 	goroutines, fds := runtime.NumGoroutine(), openFiles(t)
 	rotate(n)
-	for deadline := time.Now().Add(5 * time.Second); ; pause() {
+	for deadline := time.Now().Add(patience); ; pause() {
 		g, f := runtime.NumGoroutine(), openFiles(t)
 		if g <= goroutines && f <= fds {
 			t.Logf("%d rotations: %d goroutines before, %d after; %d files before, %d after", n, goroutines, g, fds, f)
@@ -294,16 +297,20 @@ func TestMetrics(t *testing.T) {
 	move(t, path, "")
 	actorstest.Await[messages.EnvRejected](h, nil)
 	move(t, path, fmt.Sprintf(fileText, next))
-	count := func(source messages.ChangeSource, result string) float64 {
-		return testutil.ToFloat64(s.metrics.changes[source][result])
+	count := func(result string) (n float64) {
+		for _, source := range []messages.ChangeSource{messages.ChangeByEvent, messages.ChangeByPoll} {
+			n += testutil.ToFloat64(s.metrics.changes[source][result])
+		}
+		return n
 	}
-	for deadline := time.Now().Add(5 * time.Second); count(messages.ChangeByEvent, resultUnchanged) == 0; pause() {
+	// Whether an event or the poll is first to see a change is nobody's promise.
+	for deadline := time.Now().Add(patience); count(resultUnchanged) == 0; pause() {
 		if time.Now().After(deadline) {
 			t.Fatal("the rewrite was not counted")
 		}
 	}
 	for result, want := range map[string]float64{resultApplied: 1, resultRejected: 1, resultMalformed: 1, resultUnchanged: 1} {
-		if got := count(messages.ChangeByEvent, result) + count(messages.ChangeByPoll, result); got != want {
+		if got := count(result); got != want {
 			t.Errorf("%s counted %v times, want %v", result, got, want)
 		}
 	}

@@ -21,14 +21,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"kitestring/actors"
+	"kitestring/actors/actorstest"
 	"kitestring/actors/internal/ist"
 	"kitestring/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 const (
 	canaryToken   = "canaryAccessToken0123456789abcde"

@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"kitestring/actors/actorstest"
 	"kitestring/actors/internal/serve"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { actorstest.Main(m) }
 
 func listen(t *testing.T) net.Listener {
 	t.Helper()
