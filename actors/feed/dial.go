@@ -43,7 +43,7 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 		}
 	}()
 	dialer := websocket.Dialer{
-		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, HandshakeTimeout: dialTimeout,
+		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, HandshakeTimeout: s.feed.cfg.limits.dial,
 		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: sessions},
 		NetDialContext: func(ctx context.Context, netw, addr string) (net.Conn, error) {

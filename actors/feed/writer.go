@@ -16,6 +16,7 @@ func (s *stream) write(conn *websocket.Conn) {
 	var buf []byte
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
+	dead := s.feed.cfg.limits.dead
 	heard, at, pinged := s.bytes.Load(), time.Now(), false
 	for {
 		select {
@@ -41,10 +42,10 @@ func (s *stream) write(conn *websocket.Conn) {
 				continue
 			}
 			switch silence := now.Sub(at); {
-			case silence >= deadAfter:
+			case silence >= dead:
 				s.end(mute, "the connection was silent for 3 s; connecting anew")
 				return
-			case silence >= pingAfter && !pinged:
+			case silence >= dead/2 && !pinged:
 				pinged = true
 				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
 			}
