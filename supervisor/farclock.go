@@ -35,17 +35,20 @@ type farClock struct {
 const (
 	lookFar  = 500 * time.Millisecond
 	farSlack = 50 * time.Millisecond
+	// The first answer is needed, and its exchange may only just have started.
+	firstFar = 10 * time.Second
+	nextFar  = 2 * time.Second
 )
 
 // openFarClock looks for a simulator at an API address.
 func openFarClock(ctx context.Context, apiURL string) (*farClock, error) {
 	c := &farClock{
 		url:    apiURL + "/sim/v1",
-		client: &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		ended:  make(chan struct{}),
 	}
 	var st simulator.State
-	here, err := c.ask(ctx, "/state", &st)
+	here, err := c.ask(ctx, firstFar, "/state", &st)
 	if err != nil {
 		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", keyAPIURL, apiURL, err)
 	}
@@ -81,7 +84,7 @@ func (c *farClock) follow(ctx context.Context) {
 			return
 		case <-tick.C:
 			var clock simulator.ClockState
-			if here, err := c.ask(ctx, "/clock", &clock); err == nil { // whoever asks the exchange itself tells that it is away
+			if here, err := c.ask(ctx, nextFar, "/clock", &clock); err == nil { // whoever asks the exchange itself tells that it is away
 				c.set(here, clock)
 			}
 		}
@@ -89,7 +92,9 @@ func (c *farClock) follow(ctx context.Context) {
 }
 
 // ask reads a part of the simulator's state; here is when it held.
-func (c *farClock) ask(ctx context.Context, path string, into any) (here time.Time, err error) {
+func (c *farClock) ask(ctx context.Context, patience time.Duration, path string, into any) (here time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
 	if err != nil {
 		return here, err

@@ -49,7 +49,7 @@ func TestFarClockSaysThatNobodyAnswers(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	for _, address := range []string{gone.URL, "http://127.0.0.1:1", "::"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		far, err := openFarClock(ctx, address)
 		cancel()
 		if err == nil || far != nil || !strings.Contains(err.Error(), "kitestring sim") {
@@ -60,10 +60,10 @@ func TestFarClockSaysThatNobodyAnswers(t *testing.T) {
 
 func farEventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline, tick := time.After(10*time.Second), time.Tick(5*time.Millisecond); !ok(); {
+	for deadline, tick := time.After(time.Minute), time.Tick(5*time.Millisecond); !ok(); {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		case <-tick:
 		}
 	}

@@ -27,6 +27,7 @@ func TestHammer(t *testing.T) {
 			}
 		})
 		w.Mailbox = mailboxOf(Lossless)
+		w.StartTimeout, w.StopGrace = time.Minute, time.Minute // a busy machine hangs by itself
 		w.Backoff = Backoff{Base: time.Millisecond, Cap: time.Millisecond, Quarantine: time.Millisecond}
 		return w
 	}
@@ -71,7 +72,7 @@ func TestHammer(t *testing.T) {
 		return nil
 	})
 	hands.Wait()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !s.Health().OK {
 		if time.Now().After(deadline) {
 			t.Fatalf("not well again: %+v", s.Health())

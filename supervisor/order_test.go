@@ -46,16 +46,20 @@ func TestOrderPerSenderAcrossFailures(t *testing.T) {
 	receiver.Mailbox.Control = 8 * each
 	receiver.Intensity = Intensity{Restarts: 1000, Period: time.Second}
 	receiver.Backoff = Backoff{Base: time.Millisecond, Cap: time.Millisecond}
+	patient := func(s Spec) Spec { // nobody is given up but by the test
+		s.StartTimeout, s.StopGrace, s.Hang = time.Minute, time.Minute, time.Minute
+		return s
+	}
 	sender := func(i int) Spec {
-		return worker(fmt.Sprintf("s%d", i), func(self actors.Self, msg any) {
+		return patient(worker(fmt.Sprintf("s%d", i), func(self actors.Self, msg any) {
 			if _, ok := msg.(actors.Started); ok {
 				for n := range each {
 					self.Send(PIDOf("receiver"), numbered{i, n + 1})
 				}
 			}
-		})
+		}))
 	}
-	root := group("root", OneForOne, receiver, sender(6), sender(7))
+	root := group("root", OneForOne, patient(receiver), sender(6), sender(7))
 	root.Group = receiver.Intensity
 	s := run(t, root, Options{})
 	defer stopAfter(t, s)
@@ -70,7 +74,7 @@ func TestOrderPerSenderAcrossFailures(t *testing.T) {
 	senders.Wait()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		mu.Lock()
 		defer mu.Unlock()
 		t.Fatalf("%d of %d after %d crashes: %+v", got, 7*each, crashes, s.statusOf(t, "receiver"))
