@@ -32,6 +32,13 @@ func clockFrom(t testing.TB, s string) runningClock {
 
 func (c runningClock) Now() time.Time { return c.base.Add(time.Since(c.began)) }
 
+// pass lets the bubble's time go by, and all that happens at its last moment
+// happen: a timer of an actor's may ring together with ours.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // book is a token source and what was noted in it.
 type book struct {
 	mu   sync.Mutex
@@ -149,12 +156,12 @@ func TestBarsActor(t *testing.T) {
 		}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(batch(1, tickOf(niftyIndex, clock.Now(), 24000, 0), tickOf(niftyFuture, clock.Now(), 24010, 5000)))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if _, asked := past.questions(); len(asked) != 0 {
 			t.Fatal("history was asked for without a token")
 		}
 		h.Tell(tokens.adopt(1))
-		time.Sleep(time.Second) // within it both series have their windows
+		pass(time.Second) // within it both series have their windows
 		bars := series.History("NIFTY", messages.FromFuture, 5*time.Minute)
 		if n := len(bars); n < 300 || !bars[n-1].Start.Equal(time.Unix(clockTime(t, "2026-03-02 10:55:00"), 0)) || !bars[n-1].Backfilled || bars[n-1].Volume != 50 || bars[n-1].Partial {
 			t.Fatalf("%d bars, the last %+v", n, bars[n-1])
@@ -168,7 +175,7 @@ func TestBarsActor(t *testing.T) {
 		}
 
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now().Add(10*time.Second), 24020, 5007)))
-		time.Sleep(75 * time.Second) // the minute ends, closes by the clock, and is asked for anew
+		pass(75 * time.Second) // the minute ends, closes by the clock, and is asked for anew
 		bars = series.History("NIFTY", messages.FromFuture, time.Minute)
 		last := bars[len(bars)-1]
 		if last.Start.Unix() != clockTime(t, "2026-03-02 11:03:00") || last.Partial || !last.Backfilled {
@@ -203,7 +210,7 @@ func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
 		h.Tell(batch(1, tickOf(niftyIndex, at("10:02:30"), 24001, 0), tickOf(niftyFuture, at("10:02:30"), 24011, 5001)))
 		h.Tell(batch(1, tickOf(niftyIndex, at("10:04:59"), 24002, 0)))
 		h.Tell(batch(1, tickOf(niftyIndex, at("10:05:00"), 24003, 0)))
-		time.Sleep(1500 * time.Millisecond)
+		pass(1500 * time.Millisecond)
 		h.Tell(batch(1, tickOf(niftyFuture, at("10:04:59"), 24012, 5003)))
 		h.Tell(batch(1, tickOf(niftyFuture, at("10:05:00"), 24013, 5004)))
 		synctest.Wait()
@@ -211,7 +218,7 @@ func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
 		if len(bars) != 1 || bars[0].Close != 24012 || bars[0].Volume != 3 || bars[0].Gapped {
 			t.Errorf("closed %+v", bars)
 		}
-		time.Sleep(3 * time.Second) // without any tick the clock decides
+		pass(3 * time.Second) // without any tick the clock decides
 		bars = series.History("NIFTY", messages.FromFuture, 5*time.Minute)
 		if len(bars) != 2 || bars[1].Close != 24013 || bars[1].Volume != 1 {
 			t.Errorf("closed by the clock %+v", bars)
@@ -232,7 +239,7 @@ func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
 		}
 		tick("10:04:59", 24009, 4990) // the first is partial anyway
 		tick("10:05:00", 24010, 5000)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		five := func() []messages.Bar { return series.History("NIFTY", messages.FromFuture, 5*time.Minute) }
 		if bars := five(); len(bars) != 2 || bars[1].Close != 24010 || bars[1].Gapped {
 			t.Fatalf("before the rest came: %+v", bars)
@@ -272,9 +279,9 @@ func TestBarClosedTooEarlyIsHealed(t *testing.T) {
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(tokens.adopt(1))
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24010, 5000))) // 11:03, partial
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24011, 5001))) // 11:04:08
-		time.Sleep(75 * time.Second)                                    // 11:05:23: closed, and 11:03 is healed
+		pass(75 * time.Second)                                          // 11:05:23: closed, and 11:03 is healed
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24020, 5010)))
 		minute := func(start string) messages.Bar {
 			bars := series.History("NIFTY", messages.FromFuture, time.Minute)
@@ -293,7 +300,7 @@ func TestBarClosedTooEarlyIsHealed(t *testing.T) {
 		if m := minute("11:04:00"); !m.Gapped {
 			t.Errorf("marked: %+v", m)
 		}
-		time.Sleep(70 * time.Second)
+		pass(70 * time.Second)
 		for _, start := range []string{"11:04:00", "11:05:00"} {
 			if m := minute(start); m.Gapped || !m.Backfilled || m.Close != 24000 || m.Volume != 10 {
 				t.Errorf("healed: %+v", m)
@@ -309,7 +316,7 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Series{}, Historian: past, Auth: authPID}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(tokens.adopt(1))
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if n, _ := past.questions(); len(n) < 3 || len(n) > 12 {
 			t.Errorf("%d questions in 30 s of refusals", len(n))
 		}
@@ -318,7 +325,7 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 		}
 		past.fail(nil)
 		h.Tell(tokens.adopt(2))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		sessions, asked := past.questions()
 		if n := len(sessions); sessions[n-1] != 2 || sessions[n-2] != 2 || asked[n-1] == asked[n-2] {
 			t.Errorf("sessions %v, instruments %v", sessions, asked)
@@ -335,10 +342,9 @@ func TestBackfillOvertakenByTheToken(t *testing.T) {
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Series{}, Historian: past, Auth: authPID}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(tokens.adopt(1))
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		h.Tell(tokens.adopt(2))
-		time.Sleep(4 * time.Second) // 1 s to the failure, then 3 s
-		synctest.Wait()
+		pass(4 * time.Second) // 1 s to the failure, then 3 s
 		if sessions, _ := past.questions(); !slices.Equal(sessions, []messages.Generation{1, 2}) {
 			t.Errorf("sessions %v", sessions)
 		}
@@ -355,11 +361,11 @@ func TestBarsRollWithTheFuture(t *testing.T) {
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24010, 900_000)))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		const next = niftyFuture + 256
 		h.Tell(messages.FuturesRolled{Underlying: "NIFTY", From: messages.Instrument{Token: niftyFuture}, To: messages.Instrument{Token: next}})
 		h.Tell(batch(1, tickOf(next, clock.Now(), 25010, 100), tickOf(niftyFuture, clock.Now(), 24000, 900_100), tickOf(next, clock.Now(), 25011, 104)))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		empty := false
 		for _, m := range sentTo[messages.BarsLoaded](h, webPID) {
 			empty = empty || m.Source == messages.FromFuture && len(m.Bars) == 0
@@ -384,14 +390,14 @@ func TestSeriesOutlivesTheActor(t *testing.T) {
 		produce := NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past})
 		h := actorstest.Start(t, "bars", produce)
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		h.Stop()
 		before, _ := past.questions()
 		n := len(series.History("NIFTY", messages.FromIndex, time.Minute))
 		h = actorstest.Start(t, "bars", produce)
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(batch(1, tickOf(niftyIndex, clock.Now(), 24000, 0)))
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if after, _ := past.questions(); len(after) != len(before) {
 			t.Errorf("%d questions for what was there", len(after)-len(before))
 		}
@@ -413,7 +419,7 @@ func TestAnalystReads(t *testing.T) {
 		h.Tell(messages.PhaseChanged{Phase: messages.Open})
 		u := niftyToday(t)
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{u}})
-		time.Sleep(pace)
+		pass(pace)
 		r := actorstest.Await[messages.Reading](h, nil)
 		if r.Status != messages.Unavailable || r.Underlying != "NIFTY" || r.Reason == "" || r.Epoch != 1 || r.Profile != "calibrated" || r.Values != nil {
 			t.Errorf("%+v", r)
@@ -423,8 +429,7 @@ func TestAnalystReads(t *testing.T) {
 			ticks = append(ticks, tickOf(o.Token, clock.Now(), 100, 7))
 		}
 		h.Tell(batch(3, ticks...))
-		time.Sleep(pace)
-		synctest.Wait()
+		pass(pace)
 		if all := sentTo[messages.Reading](h, webPID); len(all) != 2 {
 			t.Fatalf("%d readings: what is new waits for no repetition", len(all))
 		}
@@ -441,16 +446,16 @@ func TestAnalystReads(t *testing.T) {
 				ticks[i].ExchangeTime = uint32(clock.Now().Unix())
 			}
 			h.Tell(batch(3, slices.Clone(ticks)...))
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 		}
 		if got := len(sentTo[messages.Reading](h, webPID)) - n; got != 0 {
 			t.Errorf("%d readings that say nothing new", got)
 		}
-		time.Sleep(repeat)
+		pass(repeat)
 		if got := len(sentTo[messages.Reading](h, webPID)) - n; got < 1 || got > 2 {
 			t.Errorf("%d readings in 5 quiet seconds", got)
 		}
-		time.Sleep(5 * time.Minute) // the option feed is cut off
+		pass(5 * time.Minute) // the option feed is cut off
 		all := sentTo[messages.Reading](h, webPID)
 		if last := all[len(all)-1]; last.Status != messages.Unavailable || !strings.Contains(last.Reason, "old") || last.AsOf.IsZero() || last.Values != nil {
 			t.Errorf("%+v", last)
@@ -477,7 +482,7 @@ func TestAnalystIsSeeded(t *testing.T) {
 			Analysis: closes, Clock: clock, Tokens: tokens, History: series, Listeners: []*actor.PID{webPID},
 			Instruments: resolved{messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}}},
 		}))
-		time.Sleep(pace)
+		pass(pace)
 		r := actorstest.Await[messages.Reading](h, nil)
 		if r.Values["bars"] != 40 || r.Generation != 2 {
 			t.Errorf("%+v", r)
@@ -485,20 +490,20 @@ func TestAnalystIsSeeded(t *testing.T) {
 		bar := messages.Bar{Underlying: "NIFTY", Interval: 5 * time.Minute, Start: clock.Now().Truncate(5 * time.Minute), Divisor: 1, Ticks: 1, Newest: clock.Now(), Generation: 4}
 		h.Tell(messages.BarUpdated{Bar: bar})
 		h.Tell(messages.GenerationReached{Generation: 4})
-		time.Sleep(pace)
+		pass(pace)
 		actorstest.Await(h, func(r messages.Reading) bool { return r.Values["running"] == true })
 		h.Tell(messages.BarClosed{Bar: bar})
 		h.Tell(messages.BarClosed{Bar: bar}) // told twice, counted once
 		h.Tell(messages.BarUpdated{Bar: bar})
 		h.Tell(messages.BarClosed{Bar: messages.Bar{Underlying: "NIFTY", Interval: time.Minute, Divisor: 1}})
 		h.Tell(messages.BarClosed{Bar: messages.Bar{Underlying: "SENSEX", Interval: 5 * time.Minute, Divisor: 1}})
-		time.Sleep(pace)
+		pass(pace)
 		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Values["bars"] == 41 })
 		if r.Values["running"] != false || r.Generation != 4 {
 			t.Errorf("%+v", r)
 		}
 		h.Tell(messages.BarsLoaded{Underlying: "NIFTY", Source: messages.FromIndex, Interval: 5 * time.Minute, Bars: nil})
-		time.Sleep(pace)
+		pass(pace)
 		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Status == messages.Unavailable })
 		if r.Reason != "0 of 10 bars of the index so far" || r.Values != nil {
 			t.Errorf("%+v", r)

@@ -100,38 +100,38 @@ func TestDirectAsksWhileTheFeedIsDown(t *testing.T) {
 		}
 		for range 120 { // the feed lives
 			h.Tell(bar())
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		if got := quoter.questions(); len(got) != 0 {
 			t.Fatalf("asked %v without a token", got)
 		}
 		h.Tell(tokens.adopt(1))
-		time.Sleep(pace)
+		pass(pace)
 		r := actorstest.Await(h, func(r messages.Reading) bool { return r.Status == messages.Active })
 		if r.Signal != "buy" || r.Generation != 1 || r.Values["source"] != "rest" || !slices.Equal(quoter.keys, []string{"NSE:NIFTY 50"}) {
 			t.Errorf("%+v, keys %v", r, quoter.keys)
 		}
 		for range 120 {
 			h.Tell(bar())
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		if got := quoter.questions(); len(got) != 1 {
 			t.Errorf("%d questions while the feed lives", len(got))
 		}
 		h.Tell(messages.AskDirect{Underlying: "NIFTY"})
 		h.Tell(messages.AskDirect{Underlying: "SENSEX"}) // unknown
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if got := quoter.questions(); len(got) != 2 {
 			t.Errorf("%d questions after one on demand", len(got))
 		}
-		time.Sleep(5*time.Minute + 30*time.Second) // the feed is down
+		pass(5*time.Minute + 30*time.Second) // the feed is down
 		if got := quoter.questions(); len(got) != 2+5 {
 			t.Errorf("%d questions in 5 blind minutes", len(got)-2)
 		}
 		quoter.mu.Lock()
 		quoter.err = &kite.Error{Kind: kite.TokenRefused, Status: 403}
 		quoter.mu.Unlock()
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		if got := quoter.questions(); len(got) != 7+1 {
 			t.Errorf("%d questions with a refused token", len(got)-7)
 		}
@@ -146,8 +146,7 @@ func TestDirectAsksWhileTheFeedIsDown(t *testing.T) {
 		quoter.err = nil
 		quoter.mu.Unlock()
 		h.Tell(tokens.adopt(2))
-		time.Sleep(pace)
-		synctest.Wait() // the pace and we wake at the same moment
+		pass(pace)
 		if got := quoter.questions(); got[len(got)-1] != 2 {
 			t.Errorf("asked with %v", got)
 		}
@@ -157,7 +156,7 @@ func TestDirectAsksWhileTheFeedIsDown(t *testing.T) {
 		h.Tell(messages.PhaseChanged{Phase: messages.Closed})
 		synctest.Wait()
 		n := len(quoter.questions())
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if got := len(quoter.questions()); got != n {
 			t.Errorf("%d questions out of market hours", got-n)
 		}

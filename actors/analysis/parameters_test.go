@@ -222,9 +222,9 @@ func TestDirectAsksOnceAnInterval(t *testing.T) {
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(messages.PhaseChanged{Phase: messages.Open})
 		h.Tell(tokens.adopt(1))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		before := len(quoter.questions())
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		if got := len(quoter.questions()) - before; got != 15 {
 			t.Errorf("%d questions in 5 blind minutes", got)
 		}
