@@ -177,9 +177,10 @@ const (
 // LoginEnded says that a login came to an end.
 // Sent by auth's HTTP handlers; received by web.
 type LoginEnded struct {
-	Result LoginResult
-	Reason string
-	At     time.Time
+	Result      LoginResult
+	Reason      string
+	Fingerprint string // of the token that it brought; "": none
+	At          time.Time
 }
 
 // ToAuth is what the auth actor answers.

@@ -117,7 +117,7 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 	if o.result == "" {
 		o = h.conclude(r.Context(), state, requestToken)
 	} else {
-		h.ended(o)
+		h.ended(o, "")
 	}
 	if o.result == messages.LoginOK {
 		// The mark tells the page that this window is the login's own.
@@ -138,7 +138,7 @@ func (h *Handlers) Complete(ctx context.Context, pasted string) (messages.LoginR
 	if o.result == "" {
 		o = h.conclude(ctx, state, requestToken)
 	} else {
-		h.ended(o)
+		h.ended(o, "")
 	}
 	return o.result, o.reason
 }
@@ -147,11 +147,12 @@ func (h *Handlers) Complete(ctx context.Context, pasted string) (messages.LoginR
 func (h *Handlers) conclude(ctx context.Context, state string, requestToken messages.Secret) outcome {
 	l, claim := h.Logins.claim(state, requestToken)
 	var o outcome
+	fingerprint := ""
 	switch claim {
 	case claimMine:
 		o = outcome{messages.LoginExchangeFailed, http.StatusInternalServerError, "The server failed while it finished the login. Log in again."}
 		defer func() { h.Logins.finish(l, o) }() // also when the exchange panics
-		o = h.exchange(ctx, requestToken)
+		o, fingerprint = h.exchange(ctx, requestToken)
 	case claimJoined:
 		select {
 		case <-l.done:
@@ -168,7 +169,7 @@ func (h *Handlers) conclude(ctx context.Context, state string, requestToken mess
 	case claimReused:
 		o = outcome{messages.LoginExchangeFailed, http.StatusBadRequest, "This request_token was used before; Kite takes each one once. " + h.Logins.past(l) + " Log in again if the first page asks for it."}
 	}
-	h.ended(o)
+	h.ended(o, fingerprint)
 	return o
 }
 
@@ -177,28 +178,29 @@ func bad(reason string) outcome {
 }
 
 // exchange gets the access token and puts it into the file; the watcher takes
-// it from there, as any other writer's.
-func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) outcome {
+// it from there, as any other writer's. It gives the token's fingerprint, "" when
+// there is none.
+func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (outcome, string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeLasts)
 	defer cancel()
 	key, secret, err := h.credentials()
 	if err != nil {
-		return outcome{messages.LoginExchangeFailed, http.StatusServiceUnavailable, err.Error()}
+		return outcome{messages.LoginExchangeFailed, http.StatusServiceUnavailable, err.Error()}, ""
 	}
 	session, err := kite.ExchangeRequestToken(ctx, h.Exchange, key, secret, requestToken)
 	if err != nil {
 		h.Log.Warn("request token not exchanged", "error", err)
-		return outcome{messages.LoginExchangeFailed, http.StatusBadGateway, h.explain(err)}
+		return outcome{messages.LoginExchangeFailed, http.StatusBadGateway, h.explain(err)}, ""
 	}
-	view := h.Tokens.Current()
+	view, fingerprint := h.Tokens.Current(), session.Token.Fingerprint()
 	if err := h.Store.SetToken(ctx, session.Token); err != nil {
 		h.Log.Error("access token not written", "error", err)
-		return outcome{messages.LoginExchangeFailed, http.StatusInsufficientStorage, h.unwritten(err)}
+		return outcome{messages.LoginExchangeFailed, http.StatusInsufficientStorage, h.unwritten(err)}, ""
 	}
 	if session.Token.Equal(view.Adopted.Token) || session.Token.Equal(view.Candidate.Token) {
-		return outcome{messages.LoginOK, http.StatusOK, "Logged in. Kite gave the same access token as before, as it does within a day: nothing had to change."}
+		return outcome{messages.LoginOK, http.StatusOK, "Logged in. Kite gave the same access token as before, as it does within a day: nothing had to change."}, fingerprint
 	}
-	return outcome{messages.LoginOK, http.StatusOK, "Logged in. The new access token is in the file."}
+	return outcome{messages.LoginOK, http.StatusOK, "Logged in. The new access token is in the file."}, fingerprint
 }
 
 // explain says in plain words why Kite did not exchange.
@@ -241,8 +243,8 @@ func (h *Handlers) unwritten(err error) string {
 }
 
 // ended tells everybody once.
-func (h *Handlers) ended(o outcome) {
+func (h *Handlers) ended(o outcome, fingerprint string) {
 	h.Metrics.logins[o.result].Inc()
 	h.Log.Info("login ended", "result", string(o.result), "reason", o.reason)
-	h.Notify(messages.LoginEnded{Result: o.result, Reason: o.reason, At: time.Now()})
+	h.Notify(messages.LoginEnded{Result: o.result, Reason: o.reason, Fingerprint: fingerprint, At: time.Now()})
 }

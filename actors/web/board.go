@@ -83,7 +83,7 @@ func (b *Board) Apply(msg any) {
 		}
 		b.watch = m
 	case messages.LoginEnded:
-		b.login = &api.StatusLogin{Result: m.Result, Reason: m.Reason, At: m.At}
+		b.login = &api.StatusLogin{Result: m.Result, Reason: m.Reason, Fingerprint: m.Fingerprint, At: m.At}
 		b.event("login", 0, "login: %s", m.Reason)
 		b.hub.send("login", "", b.login)
 	case messages.FeedChanged:

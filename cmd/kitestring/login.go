@@ -44,6 +44,7 @@ token in it, from standard input: for a phone or a browser on another machine.`,
 }
 
 func (p *program) browserLogin(ctx context.Context, noBrowser bool, wait time.Duration) error {
+	start := time.Now() // a login that ends from now on may be ours
 	var before api.Token
 	quiet := p.client.json
 	p.client.json = false // the last answer alone is printed
@@ -58,7 +59,6 @@ func (p *program) browserLogin(ctx context.Context, noBrowser bool, wait time.Du
 		fmt.Fprintf(p.stderr, "Open this address, log in and approve:\n\n  %s\n\n", started.LoginURL)
 	}
 	fmt.Fprintln(p.stderr, "Waiting for the login ...")
-	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -79,8 +79,10 @@ func (p *program) browserLogin(ctx context.Context, noBrowser bool, wait time.Du
 		if st.Login != nil && st.Login.At.After(start) && st.Login.Result != messages.LoginOK {
 			return &exitWith{exitLogin, errors.New(st.Login.Reason)}
 		}
-		done := st.Login != nil && st.Login.At.After(start) && st.Token.State == messages.Valid
-		if done || st.Token.Generation > before.Generation && st.Token.State == messages.Valid {
+		// The login has ended when its token is in the file; a moment later it is
+		// adopted, or it is the one before, which Kite gives again within a day.
+		ours := st.Login != nil && st.Login.At.After(start) && st.Login.Fingerprint == st.Token.Fingerprint
+		if st.Token.State == messages.Valid && (ours || st.Token.Generation > before.Generation) {
 			p.client.json = quiet
 			return p.showToken(ctx)
 		}

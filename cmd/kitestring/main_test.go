@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -209,21 +210,23 @@ func TestANewcomersPath(t *testing.T) {
 
 	// A login from the command line, as a person would do it without a browser.
 	before := generation(t, addr)
-	loggedIn := make(chan string, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	var out, errs safeBuffer
+	loggedIn := make(chan int, 1)
 	go func() {
-		_, out, errs := kitestring(t, ctx, nil, "", "login", "--no-browser", "--env-file", env, "--addr", addr)
-		loggedIn <- out + errs
+		loggedIn <- run(ctx, []string{"login", "--no-browser", "--env-file", env, "--addr", addr}, func(string) string { return "" }, strings.NewReader(""), &out, &errs)
 	}()
+	// A login that ended before the command has begun is another's.
+	await(t, func() bool { return strings.Contains(errs.String(), "/connect/login?") })
 	visit(t, addr)
 	select {
-	case said := <-loggedIn:
-		if !strings.Contains(said, "coherent") {
-			t.Errorf("login said %q", said)
+	case code := <-loggedIn:
+		if said := out.String(); code != exitOK || !strings.Contains(said, "coherent") || !strings.Contains(said, fmt.Sprintf("generation %d,", before+1)) {
+			t.Errorf("login: exit %d, %s%s", code, said, errs.String())
 		}
-	case <-time.After(30 * time.Second):
-		t.Fatal("the login did not end")
+	case <-time.After(time.Minute):
+		t.Fatalf("the login did not end: %s%s", out.String(), errs.String())
 	}
 	if after := generation(t, addr); after != before+1 {
 		t.Errorf("generation %d after the login, %d before", after, before)

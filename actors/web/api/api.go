@@ -67,9 +67,10 @@ type StatusMarket struct {
 
 // StatusLogin is how the last login ended.
 type StatusLogin struct {
-	Result messages.LoginResult `json:"result"`
-	Reason string               `json:"reason"`
-	At     time.Time            `json:"at"`
+	Result      messages.LoginResult `json:"result"`
+	Reason      string               `json:"reason"`
+	Fingerprint string               `json:"fingerprint,omitempty"` // of the token that it brought, which is adopted a moment later
+	At          time.Time            `json:"at"`
 }
 
 // StatusProcess tells one run of the server from the next: generations start

@@ -26,6 +26,7 @@ export interface Status {
 export interface LoginEnd {
   result: "ok" | "cancelled" | "bad_state" | "exchange_failed" | "timeout";
   reason: string;
+  fingerprint?: string;
   at: string;
 }
 
