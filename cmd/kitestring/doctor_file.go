@@ -111,6 +111,10 @@ func (d *doctor) lookAtDirectory(ctx context.Context) {
 	}
 }
 
+// seenWithin bounds the wait for the kernel's word of a change, which comes at
+// once where it comes at all; but a busy machine may stand still for seconds.
+const seenWithin = 5 * time.Second
+
 // probe replaces a file in a folder of its own inside dir. unseen says why the
 // kernel did not report it, nil when it did; err that it could not be done.
 func probe(ctx context.Context, dir string) (unseen, err error) {
@@ -139,7 +143,7 @@ func probe(ctx context.Context, dir string) (unseen, err error) {
 	if unseen != nil {
 		return unseen, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, seenWithin)
 	defer cancel()
 	for {
 		select {
@@ -150,7 +154,7 @@ func probe(ctx context.Context, dir string) (unseen, err error) {
 		case err := <-watcher.Errors:
 			return err, nil
 		case <-ctx.Done():
-			return fmt.Errorf("no event within 2 s"), nil
+			return fmt.Errorf("no event within %s", seenWithin), nil
 		}
 	}
 }
