@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -63,7 +64,7 @@ func startProcess(t *testing.T, program string, env []string, args ...string) *p
 			<-p.done
 		}
 	})
-	eventually(t, 30*time.Second, "the server prints its address", func() (bool, string) {
+	eventually(t, time.Minute, "the server prints its address", func() (bool, string) {
 		_, after, ok := strings.Cut(p.out.String(), "http://")
 		p.addr = strings.TrimSuffix(strings.TrimSpace(after), "/")
 		return ok, p.out.String() + lastLines(p.log.String(), 3)
@@ -134,7 +135,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	env := filepath.Join(dir, ".env")
 	p := startProcess(t, os.Args[0], nil, "--env-file", env, "--sim-rate", "10000", "--sim-instruments", "500")
 	live(t, p.addr)
-	eventually(t, 30*time.Second, "10 000 full ticks have come", func() (bool, string) {
+	eventually(t, time.Minute, "10 000 full ticks have come", func() (bool, string) {
 		full := regexp.MustCompile(`kitestring_feed_ticks_total\{mode="full"\} (\S+)`).FindStringSubmatch(scrape(t, p.addr))
 		if full == nil {
 			return false, "no such metric"
@@ -203,7 +204,7 @@ func (p *process) hangup(t *testing.T, says string) {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the log says "+says, func() (bool, string) {
+	eventually(t, time.Minute, "the log says "+says, func() (bool, string) {
 		return strings.Count(p.log.String(), says) > said, lastLines(p.log.String(), 3)
 	})
 	live(t, p.addr)
@@ -266,7 +267,7 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 	}
 	reads := func(underlying, profile string) {
 		t.Helper()
-		eventually(t, 20*time.Second, underlying+" alone is read, as "+profile, func() (bool, string) {
+		eventually(t, time.Minute, underlying+" alone is read, as "+profile, func() (bool, string) {
 			var all []messages.Reading
 			if !fetch(p.addr, "/api/v1/readings", &all) {
 				return false, "no answer"
@@ -280,11 +281,27 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 			return right, seen
 		})
 	}
+	// reload waits until all analyses have begun anew: a reading of one says nothing
+	// of the others, who do so in their own time.
+	reload := func(says string) {
+		t.Helper()
+		was := epochs()
+		p.hangup(t, says)
+		eventually(t, time.Minute, "all whom it concerns begin anew", func() (bool, string) {
+			now := epochs()
+			for _, a := range append(analysis.All(), analysis.Analysis{Kind: "token"}) {
+				if now[a.Kind] == was[a.Kind] {
+					return false, a.Kind + " has not"
+				}
+			}
+			return true, ""
+		})
+	}
 	reads("NIFTY", "calibrated")
 	before := epochs()
 
 	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"profile": "classic"}, "mailbox": {"ticks": 100}}`)
-	p.hangup(t, "another size of mailboxes takes a restart")
+	reload("another size of mailboxes takes a restart")
 	reads("BANKNIFTY", "classic")
 	var names []messages.Underlying
 	if !fetch(p.addr, "/api/v1/instruments", &names) || len(names) != 1 || names[0].Name != "BANKNIFTY" {
@@ -298,14 +315,14 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 	}
 
 	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"thresholds": {"pcr": {"bullish_from": 1.3}}}, "mailbox": {"ticks": 100}}`)
-	p.hangup(t, "configuration read again")
+	reload("configuration read again")
 	reads("BANKNIFTY", "calibrated")
-	eventually(t, 20*time.Second, "the reading tells the threshold", func() (bool, string) {
+	eventually(t, time.Minute, "the reading tells the threshold", func() (bool, string) {
 		var r messages.Reading
 		return fetch(p.addr, "/api/v1/readings/BANKNIFTY/pcr", &r) && r.Parameters["bullish_from"] == 1.3, fmt.Sprint(r.Parameters)
 	})
 	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"profile": "classic"}, "mailbox": {"ticks": 100}}`)
-	p.hangup(t, "configuration read again")
+	reload("configuration read again")
 	reads("BANKNIFTY", "classic")
 	after = epochs()
 
