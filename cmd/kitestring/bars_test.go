@@ -143,7 +143,7 @@ func barsOf(t *testing.T, file string) map[int64][5]float64 {
 }
 
 func fetch(addr, path string, into any) bool {
-	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	c := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := c.Get("http://" + addr + path)
 	if err != nil {
 		return false

@@ -237,7 +237,7 @@ func TestCarelessFailuresHoldNoSecret(t *testing.T) {
 	}
 	var kept bytes.Buffer
 	for i, fail := range fails {
-		eventually(t, 20*time.Second, "the careless actor runs", func() (bool, string) {
+		eventually(t, time.Minute, "the careless actor runs", func() (bool, string) {
 			snap := tree.Snapshot()
 			a := snap.Actors[len(snap.Actors)-1]
 			fmt.Fprintf(&kept, "%+v\n%#v\n", snap, snap)
@@ -245,7 +245,7 @@ func TestCarelessFailuresHoldNoSecret(t *testing.T) {
 		})
 		tree.Engine().Send(supervisor.PIDOf("careless"), fail)
 	}
-	eventually(t, 20*time.Second, "all failures are told", func() (bool, string) {
+	eventually(t, time.Minute, "all failures are told", func() (bool, string) {
 		snap := tree.Snapshot()
 		fmt.Fprintf(&kept, "%+v\n", snap)
 		return snap.Actors[len(snap.Actors)-1].Epoch > uint64(len(fails)), ""

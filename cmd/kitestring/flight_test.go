@@ -32,7 +32,7 @@ func TestAPanicLeavesItsLastSeconds(t *testing.T) {
 		t.Fatalf("chaos: %d", code)
 	}
 	var found []string
-	eventually(t, 20*time.Second, "the trace is written", func() (bool, string) {
+	eventually(t, time.Minute, "the trace is written", func() (bool, string) {
 		found, _ = filepath.Glob(filepath.Join(dir, "state", "traces", "*-pcr-failed.trace"))
 		return len(found) == 1, strings.Join(found, " ")
 	})

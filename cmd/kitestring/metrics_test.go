@@ -100,7 +100,7 @@ func TestExportedMetricsAreTheListedOnes(t *testing.T) {
 		}
 	}
 	var exposition string
-	eventually(t, 10*time.Second, "the faults are counted", func() (bool, string) {
+	eventually(t, time.Minute, "the faults are counted", func() (bool, string) {
 		exposition = scrape(t, addr)
 		return strings.Count(exposition, `kitestring_chaos_injections_total{actor="pcr"`) == 4, "not yet"
 	})

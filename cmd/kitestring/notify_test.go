@@ -46,7 +46,7 @@ func TestPingsFollowThePulse(t *testing.T) {
 		return string(buf[:size])
 	}
 	for range 3 {
-		eventually(t, 10*time.Second, "a pulse is a ping", func() (bool, string) {
+		eventually(t, time.Minute, "a pulse is a ping", func() (bool, string) {
 			n.pulse(supervisor.Health{Running: 3, Total: 4, Quarantined: 1})
 			said := heard(limit)
 			return said == "WATCHDOG=1\nSTATUS=3 of 4 actors running, 1 quarantined", said

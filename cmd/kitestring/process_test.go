@@ -81,7 +81,7 @@ func (p *process) end(t *testing.T, sig os.Signal) (code int, took time.Duration
 	}
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process does not end")
 	}
 	return p.cmd.ProcessState.ExitCode(), time.Since(start)
@@ -148,8 +148,8 @@ func TestTerminatedUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, took := p.end(t, syscall.SIGTERM)
-	if code != exitOK || took > 5*time.Second {
-		t.Errorf("SIGTERM under load: exit %d after %s, want 0 within 5 s", code, took)
+	if code != exitOK || took > 2*stopWithin { // it takes 1 s; whoever is not done in time is abandoned, which is not 0
+		t.Errorf("SIGTERM under load: exit %d after %s, want 0 within %s", code, took, 2*stopWithin)
 	}
 	t.Logf("SIGTERM at 10 k ticks/s: exit %d after %s", code, took.Round(time.Millisecond))
 	if now, err := os.ReadFile(env); err != nil || !bytes.Equal(now, held) {
@@ -367,7 +367,7 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 	await := func(what string) string {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 			if said := hear(time.Until(deadline)); strings.Contains(said, what) {
 				return said
 			}
@@ -398,7 +398,7 @@ func TestSystemdIsTold(t *testing.T) {
 	await("WATCHDOG=1")
 	ended := make(chan int, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
