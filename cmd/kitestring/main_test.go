@@ -168,6 +168,7 @@ func live(t *testing.T, addr string) {
 }
 
 func TestANewcomersPath(t *testing.T) {
+	clearOfMidnight(t)
 	env := filepath.Join(t.TempDir(), ".env")
 	addr, stop := server(t, "--env-file", env)
 	live(t, addr)

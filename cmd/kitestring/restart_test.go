@@ -14,6 +14,7 @@ import (
 // holds; even when the kill comes in the middle of a rotation. What it keeps
 // beside the file holds no secret.
 func TestKilledAndLiveAgainWithoutALogin(t *testing.T) {
+	clearOfMidnight(t)
 	dir := t.TempDir()
 	env := filepath.Join(dir, ".env")
 	var secrets canaries
