@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/drills"
 	"kitestring/messages"
 )
 
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	actorstest.Main(m)
 }
 
 // clearOfMidnight waits where India's next day is about to begin. The built-in
@@ -162,9 +162,12 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	still := drills.WatchStandstill()
 	code, took := p.end(t, syscall.SIGTERM)
-	if code != exitOK || took > 2*stopWithin { // it takes 1 s; whoever is not done in time is abandoned, which is not 0
-		t.Errorf("SIGTERM under load: exit %d after %s, want 0 within %s", code, took, 2*stopWithin)
+	still.Stop()
+	// It takes a fifth of that. What other programs take of the machine is not the server's.
+	if code != exitOK || took > 5*time.Second+still.SoFar() {
+		t.Errorf("SIGTERM under load: exit %d after %s, want 0 within 5 s; the machine stood still for %s", code, took, still.SoFar())
 	}
 	t.Logf("SIGTERM at 10 k ticks/s: exit %d after %s", code, took.Round(time.Millisecond))
 	if now, err := os.ReadFile(env); err != nil || !bytes.Equal(now, held) {

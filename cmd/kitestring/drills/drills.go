@@ -106,8 +106,8 @@ func Run(ctx context.Context, d Drill, dir string, options Options) Result {
 	ctx, cancel := context.WithTimeout(ctx, d.Limit+options.For)
 	defer cancel()
 	result := Result{Name: d.Name}
-	still := watchStandstill()
-	defer still.stop()
+	still := WatchStandstill()
+	defer still.Stop()
 	r, err := open(ctx, d.Setup, dir, options, still)
 	if err == nil {
 		err = d.run(ctx, r)
@@ -128,7 +128,7 @@ func Run(ctx context.Context, d Drill, dir string, options Options) Result {
 	default:
 		result.OK, result.Detail = true, r.detail
 	}
-	if stood := still.soFar(); stood > time.Second {
+	if stood := still.SoFar(); stood > time.Second {
 		if result.Detail != "" {
 			result.Detail += "; "
 		}

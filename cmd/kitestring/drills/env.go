@@ -272,7 +272,7 @@ func (r *Rig) rotateBy(ctx context.Context, style envstyles.Style) (took time.Du
 	if err != nil {
 		return 0, err
 	}
-	before := s.still.soFar()
+	before := s.still.SoFar()
 	completed, err := style.Apply(s.EnvFile, value)
 	if err != nil {
 		return 0, err
@@ -296,7 +296,7 @@ func (r *Rig) rotateBy(ctx context.Context, style envstyles.Style) (took time.Du
 		return 0, fmt.Errorf("the log has no line of the change to generation %d", g+1)
 	}
 	took = detected.Sub(completed)
-	if took > limit+s.still.soFar()-before {
+	if took > limit+s.still.SoFar()-before {
 		return took, fmt.Errorf("seen after %s", took)
 	}
 	return max(took, 0), nil

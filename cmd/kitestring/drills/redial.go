@@ -201,7 +201,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 				return err
 			}
 		}
-		cut, before := time.Now(), r.still.soFar()
+		cut, before := time.Now(), r.still.SoFar()
 		if err := r.fault(simulator.Fault{Kind: simulator.FaultDrop, Variant: variant}); err != nil {
 			return err
 		}
@@ -209,7 +209,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", variant, err)
 		}
-		if took > 250*time.Millisecond+r.still.soFar()-before {
+		if took > 250*time.Millisecond+r.still.SoFar()-before {
 			return fmt.Errorf("%s: redialled after %s", variant, took)
 		}
 		r.recovery(took)
@@ -257,7 +257,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 	if err := r.healthy(ctx); err != nil {
 		return err
 	}
-	cut, still := time.Now(), r.still.soFar()
+	cut, still := time.Now(), r.still.SoFar()
 	if err := r.fault(simulator.Fault{Kind: simulator.FaultDrop}); err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func dropMidFrame(ctx context.Context, r *Rig) error {
 	if err != nil {
 		return err
 	}
-	if took > 250*time.Millisecond+r.still.soFar()-still {
+	if took > 250*time.Millisecond+r.still.SoFar()-still {
 		return fmt.Errorf("redialled after %s although the session was healthy", took)
 	}
 	return r.live(ctx)

@@ -51,12 +51,12 @@ type Rig struct {
 	recovered    time.Duration
 	detail       string
 	options      Options
-	still        *standstill // one of a whole drill
+	still        *Standstill // one of a whole drill
 }
 
 // open starts the server and, unless the setup wants it cold, waits until it
 // is live.
-func open(ctx context.Context, setup Setup, dir string, options Options, still *standstill) (*Rig, error) {
+func open(ctx context.Context, setup Setup, dir string, options Options, still *Standstill) (*Rig, error) {
 	if setup.Rate == 0 {
 		setup.Rate = 1000
 	}
@@ -172,10 +172,10 @@ func (r *Rig) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	before := r.still.soFar()
+	before := r.still.SoFar()
 	err := r.House.Stop(ctx)
 	r.House = nil
-	if stood := r.still.soFar() - before; err != nil && stood > time.Second {
+	if stood := r.still.SoFar() - before; err != nil && stood > time.Second {
 		r.note("stopped late: %v", err) // the leavings tell whether all has ended
 		return nil
 	}
@@ -246,11 +246,11 @@ func (r *Rig) lastWords() string {
 // within polls until ok, or names what was never true. Time in which the
 // machine stood still does not count.
 func (r *Rig) within(ctx context.Context, d time.Duration, what string, ok func() (bool, string)) error {
-	start, before := time.Now(), r.still.soFar()
+	start, before := time.Now(), r.still.SoFar()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		stood := r.still.soFar() - before
+		stood := r.still.SoFar() - before
 		over := time.Since(start) >= d+stood // before the look, so that the last one is not too early
 		done, seen := ok()
 		switch {

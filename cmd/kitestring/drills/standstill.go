@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// standstill counts the time in which this machine did not let us run: other
+// Standstill counts the time in which this machine did not let us run: other
 // programs had its processors, or it was paused. No server can be quick then,
 // so that a deadline is longer by as much, and the verdict says so.
-type standstill struct {
+type Standstill struct {
 	total atomic.Int64 // ns
 	quit  chan struct{}
 	ended chan struct{}
@@ -17,8 +17,9 @@ type standstill struct {
 // beat is how often it looks; to be late by less is nothing.
 const beat = 10 * time.Millisecond
 
-func watchStandstill() *standstill {
-	s := &standstill{quit: make(chan struct{}), ended: make(chan struct{})}
+// WatchStandstill begins to count; Stop ends it.
+func WatchStandstill() *Standstill {
+	s := &Standstill{quit: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
 		tick := time.NewTimer(beat)
@@ -40,10 +41,11 @@ func watchStandstill() *standstill {
 	return s
 }
 
-// soFar is since the drill began.
-func (s *standstill) soFar() time.Duration { return time.Duration(s.total.Load()) }
+// SoFar is what was counted since the beginning.
+func (s *Standstill) SoFar() time.Duration { return time.Duration(s.total.Load()) }
 
-func (s *standstill) stop() {
+// Stop ends the count.
+func (s *Standstill) Stop() {
 	close(s.quit)
 	<-s.ended
 }
