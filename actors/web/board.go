@@ -25,6 +25,7 @@ type Board struct {
 	feed        messages.FeedChanged
 	phase       messages.PhaseChanged
 	login       *api.StatusLogin
+	gap         *api.StatusGap // nil: none since the start
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
@@ -100,6 +101,7 @@ func (b *Board) Apply(msg any) {
 	case messages.OrderUpdated:
 		b.event("order", 0, "order %s: %s", m.OrderID, m.Status)
 	case messages.GapDetected:
+		b.gap = &api.StatusGap{Reason: m.Reason, Instruments: len(m.Gaps), At: m.At}
 		b.event("gap", m.Generation, "%d instruments were blind at a %s", len(m.Gaps), m.Reason)
 	case messages.PhaseChanged:
 		if m.Phase != b.phase.Phase {

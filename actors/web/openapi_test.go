@@ -193,6 +193,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active, Values: map[string]any{"pcr": 1.2, "walls": []int{1}}})
 	board.Apply(messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Valid, Since: next}, Candidate: &messages.TokenStatus{Generation: 3}, ExpiryHint: next})
 	board.Apply(messages.LoginEnded{Result: messages.LoginOK, Reason: "in", Fingerprint: "0a1b2c3d", At: next})
+	board.Apply(messages.GapDetected{Reason: messages.GapReconnect, Gaps: make([]messages.Gap, 3), At: next})
 	board.Apply(messages.PhaseChanged{Phase: messages.Open, At: next, Next: next})
 	doc := describe(t, addr)
 	checked := 0

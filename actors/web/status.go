@@ -21,7 +21,7 @@ const (
 func (s *server) status() api.Status {
 	b := s.Board
 	b.mu.RLock()
-	auth, feed, phase, login := b.auth, b.feed, b.phase, b.login
+	auth, feed, phase, login, gap := b.auth, b.feed, b.phase, b.login, b.gap
 	b.mu.RUnlock()
 	stats := s.Feed.Stats()
 	st := api.Status{
@@ -33,7 +33,7 @@ func (s *server) status() api.Status {
 		Feed: api.StatusFeed{
 			State: feed.State, Reason: feed.Reason, TicksPerSecond: stats.TicksPerSecond,
 			LastTickAgeSeconds: age(stats.LastTick), LastFrameAgeSeconds: age(stats.LastFrame),
-			Instruments: stats.Instruments, Sockets: stats.Sockets, Stale: feed.Stale,
+			Instruments: stats.Instruments, Sockets: stats.Sockets, Stale: feed.Stale, LastGap: gap,
 		},
 		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Warning: phase.Warning},
 		Actors:  api.StatusActors{NotRunning: []string{}},

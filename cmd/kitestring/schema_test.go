@@ -28,7 +28,7 @@ var schemas = map[string]schema{
 		".profile": "=sim|sandbox|live", ".live": "bool", ".message": "string",
 		".token.generation": "number", ".token.state": "=no_token|unverified|valid|suspect|rejected", ".token.fingerprint": "string", ".token.coherent": "bool",
 		".feed.state":            "=awaiting_token|connecting|streaming|backoff|unauthorised|stopped",
-		".feed.ticks_per_second": "number", ".feed.last_tick_age_seconds": "number?", ".feed.instruments": "number", ".feed.sockets": "number",
+		".feed.ticks_per_second": "number", ".feed.last_tick_age_seconds": "number?", ".feed.instruments": "number", ".feed.sockets": "number", ".feed.last_gap": "object?",
 		".actors.running": "number", ".actors.total": "number", ".actors.quarantined": "number", ".market.phase": "string", ".underlyings[]": "string",
 	},
 	"token show": {

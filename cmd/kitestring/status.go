@@ -63,6 +63,9 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(w, "token\t%s, generation %d, fingerprint %s, %s\n", st.Token.State, st.Token.Generation, st.Token.Fingerprint, coherent)
 	}
 	fmt.Fprintf(w, "feed\t%s, %.0f ticks/s, last tick %s, %d instruments, %d sockets\n", st.Feed.State, st.Feed.TicksPerSecond, ago(st.Feed.LastTickAgeSeconds), st.Feed.Instruments, st.Feed.Sockets)
+	if gap := st.Feed.LastGap; gap != nil {
+		fmt.Fprintf(w, "last gap\t%s ago, %d instruments blind at a %s\n", st.At.Sub(gap.At).Round(time.Second), gap.Instruments, gap.Reason)
+	}
 	fmt.Fprintf(w, "market\t%s, exchange time %s IST\n", st.Market.Phase, st.Market.ExchangeTime.In(ist).Format("2006-01-02 15:04:05"))
 	if len(rotations) > 0 {
 		fmt.Fprintf(w, "rotation\t%s\n", rotationLine(rotations[0]))

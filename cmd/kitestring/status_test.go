@@ -73,6 +73,22 @@ func TestStatusSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestStatusTellsTheLastGap(t *testing.T) {
+	st := statusOf(true, messages.Valid, messages.Streaming, "Data is live.")
+	st.At = time.Now()
+	for want, gap := range map[string]*api.StatusGap{
+		"": nil,
+		"2m5s ago, 12 instruments blind at a reconnect": {Reason: messages.GapReconnect, Instruments: 12, At: st.At.Add(-125 * time.Second)},
+	} {
+		st.Feed.LastGap = gap
+		addr := fakeServer(t, map[string]any{"/api/v1/status": st, "/api/v1/rotations": []messages.Rotation{}})
+		_, stdout, _ := kitestring(t, t.Context(), nil, "", "status", "--addr", addr)
+		if strings.Contains(stdout, "last gap") != (gap != nil) || !strings.Contains(stdout, want) {
+			t.Errorf("%q, want %q", stdout, want)
+		}
+	}
+}
+
 func TestActorsNamesTheQuarantined(t *testing.T) {
 	addr := fakeServer(t, map[string]any{"/api/v1/actors": []api.Actor{{Name: "root", Kind: "supervisor"}, {Name: "pcr", Kind: "worker", Parent: "root", State: "quarantined"}}})
 	code, stdout, stderr := kitestring(t, t.Context(), nil, "", "actors", "--addr", addr)

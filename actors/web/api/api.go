@@ -46,6 +46,15 @@ type StatusFeed struct {
 	Instruments         int                `json:"instruments"`
 	Sockets             int                `json:"sockets"`
 	Stale               bool               `json:"stale"`
+	LastGap             *StatusGap         `json:"last_gap"` // null: none since the start
+}
+
+// StatusGap is the last blind span of the feed; GET /api/v1/gaps tells how long
+// each instrument was blind and what it missed.
+type StatusGap struct {
+	Reason      messages.GapReason `json:"reason"`
+	Instruments int                `json:"instruments"` // that missed something
+	At          time.Time          `json:"at"`          // when it was over
 }
 
 // StatusActors counts the actors.

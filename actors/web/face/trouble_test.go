@@ -62,6 +62,7 @@ func TestTroublesAreSaidAndHeal(t *testing.T) {
 	b.await(3*soon, "#card-token", "every part is on it")
 
 	// Cut the feed, and keep it cut.
+	b.await(soon, "#card-feed", `last gap\s+none since the start`)
 	house.post("/api/v1/exchange/faults", `{"kind":"server_error"}`)
 	house.post("/api/v1/exchange/faults", `{"kind":"drop"}`)
 	tell("a cut feed", b.await(soon, ".hero", `Not live[\s\S]*feed is down`))
@@ -70,6 +71,7 @@ func TestTroublesAreSaidAndHeal(t *testing.T) {
 	b.keep("trouble-cut")
 	house.sim(http.MethodDelete, "/faults", "")
 	b.await(3*soon, ".hero .word", "Live")
+	b.await(soon, "#card-feed", `last gap\s+\d+ instruments?, `)
 
 	// Ticks stop, the socket lives: another word than a cut feed's.
 	house.post("/api/v1/exchange/faults", `{"kind":"heartbeat_only"}`)

@@ -90,6 +90,7 @@ export function FeedCard() {
   let [tone, glyph, word] = feedMarks[s?.feed.state ?? ""] ?? (["dim", "\u25cb", none] as [Tone, string, string]);
   if (s && s.feed.state === "streaming" && !s.live) [tone, glyph, word] = ["warn", "\u25b2", "Stale"];
   else if (s && s.feed.state === "streaming" && s.market.phase !== "open") [tone, glyph, word] = ["calm", "\u25d1", "Connected"];
+  const gap = s?.feed.last_gap;
   const grown = sinceHeard();
   const since = (seconds: number | null) => age(seconds === null ? null : seconds * 1000 + grown);
   return (
@@ -120,6 +121,18 @@ export function FeedCard() {
             <dt>instruments</dt>
             <dd>
               {whole(s.feed.instruments)} on {count(s.feed.sockets, "socket")}
+            </dd>
+          </div>
+          <div>
+            <dt>last gap</dt>
+            <dd>
+              {gap ? (
+                <>
+                  {count(gap.instruments, "instrument")}, <Age at={gap.at} />
+                </>
+              ) : (
+                "none since the start"
+              )}
             </dd>
           </div>
           <div>

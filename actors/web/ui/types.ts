@@ -14,6 +14,7 @@ export interface Status {
     instruments: number;
     sockets: number;
     stale: boolean;
+    last_gap: { reason: string; instruments: number; at: string } | null;
   };
   actors: { running: number; total: number; quarantined: number; restarts: number; not_running: string[] };
   market: { phase: string; exchange_time: string; next_change_at: string; warning?: string };
