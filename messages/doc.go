@@ -7,7 +7,7 @@
 //	token      -> auth, web         EnvRejected       the file cannot be used as it is; EnvAccepted when it can again
 //	token      -> web               WatchChanged      the watcher's own health (events or polling only)
 //	auth       -> feed              TokenVerdict      what /user/profile said of a generation
-//	auth       -> every holder      TokenAdopted      the generation that everybody works with from now on
+//	auth       -> every holder      TokenAdopted      the generation that everybody works with from now on; again to who lags
 //	auth       -> web               AuthChanged       the state of the token, in words
 //	feed       -> auth              FeedLive          a valid frame arrived on a socket of a generation
 //	feed, REST -> auth              TokenDoubted      Kite answered 403: ask the profile

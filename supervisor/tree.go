@@ -40,11 +40,10 @@ import (
 
 // Addresses, valid before anybody has started.
 var (
-	pidWeb         = PIDOf("web")
-	pidInstruments = PIDOf("instruments")
-	pidAuth        = PIDOf("auth")
-	pidFeed        = PIDOf("feed")
-	pidBars        = PIDOf("bars")
+	pidWeb  = PIDOf("web")
+	pidAuth = PIDOf("auth")
+	pidFeed = PIDOf("feed")
+	pidBars = PIDOf("bars")
 )
 
 // plant describes the tree and starts it.
@@ -157,8 +156,12 @@ func readers(kind string) []*actor.PID {
 }
 
 // holders are told of each adopted token.
-func (h *House) holders() []*actor.PID {
-	return append(analysts(), pidFeed, pidInstruments, pidBars, pidWeb)
+func (h *House) holders() []auth.Holder {
+	holders := []auth.Holder{{Name: "web", PID: pidWeb}}
+	for _, name := range h.users() {
+		holders = append(holders, auth.Holder{Name: name, PID: PIDOf(name)})
+	}
+	return holders
 }
 
 // users are the holders who note each use of a token; the window has none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -26,9 +27,9 @@ type Tokens interface {
 
 // Coherence is the book of uses.
 type Coherence interface {
-	// Coherent reports whether everybody's last use of a token was of the
-	// adopted generation; who never used one does not count.
-	Coherent() bool
+	// Behind names those whose last use of a token was of an older generation
+	// than the adopted one; who never used one does not count.
+	Behind() []string
 	// Idle counts the names that have not used generation g, or a newer one.
 	Idle(g messages.Generation, names []string) int
 }
@@ -39,12 +40,18 @@ type Config struct {
 	Tokens    Tokens
 	Coherence Coherence
 	Clock     actors.Clock
-	Feed      *actor.PID   // gets TokenVerdict
-	Holders   []*actor.PID // get TokenAdopted
-	Users     []string     // the names of those of them who note each use of a token
-	Web       *actor.PID   // gets AuthChanged
+	Feed      *actor.PID // gets TokenVerdict
+	Holders   []Holder   // get TokenAdopted
+	Users     []string   // the names of those of them who note each use of a token
+	Web       *actor.PID // gets AuthChanged
 	Memory    *Memory
 	Metrics   *Metrics
+}
+
+// Holder is one who works with the adopted token.
+type Holder struct {
+	Name string // as it notes its uses
+	PID  *actor.PID
 }
 
 // New makes the producer of the auth actor.
@@ -72,6 +79,7 @@ type auth struct {
 	adopted time.Time // monotonic; when the adopted generation was taken up, or the watch began
 	doubted time.Time // monotonic; since when the house is incoherent; zero: it is not
 	warned  bool
+	told    time.Time // monotonic; when those who lag were last told again
 }
 
 // look is the time to look at the house's coherence.
@@ -82,6 +90,9 @@ const (
 	lookSettling = 50 * time.Millisecond // while an adoption spreads
 	lookSettled  = time.Second
 	patience     = time.Second
+	// tellAgain is how often those who lag are told again. Whoever lags because
+	// Kite does not answer begins anew then, so that it is not often.
+	tellAgain = 10 * time.Second
 	// mostIdle is how long "adopted by all" waits for who has not had anything
 	// to do with the token: an analysis without a tick may have nothing all night.
 	mostIdle = 3 * time.Second
@@ -183,8 +194,18 @@ func (a *auth) spread(f fact, at time.Time) {
 	if g := f.generation(); a.sent.Load() == uint64(g) {
 		a.Tokens.Used(a.self.Name(), g)
 	}
-	for _, pid := range a.Holders {
-		a.self.Send(pid, messages.TokenAdopted{Session: f.session, Proof: f.proof, At: at})
+	for _, h := range a.Holders {
+		a.self.Send(h.PID, messages.TokenAdopted{Session: f.session, Proof: f.proof, At: at})
+	}
+}
+
+// remind tells those who lag once more: the word may have been lost on them.
+func (a *auth) remind(behind []string) {
+	f := a.state.adopted
+	for _, h := range a.Holders {
+		if slices.Contains(behind, h.Name) {
+			a.self.Send(h.PID, messages.TokenAdopted{Session: f.session, Proof: f.proof, At: f.since})
+		}
 	}
 }
 
@@ -246,32 +267,41 @@ func (a *auth) tellStory(before, after state) {
 // look watches over "all services use one token".
 func (a *auth) look() {
 	g := a.state.adopted.generation()
-	coherent := g == 0 || a.Coherence.Coherent()
+	var behind []string
+	if g > 0 {
+		behind = a.Coherence.Behind()
+	}
 	now := time.Now()
 	log := func() *slog.Logger {
 		return a.log.With("generation", uint64(g), "fingerprint", a.state.adopted.session.Token.Fingerprint(), "state", a.state.adopted.state.String())
 	}
 	switch {
-	case coherent:
+	case len(behind) == 0:
 		if g > a.settled {
 			a.settle(g, now, log())
 		} else if a.warned {
 			log().Info("token coherent again", "after_ms", now.Sub(a.doubted).Milliseconds())
 		}
-		a.doubted, a.warned = time.Time{}, false
+		a.doubted, a.warned, a.told = time.Time{}, false, time.Time{}
 		a.Metrics.coherent.Set(1)
 	case a.doubted.IsZero():
 		a.doubted = now
-	case now.Sub(a.doubted) > patience && !a.warned:
-		log().Warn("token not adopted by all", "after_ms", now.Sub(a.doubted).Milliseconds())
-		a.warned = true
-		a.Metrics.coherent.Set(0)
+	case now.Sub(a.doubted) > patience:
+		if !a.warned {
+			log().Warn("token not adopted by all", "after_ms", now.Sub(a.doubted).Milliseconds(), "behind", behind)
+			a.warned = true
+			a.Metrics.coherent.Set(0)
+		}
+		if now.Sub(a.told) >= tellAgain {
+			a.told = now
+			a.remind(behind)
+		}
 	}
 	if a.next != nil {
 		a.next()
 	}
 	pause := lookSettled
-	if g > a.settled || !coherent {
+	if g > a.settled || len(behind) > 0 {
 		pause = lookSettling
 	}
 	a.next = a.self.After(pause, look{})

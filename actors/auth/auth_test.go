@@ -34,9 +34,9 @@ func TestFromTheFileToEverybody(t *testing.T) {
 		if r.UserID != "AB1234" || r.Candidate != nil || r.Adopted.CheckedAt.IsZero() || r.ExpiryHint.IsZero() {
 			t.Errorf("report %+v", r)
 		}
-		for _, pid := range b.cfg.Holders {
-			if a, n := last[messages.TokenAdopted](b, pid); n != 1 || a.Session.Generation != 1 || a.Proof != messages.ProofProfile {
-				t.Errorf("%s was told %d times: %+v", pid.ID, n, a)
+		for _, h := range b.cfg.Holders {
+			if a, n := last[messages.TokenAdopted](b, h.PID); n != 1 || a.Session.Generation != 1 || a.Proof != messages.ProofProfile {
+				t.Errorf("%s was told %d times: %+v", h.Name, n, a)
 			}
 		}
 		if v, n := last[messages.TokenVerdict](b, feedPID); n != 1 || v.Verdict != messages.VerdictValid {
@@ -257,8 +257,15 @@ func TestCoherence(t *testing.T) {
 			t.Error("a deaf holder is not shown")
 		}
 		b.pass(time.Minute)
-		if n := strings.Count(b.log.String(), "token not adopted by all"); n != 1 {
-			t.Errorf("%d warnings", n)
+		if n := strings.Count(b.log.String(), "token not adopted by all"); n != 1 || !strings.Contains(b.log.String(), "behind=[pcr]") {
+			t.Errorf("%d warnings:\n%s", n, b.log)
+		}
+		// Who lags is told again, after a second and then each ten; nobody else is.
+		if a, n := last[messages.TokenAdopted](b, holderPID); n != 1+7 || a.Session.Generation != 1 || a.Proof != messages.ProofProfile {
+			t.Errorf("the one behind was told %d times, at last %+v", n, a)
+		}
+		if _, n := last[messages.TokenAdopted](b, feedPID); n != 1 {
+			t.Errorf("the feed was told %d times", n)
 		}
 		b.store.setDeaf(false)
 		b.pass(100 * time.Millisecond)

@@ -88,10 +88,16 @@ func (s *fakeStore) Reject(g messages.Generation, reason string) bool {
 	return true
 }
 
-func (s *fakeStore) Coherent() bool {
+func (s *fakeStore) Behind() (names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.deaf && (s.view.Adopted.IsZero() || s.used["auth"] == s.view.Adopted.Generation)
+	if !s.view.Adopted.IsZero() && s.used["auth"] != s.view.Adopted.Generation {
+		names = append(names, "auth")
+	}
+	if s.deaf {
+		names = append(names, "pcr")
+	}
+	return names
 }
 
 func (s *fakeStore) Idle(g messages.Generation, names []string) int {
@@ -212,7 +218,7 @@ func begin(t *testing.T) *bench {
 		Coherence: b.store,
 		Clock:     newClock(),
 		Feed:      feedPID,
-		Holders:   []*actor.PID{feedPID, holderPID, webPID},
+		Holders:   []Holder{{"feed", feedPID}, {"pcr", holderPID}, {"web", webPID}},
 		Web:       webPID,
 		Memory:    NewMemory(filepath.Join(t.TempDir(), "expiry.json")),
 		Metrics:   NewMetrics(prometheus.NewRegistry()),

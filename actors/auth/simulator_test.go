@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/anthdm/hollywood/actor"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kitestring/actors"
@@ -58,7 +57,7 @@ func TestDayAtTheSimulator(t *testing.T) {
 	file := &fileOf{fakeStore: newStore()}
 	house := actorstest.Start(t, "auth", New(Config{
 		Exchange: ex, Tokens: file, Coherence: file, Clock: exchange.Clock(), Feed: feedPID, Web: webPID,
-		Holders: []*actor.PID{holderPID}, Memory: NewMemory(filepath.Join(t.TempDir(), "expiry.json")), Metrics: metrics,
+		Holders: []Holder{{"pcr", holderPID}}, Memory: NewMemory(filepath.Join(t.TempDir(), "expiry.json")), Metrics: metrics,
 	}))
 	file.announce = func(c messages.TokenChanged) { house.Tell(c) }
 

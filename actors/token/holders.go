@@ -95,18 +95,21 @@ func (s *Store) Used(holder string, g messages.Generation) {
 // generation of its last use.
 func (s *Store) Holders() []Holder { return s.holders.list() }
 
-// Coherent reports whether everybody works with one token: no holder's last
-// use was of a generation older than the adopted one. A holder that never used
-// a token does not count, and neither does one that already tries a newer
-// generation, because that is how a candidate is proven.
-func (s *Store) Coherent() bool {
+// Coherent reports whether everybody works with one token: nobody is behind.
+func (s *Store) Coherent() bool { return len(s.Behind()) == 0 }
+
+// Behind names the holders whose last use was of a generation older than the
+// adopted one. A holder that never used a token does not count, and neither
+// does one that already tries a newer generation, because that is how a
+// candidate is proven.
+func (s *Store) Behind() (names []string) {
 	adopted := s.Adopted()
 	for _, h := range s.holders.list() {
 		if h.Generation < adopted {
-			return false
+			names = append(names, h.Actor)
 		}
 	}
-	return true
+	return names
 }
 
 // Idle counts the names that have not used generation g, or a newer one.

@@ -15,7 +15,8 @@ import (
 )
 
 // deaf plants a holder that goes on with an old token, first one that works
-// over REST, then the feed itself.
+// over REST, then the feed itself: one that misses the word and hears again,
+// then one that hears no more.
 func deaf(ctx context.Context, r *Rig) error {
 	// A token that is overtaken before all have used it is never adopted by all.
 	err := r.within(ctx, 10*time.Second, "the first token is adopted by all", func() (bool, string) {
@@ -25,6 +26,9 @@ func deaf(ctx context.Context, r *Rig) error {
 		return err
 	}
 	for _, name := range []string{"instruments", "feed"} {
+		if err := r.deafenFor(ctx, name); err != nil {
+			return fmt.Errorf("%s, deaf for a while: %w", name, err)
+		}
 		if err := r.deafen(ctx, name); err != nil {
 			return fmt.Errorf("deaf %s: %w", name, err)
 		}
@@ -40,6 +44,48 @@ func deaf(ctx context.Context, r *Rig) error {
 		}
 	}
 	return nil
+}
+
+// deafenFor makes a holder miss the word of a new token: told again, it moves
+// without anybody's help.
+func (r *Rig) deafenFor(ctx context.Context, name string) error {
+	before, err := r.workers()
+	if err != nil {
+		return err
+	}
+	for range 5 { // on a machine that stands still, the deafness may be over too soon
+		g, err := r.generation()
+		if err != nil {
+			return err
+		}
+		if err := r.post("/api/v1/chaos", api.Chaos{Actor: name, Kind: "deaf", ForMS: 1000}); err != nil {
+			return err
+		}
+		start := time.Now()
+		value, err := r.rotate()
+		if err != nil {
+			return err
+		}
+		if err := r.byRename(value); err != nil {
+			return err
+		}
+		if err := r.adopted(ctx, g+1, 30*time.Second); err != nil {
+			return err
+		}
+		generation := fmt.Sprintf(`"generation":%d,`, g+1)
+		err = r.within(ctx, 10*time.Second, "the log says that all have adopted the token", func() (bool, string) {
+			return r.logged("token adopted by all", generation), "it does not"
+		})
+		if err != nil {
+			return err
+		}
+		if r.logged("token not adopted by all", generation, fmt.Sprintf("%q", name)) {
+			r.note("%s, deaf for a second: healed after %s", name, time.Since(start).Round(time.Millisecond))
+			_, err := r.untouched(before, "")
+			return err
+		}
+	}
+	return fmt.Errorf("%s heard of five new tokens while it was deaf", name)
 }
 
 func (r *Rig) deafen(ctx context.Context, name string) error {

@@ -160,6 +160,10 @@ func oldSocketCut(ctx context.Context, r *Rig) error {
 	if err != nil {
 		return err
 	}
+	// Before, there may be no chains yet.
+	if err := r.ticked(ctx); err != nil {
+		return err
+	}
 	underlyings, err := r.underlyings()
 	if err != nil {
 		return err

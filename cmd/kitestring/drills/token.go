@@ -41,8 +41,8 @@ var tokenDrills = []Drill{
 	},
 	{
 		Name: "deaf", Short: true,
-		Inject: "an actor that works over REST, then the feed, does not hear of a new token",
-		Hold:   "the API and the metrics show who lags, auth warns after a second; after a restart all work with it, said once a generation",
+		Inject: "an actor that works over REST, then the feed, does not hear of a new token, for a second or for good",
+		Hold:   "the API and the metrics show who lags, auth warns after a second and tells it again; who is deaf for good needs a restart; all work with the token then, said once a generation",
 		run:    deaf,
 	},
 	{
