@@ -162,12 +162,13 @@ func wholeDay(ctx context.Context, r *Rig) error {
 	return errors.Join(asADay(events), func() error { _, err := r.untouched(before, ""); return err }())
 }
 
-// asADay demands the events of a day in their order, and no others.
+// asADay demands the events of a day in their order, and no others. The login's
+// own word comes when its token is in the file: others may have taken that up
+// by then.
 func asADay(events []api.Event) error {
 	story := [][2]string{
 		{"feed", "streaming"},
 		{"token", "daily flush"},
-		{"login", "Logged in"},
 		{"token", "adopted as generation 2"},
 		{"rotation", "to generation 2: adopted"},
 		{"market", "pre_open"},
@@ -176,8 +177,11 @@ func asADay(events []api.Event) error {
 		{"market", "closing"},
 		{"market", "closed"},
 	}
-	streamed := false
+	streamed, logins := false, 0
 	for _, e := range events {
+		if e.Kind == "login" && strings.Contains(e.Text, "Logged in") {
+			logins++
+		}
 		if len(story) > 0 && e.Kind == story[0][0] && strings.Contains(e.Text, story[0][1]) {
 			story = story[1:]
 		}
@@ -191,6 +195,9 @@ func asADay(events []api.Event) error {
 		default:
 			return fmt.Errorf("not of an ordinary day: %s: %s", e.Kind, e.Text)
 		}
+	}
+	if logins != 1 {
+		return fmt.Errorf("%d logins in %+v", logins, events)
 	}
 	if len(story) > 0 {
 		return fmt.Errorf("missing, or not in this order: %q in %+v", story, events)
