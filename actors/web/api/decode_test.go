@@ -25,11 +25,9 @@ func TestDecodeForgetsEarlierAnswers(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.answer, all, err)
 		}
 	}
-	for _, into := range []any{nil, all, (*api)(nil)} {
+	for _, into := range []any{nil, all, (*Status)(nil)} {
 		if Decode([]byte(`[]`), into) == nil {
 			t.Errorf("decoded into %T", into)
 		}
 	}
 }
-
-type api struct{}

@@ -124,7 +124,9 @@ function Row({ actor: a, depth, adopted, touch }: { actor: Actor; depth: number;
       </td>
       <td class="num">{a.state === "running" ? span(a.uptime_seconds * 1000 + sinceHeard()) : none}</td>
       <td>{retry === null ? "" : retry > serverNow() ? `in ${((retry - serverNow()) / 1000).toFixed(1)} s` : "now"}</td>
-      <td class="error">{a.last_error}</td>
+      <td class="error" title={a.last_error}>
+        {a.last_error}
+      </td>
       {touch && (
         <td>
           {worker && (
