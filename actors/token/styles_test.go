@@ -160,7 +160,11 @@ func pause() { <-time.After(200 * time.Microsecond) }
 
 func await(t testing.TB, h *actorstest.House, token string) messages.TokenChanged {
 	t.Helper()
-	return actorstest.Await(h, func(m messages.TokenChanged) bool { return m.Session.Token.Reveal() == token })
+	m, ok := waitFor(h, token, new(int))
+	if !ok {
+		t.Fatalf("the token was not announced within %s", patience)
+	}
+	return m
 }
 
 // TestStyles: whatever writes the file and however, each change is announced
