@@ -51,6 +51,7 @@ type mischief struct {
 	rng     *rand.Rand
 	workers []api.Actor
 	done    map[string]int
+	over    map[string]time.Time // by actor: when its last fault has ended, which waits for those before it
 }
 
 func chaos(ctx context.Context, r *Rig) error {
@@ -62,7 +63,7 @@ func chaos(ctx context.Context, r *Rig) error {
 	if err != nil {
 		return err
 	}
-	m := &mischief{r, r.chance(), workers, map[string]int{}}
+	m := &mischief{Rig: r, rng: r.chance(), workers: workers, done: map[string]int{}, over: map[string]time.Time{}}
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
 	go func() { watched <- r.watch(watching) }()
@@ -70,6 +71,11 @@ func chaos(ctx context.Context, r *Rig) error {
 	for err == nil && time.Now().Before(end) {
 		m.strike()
 		err = pause(ctx, 50*time.Millisecond+time.Duration(m.rng.Int64N(int64(500*time.Millisecond))))
+	}
+	// A goroutine that was told to hang on for three seconds outlasts the grace of
+	// the stop that ends the drill.
+	for _, over := range m.over {
+		err = errors.Join(err, pause(ctx, time.Until(over)))
 	}
 	stop()
 	err = errors.Join(err, <-watched)
@@ -146,7 +152,13 @@ func (m *mischief) one() (name string, err error) {
 		kinds := supervisor.Kinds()
 		kind := kinds[m.rng.IntN(len(kinds))]
 		victim := m.workers[m.rng.IntN(len(m.workers))].Name
-		return "actors", m.post("/api/v1/chaos", api.Chaos{Actor: victim, Kind: string(kind), ForMS: 1 + m.rng.Int64N(3000)})
+		lasts := 1 + m.rng.Int64N(3000)
+		from := time.Now()
+		if m.over[victim].After(from) {
+			from = m.over[victim]
+		}
+		m.over[victim] = from.Add(time.Duration(lasts) * time.Millisecond)
+		return "actors", m.post("/api/v1/chaos", api.Chaos{Actor: victim, Kind: string(kind), ForMS: lasts})
 	case 3, 4, 5, 6, 7:
 		return "exchange", m.fault(m.misfortune())
 	default:
