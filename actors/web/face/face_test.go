@@ -22,6 +22,10 @@ import (
 // on a busy machine, with the race detector, a browser is many times slower.
 const soon = 20 * time.Second
 
+// shown is the bar of that second, with slack for a busy machine and the race
+// detector.
+const shown = 5 * time.Second
+
 // order is the first screen's: the first question first.
 var order = []string{".hero", "#card-token", "#card-feed", "#card-rotation", "#card-restarts", "#card-chart", "#card-outlook", "#tree-title", "#events-title"}
 
@@ -43,7 +47,7 @@ func TestFirstScreen(t *testing.T) {
 		}, 5);
 	})`)
 	t.Logf("first data after %.0f ms, a page of a few bytes after %.0f ms", took, bare)
-	if took > 5000+20*bare {
+	if took > float64(shown/time.Millisecond) {
 		t.Errorf("the first data stood there after %.0f ms, want 1 s (a page of a few bytes: %.0f ms)", took, bare)
 	}
 	b.await(soon, ".hero .sentence", `Data is live: \d+ ticks/s from \d+ instruments`)
