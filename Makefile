@@ -21,7 +21,7 @@ RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 # Packages whose tests run whole servers, browsers and a Prometheus: one at a
 # time, so that they do not take the processor from each other.
-WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/drills|kitestring/actors/web/face
+WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/drills|kitestring/cmd/kitestring/e2e
 
 test: lint ## everything that must hold before a change lands: about five minutes on two cores
 	@missing() { echo "LEFT OUT: $$1 ($$2)"; [ "$$CI" != true ]; }; \
@@ -58,9 +58,10 @@ FANOUTTIME ?= 86400x
 bench: ## ours and the baseline in one run, under ten minutes; FANOUTTIME counts frames of 1.39 ms
 	@uptime; status=0; bench() { $(GO) test -run '^$$' -timeout 30m -benchmem "$$@" || status=1; }; \
 	bench -bench . -benchtime $(BENCHTIME) ./messages/...; \
-	bench -bench '^Benchmark[^F]' -benchtime $(BENCHTIME) ./supervisor; \
-	bench -bench Fanout/all-fast -benchtime 3600x ./supervisor; \
-	bench -bench Fanout/one-slow -benchtime $(FANOUTTIME) ./supervisor; \
+	bench -bench . -benchtime $(BENCHTIME) ./supervisor; \
+	bench -bench '^Benchmark[^F]' -benchtime $(BENCHTIME) ./supervisor/tree; \
+	bench -bench Fanout/all-fast -benchtime 3600x ./supervisor/tree; \
+	bench -bench Fanout/one-slow -benchtime $(FANOUTTIME) ./supervisor/tree; \
 	bench -bench . -benchtime $(BENCHTIME) ./actors/... ./cmd/...; \
 	uptime; exit $$status
 

@@ -16,14 +16,12 @@
 //   - Whatever an actor started ends with it: tasks by their context, timers
 //     by themselves.
 //   - What an actor needs of another actor comes as a message, or as a small
-//     interface that it declares and supervisor/tree.go fills.
+//     interface that it declares and supervisor/tree/tree.go fills.
 package actors
 
 import (
 	"context"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
@@ -115,20 +113,4 @@ type TokenSource interface {
 // processor once. Push retains the batch as long as it needs it.
 type Sink interface {
 	Push(batch *messages.Ticks) (yield bool)
-}
-
-// Exchange is how to reach Kite, the same for every generation of the token.
-type Exchange struct {
-	APIURL string // REST, without a trailing slash, e.g. https://api.kite.trade
-	// InstrumentsURL is where the instruments file lies when it is not under
-	// APIURL: the sandbox serves it without the prefix of the rest. "": there.
-	InstrumentsURL string
-	WSURL          string     // e.g. wss://ws.kite.trade
-	LoginURL       string     // e.g. https://kite.zerodha.com/connect/login
-	WSExtra        url.Values // extra query parameters of the WebSocket (the sandbox wants user_id)
-	Transport      http.RoundTripper
-	Budget         *Budget
-	// Observe is told of every request; nil: nobody listens. code is 0 when no
-	// answer came, class one of the budget's.
-	Observe func(class Class, code int, took time.Duration)
 }

@@ -143,7 +143,7 @@ func BenchmarkBatch(b *testing.B) {
 		w.Mailbox = mailboxOf(Lossless)
 		w.Mailbox.Ticks, w.Mailbox.Batches = (n+1)*size, n+1
 		s := run(b, group("root", OneForOne, w), Options{})
-		front := s.Front("bench")
+		front := s.Inlet("bench")
 		b.ReportAllocs()
 		b.ResetTimer()
 		for range n {

@@ -168,7 +168,7 @@ func (c *chaos) push() {
 		b := newBatch(c.pushed, 1+c.pushed%60)
 		c.pushed += b.n
 		for _, name := range chaosActors {
-			c.s.Front(name).Push(b)
+			c.s.Inlet(name).Push(b)
 		}
 		b.Release()
 	}

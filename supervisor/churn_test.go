@@ -42,7 +42,7 @@ func TestChurn(t *testing.T) {
 					s.tellTest("a", ways[i%len(ways)])
 				}
 				b := newBatch(i, 1)
-				s.Front("a").Push(b)
+				s.Inlet("a").Push(b)
 				b.Release()
 				after(20 * time.Second)
 			}

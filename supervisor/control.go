@@ -88,19 +88,19 @@ func (s *Supervisor) PID(name string) *actor.PID { return PIDOf(name) }
 // the start.
 func (s *Supervisor) Engine() *actor.Engine { return s.engine }
 
-// Front is where batches for a child are pushed. It may be taken before the
+// Inlet is where batches for a child are pushed. It may be taken before the
 // start, which then refuses a tree where no such child takes batches; after
 // the start an unknown name gives a front that drops.
-func (s *Supervisor) Front(name string) *Front {
+func (s *Supervisor) Inlet(name string) *Inlet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.fronts[name]
+	f := s.inlets[name]
 	if f == nil {
-		f = &Front{name: name}
+		f = &Inlet{name: name}
 		if n := s.byName[name]; n != nil && n.cell != nil {
 			f.box.Store(&n.cell.box)
 		}
-		s.fronts[name] = f
+		s.inlets[name] = f
 	}
 	return f
 }

@@ -7,7 +7,7 @@
 //     siblings do not notice. The process never exits because of an actor.
 //   - A restart starts from now: the producer, the seed and Started run anew,
 //     so what may have changed is asked for again.
-//   - Nobody waits for an actor: [Front.Push] and Send take a mutex for
+//   - Nobody waits for an actor: [Inlet.Push] and Send take a mutex for
 //     moments and return, whatever the receiver does. All memory is bounded.
 //   - Control messages of one sender arrive in order, are never behind ticks
 //     and survive restarts of the receiver (the one that was being handled
@@ -31,5 +31,5 @@
 // because hollywood's restart counts for a lifetime, ends the process and
 // loses messages, and its mailboxes have no bound.
 //
-// Nothing here but tree.go knows of Kite.
+// It knows no actor and nothing of Kite; the program's tree is supervisor/tree.
 package supervisor

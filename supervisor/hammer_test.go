@@ -58,7 +58,7 @@ func TestHammer(t *testing.T) {
 	})
 	hammer(2000, func(i int, name string) error {
 		b := newBatch(i, 1+i%50)
-		s.Front(name).Push(b)
+		s.Inlet(name).Push(b)
 		b.Release()
 		return nil
 	})

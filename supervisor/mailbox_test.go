@@ -95,7 +95,7 @@ func taker(d *diary, c Contract) Spec {
 
 // pushAll pushes batches of the sizes given and checks at the end of the
 // bubble that nobody still holds one.
-func pushAll(t *testing.T, f *Front, first int, sizes ...int) {
+func pushAll(t *testing.T, f *Inlet, first int, sizes ...int) {
 	t.Helper()
 	for _, n := range sizes {
 		b := newBatch(first, n)
@@ -133,7 +133,7 @@ func TestContracts(t *testing.T) {
 			inBubble(t, group("root", OneForOne, taker(&d, c.contract)), Options{}, func(t *testing.T, s *Supervisor) {
 				s.tellTest("taker", time.Second)
 				after(0)
-				pushAll(t, s.Front("taker"), 0, c.sizes...)
+				pushAll(t, s.Inlet("taker"), 0, c.sizes...)
 				s.tellTest("taker", "control")
 				if m := s.statusOf(t, "taker").Mailbox; m.Depth != c.depth+1 || m.Capacity != 1124 {
 					t.Errorf("mailbox %+v, want depth %d", m, c.depth+1)
@@ -146,7 +146,7 @@ func TestContracts(t *testing.T) {
 				if m.Conflated != uint64(c.conflated) || m.Full != uint64(c.full) || m.Depth != 0 {
 					t.Errorf("mailbox %+v, want %d conflated, %d dropped", m, c.conflated, c.full)
 				}
-				pushAll(t, s.Front("taker"), 1000, 5) // it has caught up
+				pushAll(t, s.Inlet("taker"), 1000, 5) // it has caught up
 				after(0)
 				want := "b 1000-1005"
 				if c.contract == Conflate {
@@ -167,7 +167,7 @@ func TestDisconnect(t *testing.T) {
 	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("taker", time.Second)
 		after(0)
-		pushAll(t, s.Front("taker"), 0, 60, 60, 10)
+		pushAll(t, s.Inlet("taker"), 0, 60, 60, 10)
 		after(time.Second)
 		st := s.statusOf(t, "taker")
 		if st.State != Stopped || st.LastError != errDisconnected.Error() || len(d.take()) != 0 {
@@ -187,7 +187,7 @@ func TestPushTellsWhenToYield(t *testing.T) {
 		var yields []bool
 		for i := range 4 {
 			b := newBatch(i*2, 2) // the mailbox takes 100
-			yields = append(yields, s.Front("taker").Push(b))
+			yields = append(yields, s.Inlet("taker").Push(b))
 			b.Release()
 		}
 		if want := []bool{false, false, true, true}; !slices.Equal(yields, want) {
@@ -273,11 +273,11 @@ func TestCrashDropsBatches(t *testing.T) {
 	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("taker", time.Second)
 		after(0)
-		pushAll(t, s.Front("taker"), 0, 10, 10)
+		pushAll(t, s.Inlet("taker"), 0, 10, 10)
 		after(time.Second)
-		pushAll(t, s.Front("taker"), 20, 5) // down
+		pushAll(t, s.Inlet("taker"), 20, 5) // down
 		after(time.Second)
-		pushAll(t, s.Front("taker"), 25, 5)
+		pushAll(t, s.Inlet("taker"), 25, 5)
 		after(0)
 		if got, want := d.take(), []string{"b 25"}; !slices.Equal(got, want) {
 			t.Fatalf("seen %v, want %v", got, want)
@@ -293,7 +293,7 @@ func TestConflatorPanicsAreTheChilds(t *testing.T) {
 	w := taker(&d, Conflate)
 	w.Mailbox.Table = func() Conflator { return &panicTable{} }
 	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
-		pushAll(t, s.Front("taker"), 0, 10)
+		pushAll(t, s.Inlet("taker"), 0, 10)
 		after(time.Second)
 		if st := s.statusOf(t, "taker"); st.Epoch != 2 || st.LastError != "conflate: panic: broken table" {
 			t.Fatalf("status %+v", st)
@@ -309,7 +309,7 @@ func TestFrontsBeforeTheStart(t *testing.T) {
 	var d diary
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
-		f := s.Front("taker")
+		f := s.Inlet("taker")
 		f.Push(newBatch(0, 1))
 		if err := s.Start(t.Context(), group("root", OneForOne, taker(&d, Lossless))); err != nil {
 			t.Fatal(err)

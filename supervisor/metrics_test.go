@@ -29,7 +29,7 @@ func TestMetrics(t *testing.T) {
 		s.tellTest("a", order(crash))
 		after(time.Second)
 		s.tellTest("a", order(func(actors.Self) { time.Sleep(300 * time.Millisecond) }))
-		pushAll(t, s.Front("a"), 0, 10)
+		pushAll(t, s.Inlet("a"), 0, 10)
 		if err := s.Inject(Fault{Actor: "b", Kind: FaultExit}); err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ func TestSeed(t *testing.T) {
 	births := 0
 	w.Seed = func(open func()) Batch {
 		births++
-		f := s.Front("taker")
+		f := s.Inlet("taker")
 		pushAll(t, f, 1, 1) // before: in the snapshot already
 		open()
 		pushAll(t, f, 2, 1)

@@ -45,7 +45,7 @@ type Supervisor struct {
 	root       *node // nil before the start
 	nodes      []*node
 	byName     map[string]*node
-	fronts     map[string]*Front
+	inlets     map[string]*Inlet
 	marked     []*node
 	events     []event  // not yet told
 	publishing bool     // a goroutine is telling them
@@ -78,7 +78,7 @@ func (l *latch) close() {
 func New(opts Options) *Supervisor {
 	s := &Supervisor{
 		opts: opts, engine: opts.Engine, log: opts.Logger, jitter: opts.jitter, born: time.Now(),
-		byName: make(map[string]*node), fronts: make(map[string]*Front), cells: make(map[string]*cell),
+		byName: make(map[string]*node), inlets: make(map[string]*Inlet), cells: make(map[string]*cell),
 		started: latch{c: make(chan struct{})}, stopped: latch{c: make(chan struct{})},
 		unhang: make(chan struct{}),
 	}
@@ -143,7 +143,7 @@ func (s *Supervisor) build(root Spec) error {
 		return ErrNotRunning
 	}
 	tree := s.newNode(root, nil, 0)
-	for name, f := range s.fronts {
+	for name, f := range s.inlets {
 		n := s.byName[name]
 		if n == nil || n.spec.Mailbox.Contract == NoBatches {
 			return &SpecError{Name: name, Field: "Mailbox.Contract", Reason: "batches are pushed to it, but no child of that name takes any"}

@@ -63,7 +63,7 @@ func TestSpecsThatCannotWork(t *testing.T) {
 	}
 	t.Run("a front that nobody reads", func(t *testing.T) {
 		s := New(Options{})
-		s.Front("nobody")
+		s.Inlet("nobody")
 		var bad *SpecError
 		if err := s.Start(context.Background(), group("root", OneForOne, ok("a"))); !errors.As(err, &bad) || bad.Name != "nobody" {
 			t.Fatalf("error %v", err)

@@ -25,8 +25,8 @@ type Sent struct {
 	Msg any
 }
 
-// House keeps one actor.
-type House struct {
+// Harness keeps one actor.
+type Harness struct {
 	t       testing.TB
 	name    string
 	actor   actors.Actor
@@ -46,10 +46,10 @@ type House struct {
 
 // Start builds the actor and tells it Started. The test's end stops it and
 // waits for its tasks.
-func Start(t testing.TB, name string, produce actors.Producer) *House {
+func Start(t testing.TB, name string, produce actors.Producer) *Harness {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &House{t: t, name: name, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), news: make(chan struct{})}
+	h := &Harness{t: t, name: name, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), news: make(chan struct{})}
 	h.actor = produce(h)
 	h.loop.Add(1)
 	go h.run()
@@ -59,7 +59,7 @@ func Start(t testing.TB, name string, produce actors.Producer) *House {
 }
 
 // Stop ends the actor: Stopped is its last message. Safe to call twice.
-func (h *House) Stop() {
+func (h *Harness) Stop() {
 	h.mu.Lock()
 	if h.stopped {
 		h.mu.Unlock()
@@ -73,7 +73,7 @@ func (h *House) Stop() {
 	h.tasks.Wait()
 }
 
-func (h *House) run() {
+func (h *Harness) run() {
 	defer h.loop.Done()
 	for {
 		select {
@@ -96,16 +96,16 @@ func (h *House) run() {
 }
 
 // Name implements actors.Self.
-func (h *House) Name() string { return h.name }
+func (h *Harness) Name() string { return h.name }
 
 // Epoch implements actors.Self.
-func (h *House) Epoch() uint64 { return 1 }
+func (h *Harness) Epoch() uint64 { return 1 }
 
 // PID implements actors.Self.
-func (h *House) PID() *actor.PID { return actor.NewPID(actor.LocalLookupAddr, h.name+"/main") }
+func (h *Harness) PID() *actor.PID { return actor.NewPID(actor.LocalLookupAddr, h.name+"/main") }
 
 // Send implements actors.Self.
-func (h *House) Send(to *actor.PID, msg any) {
+func (h *Harness) Send(to *actor.PID, msg any) {
 	h.mu.Lock()
 	h.sent = append(h.sent, Sent{to, msg})
 	close(h.news)
@@ -114,7 +114,7 @@ func (h *House) Send(to *actor.PID, msg any) {
 }
 
 // Tell implements actors.Self; tests use it to send to the actor.
-func (h *House) Tell(msg any) {
+func (h *Harness) Tell(msg any) {
 	h.mu.Lock()
 	h.queue = append(h.queue, msg)
 	h.mu.Unlock()
@@ -125,7 +125,7 @@ func (h *House) Tell(msg any) {
 }
 
 // After implements actors.Self.
-func (h *House) After(d time.Duration, msg any) func() {
+func (h *Harness) After(d time.Duration, msg any) func() {
 	t := time.AfterFunc(d, func() {
 		if h.ctx.Err() == nil {
 			h.Tell(msg)
@@ -136,7 +136,7 @@ func (h *House) After(d time.Duration, msg any) func() {
 }
 
 // Every implements actors.Self.
-func (h *House) Every(d time.Duration, msg any) func() {
+func (h *Harness) Every(d time.Duration, msg any) func() {
 	ctx, cancel := context.WithCancel(h.ctx)
 	h.tasks.Go(func() {
 		t := time.NewTicker(d)
@@ -154,7 +154,7 @@ func (h *House) Every(d time.Duration, msg any) func() {
 }
 
 // Go implements actors.Tasks.
-func (h *House) Go(task string, run func(ctx context.Context) error) {
+func (h *Harness) Go(task string, run func(ctx context.Context) error) {
 	h.tasks.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -168,7 +168,7 @@ func (h *House) Go(task string, run func(ctx context.Context) error) {
 }
 
 // Fail implements actors.Self: the first failure is kept for Err.
-func (h *House) Fail(err error) {
+func (h *Harness) Fail(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.failed == nil {
@@ -177,31 +177,31 @@ func (h *House) Fail(err error) {
 }
 
 // Err is the first failure, nil for none.
-func (h *House) Err() error {
+func (h *Harness) Err() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.failed
 }
 
 // Beat implements actors.Self.
-func (h *House) Beat() {
+func (h *Harness) Beat() {
 	h.mu.Lock()
 	h.beats++
 	h.mu.Unlock()
 }
 
 // Beats counts the calls of Beat.
-func (h *House) Beats() int {
+func (h *Harness) Beats() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.beats
 }
 
 // Log implements actors.Self.
-func (h *House) Log() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func (h *Harness) Log() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // Sent is everything that the actor has sent so far.
-func (h *House) Sent() []Sent {
+func (h *Harness) Sent() []Sent {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]Sent(nil), h.sent...)
@@ -233,7 +233,7 @@ func Gone() (err error) {
 
 // Await waits until the actor has sent a message of type M that pick accepts
 // (nil accepts all), and fails the test after 30 s.
-func Await[M any](h *House, pick func(M) bool) M {
+func Await[M any](h *Harness, pick func(M) bool) M {
 	h.t.Helper()
 	timeout := time.After(30 * time.Second)
 	for seen := 0; ; {

@@ -13,9 +13,9 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
-	"kitestring/actors/internal/ist"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 var (
@@ -100,7 +100,7 @@ func tickOf(instrument uint32, at time.Time, price int32, volume uint32) message
 	}
 }
 
-func sentTo[M any](h *actorstest.House, to *actor.PID) []M {
+func sentTo[M any](h *actorstest.Harness, to *actor.PID) []M {
 	var out []M
 	for _, s := range h.Sent() {
 		if m, ok := s.Msg.(M); ok && s.To.Equals(to) {

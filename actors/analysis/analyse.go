@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // Line is what one analysis says of one bar of a file. In profile classic it

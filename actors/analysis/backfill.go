@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 

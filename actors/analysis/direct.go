@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 

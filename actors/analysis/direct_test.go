@@ -17,7 +17,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -187,7 +187,7 @@ func TestRESTTakesTheTokenOfTheSession(t *testing.T) {
 	}))
 	defer server.Close()
 	tokens := &book{}
-	rest := NewREST(actors.Exchange{APIURL: server.URL, Transport: http.DefaultTransport, Budget: actors.NewBudget()}, tokens, "direct")
+	rest := NewREST(kite.Exchange{APIURL: server.URL, Transport: http.DefaultTransport, Budget: kite.NewBudget()}, tokens, "direct")
 	first, second := tokens.adopt(1).Session, tokens.adopt(2).Session
 	nine := time.Unix(clockTime(t, "2026-03-02 09:15:00"), 0)
 	candles, err := rest.Historical(t.Context(), first, niftyIndex, nine, nine.Add(time.Hour))

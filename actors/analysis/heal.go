@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 const (

@@ -3,7 +3,7 @@ package analysis
 import (
 	talib "github.com/markcheno/go-talib"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // The periods of the indicators, in bars.

@@ -4,8 +4,8 @@ import (
 	"math"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // instant weighs what the newest tick says beside the day and the indicators.

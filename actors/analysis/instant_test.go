@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // noon is when the ticks of these tests came.

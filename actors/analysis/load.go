@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // Loaded is a file of bars.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // fileRow is a bar of a file before it is judged.

@@ -8,8 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 const (

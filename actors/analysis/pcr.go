@@ -5,8 +5,8 @@ import (
 	"math"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // The put/call ratio over the option chain that is subscribed: the strikes

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
 // REST asks Kite's REST API for one holder: one client per generation of the
 // token, made anew when the session is another. Safe for concurrent use.
 type REST struct {
-	exchange actors.Exchange
+	exchange kite.Exchange
 	tokens   actors.TokenSource
 	holder   string
 
@@ -22,7 +22,7 @@ type REST struct {
 }
 
 // NewREST makes the REST side of an actor; holder is the actor's name.
-func NewREST(ex actors.Exchange, tokens actors.TokenSource, holder string) *REST {
+func NewREST(ex kite.Exchange, tokens actors.TokenSource, holder string) *REST {
 	return &REST{exchange: ex, tokens: tokens, holder: holder}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // trendBase reads the structure of the last swing highs and lows.

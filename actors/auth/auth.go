@@ -11,7 +11,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -36,7 +36,7 @@ type Coherence interface {
 
 // Config is what auth needs of its house.
 type Config struct {
-	Exchange  actors.Exchange
+	Exchange  kite.Exchange
 	Tokens    Tokens
 	Coherence Coherence
 	Clock     actors.Clock

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"kitestring/actors/internal/ist"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // Kite's daily flush: documented for 06:00 IST, reported as late as 08:30

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 

@@ -18,6 +18,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -206,14 +207,14 @@ type bench struct {
 	kite  *fakeKite
 	log   *syncBuffer
 	cfg   Config
-	house *actorstest.House
+	house *actorstest.Harness
 }
 
 // begin builds the auth actor around fakes; inside a bubble.
 func begin(t *testing.T) *bench {
 	b := &bench{t: t, store: newStore(), kite: newKite(), log: &syncBuffer{}}
 	b.cfg = Config{
-		Exchange:  actors.Exchange{APIURL: "http://kite.test", Transport: b.kite, Budget: actors.NewBudget()},
+		Exchange:  kite.Exchange{APIURL: "http://kite.test", Transport: b.kite, Budget: kite.NewBudget()},
 		Tokens:    b.store,
 		Coherence: b.store,
 		Clock:     newClock(),

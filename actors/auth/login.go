@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -21,7 +21,7 @@ const exchangeLasts = 20 * time.Second
 
 // HandlersConfig is what the login needs of its house.
 type HandlersConfig struct {
-	Exchange actors.Exchange
+	Exchange kite.Exchange
 	Logins   *Logins
 	Tokens   actors.TokenSource
 	// Store writes the token into the .env file; on an error the old one is

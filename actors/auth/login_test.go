@@ -21,7 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"kitestring/actors"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -48,7 +48,7 @@ type loginBench struct {
 
 func newLoginBench(t testing.TB) *loginBench {
 	b := &loginBench{t: t, clock: time.Unix(1_000_000, 0)}
-	kite := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.exchanges.Add(1)
 		if answer, ok := b.answer.Load().(func(http.ResponseWriter, *http.Request)); ok {
 			answer(w, r)
@@ -62,14 +62,14 @@ func newLoginBench(t testing.TB) *loginBench {
 		}
 		_, _ = fmt.Fprintf(w, `{"status":"success","data":{"user_id":"AB1234","access_token":%q,"login_time":"2026-03-02 09:00:00"}}`, accessToken)
 	}))
-	t.Cleanup(kite.Close)
+	t.Cleanup(server.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	logins := NewLogins()
 	logins.now = func() time.Time { return b.clock }
 	b.Handlers = NewHandlers(HandlersConfig{
-		Exchange: actors.Exchange{
-			APIURL: kite.URL, LoginURL: "https://kite.test/connect/login", Transport: transport, Budget: actors.NewBudget(),
+		Exchange: kite.Exchange{
+			APIURL: server.URL, LoginURL: "https://kite.test/connect/login", Transport: transport, Budget: kite.NewBudget(),
 		},
 		Logins:      logins,
 		Tokens:      newStore(),

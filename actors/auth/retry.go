@@ -3,7 +3,7 @@ package auth
 import (
 	"time"
 
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 )
 
 // How long an unanswered question about a candidate waits before it is asked

@@ -12,8 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/kite"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 )
@@ -44,15 +44,15 @@ func TestDayAtTheSimulator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kite := httptest.NewServer(exchange.Handler())
-	t.Cleanup(kite.Close)
+	server := httptest.NewServer(exchange.Handler())
+	t.Cleanup(server.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	reg := prometheus.NewRegistry()
 	metrics := NewMetrics(reg)
-	ex := actors.Exchange{
-		APIURL: kite.URL, LoginURL: kite.URL + "/connect/login", Transport: transport,
-		Budget: actors.NewBudget(), Observe: NewRESTMetrics(reg).Observe,
+	ex := kite.Exchange{
+		APIURL: server.URL, LoginURL: server.URL + "/connect/login", Transport: transport,
+		Budget: kite.NewBudget(), Observe: kite.NewMetrics(reg).Observe,
 	}
 	file := &fileOf{fakeStore: newStore()}
 	house := actorstest.Start(t, "auth", New(Config{

@@ -3,7 +3,7 @@ package auth
 import (
 	"time"
 
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 

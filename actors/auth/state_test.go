@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/ist"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 var morning = time.Date(2026, 3, 2, 10, 0, 0, 0, ist.Zone)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 

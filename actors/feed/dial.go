@@ -12,7 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -74,7 +74,7 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 }
 
 // socketURL is the address with the credentials in it.
-func socketURL(e actors.Exchange, session messages.Session) (string, error) {
+func socketURL(e kite.Exchange, session messages.Session) (string, error) {
 	u, err := url.Parse(e.WSURL)
 	if err != nil || u.Host == "" {
 		return "", errors.New("the WebSocket address is not a URL: set KITE_WS_URL like wss://ws.kite.trade")

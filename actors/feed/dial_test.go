@@ -9,20 +9,20 @@ import (
 	"strings"
 	"testing"
 
-	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
 func TestSocketURL(t *testing.T) {
-	got, err := socketURL(actors.Exchange{WSURL: "wss://ws.example/path?x=1", WSExtra: url.Values{"user_id": {"AB1"}}}, session(3, "a+b/c="))
+	got, err := socketURL(kite.Exchange{WSURL: "wss://ws.example/path?x=1", WSExtra: url.Values{"user_id": {"AB1"}}}, session(3, "a+b/c="))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := "wss://ws.example/path?access_token=a%2Bb%2Fc%3D&api_key=key&user_id=AB1&x=1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if _, err := socketURL(actors.Exchange{WSURL: "nonsense"}, session(1, "secret")); err == nil {
+	if _, err := socketURL(kite.Exchange{WSURL: "nonsense"}, session(1, "secret")); err == nil {
 		t.Error("took an address without a host")
 	}
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -42,7 +43,7 @@ const Name = "feed"
 
 // Config is what a feed needs of its house.
 type Config struct {
-	Exchange  actors.Exchange
+	Exchange  kite.Exchange
 	Tokens    actors.TokenSource
 	Clock     actors.Clock
 	State     *State

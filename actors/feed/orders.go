@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"kitestring/actors/internal/ist"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // ordersAgain are the pauses before the order book is asked for again.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/actors/internal/ist"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
+	"kitestring/messages/ist"
 )
 
 // The answer to the first question may be so late that the socket has ended

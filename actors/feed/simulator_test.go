@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/actors"
 	"kitestring/actors/actorstest"
-	"kitestring/actors/internal/ist"
+	"kitestring/actors/kite"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // simRig is a feed against the product's own simulator, 1000 ticks/s.
@@ -49,9 +49,9 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 	l.overlap = time.Hour // a swap ends when every instrument has moved, or not at all
 	s.r = &rig{t: t, well: &well{}, state: NewState(), sink: newRecorder()}
 	s.r.cfg = Config{
-		Exchange: actors.Exchange{
+		Exchange: kite.Exchange{
 			APIURL: server.URL, WSURL: "ws" + strings.TrimPrefix(server.URL, "http"),
-			Budget: actors.NewBudget(), Transport: http.DefaultTransport,
+			Budget: kite.NewBudget(), Transport: http.DefaultTransport,
 		},
 		Tokens: s.r.well, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, Web: webPID, limits: &l,
 	}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors/internal/ist"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
 

@@ -14,6 +14,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -428,7 +429,7 @@ type rig struct {
 	well  *well
 	state *State
 	sink  *recorder
-	house *actorstest.House
+	house *actorstest.Harness
 	cfg   Config
 }
 
@@ -444,7 +445,7 @@ func newRig(t testing.TB, adjust ...func(*rig)) *rig {
 	r := &rig{t: t, venue: newVenue(t), well: &well{}, state: NewState(), sink: newRecorder()}
 	l := patientLimits()
 	r.cfg = Config{
-		Exchange: actors.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: venueClock{}, State: r.state,
+		Exchange: kite.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: venueClock{}, State: r.state,
 		Sequenced: true, Auth: authPID, Web: webPID, Gaps: []*actor.PID{barsPID}, limits: &l,
 	}
 	r.state.Attach("recorder", r.sink)

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // published reads a file of Kite's published mocks, which live beside the

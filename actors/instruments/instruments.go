@@ -10,7 +10,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/kite"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -48,7 +48,7 @@ type LastTicks interface {
 
 // Config is what the actor needs; everything but Underlyings is required.
 type Config struct {
-	Exchange    actors.Exchange
+	Exchange    kite.Exchange
 	Tokens      actors.TokenSource
 	Clock       actors.Clock
 	Ticks       LastTicks

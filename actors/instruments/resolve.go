@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // state is what the actor knows. All of memory outlives it.

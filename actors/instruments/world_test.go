@@ -14,6 +14,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -45,9 +46,9 @@ func newWorld(t *testing.T, now string) *world {
 	return w
 }
 
-func (w *world) start() *actorstest.House {
+func (w *world) start() *actorstest.Harness {
 	return actorstest.Start(w.t, "instruments", New(Config{
-		Exchange: actors.Exchange{APIURL: "http://kite.invalid", Transport: w, Budget: actors.NewBudget()},
+		Exchange: kite.Exchange{APIURL: "http://kite.invalid", Transport: w, Budget: kite.NewBudget()},
 		Tokens:   w, Clock: w, Ticks: w, State: w.state, Underlyings: w.specs,
 		Feed: feedPID, Auth: authPID, Listeners: []*actor.PID{webPID},
 	}))
@@ -57,7 +58,7 @@ func session(g messages.Generation) messages.Session {
 	return messages.Session{Generation: g, APIKey: "key", Token: messages.NewAccessToken("token-" + string(rune('0'+g)))}
 }
 
-func adopt(h *actorstest.House, g messages.Generation) {
+func adopt(h *actorstest.Harness, g messages.Generation) {
 	h.Tell(messages.TokenAdopted{Session: session(g)})
 }
 
@@ -143,7 +144,7 @@ func settle() {
 }
 
 // last is the newest message of a type, the zero value when there is none.
-func last[M any](h *actorstest.House) (m M) {
+func last[M any](h *actorstest.Harness) (m M) {
 	for _, s := range h.Sent() {
 		if got, ok := s.Msg.(M); ok {
 			m = got
@@ -152,7 +153,7 @@ func last[M any](h *actorstest.House) (m M) {
 	return m
 }
 
-func count[M any](h *actorstest.House) (n int) {
+func count[M any](h *actorstest.Harness) (n int) {
 	for _, s := range h.Sent() {
 		if _, ok := s.Msg.(M); ok {
 			n++
@@ -161,7 +162,7 @@ func count[M any](h *actorstest.House) (n int) {
 	return n
 }
 
-func wanted(h *actorstest.House) map[string]bool {
+func wanted(h *actorstest.Harness) map[string]bool {
 	symbols := map[string]bool{}
 	for _, w := range last[messages.WantInstruments](h).Wants {
 		symbols[w.Tradingsymbol] = true

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 //go:embed holidays.txt

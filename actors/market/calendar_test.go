@@ -9,8 +9,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // at reads a time in IST.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // The keys of ours in the .env file.

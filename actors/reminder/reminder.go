@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // poll is how often the clock is looked at: it may run fast or be moved.

@@ -76,7 +76,7 @@ type heard struct {
 
 func (h heard) Log() *slog.Logger { return h.log }
 
-func (m *morning) start(t *testing.T) *actorstest.House {
+func (m *morning) start(t *testing.T) *actorstest.Harness {
 	log := slog.New(slog.NewJSONHandler(m, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return actorstest.Start(t, "reminder", func(self actors.Self) actors.Actor { return New(m.cfg)(heard{self, log}) })
 }

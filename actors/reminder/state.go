@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // slots are the times of day, IST, at which a login that is due is told.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 var (

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // counts is guarded by Exchange.mu.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // loadBars reads <underlying>_5m.csv of a folder, in-session rows only.

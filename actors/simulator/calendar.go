@@ -3,7 +3,7 @@ package simulator
 import (
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // sessionSeconds is the length of a trading day, 09:15 to 15:30 IST.

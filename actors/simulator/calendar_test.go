@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 func date(text string) time.Time {

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // exchangeClock is the exchange's time: the real one stretched by speed, moved

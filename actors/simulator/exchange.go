@@ -32,8 +32,8 @@ import (
 	"time"
 
 	"kitestring/actors"
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // Login says who presses Approve on the login page.

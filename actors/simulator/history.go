@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 )
 
 // interval is a candle's length and Kite's limit of days in one request.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
 

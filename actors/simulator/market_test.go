@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // monday is a trading day.

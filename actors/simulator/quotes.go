@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"kitestring/actors/internal/ist"
+	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
 

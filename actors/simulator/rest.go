@@ -11,8 +11,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // The error types of Kite that we answer with.

@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"time"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // SelfLogin is the simulated account's owner: once at the start, when the

@@ -19,8 +19,8 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"kitestring/actors/internal/ist"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // sessions issues and judges tokens.

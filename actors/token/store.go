@@ -23,7 +23,7 @@ type StoreConfig struct {
 }
 
 // Store is the .env file and what is known of its tokens. It outlives every
-// actor: made once by supervisor/tree.go. Safe for use by everybody at once.
+// actor: made once by supervisor/tree/tree.go. Safe for use by everybody at once.
 //
 // It implements actors.TokenSource.
 type Store struct {

@@ -66,7 +66,7 @@ func newToken() string {
 }
 
 // watch starts a watcher on a path.
-func watch(t testing.TB, path string, change ...func(*Config)) (*actorstest.House, *Store) {
+func watch(t testing.TB, path string, change ...func(*Config)) (*actorstest.Harness, *Store) {
 	t.Helper()
 	s := openStore(t, path)
 	cfg := Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID}
@@ -77,7 +77,7 @@ func watch(t testing.TB, path string, change ...func(*Config)) (*actorstest.Hous
 }
 
 // told lists what the feed was told of tokens, in order.
-func told(h *actorstest.House) []messages.TokenChanged {
+func told(h *actorstest.Harness) []messages.TokenChanged {
 	var list []messages.TokenChanged
 	for _, sent := range h.Sent() {
 		if m, ok := sent.Msg.(messages.TokenChanged); ok && sent.To == feedPID {
@@ -141,7 +141,7 @@ func drive(t testing.TB, style envstyles.Style, n int, change ...func(*Config)) 
 const patience = 30 * time.Second
 
 // waitFor looks for an announcement behind the first *seen ones.
-func waitFor(h *actorstest.House, token string, seen *int) (messages.TokenChanged, bool) {
+func waitFor(h *actorstest.Harness, token string, seen *int) (messages.TokenChanged, bool) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		list := told(h)
 		for ; *seen < len(list); *seen++ {
@@ -158,7 +158,7 @@ func waitFor(h *actorstest.House, token string, seen *int) (messages.TokenChange
 // pause gives the processor away for a moment.
 func pause() { <-time.After(200 * time.Microsecond) }
 
-func await(t testing.TB, h *actorstest.House, token string) messages.TokenChanged {
+func await(t testing.TB, h *actorstest.Harness, token string) messages.TokenChanged {
 	t.Helper()
 	m, ok := waitFor(h, token, new(int))
 	if !ok {

@@ -136,7 +136,7 @@ func TestRestart(t *testing.T) {
 	path := fileWith(t, token)
 	h, s := watch(t, path)
 	await(t, h, token)
-	again := func() *actorstest.House {
+	again := func() *actorstest.Harness {
 		h.Stop()
 		h = actorstest.Start(t, "token", New(Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID}))
 		actorstest.Await[messages.EnvAccepted](h, nil)

@@ -88,7 +88,7 @@ func TestDegraded(t *testing.T) {
 	}
 }
 
-func healed(h *actorstest.House, from int) bool {
+func healed(h *actorstest.Harness, from int) bool {
 	for _, sent := range h.Sent()[from:] {
 		if m, ok := sent.Msg.(messages.WatchChanged); ok && !m.Degraded {
 			return true

@@ -89,7 +89,7 @@ type clock struct{}
 func (clock) Now() time.Time { return time.Unix(1_700_000_000, 0) }
 
 // open starts a web actor and answers its board and address.
-func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Board, *actorstest.House, string) {
+func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Board, *actorstest.Harness, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

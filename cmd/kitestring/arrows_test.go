@@ -11,38 +11,39 @@ import (
 	"testing"
 )
 
-// arrows is the import policy of the house: which packages of ours a package
-// may import, tests aside. Arrows run down only: cmd -> supervisor -> actors/*
+// arrows is the import policy: which packages of ours a package
+// may import, tests aside. Arrows run down only: cmd -> supervisor/tree -> supervisor | actors/* -> actors/kite
 // -> actors -> messages. A pattern ends in /... for a folder with all below.
 var arrows = map[string][]string{
 	"messages":               {},
 	"messages/wire":          {"messages"},
+	"messages/ist":           {},
 	"actors":                 {"messages"},
 	"actors/actorstest":      {"actors"},
-	"actors/internal/ist":    {},
-	"actors/internal/kite":   {"actors", "actors/internal/ist", "messages"},
 	"actors/internal/serve":  {},
+	"actors/kite":            {"actors", "messages", "messages/ist"},
 	"actors/token":           {"actors", "messages"},
 	"actors/token/envstyles": {},
-	"actors/auth":            {"actors", "actors/internal/...", "messages"},
-	"actors/feed":            {"actors", "actors/internal/...", "messages", "messages/wire"},
-	"actors/market":          {"actors", "actors/internal/ist", "messages"},
-	"actors/instruments":     {"actors", "actors/internal/...", "messages"},
-	"actors/reminder":        {"actors", "actors/internal/ist", "messages"},
-	"actors/analysis":        {"actors", "actors/internal/...", "messages"},
-	"actors/simulator":       {"actors", "actors/internal/...", "messages", "messages/wire"},
+	"actors/auth":            {"actors", "actors/kite", "messages", "messages/ist"},
+	"actors/feed":            {"actors", "actors/kite", "messages", "messages/..."},
+	"actors/market":          {"actors", "messages", "messages/ist"},
+	"actors/instruments":     {"actors", "actors/kite", "messages", "messages/ist"},
+	"actors/reminder":        {"actors", "messages", "messages/ist"},
+	"actors/analysis":        {"actors", "actors/kite", "messages", "messages/ist"},
+	"actors/simulator":       {"actors", "actors/internal/serve", "messages", "messages/..."},
 	"actors/web/api":         {"messages"},
 	"actors/web":             {"actors", "actors/internal/serve", "actors/web/api", "messages"},
-	"actors/web/face":        {}, // tests only: a whole server and a browser
-	"supervisor":             {"actors", "actors/...", "messages"},
-	"cmd/kitestring/drills":  {"supervisor", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/wire"},
-	"cmd/kitestring/soak":    {"actors/simulator", "actors/web/api", "messages"},
+	"supervisor":             {"actors", "messages"},
+	"supervisor/tree":        {"supervisor", "actors", "actors/...", "messages", "messages/..."},
+	"cmd/kitestring/drills":  {"supervisor", "supervisor/tree", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/soak":    {"actors/simulator", "actors/web/api", "messages", "messages/ist"},
+	"cmd/kitestring/e2e":     {}, // tests only: a whole server and a browser
 	"cmd/kitestring/assets":  {},
-	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages"},
+	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // stdAndModels is all that messages may import besides us.
-var strictlyStd = []string{"messages", "messages/wire", "actors/internal/ist", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
+var strictlyStd = []string{"messages", "messages/wire", "messages/ist", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
 	root := moduleRoot(t)
@@ -73,7 +74,7 @@ func TestArrowsRunDown(t *testing.T) {
 	t.Logf("checked the imports of %d packages", len(seen))
 }
 
-func TestTopLevelHoldsOnlyTheHouse(t *testing.T) {
+func TestTopLevelHoldsOnlyTheLayout(t *testing.T) {
 	want := []string{"Makefile", "README.md", "actors", "bin", "cmd", "go.mod", "go.sum", "messages", "supervisor"}
 	entries, err := os.ReadDir(moduleRoot(t))
 	if err != nil {

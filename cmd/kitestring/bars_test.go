@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kitestring/actors/web/api"
+	"kitestring/messages/ist"
 )
 
 // shared is the folder of test data that is not part of the project; a test
@@ -98,7 +99,7 @@ func TestBarsThatWentInComeOut(t *testing.T) {
 		look()
 	}
 	for k, what := range wrong {
-		t.Errorf("%s %s %s: %s", k.underlying, k.source, time.Unix(k.start, 0).In(ist), what)
+		t.Errorf("%s %s %s: %s", k.underlying, k.source, time.Unix(k.start, 0).In(ist.Zone), what)
 	}
 	t.Logf("%d bars of %d equal what went in", len(came), len(went))
 }
@@ -125,7 +126,7 @@ func barsOf(t *testing.T, file string) map[int64][5]float64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		start, err := time.ParseInLocation("2006-01-02 15:04:05", row[0], ist)
+		start, err := time.ParseInLocation("2006-01-02 15:04:05", row[0], ist.Zone)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,20 +14,20 @@ import (
 
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // house starts a whole server in this process and waits until it is live; it
 // answers how long that took.
-func house(b *testing.B) (h *supervisor.House, env string, ready time.Duration, stop func()) {
+func house(b *testing.B) (h *tree.Server, env string, ready time.Duration, stop func()) {
 	b.Helper()
 	dir := b.TempDir()
 	env = filepath.Join(dir, ".env")
 	start := time.Now()
-	h, err := supervisor.Open(b.Context(), supervisor.Config{
+	h, err := tree.Open(b.Context(), tree.Config{
 		EnvFile: env, StateDir: filepath.Join(dir, "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "bench",
 		Getenv: func(string) string { return "" }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Sim: supervisor.SimConfig{Addr: "127.0.0.1:0", Seed: 1, Speed: 1, Rate: 1000},
+		Sim: tree.SimConfig{Addr: "127.0.0.1:0", Seed: 1, Speed: 1, Rate: 1000},
 	})
 	if err != nil {
 		b.Fatal(err)

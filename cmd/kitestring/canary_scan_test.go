@@ -21,6 +21,7 @@ import (
 	"kitestring/actors"
 	"kitestring/messages"
 	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // canaries are values that no output may hold, by what they are.
@@ -131,7 +132,7 @@ func threeBytes(b []byte) uint32 { return uint32(b[0])<<16 | uint32(b[1])<<8 | u
 // is found, within other text, and nothing else is.
 func TestTheScannerFindsWhatIsPlanted(t *testing.T) {
 	for name, value := range map[string]string{
-		"a token": word(32), "a short secret": supervisor.SimAPISecret, "a secret that is escaped": "p/l+a=n t\"é" + word(6),
+		"a token": word(32), "a short secret": tree.SimAPISecret, "a secret that is escaped": "p/l+a=n t\"é" + word(6),
 	} {
 		var c canaries
 		c.add("secret", value)

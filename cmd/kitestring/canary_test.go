@@ -31,7 +31,8 @@ import (
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/messages/ist"
+	"kitestring/supervisor/tree"
 )
 
 // canaryDay is a server that holds known secrets only, and everything that it
@@ -43,8 +44,8 @@ type canaryDay struct {
 	env     string
 	environ map[string]string // of the process
 	admin   string
-	config  supervisor.Config
-	house   *supervisor.House
+	config  tree.Config
+	house   *tree.Server
 	http    *http.Client
 
 	calls              atomic.Int64 // of the person's phone
@@ -96,7 +97,7 @@ func newCanaryDay(t *testing.T) *canaryDay {
 		}
 	})
 	s := &d.secrets
-	s.add("API secret", supervisor.SimAPISecret)
+	s.add("API secret", tree.SimAPISecret)
 	d.admin = s.fresh("admin token", 40)
 	d.environ = map[string]string{
 		"ZERODHA_ACCESS_TOKEN": s.fresh("access token of the environment", 32),
@@ -130,14 +131,14 @@ func newCanaryDay(t *testing.T) *canaryDay {
 		t.Fatal(err)
 	}
 	debug := &slog.HandlerOptions{Level: slog.LevelDebug - 4, AddSource: true}
-	d.config = supervisor.Config{
+	d.config = tree.Config{
 		EnvFile: d.env, StateDir: filepath.Join(d.dir, "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "canary",
 		Getenv: func(key string) string { return d.environ[key] },
 		Log: slog.New(slog.NewMultiHandler(slog.NewTextHandler(&d.text, debug), slog.NewJSONHandler(&d.json, debug),
 			tint.NewTextHandler(&d.colour, &tint.Options{Level: debug.Level, AddSource: true}), &d.messages)),
-		Sim: supervisor.SimConfig{
+		Sim: tree.SimConfig{
 			Addr: "127.0.0.1:0", Seed: 1, Speed: 1, Rate: 300, ManualLogin: true,
-			Start: time.Date(2026, time.July, 14, 9, 20, 0, 0, ist), // a Tuesday
+			Start: time.Date(2026, time.July, 14, 9, 20, 0, 0, ist.Zone), // a Tuesday
 		},
 	}
 	return d
@@ -145,7 +146,7 @@ func newCanaryDay(t *testing.T) *canaryDay {
 
 func (d *canaryDay) open() {
 	d.t.Helper()
-	house, err := supervisor.Open(d.t.Context(), d.config)
+	house, err := tree.Open(d.t.Context(), d.config)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -346,7 +347,7 @@ func (d *canaryDay) consent(button string) *url.URL {
 		d.t.Fatal(err)
 	}
 	answer, err := d.http.PostForm("http://"+d.house.SimAddr()+"/connect/login", url.Values{
-		"api_key": {supervisor.SimAPIKey}, "redirect_params": {at.Query().Get("redirect_params")}, "answer": {button},
+		"api_key": {tree.SimAPIKey}, "redirect_params": {at.Query().Get("redirect_params")}, "answer": {button},
 	})
 	if err != nil {
 		d.t.Fatal(err)
@@ -357,7 +358,7 @@ func (d *canaryDay) consent(button string) *url.URL {
 		d.t.Fatal(err)
 	}
 	if request := d.secrets.add("request token", back.Query().Get("request_token")); request != "" {
-		sum := sha256.Sum256([]byte(supervisor.SimAPIKey + request + supervisor.SimAPISecret))
+		sum := sha256.Sum256([]byte(tree.SimAPIKey + request + tree.SimAPISecret))
 		d.secrets.add("checksum of a login", hex.EncodeToString(sum[:]))
 	}
 	return back
@@ -384,7 +385,7 @@ func (d *canaryDay) abuseLogin() {
 		{Kind: simulator.FaultChecksum, Count: 1},
 		{Kind: simulator.FaultRESTRefuse, Path: "/session", Count: 1},
 		{Kind: simulator.FaultRESTBadGateway, Path: "/session", Count: 1},
-		{Kind: simulator.FaultRESTError, Path: "/session", Count: 1, Status: 403, ErrorType: "TokenException", Message: "request token " + back.Query().Get("request_token") + " of " + supervisor.SimAPISecret + " is spent"},
+		{Kind: simulator.FaultRESTError, Path: "/session", Count: 1, Status: 403, ErrorType: "TokenException", Message: "request token " + back.Query().Get("request_token") + " of " + tree.SimAPISecret + " is spent"},
 	} {
 		d.fault(f)
 		d.come(back)
@@ -516,7 +517,7 @@ func (d *canaryDay) troubleREST() {
 	for _, f := range []simulator.Fault{
 		{Kind: simulator.FaultRESTRefuse},
 		{Kind: simulator.FaultRESTBadGateway},
-		{Kind: simulator.FaultRESTError, Status: 400, ErrorType: "InputException", Message: "token " + supervisor.SimAPIKey + ":" + d.keepToken() + " access_token=" + url.QueryEscape(d.keepToken())},
+		{Kind: simulator.FaultRESTError, Status: 400, ErrorType: "InputException", Message: "token " + tree.SimAPIKey + ":" + d.keepToken() + " access_token=" + url.QueryEscape(d.keepToken())},
 	} {
 		n := d.times("profile check failed")
 		d.fault(f)
@@ -553,7 +554,7 @@ func (d *canaryDay) troubleSockets() {
 	// One that the log's scrubber has forgotten, too.
 	stale := d.keepToken()
 	d.move()
-	echo := "access_token=" + d.keepToken() + " after " + stale + " of " + supervisor.SimAPISecret
+	echo := "access_token=" + d.keepToken() + " after " + stale + " of " + tree.SimAPISecret
 	d.fault(simulator.Fault{Kind: simulator.FaultMalformed, Text: `{"type":"error","data":` + string(must(json.Marshal(echo))) + `}`})
 	d.fault(simulator.Fault{Kind: simulator.FaultMalformed, Text: echo})
 	d.logged("kite reports an error on the socket", 1)
@@ -602,7 +603,7 @@ func (d *canaryDay) night() {
 	d.t.Helper()
 	// Just before the next minute.
 	clock := func(day, hour, minute int) {
-		if err := d.house.Exchange().SetClock(time.Date(2026, time.July, day, hour, minute, 59, 9e8, ist)); err != nil {
+		if err := d.house.Exchange().SetClock(time.Date(2026, time.July, day, hour, minute, 59, 9e8, ist.Zone)); err != nil {
 			d.t.Fatal(err)
 		}
 	}
@@ -692,7 +693,7 @@ func (d *canaryDay) deadAddresses() {
 		d.t.Fatal(err)
 	}
 	d.config.Addr, d.config.Sim.Addr = "127.0.0.1:0", "127.0.0.1:0"
-	d.config.Sim.Start = time.Date(2026, time.July, 15, 10, 0, 0, 0, ist)
+	d.config.Sim.Start = time.Date(2026, time.July, 15, 10, 0, 0, 0, ist.Zone)
 	n := d.times("feed state")
 	d.open()
 	d.logged("feed state", n+2)
@@ -704,7 +705,7 @@ func (d *canaryDay) deadAddresses() {
 
 // print shows what a debugger or a careless line of ours would print.
 func (d *canaryDay) print() {
-	session := messages.Session{Generation: 1, APIKey: supervisor.SimAPIKey, Token: messages.NewAccessToken(d.secrets.fresh("access token of messages", 32))}
+	session := messages.Session{Generation: 1, APIKey: tree.SimAPIKey, Token: messages.NewAccessToken(d.secrets.fresh("access token of messages", 32))}
 	secret := messages.NewSecret(d.environ["ZERODHA_API_SECRET"])
 	values := []any{
 		d.config, &d.config, session, &session, session.Token, secret,

@@ -13,7 +13,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // What a person may choose comes from three places and is read here alone:
@@ -112,9 +112,9 @@ func checkProfile(profile string) error {
 }
 
 // config checks the flags and makes the house's configuration of them.
-func (f *runFlags) config(p *program) (supervisor.Config, error) {
-	bad := func(err error) (supervisor.Config, error) {
-		return supervisor.Config{}, &exitWith{exitUsage, err}
+func (f *runFlags) config(p *program) (tree.Config, error) {
+	bad := func(err error) (tree.Config, error) {
+		return tree.Config{}, &exitWith{exitUsage, err}
 	}
 	if err := checkAddr(f.addr); err != nil {
 		return bad(err)
@@ -140,15 +140,15 @@ func (f *runFlags) config(p *program) (supervisor.Config, error) {
 			stateDir = filepath.Join(filepath.Dir(envFile), ".kitestring")
 		}
 	}
-	cfg := supervisor.Config{
+	cfg := tree.Config{
 		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, Profile: f.profile, Version: version,
 		Getenv: p.getenv, Log: log,
-		Sim: supervisor.SimConfig{
+		Sim: tree.SimConfig{
 			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,
 			Speed: f.sim.speed, Rate: f.sim.rate, Instruments: f.sim.instruments,
 		},
 	}
-	if cfg.Choices, err = readConfigFile(f.configFile); err != nil {
+	if cfg.Reloadable, err = readConfigFile(f.configFile); err != nil {
 		return bad(err)
 	}
 	return cfg, nil

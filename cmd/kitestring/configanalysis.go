@@ -5,12 +5,12 @@ import (
 	"errors"
 
 	"kitestring/actors/analysis"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 var errClassicIsFixed = errors.New("thresholds are for profile calibrated: classic reproduces the predecessor's fixed numbers")
 
-func (r *configReader) analysis(path string, cfg *supervisor.Choices) error {
+func (r *configReader) analysis(path string, cfg *tree.Reloadable) error {
 	err := r.object(path, fields{
 		{"profile", func(path string) error {
 			name, err := r.oneOf(path, string(analysis.Calibrated), string(analysis.Classic))

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"kitestring/actors/instruments"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // The configuration file says what a person may choose beyond flags: JSON,
@@ -41,7 +41,7 @@ const configExample = `  {
   }`
 
 // readConfigFile is what the file chooses; without a file, nothing.
-func readConfigFile(path string) (cfg supervisor.Choices, err error) {
+func readConfigFile(path string) (cfg tree.Reloadable, err error) {
 	if path == "" {
 		return cfg, nil
 	}
@@ -62,7 +62,7 @@ func readConfigFile(path string) (cfg supervisor.Choices, err error) {
 	return cfg, err
 }
 
-func parseConfig(name string, text []byte, cfg *supervisor.Choices) error {
+func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	r := &configReader{name: name, text: text, dec: json.NewDecoder(bytes.NewReader(text))}
 	r.dec.UseNumber()

@@ -11,28 +11,28 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/instruments"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 func TestConfigFileDefaultsAndValues(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
-		want supervisor.Choices
+		want tree.Reloadable
 	}{
-		"nothing chosen": {`{}`, supervisor.Choices{}},
-		"the example": {configExample, supervisor.Choices{
+		"nothing chosen": {`{}`, tree.Reloadable{}},
+		"the example": {configExample, tree.Reloadable{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Thresholds:  analysis.Thresholds{"pcr": {"bullish_from": 1.3}},
 			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
 			HolidayFile: "/etc/kitestring/holidays.txt",
 		}},
-		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, supervisor.Choices{AnalysisProfile: analysis.Classic}},
-		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, supervisor.Choices{
+		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, tree.Reloadable{AnalysisProfile: analysis.Classic}},
+		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, tree.Reloadable{
 			Underlyings: []instruments.UnderlyingSpec{{Name: "BANKEX", IndexExchange: "BSE", IndexSymbol: "BANKEX", DerivativesExchange: "BFO"}},
 		}},
-		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, supervisor.Choices{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
+		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, tree.Reloadable{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
 	} {
-		var got supervisor.Choices
+		var got tree.Reloadable
 		if err := parseConfig("c.json", []byte(c.text), &got); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -106,7 +106,7 @@ var wrongConfigs = []struct {
 
 func TestWrongConfigFilesAreNamed(t *testing.T) {
 	for _, c := range wrongConfigs {
-		err := parseConfig("c.json", []byte(c.text), &supervisor.Choices{})
+		err := parseConfig("c.json", []byte(c.text), &tree.Reloadable{})
 		if err == nil {
 			t.Errorf("%s: accepted", c.text)
 			continue
@@ -148,7 +148,7 @@ func FuzzConfigFile(f *testing.F) {
 		f.Add([]byte(c.text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var cfg supervisor.Choices
+		var cfg tree.Reloadable
 		if parseConfig("c.json", text, &cfg) != nil {
 			return
 		}

@@ -12,7 +12,7 @@ import (
 
 	"kitestring/actors/token"
 	"kitestring/actors/web/api"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 func (p *program) doctorCommand() *cobra.Command {
@@ -65,7 +65,7 @@ type doctor struct {
 
 	file    token.Inspection
 	store   *token.Store
-	plan    supervisor.Plan
+	plan    tree.Plan
 	planned bool        // plan holds
 	running *api.Status // of a server of ours that listens on addr; nil: none
 

@@ -15,7 +15,7 @@ import (
 	"kitestring/actors/token"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // askWithin bounds each question over the network.
@@ -27,7 +27,7 @@ const mostSkew = 5 * time.Second
 
 // lookAtPlan checks that the flags and the file go together.
 func (d *doctor) lookAtPlan(context.Context) {
-	plan, err := supervisor.PlanFor(d.store, d.profile, d.addr)
+	plan, err := tree.PlanFor(d.store, d.profile, d.addr)
 	d.plan = plan
 	switch d.planned = err == nil; {
 	case err != nil:

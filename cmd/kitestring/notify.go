@@ -41,7 +41,7 @@ func newNotifier(log *slog.Logger) *notifier {
 	return n
 }
 
-// pulse is for supervisor.Config: it never blocks, whatever systemd does.
+// pulse is for tree.Config: it never blocks, whatever systemd does.
 func (n *notifier) pulse(h supervisor.Health) {
 	select {
 	case n.pulses <- h:

@@ -23,6 +23,7 @@ import (
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/drills"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // asProgram makes this test binary be kitestring itself, for tests that need a
@@ -42,8 +43,8 @@ func TestMain(m *testing.M) {
 func clearOfMidnight(t *testing.T) {
 	t.Helper()
 	const enough = 2 * time.Minute
-	now := time.Now().In(ist)
-	left := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, ist).Sub(now)
+	now := time.Now().In(ist.Zone)
+	left := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, ist.Zone).Sub(now)
 	if left < enough {
 		t.Logf("waits %s for the day to begin", left)
 		<-time.After(left + time.Second)

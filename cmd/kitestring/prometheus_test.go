@@ -19,7 +19,7 @@ import (
 
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // A real Prometheus scrapes a real server: each alert below fires when its
@@ -221,15 +221,15 @@ type hands struct {
 	t     *testing.T
 	env   string
 	log   *safeBuffer
-	house *supervisor.House
+	house *tree.Server
 }
 
 func (h *hands) open() {
 	h.t.Helper()
-	house, err := supervisor.Open(h.t.Context(), supervisor.Config{
+	house, err := tree.Open(h.t.Context(), tree.Config{
 		EnvFile: h.env, StateDir: filepath.Join(filepath.Dir(h.env), "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "test",
 		Getenv: func(string) string { return "" }, Log: slog.New(slog.NewJSONHandler(h.log, nil)),
-		Sim: supervisor.SimConfig{Addr: "127.0.0.1:0", Rate: 500, Seed: 1, Speed: 1},
+		Sim: tree.SimConfig{Addr: "127.0.0.1:0", Rate: 500, Seed: 1, Speed: 1},
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // A killed server is live again without a login, on the token that the file
@@ -18,7 +18,7 @@ func TestKilledAndLiveAgainWithoutALogin(t *testing.T) {
 	dir := t.TempDir()
 	env := filepath.Join(dir, ".env")
 	var secrets canaries
-	secrets.add("API secret", supervisor.SimAPISecret)
+	secrets.add("API secret", tree.SimAPISecret)
 	held := func() string {
 		t.Helper()
 		data, err := os.ReadFile(env)

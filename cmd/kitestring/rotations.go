@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 func (p *program) rotationsCommand() *cobra.Command {
@@ -27,7 +28,7 @@ the file changed; "-" where a stage did not happen, "?" where it cannot be told.
 			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "GEN\tCHANGED (IST)\tSOURCE\tRESULT\tDETECTED\tVALIDATED\tDIALLED\tFIRST FRAME\tFIRST TICK\tOLD CLOSED\tTOTAL\tLOST\tTWICE\tREASON")
 			for _, r := range all {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Generation, r.ChangedAt.In(ist).Format("01-02 15:04:05"), r.Source, r.Result,
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Generation, r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), r.Source, r.Result,
 					stage(r.DetectedMS), stage(r.ValidatedMS), stage(r.DialledMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), stage(r.RetiredMS), stage(r.TotalMS),
 					counted(r.Lost), counted(r.Duplicated), r.Reason)
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // stopWithin bounds an orderly stop.
@@ -61,14 +61,14 @@ default and its range.`,
 // serve runs the house until ctx ends, then stops it in order. A hangup makes
 // it read its configuration again; on a terminal, that terminal is gone, and
 // so is whoever could stop the server.
-func (p *program) serve(ctx context.Context, cfg supervisor.Config, configFile string) error {
+func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	systemd := newNotifier(cfg.Log)
 	defer systemd.close()
 	cfg.Pulse = systemd.pulse
-	house, err := supervisor.Open(ctx, cfg)
+	house, err := tree.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}

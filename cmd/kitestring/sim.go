@@ -9,7 +9,7 @@ import (
 
 	"kitestring/actors/simulator"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 func (p *program) simCommand() *cobra.Command {
@@ -36,8 +36,8 @@ It asks nobody who they are and listens on loopback only.`,
 	f.add(c, "", "127.0.0.1:8421", 0)
 	flags := c.Flags()
 	flags.StringVar(&redirect, "redirect-url", "http://"+defaultAddr+"/callback", "where a login ends")
-	flags.StringVar(&key, "api-key", supervisor.SimAPIKey, "the API key that it knows")
-	flags.StringVar(&secret, "api-secret", supervisor.SimAPISecret, "the secret of that key; it protects nothing")
+	flags.StringVar(&key, "api-key", tree.SimAPIKey, "the API key that it knows")
+	flags.StringVar(&secret, "api-secret", tree.SimAPISecret, "the secret of that key; it protects nothing")
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 func (p *program) statusCommand() *cobra.Command {
@@ -66,7 +67,7 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 	if gap := st.Feed.LastGap; gap != nil {
 		fmt.Fprintf(w, "last gap\t%s ago, %d instruments blind at a %s\n", st.At.Sub(gap.At).Round(time.Second), gap.Instruments, gap.Reason)
 	}
-	fmt.Fprintf(w, "market\t%s, exchange time %s IST\n", st.Market.Phase, st.Market.ExchangeTime.In(ist).Format("2006-01-02 15:04:05"))
+	fmt.Fprintf(w, "market\t%s, exchange time %s IST\n", st.Market.Phase, st.Market.ExchangeTime.In(ist.Zone).Format("2006-01-02 15:04:05"))
 	if len(rotations) > 0 {
 		fmt.Fprintf(w, "rotation\t%s\n", rotationLine(rotations[0]))
 	}
@@ -103,9 +104,6 @@ func verdict(st api.Status) error {
 	}
 	return &exitWith{code, fmt.Errorf("%s. %s", said, todo)}
 }
-
-// ist is Indian Standard Time, the zone of everything that a person reads.
-var ist = time.FixedZone("IST", 5*60*60+30*60)
 
 func ago(seconds *float64) string {
 	if seconds == nil {

@@ -15,6 +15,7 @@ import (
 	"kitestring/actors/token"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 func (p *program) tokenCommand() *cobra.Command {
@@ -67,7 +68,7 @@ func (p *program) showToken(ctx context.Context) error {
 		fmt.Fprintf(w, "warning\t%s\n", warning)
 	}
 	if t.ExpiresHint != nil {
-		fmt.Fprintf(w, "expires\tabout %s IST\n", t.ExpiresHint.In(ist).Format("2006-01-02 15:04"))
+		fmt.Fprintf(w, "expires\tabout %s IST\n", t.ExpiresHint.In(ist.Zone).Format("2006-01-02 15:04"))
 	}
 	fmt.Fprintf(w, "coherent\t%t\n", t.Coherent)
 	for _, h := range t.Holders {

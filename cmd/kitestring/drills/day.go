@@ -10,6 +10,7 @@ import (
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 func killMidBar(ctx context.Context, r *Rig) (err error) {
@@ -79,7 +80,7 @@ func killMidBar(ctx context.Context, r *Rig) (err error) {
 		compared = n
 		return true, ""
 	})
-	r.note("killed at %s, live again at %s of the exchange, %d bars equal to its history", killed.In(ist).Format(time.TimeOnly), back.In(ist).Format(time.TimeOnly), compared)
+	r.note("killed at %s, live again at %s of the exchange, %d bars equal to its history", killed.In(ist.Zone).Format(time.TimeOnly), back.In(ist.Zone).Format(time.TimeOnly), compared)
 	return err
 }
 
@@ -96,16 +97,16 @@ func (r *Rig) whole(underlying, source string, open, killed, back time.Time) err
 		case b.Start.Before(open):
 			continue // of days before
 		case !b.Start.Equal(next):
-			return fmt.Errorf("%s %s: a bar of %s where that of %s should be", underlying, source, b.Start.In(ist).Format(time.TimeOnly), next.In(ist).Format(time.TimeOnly))
+			return fmt.Errorf("%s %s: a bar of %s where that of %s should be", underlying, source, b.Start.In(ist.Zone).Format(time.TimeOnly), next.In(ist.Zone).Format(time.TimeOnly))
 		case b.Closed && b.Start.Add(time.Minute).After(killed) && b.Start.Before(back) && !b.Partial && !b.Gapped && !b.Backfilled:
-			return fmt.Errorf("%s %s: the bar of %s is not marked though the server was dead within it", underlying, source, b.Start.In(ist).Format(time.TimeOnly))
+			return fmt.Errorf("%s %s: the bar of %s is not marked though the server was dead within it", underlying, source, b.Start.In(ist.Zone).Format(time.TimeOnly))
 		case b.Closed && (b.Partial || b.Gapped):
-			return fmt.Errorf("%s %s: the bar of %s is not healed yet", underlying, source, b.Start.In(ist).Format(time.TimeOnly))
+			return fmt.Errorf("%s %s: the bar of %s is not healed yet", underlying, source, b.Start.In(ist.Zone).Format(time.TimeOnly))
 		}
 		next = next.Add(time.Minute)
 	}
 	if !next.After(back) {
-		return fmt.Errorf("%s %s ends at %s", underlying, source, next.In(ist).Format(time.TimeOnly))
+		return fmt.Errorf("%s %s ends at %s", underlying, source, next.In(ist.Zone).Format(time.TimeOnly))
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"kitestring/actors/token/envstyles"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 var envDrills = []Drill{
@@ -174,7 +174,7 @@ func simFile(addr string, start time.Time) (content, value string, err error) {
 	if start.IsZero() {
 		start = time.Now().Add(24 * time.Hour) // midnight may pass before the server starts; a token of tomorrow works today, too
 	}
-	ex, err := simulator.New(simulator.Config{APIKey: supervisor.SimAPIKey, APISecret: messages.NewSecret(simSecret), Start: start})
+	ex, err := simulator.New(simulator.Config{APIKey: tree.SimAPIKey, APISecret: messages.NewSecret(simSecret), Start: start})
 	if err != nil {
 		return "", "", err
 	}
@@ -183,7 +183,7 @@ func simFile(addr string, start time.Time) (content, value string, err error) {
 		return "", "", err
 	}
 	return fmt.Sprintf("# a simulator's file\nKITESTRING_PROFILE=sim\nZERODHA_API_KEY=%s\nZERODHA_API_SECRET=%s\nREDIRECT_URL=http://%s/callback\nZERODHA_ACCESS_TOKEN=%s\n",
-		supervisor.SimAPIKey, simSecret, addr, t.Reveal()), t.Reveal(), nil
+		tree.SimAPIKey, simSecret, addr, t.Reveal()), t.Reveal(), nil
 }
 
 // freeAddr is a loopback address that nobody uses at the moment.
@@ -250,7 +250,7 @@ func (r *Rig) rotateBy(ctx context.Context, style envstyles.Style) (took time.Du
 	var environment map[string]string
 	if missing {
 		// Without a file the credentials are the environment's.
-		environment = map[string]string{"KITESTRING_PROFILE": "sim", "ZERODHA_API_KEY": supervisor.SimAPIKey, "ZERODHA_API_SECRET": simSecret}
+		environment = map[string]string{"KITESTRING_PROFILE": "sim", "ZERODHA_API_KEY": tree.SimAPIKey, "ZERODHA_API_SECRET": simSecret}
 	}
 	s, err := r.beside(ctx, style.Name, Setup{Environment: environment}, style.Prepare)
 	if s != nil {

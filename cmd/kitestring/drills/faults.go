@@ -11,7 +11,8 @@ import (
 
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/messages/ist"
+	"kitestring/supervisor/tree"
 )
 
 var faultDrills = []Drill{
@@ -258,13 +259,13 @@ func (r *Rig) history(ctx context.Context, instrument uint32) (map[int64][5]floa
 	if err := r.get("/api/v1/status", &st); err != nil {
 		return nil, err
 	}
-	day := st.Market.ExchangeTime.In(ist).Format(time.DateOnly)
+	day := st.Market.ExchangeTime.In(ist.Zone).Format(time.DateOnly)
 	query := url.Values{"from": {day + " 09:15:00"}, "to": {day + " 15:30:00"}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/instruments/historical/%d/minute?%s", r.sims, instrument, query.Encode()), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "token "+supervisor.SimAPIKey+":"+value)
+	req.Header.Set("Authorization", "token "+tree.SimAPIKey+":"+value)
 	req.Header.Set("X-Kite-Version", "3")
 	var answer struct {
 		Data struct {

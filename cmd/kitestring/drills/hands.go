@@ -13,14 +13,12 @@ import (
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
-
-// The exchange's zone: drills say its times as people there do.
-var ist = time.FixedZone("IST", 5*3600+30*60)
 
 // at is a moment of the exchange's.
 func at(year int, month time.Month, day, hour, minute, second int) time.Time {
-	return time.Date(year, month, day, hour, minute, second, 0, ist)
+	return time.Date(year, month, day, hour, minute, second, 0, ist.Zone)
 }
 
 // ordinary is a Wednesday on which nothing expires.

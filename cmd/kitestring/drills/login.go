@@ -16,7 +16,7 @@ import (
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 var loginDrills = []Drill{
@@ -74,7 +74,7 @@ func (r *Rig) consent(ctx context.Context, button string) (*url.URL, error) {
 		return nil, err
 	}
 	form := url.Values{
-		"api_key": {supervisor.SimAPIKey}, "redirect_params": {at.Query().Get("redirect_params")}, "answer": {button},
+		"api_key": {tree.SimAPIKey}, "redirect_params": {at.Query().Get("redirect_params")}, "answer": {button},
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.House.SimAddr()+"/connect/login", strings.NewReader(form.Encode()))
 	if err != nil {

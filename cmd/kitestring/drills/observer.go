@@ -11,7 +11,7 @@ import (
 
 	"kitestring/messages"
 	"kitestring/messages/wire"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // observer is a client of the exchange beside the server, which takes one of
@@ -26,7 +26,7 @@ type observer struct {
 
 // observe subscribes to instruments in full mode.
 func (r *Rig) observe(ctx context.Context, token string, instruments []uint32) (*observer, error) {
-	query := url.Values{"api_key": {supervisor.SimAPIKey}, "access_token": {token}}
+	query := url.Values{"api_key": {tree.SimAPIKey}, "access_token": {token}}
 	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+r.sims+"/?"+query.Encode(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("the observer's socket: %w", err)

@@ -13,7 +13,7 @@ import (
 
 	"kitestring/actors/simulator"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // far is an exchange of the drill's own, for servers that are processes of
@@ -25,7 +25,7 @@ type far struct {
 }
 
 func openFar(cfg simulator.Config) (*far, error) {
-	cfg.APIKey, cfg.APISecret, cfg.Sequence, cfg.Seed = supervisor.SimAPIKey, messages.NewSecret(simSecret), true, 1
+	cfg.APIKey, cfg.APISecret, cfg.Sequence, cfg.Seed = tree.SimAPIKey, messages.NewSecret(simSecret), true, 1
 	ex, err := simulator.New(cfg)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (r *Rig) folder(name string, f *far, token messages.AccessToken) (dir strin
 		return "", err
 	}
 	content := fmt.Sprintf("KITESTRING_PROFILE=sim\nZERODHA_API_KEY=%s\nZERODHA_API_SECRET=%s\nKITE_API_URL=%s\nZERODHA_ACCESS_TOKEN=%s\n",
-		supervisor.SimAPIKey, simSecret, f.APIURL(), token.Reveal())
+		tree.SimAPIKey, simSecret, f.APIURL(), token.Reveal())
 	return dir, writeFile(filepath.Join(dir, ".env"), content)
 }
 

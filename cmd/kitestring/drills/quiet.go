@@ -10,6 +10,7 @@ import (
 
 	"kitestring/actors/simulator"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 func muteSocket(ctx context.Context, r *Rig) error {
@@ -118,7 +119,7 @@ func (r *Rig) closeMarket(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	day := st.Market.ExchangeTime.In(ist)
+	day := st.Market.ExchangeTime.In(ist.Zone)
 	if err := r.clock(map[string]any{"now": at(day.Year(), day.Month(), day.Day(), 15, 45, 0), "speed": 1, "skip_nights": false}); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
 // Setup is the server that a drill needs.
@@ -40,9 +40,9 @@ type Setup struct {
 // Rig is a running server with hands on it.
 type Rig struct {
 	Dir, EnvFile string
-	House        *supervisor.House
+	House        *tree.Server
 	setup        Setup
-	config       supervisor.Config
+	config       tree.Config
 	web, sims    string // addresses of the server and of the exchange
 	http         *http.Client
 	log          *capture
@@ -68,11 +68,11 @@ func open(ctx context.Context, setup Setup, dir string, options Options, still *
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 		log:  &capture{}, before: goroutines(), options: options, still: still,
 	}
-	r.config = supervisor.Config{
+	r.config = tree.Config{
 		EnvFile: r.EnvFile, StateDir: filepath.Join(dir, "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "drill",
 		Getenv: func(key string) string { return setup.Environment[key] },
 		Log:    slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Sim: supervisor.SimConfig{
+		Sim: tree.SimConfig{
 			Addr: "127.0.0.1:0", Rate: setup.Rate, Seed: 1, Speed: setup.Speed, ManualLogin: setup.ManualLogin,
 			Start: setup.Start, TradingDay: setup.TradingDay, OldSockets: setup.OldSockets, ClockOff: setup.ClockOff,
 		},
@@ -93,7 +93,7 @@ func open(ctx context.Context, setup Setup, dir string, options Options, still *
 
 // start starts the server (again).
 func (r *Rig) start(ctx context.Context) error {
-	house, err := supervisor.Open(ctx, r.config)
+	house, err := tree.Open(ctx, r.config)
 	if err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
@@ -164,7 +164,7 @@ func (r *Rig) holds(ctx context.Context) error {
 }
 
 // simSecret is the API secret of the embedded simulator.
-const simSecret = supervisor.SimAPISecret
+const simSecret = tree.SimAPISecret
 
 func (r *Rig) close() error {
 	if r.House == nil {

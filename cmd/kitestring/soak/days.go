@@ -15,6 +15,7 @@ import (
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // DaysOptions are those of Days.
@@ -59,9 +60,6 @@ const (
 
 // struck are the restarts that a day's faults cause.
 const struck = 2
-
-// ist is UTC+05:30.
-var ist = time.FixedZone("IST", 5*60*60+30*60)
 
 // days is a soak under way.
 type days struct {
@@ -143,8 +141,8 @@ func (d *days) open(ctx context.Context) (time.Time, error) {
 }
 
 func at(day time.Time, h, m int) time.Time {
-	y, mo, dd := day.In(ist).Date()
-	return time.Date(y, mo, dd, h, m, 0, 0, ist)
+	y, mo, dd := day.In(ist.Zone).Date()
+	return time.Date(y, mo, dd, h, m, 0, 0, ist.Zone)
 }
 
 func (d *days) dawn(day time.Time) error { return d.clock(at(day, 5, 55), 1, false) }
@@ -154,7 +152,7 @@ func (d *days) day(ctx context.Context, day *time.Time) (row Day, from, to sampl
 	if err := d.nextTradingDay(ctx, day); err != nil {
 		return row, from, to, err
 	}
-	row.Day = day.In(ist).Format(time.DateOnly)
+	row.Day = day.In(ist.Zone).Format(time.DateOnly)
 	if from, err = d.sample(); err != nil {
 		return row, from, to, err
 	}
@@ -485,7 +483,7 @@ func (b *box) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (b *box) of(day time.Time) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]string(nil), b.slots[day.In(ist).Format(time.DateOnly)]...)
+	return append([]string(nil), b.slots[day.In(ist.Zone).Format(time.DateOnly)]...)
 }
 
 func (b *box) close() {

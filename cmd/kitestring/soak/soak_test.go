@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kitestring/actors/actorstest"
+	"kitestring/messages/ist"
 )
 
 func TestMain(m *testing.M) { actorstest.Main(m) }
@@ -140,7 +141,7 @@ func TestBoxKeepsReminders(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 	}
-	if got := b.of(time.Date(2026, 11, 23, 9, 0, 0, 0, ist)); !reflect.DeepEqual(got, []string{"08:00", "08:45"}) {
+	if got := b.of(time.Date(2026, 11, 23, 9, 0, 0, 0, ist.Zone)); !reflect.DeepEqual(got, []string{"08:00", "08:45"}) {
 		t.Errorf("got %v", got)
 	}
 }

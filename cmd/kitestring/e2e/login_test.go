@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"kitestring/supervisor/tree"
+)
+
+// manual leaves the login to a person.
+func manual(cfg *tree.Config) { cfg.Sim.ManualLogin = true }
+
+func TestLoginInTheBrowser(t *testing.T) {
+	house := served(t, manual)
+	ctx := browser(t)
+	b := openTab(t, ctx, house.URL())
+	other := openTab(t, ctx, house.URL()+"events")
+	for _, tab := range []*tab{b, other} {
+		tab.await(soon, ".hero", `Log in[\s\S]*no token yet`)
+		tab.await(soon, "title", "Log in")
+	}
+	b.holds("the favicon shows that there is no token", `document.querySelector("link[rel=icon]").getAttribute("href") === "/assets/down.svg"`)
+	logIn := func() {
+		b.holds("Log in takes the focus", `(document.querySelector("#login").focus(), document.activeElement.id === "login")`)
+		b.press(kb.Enter)
+	}
+
+	// Cancelled at the exchange.
+	w := b.popup(logIn)
+	w.await(soon, "h1", "Simulated exchange")
+	b.await(soon, ".login", `Waiting for the login in the other window[\s\S]*\d:\d\d left`)
+	b.keep("login-waiting")
+	w.do("cancel", chromedp.Click(chromedp.CSS("button[value=cancel]")))
+	w.await(soon, "body", "Login cancelled")
+	b.await(soon, "#login-result", "Login cancelled")
+	other.await(soon, ".events", "login")
+	w.close()
+
+	// A state that belongs to no login of ours.
+	stranger := openTab(t, ctx, house.URL()+"callback?status=success&action=login&type=login&request_token="+strings.Repeat("a", 32)+"&state=wrong")
+	stranger.await(soon, "body", "did not work[\\s\\S]*belongs to no login")
+	b.await(soon, "#login-result", "Login refused[\\s\\S]*belongs to no login")
+	b.keep("login-refused")
+
+	// Approved: the page goes live by itself, and so does the other tab.
+	w = b.popup(logIn)
+	w.await(soon, "h1", "Simulated exchange")
+	w.do("approve", chromedp.Click(chromedp.CSS("button[value=approve]")))
+	took := b.await(2*soon, ".hero .word", "Live")
+	t.Logf("live %s after the approval was pressed", took)
+	b.await(soon, "#login-result", "Logged in")
+	b.await(soon, "#card-token", `Valid[\s\S]*gen 1`)
+	b.holds("the chart of a page that was open before the login has its history", `parseInt(document.querySelector(".frame").getAttribute("aria-label"), 10) > 100`)
+	other.await(soon, ".hero .word", "Live")
+	other.await(soon, ".events", "Logged in")
+	w.await(soon, ".hero .word", "Live")
+	w.await(soon, ".arrived", "this one can be closed")
+	w.keep("login-window")
+	gone, err := chromedp.Detached(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A moment later: who asks in a window that is gone gets no answer.
+	eval[bool](w, `(setTimeout(() => document.querySelector(".arrived button").click()), true)`)
+	select {
+	case <-gone:
+	case <-time.After(soon):
+		t.Error("the window does not close itself when told to")
+	}
+	b.keep("login-done")
+
+	// The address that the window came back by, once more.
+	w.mu.Lock()
+	var callback string
+	for _, u := range w.asked {
+		if strings.Contains(u, "/callback?") {
+			callback = u
+		}
+	}
+	w.mu.Unlock()
+	if callback == "" {
+		t.Fatalf("the window never came to the callback: %v", w.asked)
+	}
+	stranger.do("replay", chromedp.Navigate(callback))
+	stranger.await(soon, "body", "was used before")
+	b.await(soon, "#login-result", "was used before")
+	b.await(soon, ".hero .word", "Live")
+	b.await(soon, "#card-token", `Valid[\s\S]*gen 1`)
+	b.clean()
+	other.clean()
+}
+
+func TestPastedLogin(t *testing.T) {
+	house := served(t, manual)
+	b := openTab(t, browser(t), house.URL())
+	b.await(soon, ".hero .word", "Log in")
+	b.look(390, "dark")
+	b.click(".login .link")
+	paste := func(text string) {
+		b.fill("#pasted", text)
+		b.click("#paste button")
+	}
+	for _, c := range []struct{ text, words string }{
+		{"", "Paste the address"},
+		{"https://kite.zerodha.com/connect/login?v=3&api_key=x", "before the login|login page"},
+		{"http://127.0.0.1:8420/callback?status=cancelled", "cancelled"},
+		{"http://127.0.0.1:8420/callback?status=success&request_token=" + strings.Repeat("a", 32) + "&state=wrong", "belongs to no login"},
+	} {
+		paste(c.text)
+		b.await(soon, "#pasted-words", c.words)
+	}
+	b.keep("login-paste")
+	// As on a phone: the login ends on an address that the phone cannot open.
+	resp, err := house.client.Get(house.URL() + "login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	page, err := url.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"api_key": {page.Query().Get("api_key")}, "redirect_params": {page.Query().Get("redirect_params")}, "answer": {"approve"}}
+	resp, err = house.client.PostForm("http://"+house.SimAddr()+"/connect/login", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusFound {
+		t.Fatalf("approve: %s", resp.Status)
+	}
+	paste(resp.Header.Get("Location"))
+	b.await(2*soon, ".hero .word", "Live")
+	b.await(soon, "#login-result", "Logged in")
+}
+
+// Where an admin token is set, the page asks for it, once.
+func TestAdminTokenInTheBrowser(t *testing.T) {
+	house := served(t)
+	house.live()
+	const token = "an-admin-token-of-more-than-32-characters"
+	if err := house.SetKey(t.Context(), "ADMIN_TOKEN", token); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(soon); ; <-time.After(20 * time.Millisecond) {
+		if code, _ := house.post("/api/v1/token/validate", ""); code == http.StatusUnauthorized {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("without the admin token: %d", code)
+		}
+	}
+	b := openTab(t, browser(t), house.URL()+"actors")
+	b.await(soon, ".hero .word", "Live")
+	restart := func(name string) {
+		b.click(`button[aria-label="Restart ` + name + `"]`)
+	}
+	show := func(text string) {
+		b.fill("#admin-token", text)
+		b.click("dialog[open] button[type=submit]")
+	}
+	restart("pcr")
+	b.await(soon, "dialog[open]", `Admin token[\s\S]*ADMIN_TOKEN of the .env file`)
+	b.keep("admin-token")
+	show("wrong")
+	b.await(soon, "dialog[open]", "not the ADMIN_TOKEN")
+	show(token)
+	b.await(soon, "main", "Restart of pcr requested")
+	restart("bars")
+	b.await(soon, "main", "Restart of bars requested")
+	if kept := eval[string](b, `document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage })`); strings.Contains(kept, token) || strings.Contains(kept, "kitestring_session") {
+		t.Errorf("the page's scripts can read %s", kept)
+	}
+}

@@ -1,0 +1,136 @@
+package tree
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"kitestring/actors/simulator"
+)
+
+// farClock is the time of a simulated exchange in another process, as it tells
+// it at /sim/v1/state, once, and at /sim/v1/clock, which costs it less. Between
+// two looks it runs on at the speed told; while nobody answers, too.
+type farClock struct {
+	url    string
+	client *http.Client
+	end    context.CancelFunc
+	ended  chan struct{}
+
+	sequenced bool // it counts ticks in the last quantity
+
+	mu    sync.Mutex
+	here  time.Time // the anchor: both stood so at the same moment
+	there time.Time
+	speed float64
+}
+
+// How often the far clock is looked at, and how much it may be off, in real
+// time, before it is set: a look takes a while itself.
+const (
+	lookFar  = 500 * time.Millisecond
+	farSlack = 50 * time.Millisecond
+	// The first answer is needed, and its exchange may only just have started.
+	firstFar = 10 * time.Second
+	nextFar  = 2 * time.Second
+)
+
+// openFarClock looks for a simulator at an API address.
+func openFarClock(ctx context.Context, apiURL string) (*farClock, error) {
+	c := &farClock{
+		url:    apiURL + "/sim/v1",
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		ended:  make(chan struct{}),
+	}
+	var st simulator.State
+	here, err := c.ask(ctx, firstFar, "/state", &st)
+	if err != nil {
+		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", keyAPIURL, apiURL, err)
+	}
+	c.sequenced = st.Sequence
+	c.set(here, st.Clock)
+	running, end := context.WithCancel(context.Background())
+	c.end = end
+	go c.follow(running)
+	return c, nil
+}
+
+// Now implements actors.Clock.
+func (c *farClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at(time.Now())
+}
+
+// counts reports whether the exchange counts ticks in the last quantity.
+func (c *farClock) counts() bool { return c.sequenced }
+
+func (c *farClock) at(here time.Time) time.Time {
+	return c.there.Add(time.Duration(float64(here.Sub(c.here)) * c.speed))
+}
+
+func (c *farClock) follow(ctx context.Context) {
+	defer close(c.ended)
+	tick := time.NewTicker(lookFar)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			var clock simulator.ClockState
+			if here, err := c.ask(ctx, nextFar, "/clock", &clock); err == nil { // whoever asks the exchange itself tells that it is away
+				c.set(here, clock)
+			}
+		}
+	}
+}
+
+// ask reads a part of the simulator's state; here is when it held.
+func (c *farClock) ask(ctx context.Context, patience time.Duration, path string, into any) (here time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
+	if err != nil {
+		return here, err
+	}
+	asked := time.Now()
+	resp, err := c.client.Do(req)
+	if err != nil {
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return here, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return here, errors.New(resp.Status)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return here, fmt.Errorf("read its state: %w", err)
+	}
+	return asked.Add(time.Since(asked) / 2), nil
+}
+
+// set moves the anchor when the far clock has been moved by a hand.
+func (c *farClock) set(here time.Time, clock simulator.ClockState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	off := clock.Now.Sub(c.at(here)).Abs()
+	if c.speed == clock.Speed && off <= time.Duration(float64(farSlack)*c.speed) {
+		return
+	}
+	c.here, c.there, c.speed = here, clock.Now, clock.Speed
+}
+
+func (c *farClock) close() {
+	c.end()
+	<-c.ended
+	c.client.CloseIdleConnections()
+}
