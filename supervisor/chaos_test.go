@@ -139,7 +139,7 @@ func (c *chaos) observe(e Event) {
 	defer c.mu.Unlock()
 	if e.Kind == Struck {
 		c.struck = e.At
-		if e.Reason == string(FaultDeaf) {
+		if e.Reason == string(FaultDropTokenMessages) {
 			c.deaf[e.Actor] = true
 		}
 	}

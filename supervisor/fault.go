@@ -13,13 +13,13 @@ type Kind string
 
 // The kinds of faults.
 const (
-	FaultPanic     Kind = "panic"     // the handler panics
-	FaultHang      Kind = "hang"      // the handler blocks for For (0: until the house stops)
-	FaultSlow      Kind = "slow"      // each message or batch takes Delay longer (0: 5 ms), for For (0: 5 s)
-	FaultExit      Kind = "exit"      // a normal end
-	FaultGoroutine Kind = "goroutine" // a task panics
-	FaultLeak      Kind = "leak"      // a task ignores its context for For (0: until the house stops)
-	FaultDeaf      Kind = "deaf"      // token messages are not heard for For (0: until the incarnation ends)
+	FaultPanic             Kind = "panic"               // the handler panics
+	FaultHang              Kind = "hang"                // the handler blocks for For (0: until the house stops)
+	FaultSlow              Kind = "slow"                // each message or batch takes Delay longer (0: 5 ms), for For (0: 5 s)
+	FaultExit              Kind = "exit"                // a normal end
+	FaultGoroutine         Kind = "goroutine"           // a task panics
+	FaultLeak              Kind = "leak"                // a task ignores its context for For (0: until the house stops)
+	FaultDropTokenMessages Kind = "drop_token_messages" // token messages are not heard for For (0: until the incarnation ends)
 
 	FaultPanicStart Kind = "panic-start" // the handler panics, and the next incarnation does when it starts
 	FaultPanicStop  Kind = "panic-stop"  // a normal end, at which the actor panics in place of its goodbye
@@ -27,7 +27,7 @@ const (
 
 // Kinds is every kind of fault.
 func Kinds() []Kind {
-	return []Kind{FaultPanic, FaultHang, FaultSlow, FaultExit, FaultGoroutine, FaultLeak, FaultDeaf, FaultPanicStart, FaultPanicStop}
+	return []Kind{FaultPanic, FaultHang, FaultSlow, FaultExit, FaultGoroutine, FaultLeak, FaultDropTokenMessages, FaultPanicStart, FaultPanicStop}
 }
 
 func (k Kind) known() bool { return slices.Contains(Kinds(), k) }
@@ -89,7 +89,7 @@ func (in *incarnation) suffer(f Fault) (end failure, over bool) {
 			in.house.block(f.For)
 			return nil
 		})
-	case FaultDeaf:
+	case FaultDropTokenMessages:
 		in.odd.any, in.odd.deaf, in.odd.deafUntil = true, true, time.Time{}
 		if f.For > 0 {
 			in.odd.deafUntil = time.Now().Add(f.For)

@@ -41,7 +41,7 @@ func TestFaults(t *testing.T) {
 		{Fault{Kind: FaultPanicStop}, "error", 50 * time.Millisecond, ""},
 		{Fault{Kind: FaultSlow}, "", 0, ""},
 		{Fault{Kind: FaultLeak, For: time.Minute}, "", 0, ""},
-		{Fault{Kind: FaultDeaf}, "", 0, ""},
+		{Fault{Kind: FaultDropTokenMessages}, "", 0, ""},
 	} {
 		t.Run(string(c.fault.Kind), func(t *testing.T) {
 			var d diary
@@ -81,7 +81,7 @@ func TestSlowDeafAndLeakLast(t *testing.T) {
 	inBubble(t, group("root", OneForOne, victim(&d)), opts, func(t *testing.T, s *Supervisor) {
 		d.take()
 		for _, f := range []Fault{
-			{Actor: "v", Kind: FaultDeaf, For: 10 * time.Second},
+			{Actor: "v", Kind: FaultDropTokenMessages, For: 10 * time.Second},
 			{Actor: "v", Kind: FaultSlow, Delay: time.Second, For: 5 * time.Second},
 			{Actor: "v", Kind: FaultLeak, For: time.Minute},
 		} {

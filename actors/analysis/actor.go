@@ -19,7 +19,7 @@ const (
 	DefaultInterval = 5 * time.Minute
 )
 
-// History gives closed bars, oldest first: [Series] does.
+// History gives closed bars, oldest first: [Store] does.
 type History interface {
 	History(underlying string, source messages.BarSource, interval time.Duration) []messages.Bar
 }

@@ -150,7 +150,7 @@ func (a *archive) questions() (sessions []messages.Generation, asked []uint32) {
 
 func TestBarsActor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}, &archive{}
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}, &archive{}
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{
 			Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}, Auth: authPID,
 		}))
@@ -202,7 +202,7 @@ func TestBarsActor(t *testing.T) {
 // clock ahead of both: neither closes a bar that waits for its last tick.
 func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Series{} // far ahead of the ticks
+		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Store{} // far ahead of the ticks
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: &book{}, Series: series, Listeners: []*actor.PID{webPID}}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		at := func(s string) time.Time { return time.Unix(clockTime(t, "2026-03-02 "+s), 0) }
@@ -231,7 +231,7 @@ func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
 // and marked when the rest comes.
 func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Series{} // far ahead of the ticks
+		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Store{} // far ahead of the ticks
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: &book{}, Series: series, Listeners: []*actor.PID{webPID}}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		tick := func(s string, price int32, volume uint32) {
@@ -272,7 +272,7 @@ func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
 // marked and healed.
 func TestBarClosedTooEarlyIsHealed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:58"), &book{}, &Series{}, &archive{}
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:58"), &book{}, &Store{}, &archive{}
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{
 			Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}, Auth: authPID,
 		}))
@@ -313,7 +313,7 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{}
 		past.fail(&kite.Error{Kind: kite.TokenRefused, Status: 403})
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Series{}, Historian: past, Auth: authPID}))
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Store{}, Historian: past, Auth: authPID}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(tokens.adopt(1))
 		pass(30 * time.Second)
@@ -339,7 +339,7 @@ func TestBackfillOvertakenByTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{slow: 3 * time.Second}
 		past.fail(&kite.Error{Kind: kite.TokenRefused, Status: 403})
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Series{}, Historian: past, Auth: authPID}))
+		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Store{}, Historian: past, Auth: authPID}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(tokens.adopt(1))
 		pass(2 * time.Second)
@@ -356,7 +356,7 @@ func TestBackfillOvertakenByTheToken(t *testing.T) {
 
 func TestBarsRollWithTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}, &archive{}
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}, &archive{}
 		tokens.adopt(1)
 		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
@@ -385,7 +385,7 @@ func TestBarsRollWithTheFuture(t *testing.T) {
 
 func TestSeriesOutlivesTheActor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}, &archive{}
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}, &archive{}
 		tokens.adopt(1)
 		produce := NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past})
 		h := actorstest.Start(t, "bars", produce)
@@ -465,7 +465,7 @@ func TestAnalystReads(t *testing.T) {
 
 func TestAnalystIsSeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Series{}
+		clock, tokens, series := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}
 		key := seriesKey{"NIFTY", messages.FromIndex}
 		series.change(1, key, func(s *seriesSet) {
 			for i := range 40 {

@@ -32,7 +32,7 @@ type paced struct{}
 type BarsConfig struct {
 	Clock       actors.Clock
 	Tokens      actors.TokenSource
-	Series      *Series
+	Series      *Store
 	Instruments Instruments
 	Historian   Historian    // nil: no back-fill
 	Listeners   []*actor.PID // the analyses and web
@@ -48,7 +48,7 @@ type BarsConfig struct {
 // repair, GenerationReached, and TokenDoubted when Kite refuses its token.
 //
 // Exchange time decides. Ticks without one (modes ltp and quote) and without a
-// price make no bar. Closed bars live in [Series].
+// price make no bar. Closed bars live in [Store].
 func NewBars(cfg BarsConfig) actors.Producer {
 	return func(self actors.Self) actors.Actor {
 		return &bars{

@@ -18,7 +18,7 @@ import (
 // them: what one sends the other receives at once, and time is set by hand.
 type street struct {
 	now      time.Time
-	series   Series
+	series   Store
 	actors   map[string]actors.Actor
 	readings map[string]messages.Reading // kind/underlying
 	tokens   *book

@@ -27,9 +27,9 @@ type Tokens interface {
 
 // Coherence is the book of uses.
 type Coherence interface {
-	// Behind names those whose last use of a token was of an older generation
+	// Lagging names those whose last use of a token was of an older generation
 	// than the adopted one; who never used one does not count.
-	Behind() []string
+	Lagging() []string
 	// Idle counts the names that have not used generation g, or a newer one.
 	Idle(g messages.Generation, names []string) int
 }
@@ -44,7 +44,7 @@ type Config struct {
 	Holders   []Holder   // get TokenAdopted
 	Users     []string   // the names of those of them who note each use of a token
 	Web       *actor.PID // gets AuthChanged
-	Memory    *Memory
+	Memory    *Store
 	Metrics   *Metrics
 }
 
@@ -269,7 +269,7 @@ func (a *auth) look() {
 	g := a.state.adopted.generation()
 	var behind []string
 	if g > 0 {
-		behind = a.Coherence.Behind()
+		behind = a.Coherence.Lagging()
 	}
 	now := time.Now()
 	log := func() *slog.Logger {

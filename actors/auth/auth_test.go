@@ -382,7 +382,7 @@ func TestLearnedExpiryIsKept(t *testing.T) {
 		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "daily flush") {
 			t.Errorf("reason %q", r.Adopted.Reason)
 		}
-		again := NewMemory(b.cfg.Memory.path)
+		again := NewStore(b.cfg.Memory.path)
 		if seen := again.Expiries(); len(seen) != 1 || seen[0].EndedAt.Sub(seen[0].ValidAt) > 5*time.Minute {
 			t.Fatalf("kept %v", seen)
 		}
@@ -406,7 +406,7 @@ func TestMemoryFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{not json"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := NewMemory(path)
+	m := NewStore(path)
 	if _, _, fault := m.load(); fault == nil || len(m.Expiries()) != 0 {
 		t.Errorf("a damaged file: %v, %v", fault, m.Expiries())
 	}
@@ -419,11 +419,11 @@ func TestMemoryFile(t *testing.T) {
 	if err := m.write(); err != nil {
 		t.Fatal(err)
 	}
-	again := NewMemory(path)
+	again := NewStore(path)
 	if got := again.Expiries(); len(got) != mostExpiries || !got[len(got)-1].EndedAt.Equal(morning.Add(39*24*time.Hour)) {
 		t.Errorf("kept %d", len(got))
 	}
-	gone := NewMemory(filepath.Join(t.TempDir(), "no", "such", "dir.json"))
+	gone := NewStore(filepath.Join(t.TempDir(), "no", "such", "dir.json"))
 	if err := gone.write(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("write: %v", err)
 	}

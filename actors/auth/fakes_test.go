@@ -89,7 +89,7 @@ func (s *fakeStore) Reject(g messages.Generation, reason string) bool {
 	return true
 }
 
-func (s *fakeStore) Behind() (names []string) {
+func (s *fakeStore) Lagging() (names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.view.Adopted.IsZero() && s.used["auth"] != s.view.Adopted.Generation {
@@ -221,7 +221,7 @@ func begin(t *testing.T) *bench {
 		Feed:      feedPID,
 		Holders:   []Holder{{"feed", feedPID}, {"pcr", holderPID}, {"web", webPID}},
 		Web:       webPID,
-		Memory:    NewMemory(filepath.Join(t.TempDir(), "expiry.json")),
+		Memory:    NewStore(filepath.Join(t.TempDir(), "expiry.json")),
 		Metrics:   NewMetrics(prometheus.NewRegistry()),
 	}
 	return b

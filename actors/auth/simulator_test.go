@@ -44,20 +44,20 @@ func TestDayAtTheSimulator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(exchange.Handler())
-	t.Cleanup(server.Close)
+	rest := httptest.NewServer(exchange.Handler())
+	t.Cleanup(rest.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	reg := prometheus.NewRegistry()
 	metrics := NewMetrics(reg)
 	ex := kite.Exchange{
-		APIURL: server.URL, LoginURL: server.URL + "/connect/login", Transport: transport,
+		APIURL: rest.URL, LoginURL: rest.URL + "/connect/login", Transport: transport,
 		Budget: kite.NewBudget(), Observe: kite.NewMetrics(reg).Observe,
 	}
 	file := &fileOf{fakeStore: newStore()}
 	house := actorstest.Start(t, "auth", New(Config{
 		Exchange: ex, Tokens: file, Coherence: file, Clock: exchange.Clock(), Feed: feedPID, Web: webPID,
-		Holders: []Holder{{"pcr", holderPID}}, Memory: NewMemory(filepath.Join(t.TempDir(), "expiry.json")), Metrics: metrics,
+		Holders: []Holder{{"pcr", holderPID}}, Memory: NewStore(filepath.Join(t.TempDir(), "expiry.json")), Metrics: metrics,
 	}))
 	file.announce = func(c messages.TokenChanged) { house.Tell(c) }
 

@@ -36,7 +36,7 @@ func BenchmarkTable(b *testing.B) {
 	for _, n := range benchSizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			tokens := instruments(n)
-			state := NewState()
+			state := NewStore()
 			var wants []messages.Want
 			for _, token := range tokens {
 				wants = append(wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})

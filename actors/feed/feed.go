@@ -46,7 +46,7 @@ type Config struct {
 	Exchange  kite.Exchange
 	Tokens    actors.TokenSource
 	Clock     actors.Clock
-	State     *State
+	State     *Store
 	Sequenced bool         // the source counts ticks in LastQuantity (the simulator's sequence mode)
 	Auth      *actor.PID   // gets FeedLive and TokenDoubted
 	Web       *actor.PID   // gets FeedChanged, RotationRecorded, OrderUpdated; nil: nobody

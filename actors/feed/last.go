@@ -7,7 +7,7 @@ import (
 )
 
 // LastTick is the newest packet of an instrument, false when there is none.
-func (s *State) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
+func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 	for _, t := range s.tables {
 		t.lock()
 		if at := t.index.find(instrumentToken); at >= 0 {
@@ -26,7 +26,7 @@ func (s *State) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 // Newest is the exchange time of the newest tick of NSE and BSE, their indices
 // and derivatives included; commodities trade on days when these do not. The
 // zero time: none yet.
-func (s *State) Newest() time.Time {
+func (s *Store) Newest() time.Time {
 	var newest uint32
 	for _, t := range s.tables {
 		t.lock()

@@ -19,7 +19,7 @@ type Metrics struct {
 
 // NewMetrics registers the feed's metrics. It panics when they are registered
 // already.
-func NewMetrics(r prometheus.Registerer, state *State) *Metrics {
+func NewMetrics(r prometheus.Registerer, state *Store) *Metrics {
 	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "kitestring", Name: name, Help: help, Buckets: buckets,
@@ -65,7 +65,7 @@ func (m *Metrics) gaps(gaps []messages.Gap) {
 }
 
 // collector turns Stats into metrics at each scrape.
-type collector struct{ state *State }
+type collector struct{ state *Store }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("kitestring_"+name, help, labels, nil)

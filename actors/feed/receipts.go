@@ -28,7 +28,7 @@ type sequence struct{ overlapped, twice, lost uint64 }
 
 // open begins a receipt, once per generation; an unfinished older one is
 // superseded, and comes back too, if there is one.
-func (s *State) openReceipt(c messages.TokenChanged, replaces bool) (changed []messages.Rotation) {
+func (s *Store) openReceipt(c messages.TokenChanged, replaces bool) (changed []messages.Rotation) {
 	before := s.sequence()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +57,7 @@ func (s *State) openReceipt(c messages.TokenChanged, replaces bool) (changed []m
 }
 
 // receipt finds a generation's receipt; mu is held.
-func (s *State) receipt(g messages.Generation) *receipt {
+func (s *Store) receipt(g messages.Generation) *receipt {
 	for _, r := range slices.Backward(s.rotations) {
 		if r.rotation.Generation == g {
 			return r
@@ -78,7 +78,7 @@ func (r *receipt) stamp(stage **float64, at time.Time) (news bool) {
 
 // stamp reaches a stage of a generation's receipt: which picks it. False:
 // there is no receipt, or the stage had been reached.
-func (s *State) stamp(g messages.Generation, at time.Time, which func(*messages.Rotation) **float64) (messages.Rotation, bool) {
+func (s *Store) stamp(g messages.Generation, at time.Time, which func(*messages.Rotation) **float64) (messages.Rotation, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.receipt(g)
@@ -89,7 +89,7 @@ func (s *State) stamp(g messages.Generation, at time.Time, which func(*messages.
 }
 
 // rejectReceipt closes a receipt whose token Kite refused.
-func (s *State) rejectReceipt(g messages.Generation, why string) (messages.Rotation, bool) {
+func (s *Store) rejectReceipt(g messages.Generation, why string) (messages.Rotation, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.receipt(g)
@@ -102,7 +102,7 @@ func (s *State) rejectReceipt(g messages.Generation, why string) (messages.Rotat
 
 // closeReceipt completes a receipt: every shard works with the generation and
 // nothing of an older one is left.
-func (s *State) closeReceipt(g messages.Generation, at time.Time, shards int, sequenced bool) (messages.Rotation, bool) {
+func (s *Store) closeReceipt(g messages.Generation, at time.Time, shards int, sequenced bool) (messages.Rotation, bool) {
 	now := s.sequence()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,7 @@ func (s *State) closeReceipt(g messages.Generation, at time.Time, shards int, se
 
 // recount brings the counted ticks of the newest receipt up to date after it
 // was closed: a loss shows only when the instrument's next tick comes.
-func (s *State) recount(g messages.Generation, sequenced bool) (messages.Rotation, bool) {
+func (s *Store) recount(g messages.Generation, sequenced bool) (messages.Rotation, bool) {
 	now := s.sequence()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +154,7 @@ func (r *receipt) sums(now sequence, sequenced bool) (news bool) {
 }
 
 // sequence sums over the shards.
-func (s *State) sequence() (sum sequence) {
+func (s *Store) sequence() (sum sequence) {
 	for _, t := range s.tables {
 		t.lock()
 		sum.overlapped += t.counts.overlapped

@@ -62,7 +62,7 @@ func TestThreeShardsRoll(t *testing.T) {
 
 // An instrument keeps its shard; a shard without instruments closes.
 func TestShardsAreStable(t *testing.T) {
-	s := NewState()
+	s := NewStore()
 	want := func(tokens ...uint32) []int {
 		w := messages.WantInstruments{Owner: "a"}
 		for _, token := range tokens {
@@ -103,7 +103,7 @@ func TestShardsAreStable(t *testing.T) {
 
 // An instrument token that means two contracts is refused for the later one.
 func TestRecycledInstrument(t *testing.T) {
-	s := NewState()
+	s := NewStore()
 	want := func(owner, symbol string) []Refusal {
 		_, refused := s.want(messages.WantInstruments{Owner: owner, Wants: []messages.Want{{InstrumentToken: 258, Mode: messages.ModeQuote, Tradingsymbol: symbol}}}, 3000)
 		return refused

@@ -47,7 +47,7 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 	l := patientLimits()
 	l.redialBase = 50 * time.Millisecond
 	l.overlap = time.Hour // a swap ends when every instrument has moved, or not at all
-	s.r = &rig{t: t, well: &well{}, state: NewState(), sink: newRecorder()}
+	s.r = &rig{t: t, well: &well{}, state: NewStore(), sink: newRecorder()}
 	s.r.cfg = Config{
 		Exchange: kite.Exchange{
 			APIURL: server.URL, WSURL: "ws" + strings.TrimPrefix(server.URL, "http"),

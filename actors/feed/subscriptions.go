@@ -39,7 +39,7 @@ type Refusal struct {
 // want replaces an owner's set, and answers which shards' subscriptions have
 // changed and which wants were refused. An instrument keeps its shard for as
 // long as anybody wants it; a new one takes the first shard with room.
-func (s *State) want(w messages.WantInstruments, most int) (changed []int, refused []Refusal) {
+func (s *Store) want(w messages.WantInstruments, most int) (changed []int, refused []Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := slices.IndexFunc(s.owners, func(o owner) bool { return o.name == w.Owner })
@@ -86,7 +86,7 @@ func (s *State) want(w messages.WantInstruments, most int) (changed []int, refus
 // union merges the wants of all owners: the highest mode wins. Two symbols for
 // one instrument token mean that one of them stems from a list of another day
 // (tokens are reused after expiry): the later one is refused.
-func (s *State) union() (map[uint32]placed, []Refusal) {
+func (s *Store) union() (map[uint32]placed, []Refusal) {
 	union := map[uint32]placed{}
 	var refused []Refusal
 	for _, o := range s.owners {
@@ -110,7 +110,7 @@ func (s *State) union() (map[uint32]placed, []Refusal) {
 }
 
 // place makes union the wanted set and tells the tables.
-func (s *State) place(union map[uint32]placed) (changed []int) {
+func (s *Store) place(union map[uint32]placed) (changed []int) {
 	var dirty [MaxShards]bool
 	for token, was := range s.wanted {
 		now, ok := union[token]
@@ -147,7 +147,7 @@ func (s *State) place(union map[uint32]placed) (changed []int) {
 
 // subscriptions is what a shard's socket should be subscribed to. Nobody may
 // change the answer.
-func (s *State) subscriptions(shard int) []sub {
+func (s *Store) subscriptions(shard int) []sub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.subs[shard]

@@ -29,8 +29,8 @@ func (c *checker) Push(b *messages.Ticks) bool {
 	return false
 }
 
-func testTable(mode messages.Mode, tokens ...uint32) (*State, *table, *checker) {
-	state, sink := NewState(), &checker{}
+func testTable(mode messages.Mode, tokens ...uint32) (*Store, *table, *checker) {
+	state, sink := NewStore(), &checker{}
 	state.Attach("checker", sink)
 	w := messages.WantInstruments{Owner: "test"}
 	for _, token := range tokens {
@@ -201,7 +201,7 @@ func TestWithdraw(t *testing.T) {
 }
 
 func TestChunks(t *testing.T) {
-	state, sink := NewState(), newRecorder()
+	state, sink := NewStore(), newRecorder()
 	state.Attach("recorder", sink)
 	tokens := instruments(1200)
 	w := messages.WantInstruments{Owner: "test"}

@@ -427,7 +427,7 @@ type rig struct {
 	t     testing.TB
 	venue *venue
 	well  *well
-	state *State
+	state *Store
 	sink  *recorder
 	house *actorstest.Harness
 	cfg   Config
@@ -442,7 +442,7 @@ func patientLimits() limits {
 }
 
 func newRig(t testing.TB, adjust ...func(*rig)) *rig {
-	r := &rig{t: t, venue: newVenue(t), well: &well{}, state: NewState(), sink: newRecorder()}
+	r := &rig{t: t, venue: newVenue(t), well: &well{}, state: NewStore(), sink: newRecorder()}
 	l := patientLimits()
 	r.cfg = Config{
 		Exchange: kite.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: venueClock{}, State: r.state,

@@ -11,7 +11,7 @@
 // ([messages.WantInstruments]) and works out the difference.
 //
 // The file is streamed, once a day after 08:30 IST and at the first start; a
-// restart finds the day's table in the [State]. A fetch that fails is retried
+// restart finds the day's table in the [Store]. A fetch that fails is retried
 // with backoff, and each underlying's Reason says so, with the date of the
 // file that serves meanwhile. An instrument token that meant another
 // tradingsymbol the day before is reported; one that two rows of a file claim

@@ -52,7 +52,7 @@ type Config struct {
 	Tokens      actors.TokenSource
 	Clock       actors.Clock
 	Ticks       LastTicks
-	State       *State
+	State       *Store
 	Underlyings []UnderlyingSpec // none: Defaults; the State belongs to them
 	Feed        *actor.PID       // gets WantInstruments
 	Auth        *actor.PID       // gets TokenDoubted

@@ -22,7 +22,7 @@ import (
 // feed's last ticks, the token's well and book, and Kite.
 type world struct {
 	t     *testing.T
-	state *State
+	state *Store
 	specs []UnderlyingSpec
 
 	mu       sync.Mutex
@@ -41,7 +41,7 @@ var (
 )
 
 func newWorld(t *testing.T, now string) *world {
-	w := &world{t: t, state: NewState(), now: at(t, now), spots: map[uint32]float64{}}
+	w := &world{t: t, state: NewStore(), now: at(t, now), spots: map[uint32]float64{}}
 	w.answer = file(march().String())
 	return w
 }

@@ -15,15 +15,15 @@ import (
 // timer for the next change would be wrong.
 const poll = 200 * time.Millisecond
 
-// Wall shows the phase to those who cannot wait for the next change: an actor
+// PhaseStore shows the phase to those who cannot wait for the next change: an actor
 // that has just been restarted asks it in Started. It outlives the actor. The
 // zero value is ready and shows the zero PhaseChanged until the actor's start.
-type Wall struct {
+type PhaseStore struct {
 	said atomic.Pointer[messages.PhaseChanged]
 }
 
 // Phase is what was told last; At is zero before that.
-func (w *Wall) Phase() messages.PhaseChanged {
+func (w *PhaseStore) Phase() messages.PhaseChanged {
 	if said := w.said.Load(); said != nil {
 		return *said
 	}
@@ -33,7 +33,7 @@ func (w *Wall) Phase() messages.PhaseChanged {
 // Config is what the market clock needs. Clock, Wall and LastTick are required.
 type Config struct {
 	Clock     actors.Clock
-	Wall      *Wall
+	Wall      *PhaseStore
 	Listeners []*actor.PID // of PhaseChanged
 	// HolidayFile replaces the built-in table, "": none. It is read at the
 	// start and once a day; while it cannot be used the last good table stays,

@@ -137,7 +137,7 @@ func (c *handClock) set(now, tick time.Time) {
 func TestActorTellsEachListener(t *testing.T) {
 	clock := &handClock{}
 	clock.set(at(t, "2026-03-04 08:00:00"), time.Time{})
-	wall := &Wall{}
+	wall := &PhaseStore{}
 	if !wall.Phase().At.IsZero() {
 		t.Error("the wall shows a phase before anybody looked")
 	}
@@ -175,7 +175,7 @@ func TestHolidayFile(t *testing.T) {
 	clock := &handClock{}
 	clock.set(at(t, "2026-03-04 10:00:00"), time.Time{})
 	h := actorstest.Start(t, "market", New(Config{
-		Clock: clock, Wall: &Wall{}, HolidayFile: path, LastTick: clock.lastTick,
+		Clock: clock, Wall: &PhaseStore{}, HolidayFile: path, LastTick: clock.lastTick,
 		Listeners: []*actor.PID{actor.NewPID("local", "web/main")},
 	}))
 	actorstest.Await(h, func(p messages.PhaseChanged) bool { return !p.TradingDay })

@@ -9,7 +9,7 @@ import (
 // Metrics registers the calendar for Prometheus, which knows neither IST nor
 // holidays: without it no rule could tell silence at night from silence in
 // market hours. It is read from the wall at each scrape.
-func Metrics(reg prometheus.Registerer, wall *Wall) {
+func Metrics(reg prometheus.Registerer, wall *PhaseStore) {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kitestring_market_open", Help: "1 in the open phase of the exchange's day, by its own clock and calendar.",
 	}, func() float64 {

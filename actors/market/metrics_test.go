@@ -11,7 +11,7 @@ import (
 )
 
 func TestMarketOpenFollowsTheWall(t *testing.T) {
-	wall := &Wall{}
+	wall := &PhaseStore{}
 	reg := prometheus.NewPedanticRegistry()
 	Metrics(reg, wall)
 	for _, c := range []struct {

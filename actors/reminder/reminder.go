@@ -28,7 +28,7 @@ type Config struct {
 	Keys      Keys
 	Login     Login
 	Clock     actors.Clock
-	Memory    *Memory
+	Memory    *Store
 	Timeline  Timeline
 	Dashboard string // its address as we know it, e.g. http://127.0.0.1:8420/
 }

@@ -34,14 +34,14 @@ type morning struct {
 	notes []string
 	log   bytes.Buffer
 
-	memory   *Memory
+	memory   *Store
 	registry *prometheus.Registry
 	cfg      Config
 }
 
 func newMorning(keys env) *morning {
 	m := &morning{now: at(7, 59, 0), due: true, keys: keys, registry: prometheus.NewRegistry()}
-	m.memory = NewMemory(m.registry)
+	m.memory = NewStore(m.registry)
 	m.cfg = Config{Keys: m, Login: m, Clock: m, Memory: m.memory, Timeline: m, Dashboard: "http://127.0.0.1:8420/"}
 	return m
 }

@@ -11,7 +11,7 @@ import (
 
 func TestBrowserShowsTheAdminTokenOnce(t *testing.T) {
 	h := &house{admin: messages.NewSecret(adminToken)}
-	board := web.NewBoard()
+	board := web.NewStore()
 	live := func(cfg *web.Config) { cfg.Profile, cfg.Board = "live", board }
 	_, _, addr := open(t, h, live)
 	const restart = "/api/v1/actors/feed/restart"

@@ -2,7 +2,7 @@
 // dashboard, /metrics and the login's two pages, on one listener.
 //
 // It shows what is true now and nothing from memory that it cannot date: each
-// figure carries its age or its time. What the actors say is kept in a [Board]
+// figure carries its age or its time. What the actors say is kept in a [Store]
 // that outlives the actor, so that a restarted web actor shows the same.
 // It never makes anybody wait: a browser that does not read is dropped and
 // counted, and no handler holds a lock while it writes to a socket.
@@ -87,7 +87,7 @@ type Config struct {
 	// restarted actor answers where the last one did.
 	Listen     func() (net.Listener, error)
 	Hosts      []string // names that a browser may use for us, without port
-	Board      *Board
+	Board      *Store
 	Tree       Tree
 	Tokens     Tokens
 	Feed       Feed

@@ -89,14 +89,14 @@ type clock struct{}
 func (clock) Now() time.Time { return time.Unix(1_700_000_000, 0) }
 
 // open starts a web actor and answers its board and address.
-func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Board, *actorstest.Harness, string) {
+func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Store, *actorstest.Harness, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	board := web.NewBoard()
+	board := web.NewStore()
 	registry := prometheus.NewRegistry()
 	cfg := web.Config{
 		Listen: func() (net.Listener, error) { return l, nil },
@@ -392,7 +392,7 @@ func TestClientThatDoesNotReadIsDroppedAndCounted(t *testing.T) {
 
 func TestRestartedActorShowsTheSameBoard(t *testing.T) {
 	h := &house{}
-	board := web.NewBoard()
+	board := web.NewStore()
 	keep := func(cfg *web.Config) { cfg.Board = board }
 	_, first, _ := open(t, h, keep)
 	first.Tell(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "kept"})

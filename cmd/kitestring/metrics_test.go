@@ -94,7 +94,7 @@ func TestExportedMetricsAreTheListedOnes(t *testing.T) {
 			visitQuietly(t, method, "http://"+addr+path)
 		}
 	}
-	for _, kind := range []string{"panic", "goroutine", "exit", "deaf"} {
+	for _, kind := range []string{"panic", "goroutine", "exit", "drop_token_messages"} {
 		if code, _, errs := kitestring(t, t.Context(), nil, "", "chaos", "pcr", "--kind", kind, "--addr", addr); code != exitOK {
 			t.Fatal(errs)
 		}

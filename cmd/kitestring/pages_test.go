@@ -69,7 +69,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"analyse", "--profile", ""}, []string{"calibrated", "classic"}},
 		{[]string{"run", "--profile", ""}, []string{"auto", "sandbox"}},
 		{[]string{"run", "--sim-login", ""}, []string{"auto", "manual"}},
-		{[]string{"chaos", "feed", "--kind", ""}, []string{"panic", "deaf"}},
+		{[]string{"chaos", "feed", "--kind", ""}, []string{"panic", "drop_token_messages"}},
 		{[]string{"drill", "rotate"}, []string{"rotate-valid"}},
 		{[]string{"completion", ""}, []string{"bash", "fish"}},
 		{[]string{"an"}, []string{"analyse"}},

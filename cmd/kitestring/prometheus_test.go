@@ -69,7 +69,7 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 		fault, end func()
 	}{
 		{"NotCoherent", func() {
-			h.chaos("instruments", "deaf")
+			h.chaos("instruments", "drop_token_messages")
 			good = h.rotate()
 		}, func() { h.restart("instruments") }},
 		{"TokenRejected", func() { h.write("a-typo-that-kite-refuses") }, func() { h.write(good) }},

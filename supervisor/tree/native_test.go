@@ -18,7 +18,7 @@ func TestHistogramsAreNativeToo(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	token.NewMetrics(reg)
 	kite.NewMetrics(reg)
-	feed.NewMetrics(reg, feed.NewState())
+	feed.NewMetrics(reg, feed.NewStore())
 	web.NewMetrics(reg)
 	families, err := reg.Gather()
 	if err != nil {

@@ -87,15 +87,15 @@ type Server struct {
 
 	// What outlives incarnations. An actor asks it at each birth.
 	store       *token.Store
-	memory      *auth.Memory
+	memory      *auth.Store
 	logins      *auth.Logins
-	feed        *feed.State
-	series      *analysis.Series
+	feed        *feed.Store
+	series      *analysis.Store
 	opening     *analysis.OpenInterest
-	instruments *instruments.State
-	wall        *market.Wall
-	reminders   *reminder.Memory
-	board       *web.Board
+	instruments *instruments.Store
+	wall        *market.PhaseStore
+	reminders   *reminder.Store
+	board       *web.Store
 	exchange    *simulator.Exchange // nil unless it is embedded
 	far         *farClock           // of a simulator in another process; nil: none
 	flight      *flight             // nil: the process has another one
@@ -123,12 +123,12 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	h := &Server{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
-		feed:   feed.NewState(), series: &analysis.Series{}, opening: &analysis.OpenInterest{},
-		instruments: instruments.NewState(), wall: &market.Wall{}, board: web.NewBoard(),
+		feed:   feed.NewStore(), series: &analysis.Store{}, opening: &analysis.OpenInterest{},
+		instruments: instruments.NewStore(), wall: &market.PhaseStore{}, board: web.NewStore(),
 	}
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
 	market.Metrics(h.registry, h.wall)
-	h.reminders = reminder.NewMemory(h.registry)
+	h.reminders = reminder.NewStore(h.registry)
 	defer func() {
 		if err != nil {
 			h.closeDoors()
@@ -167,7 +167,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	// One a profile: simulated mornings teach nothing about Kite's.
-	h.memory = auth.NewMemory(filepath.Join(cfg.StateDir, "expiry-"+h.profile+".json"))
+	h.memory = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+h.profile+".json"))
 	h.kite.Transport = newTransport()
 	h.kite.Budget = kite.NewBudget()
 	h.kite.Observe = h.metrics.rest.Observe

@@ -111,7 +111,7 @@ func newStage(b *testing.B, tokens []uint32, mailbox int, send func(net.Conn, in
 	st := &stage{sender: newSender(b, send)}
 	registry := prometheus.NewRegistry()
 	h := &Server{
-		cfg: Config{Reloadable: Reloadable{MailboxTicks: mailbox}}, feed: feed.NewState(),
+		cfg: Config{Reloadable: Reloadable{MailboxTicks: mailbox}}, feed: feed.NewStore(),
 		tree: supervisor.New(supervisor.Options{Registerer: registry}),
 	}
 	var analysts []supervisor.Spec

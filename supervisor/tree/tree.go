@@ -209,7 +209,7 @@ func (m *minutes) Take() any {
 func (m *minutes) Len() int { return m.table.Len() }
 
 // wallPhase reads the market's wall for those who have just started.
-type wallPhase struct{ wall *market.Wall }
+type wallPhase struct{ wall *market.PhaseStore }
 
 func (w wallPhase) Phase() (messages.PhaseChanged, bool) {
 	p := w.wall.Phase()

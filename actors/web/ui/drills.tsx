@@ -14,7 +14,7 @@ const actorFaults: [string, string][] = [
   ["slow", "each message takes 5 ms longer"],
   ["exit", "it ends as if it were done"],
   ["leak", "a task of it ignores its end"],
-  ["deaf", "it does not hear token messages"],
+  ["drop_token_messages", "token messages are dropped"],
   ["panic-start", "its next start panics too"],
   ["panic-stop", "it panics as it ends"],
 ];

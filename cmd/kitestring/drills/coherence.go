@@ -58,7 +58,7 @@ func (r *Rig) deafenFor(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := r.post("/api/v1/chaos", api.Chaos{Actor: name, Kind: "deaf", ForMS: 1000}); err != nil {
+		if err := r.post("/api/v1/chaos", api.Chaos{Actor: name, Kind: "drop_token_messages", ForMS: 1000}); err != nil {
 			return err
 		}
 		start := time.Now()
@@ -93,7 +93,7 @@ func (r *Rig) deafen(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.post("/api/v1/chaos", api.Chaos{Actor: name, Kind: "deaf"}); err != nil {
+	if err := r.post("/api/v1/chaos", api.Chaos{Actor: name, Kind: "drop_token_messages"}); err != nil {
 		return err
 	}
 	if err := r.happens(ctx, 5*time.Second, "actor", 0, "fault deaf injected into "+name); err != nil {

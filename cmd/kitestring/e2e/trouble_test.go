@@ -59,7 +59,7 @@ func TestTroublesAreSaidAndHeal(t *testing.T) {
 	b.keep("trouble-rotated")
 
 	// A part that does not hear of the next token stays behind, and it shows.
-	house.post("/api/v1/chaos", `{"actor":"instruments","kind":"deaf"}`)
+	house.post("/api/v1/chaos", `{"actor":"instruments","kind":"drop_token_messages"}`)
 	house.post("/api/v1/exchange/rotate", "")
 	b.await(soon, "#card-token", `gen 3[\s\S]*Some part last used an older token`)
 	tell("a part left behind", shown, b.await(soon, ".tree .behind", "gen 2 behind"))

@@ -26,9 +26,9 @@ func ParseInterval(name string) (time.Duration, bool) {
 // longest window (100 bars of 15 minutes take four sessions).
 const keepMinutes = 2000
 
-// Series holds the bars of every underlying: written by the bars actor, read
+// Store holds the bars of every underlying: written by the bars actor, read
 // by anybody, longer-lived than any of them. The zero value is ready.
-type Series struct {
+type Store struct {
 	mu    sync.RWMutex
 	epoch uint64
 	sets  map[seriesKey]*seriesSet
@@ -54,7 +54,7 @@ type coverage struct {
 
 // History is the closed bars of a series, oldest first: a copy. Empty when
 // there are none or the interval is not one of [Intervals].
-func (s *Series) History(underlying string, source messages.BarSource, interval time.Duration) []messages.Bar {
+func (s *Store) History(underlying string, source messages.BarSource, interval time.Duration) []messages.Bar {
 	i := slices.Index(Intervals[:], interval)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -66,7 +66,7 @@ func (s *Series) History(underlying string, source messages.BarSource, interval 
 }
 
 // Running is the bar of a series that is still growing, false for none.
-func (s *Series) Running(underlying string, source messages.BarSource, interval time.Duration) (messages.Bar, bool) {
+func (s *Store) Running(underlying string, source messages.BarSource, interval time.Duration) (messages.Bar, bool) {
 	i := slices.Index(Intervals[:], interval)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -79,7 +79,7 @@ func (s *Series) Running(underlying string, source messages.BarSource, interval 
 
 // change lets an incarnation of the bars actor write. One that has been given
 // up for hung and wakes later finds a newer epoch and changes nothing.
-func (s *Series) change(epoch uint64, key seriesKey, f func(*seriesSet)) {
+func (s *Store) change(epoch uint64, key seriesKey, f func(*seriesSet)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if epoch < s.epoch {
@@ -97,7 +97,7 @@ func (s *Series) change(epoch uint64, key seriesKey, f func(*seriesSet)) {
 	f(set)
 }
 
-func (s *Series) coverage(key seriesKey) coverage {
+func (s *Store) coverage(key seriesKey) coverage {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if set := s.sets[key]; set != nil {

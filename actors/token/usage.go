@@ -96,13 +96,13 @@ func (s *Store) Used(holder string, g messages.Generation) {
 func (s *Store) Holders() []Holder { return s.holders.list() }
 
 // Coherent reports whether everybody works with one token: nobody is behind.
-func (s *Store) Coherent() bool { return len(s.Behind()) == 0 }
+func (s *Store) Coherent() bool { return len(s.Lagging()) == 0 }
 
-// Behind names the holders whose last use was of a generation older than the
+// Lagging names the holders whose last use was of a generation older than the
 // adopted one. A holder that never used a token does not count, and neither
 // does one that already tries a newer generation, because that is how a
 // candidate is proven.
-func (s *Store) Behind() (names []string) {
+func (s *Store) Lagging() (names []string) {
 	adopted := s.Adopted()
 	for _, h := range s.holders.list() {
 		if h.Generation < adopted {

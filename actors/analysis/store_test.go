@@ -9,7 +9,7 @@ import (
 )
 
 func TestSeriesIsReadWhileWritten(t *testing.T) {
-	var s Series
+	var s Store
 	key := seriesKey{"NIFTY", messages.FromIndex}
 	var readers sync.WaitGroup
 	stop := make(chan struct{})

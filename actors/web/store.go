@@ -15,9 +15,9 @@ import (
 // keptEvents is how many events the timeline holds.
 const keptEvents = 500
 
-// Board is the read model of the house: the last fact of each kind, and the
+// Store is the read model of the house: the last fact of each kind, and the
 // newest events. It outlives the web actor. Safe for concurrent use.
-type Board struct {
+type Store struct {
 	mu          sync.RWMutex
 	auth        messages.AuthChanged
 	env         messages.EnvAccepted
@@ -50,14 +50,14 @@ type rotated struct {
 	result     string
 }
 
-// NewBoard makes an empty board.
-func NewBoard() *Board {
-	return &Board{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}}
+// NewStore makes an empty board.
+func NewStore() *Store {
+	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}}
 }
 
 // Apply takes a message of an actor in. A message that the board does not know
 // changes nothing.
-func (b *Board) Apply(msg any) {
+func (b *Store) Apply(msg any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch m := msg.(type) {
@@ -134,11 +134,11 @@ func (b *Board) Apply(msg any) {
 
 // chosen reports whether an underlying is worked on; before it is known which
 // are, each may be. Called with mu held.
-func (b *Board) chosen(underlying string) bool {
+func (b *Store) chosen(underlying string) bool {
 	return b.underlyings == nil || slices.ContainsFunc(b.underlyings, func(u messages.Underlying) bool { return u.Name == underlying })
 }
 
-func (b *Board) applyAuth(m messages.AuthChanged) {
+func (b *Store) applyAuth(m messages.AuthChanged) {
 	old := b.auth
 	b.auth = m
 	if m.Adopted.State != old.Adopted.State || m.Adopted.Reason != old.Adopted.Reason {
@@ -150,20 +150,20 @@ func (b *Board) applyAuth(m messages.AuthChanged) {
 }
 
 // follow dates events by the exchange's clock, too.
-func (b *Board) follow(c actors.Clock) {
+func (b *Store) follow(c actors.Clock) {
 	b.mu.Lock()
 	b.clock = c
 	b.mu.Unlock()
 }
 
 // Note adds an event that no message carries: the supervisor's.
-func (b *Board) Note(kind, format string, args ...any) {
+func (b *Store) Note(kind, format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.event(kind, 0, format, args...)
 }
 
-func (b *Board) event(kind string, g messages.Generation, format string, args ...any) {
+func (b *Store) event(kind string, g messages.Generation, format string, args ...any) {
 	b.lastEvent++
 	e := api.Event{ID: b.lastEvent, At: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...), Generation: g}
 	if b.clock != nil {
@@ -181,7 +181,7 @@ func rotationKey(r messages.Rotation) string { return fmt.Sprint("rotation/", r.
 func eventKey(e api.Event) string { return fmt.Sprint("event/", e.ID) }
 
 // eventsNewestFirst is a copy of the timeline.
-func (b *Board) eventsNewestFirst() []api.Event {
+func (b *Store) eventsNewestFirst() []api.Event {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	events := slices.Clone(b.events)
@@ -190,7 +190,7 @@ func (b *Board) eventsNewestFirst() []api.Event {
 }
 
 // readingsOf are the readings of an underlying ("" for all), in a stable order.
-func (b *Board) readingsOf(underlying, kind string) []messages.Reading {
+func (b *Store) readingsOf(underlying, kind string) []messages.Reading {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	found := []messages.Reading{}
@@ -208,7 +208,7 @@ func (b *Board) readingsOf(underlying, kind string) []messages.Reading {
 	return found
 }
 
-func (b *Board) underlyingNames() []string {
+func (b *Store) underlyingNames() []string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	names := make([]string, len(b.underlyings))

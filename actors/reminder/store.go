@@ -8,10 +8,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Memory is what outlives an incarnation: what has been told, and the status.
+// Store is what outlives an incarnation: what has been told, and the status.
 // Made once by the tree. Safe for concurrent use. It does not outlive the
 // process: a new one begins with the next slot.
-type Memory struct {
+type Store struct {
 	mu     sync.Mutex
 	state  state
 	status Status
@@ -33,9 +33,9 @@ type Told struct {
 	Reason  string // why not, in plain words
 }
 
-// NewMemory makes an empty memory and registers its metrics.
-func NewMemory(reg prometheus.Registerer) *Memory {
-	m := &Memory{sent: map[string]map[bool]prometheus.Counter{}}
+// NewStore makes an empty memory and registers its metrics.
+func NewStore(reg prometheus.Registerer) *Store {
+	m := &Store{sent: map[string]map[bool]prometheus.Counter{}}
 	sent := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kitestring_reminders_total", Help: "Reminders of a login that is due.",
 	}, []string{"channel", "result"})
@@ -51,26 +51,26 @@ func NewMemory(reg prometheus.Registerer) *Memory {
 }
 
 // Status is the status as it is now.
-func (m *Memory) Status() Status {
+func (m *Store) Status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return Status{slices.Clone(m.status.Channels), slices.Clone(m.status.Warnings), slices.Clone(m.status.Last)}
 }
 
-func (m *Memory) load() state {
+func (m *Store) load() state {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.state
 }
 
-func (m *Memory) save(s state) {
+func (m *Store) save(s state) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state = s
 }
 
 // setUp notes the channels; changed: not the same as before.
-func (m *Memory) setUp(channels, warnings []string) (changed bool) {
+func (m *Store) setUp(channels, warnings []string) (changed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	changed = !slices.Equal(channels, m.status.Channels) || !slices.Equal(warnings, m.status.Warnings)
@@ -78,7 +78,7 @@ func (m *Memory) setUp(channels, warnings []string) (changed bool) {
 	return changed
 }
 
-func (m *Memory) told(t Told) {
+func (m *Store) told(t Told) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.status.Last); n > 0 && !m.status.Last[n-1].Slot.Equal(t.Slot) {

@@ -21,11 +21,11 @@ const (
 	gapsKept      = 100
 )
 
-// State is what the feed remembers across its incarnations: who wants which
+// Store is what the feed remembers across its incarnations: who wants which
 // instruments, the last packet of each, receipts, gaps, counters, and where
 // ticks go. It is made once, by whoever builds the tree. Safe for concurrent
 // use.
-type State struct {
+type Store struct {
 	tables [MaxShards]*table
 	ids    atomic.Uint64 // socket ids: rising over all incarnations
 	orders orderBook
@@ -47,9 +47,9 @@ type State struct {
 	sinks       []attached
 }
 
-// NewState makes an empty State.
-func NewState() *State {
-	s := &State{
+// NewStore makes an empty State.
+func NewStore() *Store {
+	s := &Store{
 		wanted: map[uint32]placed{}, rejected: map[messages.Generation]bool{},
 		connects: map[string]uint64{}, disconnects: map[string]uint64{},
 	}
@@ -62,7 +62,7 @@ func NewState() *State {
 
 // lockTables stops every reader: no table changes and nothing is pushed until
 // the function returned is called.
-func (s *State) lockTables() (unlock func()) {
+func (s *Store) lockTables() (unlock func()) {
 	for _, t := range s.tables {
 		t.lock()
 	}
@@ -78,7 +78,7 @@ func (s *State) lockTables() (unlock func()) {
 // pushed by different goroutines, possibly at the same time; those of one
 // shard one after the other. Batches of an older generation may follow one of
 // a newer generation while a swap lasts: both are good.
-func (s *State) Attach(name string, sink actors.Sink) {
+func (s *Store) Attach(name string, sink actors.Sink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sinks := slices.DeleteFunc(slices.Clone(s.sinks), func(a attached) bool { return a.name == name })
@@ -96,14 +96,14 @@ func (s *State) Attach(name string, sink actors.Sink) {
 // calls open, in one step for every reader: what is in the batch was pushed
 // before open, what comes after it was not in the batch. The batch has one
 // holder, the caller. It is nil when nothing is known yet.
-func (s *State) Seed(_ string, open func()) *messages.Ticks {
+func (s *Store) Seed(_ string, open func()) *messages.Ticks {
 	defer s.lockTables()()
 	b := s.snapshot()
 	open()
 	return b
 }
 
-func (s *State) snapshot() *messages.Ticks {
+func (s *Store) snapshot() *messages.Ticks {
 	b := messages.NewTicks(nil)
 	b.Snapshot, b.Received = true, time.Now()
 	size := 0
@@ -163,7 +163,7 @@ type Stats struct {
 }
 
 // Stats answers the counters as they are now.
-func (s *State) Stats() Stats {
+func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	out := Stats{
 		State: s.state, Stale: s.stale, Reason: s.reason, Shards: slices.Clone(s.shards),
@@ -231,7 +231,7 @@ func clone(m map[string]uint64) map[string]uint64 {
 }
 
 // Rotations answers the last receipts, newest first.
-func (s *State) Rotations() []messages.Rotation {
+func (s *Store) Rotations() []messages.Rotation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]messages.Rotation, 0, len(s.rotations))
@@ -242,7 +242,7 @@ func (s *State) Rotations() []messages.Rotation {
 }
 
 // Gaps answers the last blind spans, newest first.
-func (s *State) Gaps() []messages.GapDetected {
+func (s *Store) Gaps() []messages.GapDetected {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := slices.Clone(s.gaps)
@@ -250,7 +250,7 @@ func (s *State) Gaps() []messages.GapDetected {
 	return out
 }
 
-func (s *State) addGap(g messages.GapDetected) {
+func (s *Store) addGap(g messages.GapDetected) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gaps = append(s.gaps, g)
@@ -259,13 +259,13 @@ func (s *State) addGap(g messages.GapDetected) {
 	}
 }
 
-func (s *State) connected(result string) {
+func (s *Store) connected(result string) {
 	s.mu.Lock()
 	s.connects[result]++
 	s.mu.Unlock()
 }
 
-func (s *State) disconnected(reason string) {
+func (s *Store) disconnected(reason string) {
 	s.mu.Lock()
 	s.disconnects[reason]++
 	s.mu.Unlock()
@@ -273,19 +273,19 @@ func (s *State) disconnected(reason string) {
 
 // reject remembers a verdict for good: no incarnation dials that generation
 // again.
-func (s *State) reject(g messages.Generation) {
+func (s *Store) reject(g messages.Generation) {
 	s.mu.Lock()
 	s.rejected[g] = true
 	s.mu.Unlock()
 }
 
-func (s *State) isRejected(g messages.Generation) bool {
+func (s *Store) isRejected(g messages.Generation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rejected[g]
 }
 
-func (s *State) show(state messages.FeedState, stale bool, reason string, shards []messages.ShardStatus) {
+func (s *Store) show(state messages.FeedState, stale bool, reason string, shards []messages.ShardStatus) {
 	s.mu.Lock()
 	s.state, s.stale, s.reason, s.shards = state, stale, reason, shards
 	s.mu.Unlock()

@@ -16,10 +16,10 @@ import (
 // mostExpiries is how many observations are kept: a month of mornings.
 const mostExpiries = 30
 
-// Memory is what auth knows beyond one incarnation: verdicts, reasons and the
+// Store is what auth knows beyond one incarnation: verdicts, reasons and the
 // market's phase for as long as the process lives, the observed expiry times
 // for good, in a small file. Made once by the tree. Safe for concurrent use.
-type Memory struct {
+type Store struct {
 	path string
 
 	mu       sync.Mutex
@@ -30,10 +30,10 @@ type Memory struct {
 	writing  sync.Mutex
 }
 
-// NewMemory reads the observations in path, a file in the state directory; a
+// NewStore reads the observations in path, a file in the state directory; a
 // file that is missing or damaged means that there are none yet.
-func NewMemory(path string) *Memory {
-	m := &Memory{path: path}
+func NewStore(path string) *Store {
+	m := &Store{path: path}
 	data, err := os.ReadFile(path)
 	if err == nil {
 		err = json.Unmarshal(data, &m.expiries)
@@ -46,13 +46,13 @@ func NewMemory(path string) *Memory {
 }
 
 // Expiries are the observed ends of tokens, oldest first.
-func (m *Memory) Expiries() []Expiry {
+func (m *Store) Expiries() []Expiry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]Expiry(nil), m.expiries...)
 }
 
-func (m *Memory) load() (state, messages.Generation, error) {
+func (m *Store) load() (state, messages.Generation, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fault := m.fault
@@ -60,20 +60,20 @@ func (m *Memory) load() (state, messages.Generation, error) {
 	return m.state, m.settled, fault
 }
 
-func (m *Memory) save(s state) {
+func (m *Store) save(s state) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state = s
 }
 
-func (m *Memory) settle(g messages.Generation) {
+func (m *Store) settle(g messages.Generation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.settled = g
 }
 
 // add keeps an observation; write puts all of them into the file.
-func (m *Memory) add(e Expiry) (all []Expiry) {
+func (m *Store) add(e Expiry) (all []Expiry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.expiries = append(m.expiries, e)
@@ -83,7 +83,7 @@ func (m *Memory) add(e Expiry) (all []Expiry) {
 	return append([]Expiry(nil), m.expiries...)
 }
 
-func (m *Memory) write() error {
+func (m *Store) write() error {
 	m.writing.Lock()
 	defer m.writing.Unlock()
 	data, err := json.MarshalIndent(m.Expiries(), "", "  ")
@@ -98,7 +98,7 @@ func (m *Memory) write() error {
 
 // LoginDue reports whether a trading day waits for its login, as auth saw it
 // last.
-func (m *Memory) LoginDue() bool {
+func (m *Store) LoginDue() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.state.loginDue()
