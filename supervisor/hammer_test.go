@@ -26,15 +26,15 @@ func TestHammer(t *testing.T) {
 				m(self)
 			}
 		})
-		w.Mailbox = mailboxOf(Lossless)
+		w.Mailbox = testMailbox()
 		w.StartTimeout, w.StopGrace = time.Minute, time.Minute // a busy machine hangs by itself
 		w.Backoff = Backoff{Base: time.Millisecond, Cap: time.Millisecond, Quarantine: time.Millisecond}
 		return w
 	}
 	registry := prometheus.NewPedanticRegistry()
-	s := run(t, group("root", OneForOne, actor("a", "b"),
-		group("g", OneForAll, actor("b", "c"), actor("c", "a")),
-		group("h", RestForOne, actor("e", "f"), actor("f", "nobody"))), Options{
+	s := run(t, group("root", actor("a", "b"),
+		group("g", actor("b", "c"), actor("c", "a")),
+		group("h", actor("e", "f"), actor("f", "nobody"))), Options{
 		Registerer: registry, Watch: time.Millisecond, jitter: func() float64 { return 1 },
 		Observe:    func(Event) {},
 		Generation: func(string) uint64 { return 1 },

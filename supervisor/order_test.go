@@ -59,7 +59,7 @@ func TestOrderPerSenderAcrossFailures(t *testing.T) {
 			}
 		}))
 	}
-	root := group("root", OneForOne, patient(receiver), sender(6), sender(7))
+	root := group("root", patient(receiver), sender(6), sender(7))
 	root.Group = receiver.Intensity
 	s := run(t, root, Options{})
 	defer stopAfter(t, s)

@@ -14,7 +14,7 @@ import (
 func TestSeed(t *testing.T) {
 	var d diary
 	var s *Supervisor
-	w := taker(&d, Lossless)
+	w := taker(&d)
 	births := 0
 	w.Seed = func(open func()) Batch {
 		births++
@@ -34,7 +34,7 @@ func TestSeed(t *testing.T) {
 		s = New(Options{jitter: func() float64 { return 1 }})
 		return s
 	}
-	inBubbleWith(t, house, group("root", OneForOne, w), func(t *testing.T) {
+	inBubbleWith(t, house, group("root", w), func(t *testing.T) {
 		after(0)
 		if got, want := d.take(), []string{"b 100-110", "b 2-3"}; !slices.Equal(got, want) {
 			t.Fatalf("seen %v, want %v", got, want)
@@ -57,9 +57,9 @@ func TestSeedThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d diary
-			w := taker(&d, Lossless)
+			w := taker(&d)
 			w.Seed = seed
-			inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+			inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 				wantState(t, s, "taker", BackingOff)
 				if got := s.statusOf(t, "taker").LastError; got != name {
 					t.Fatalf("last error %q", got)
@@ -72,7 +72,7 @@ func TestSeedThatFails(t *testing.T) {
 // A seed that hangs and wakes up in another life opens nothing.
 func TestSeedOfAZombie(t *testing.T) {
 	var d diary
-	w := taker(&d, Lossless)
+	w := taker(&d)
 	var births atomic.Int32
 	w.StartTimeout = time.Second
 	w.Seed = func(open func()) Batch {
@@ -84,7 +84,7 @@ func TestSeedOfAZombie(t *testing.T) {
 		open()
 		return nil
 	}
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		after(2 * time.Second)
 		wantState(t, s, "taker", Running)
 		after(2 * time.Minute)
@@ -109,7 +109,7 @@ func TestProducerThatFails(t *testing.T) {
 		}
 		return puppet{self, nil}
 	}}
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		if got := s.statusOf(t, "a"); got.State != BackingOff || got.LastError != "panic: no actor" {
 			t.Fatalf("status %+v", got)
 		}

@@ -122,7 +122,7 @@ func (h *Server) analyses() []supervisor.Spec {
 // instrument and minute when it does not. Its seed is the last tick of every
 // instrument, so that a quiet one is not forgotten by a restart.
 func (h *Server) subscriber(s supervisor.Spec) supervisor.Spec {
-	s.Mailbox = supervisor.Mailbox{Contract: supervisor.Lossless, Ticks: h.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minutes{} }}
+	s.Mailbox = supervisor.Mailbox{Ticks: h.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minutes{} }}
 	s.Seed = func(open func()) supervisor.Batch {
 		if b := h.feed.Seed(s.Name, open); b != nil {
 			return b

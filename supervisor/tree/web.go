@@ -77,7 +77,7 @@ func (t treeWindow) Actors() []api.Actor {
 	list := make([]api.Actor, len(snapshot.Actors))
 	for i, a := range snapshot.Actors {
 		list[i] = api.Actor{
-			Name: a.Name, Kind: a.Kind, Parent: a.Parent, Strategy: a.Strategy, State: a.State.String(), Epoch: a.Epoch,
+			Name: a.Name, Kind: a.Kind, Parent: a.Parent, State: a.State.String(), Epoch: a.Epoch,
 			Generation: messages.Generation(a.Generation), UptimeSeconds: a.UptimeSeconds,
 			Restarts: a.Restarts, RestartsInWindow: a.RestartsInWindow, RestartsAllowed: a.Intensity,
 			ChildrenInWindow: a.GroupInWindow, ChildrenAllowed: a.GroupIntensity,
@@ -86,6 +86,9 @@ func (t treeWindow) Actors() []api.Actor {
 				Depth: a.Mailbox.Depth, Capacity: a.Mailbox.Capacity, Conflated: a.Mailbox.Conflated, Dropped: a.Mailbox.Dropped,
 			},
 			LastError: a.LastError, NextRetryAt: a.NextRetryAt,
+		}
+		if a.Kind == "supervisor" {
+			list[i].Strategy = "one_for_one"
 		}
 	}
 	return list
