@@ -3,6 +3,7 @@ package auth
 import (
 	"time"
 
+	"kitestring/actors"
 	"kitestring/actors/kite"
 	"kitestring/messages"
 )
@@ -275,4 +276,135 @@ func (s state) report(now instant) messages.AuthChanged {
 		r.Candidate = &c
 	}
 	return r
+}
+
+// fact is what is known of one generation. The zero value is "no token".
+type fact struct {
+	session  messages.Session
+	source   messages.ChangeSource
+	state    messages.AuthState
+	reason   string
+	seen     time.Time // exchange time at which it was first heard of
+	since    time.Time // wall time of the state's beginning
+	checked  time.Time // wall time of the profile's last word; zero: none
+	proven   time.Time // exchange time of the first proof; zero: none
+	validAt  time.Time // exchange time of the last proof
+	proof    messages.Proof
+	failures int       // questions in a row without a verdict
+	again    time.Time // monotonic; not to be asked before
+}
+
+func (f fact) generation() messages.Generation { return f.session.Generation }
+
+// pending: a token that still waits for its verdict.
+func (f fact) pending() bool { return f.state == messages.Unverified }
+
+func (f fact) become(state messages.AuthState, reason string, now instant) fact {
+	if f.state != state {
+		f.since = now.wall
+	}
+	f.state, f.reason = state, reason
+	return f
+}
+
+func (f fact) prove(proof messages.Proof, now instant) fact {
+	if f.proven.IsZero() {
+		f.proven, f.proof = now.exchange, proof
+	}
+	f.validAt, f.failures, f.again = now.exchange, 0, time.Time{}
+	return f.become(messages.Valid, "", now)
+}
+
+func fresh(session messages.Session, source messages.ChangeSource, now instant) fact {
+	return fact{
+		session: session, source: source, state: messages.Unverified,
+		reason: "Asking Kite whether it accepts this token.",
+		seen:   now.exchange, since: now.wall,
+	}
+}
+
+func (f fact) status() messages.TokenStatus {
+	return messages.TokenStatus{
+		Generation: f.generation(), Fingerprint: f.session.Token.Fingerprint(), State: f.state,
+		Reason: f.reason, Since: f.since, CheckedAt: f.checked,
+	}
+}
+
+// event is what moves the state.
+type event interface{ event() }
+
+type (
+	// said is a message of another actor.
+	said struct{ messages.ToAuth }
+	// restored is what the token store says at a start.
+	restored struct {
+		view actors.TokenView
+		wait time.Duration // before the same candidate is asked about again
+	}
+	// answered is the profile's answer, or why there is none.
+	answered struct {
+		serial     int
+		generation messages.Generation
+		kind       kite.Kind // NoError: valid
+		status     int
+		userID     string
+		jitter     float64 // 0.5 to 1
+	}
+	// woke says that the time of the last wake has come.
+	woke struct{}
+)
+
+func (said) event()     {}
+func (restored) event() {}
+func (answered) event() {}
+func (woke) event()     {}
+
+// effect is something that the actor has to do.
+type effect interface{ effect() }
+
+type (
+	// adopt makes a candidate the token of the house. Always the first effect.
+	adopt struct{ fact fact }
+	// reject tells the store, which never offers the generation again.
+	reject struct {
+		generation messages.Generation
+		reason     string
+	}
+	// tell answers the feed's doubt.
+	tell struct{ verdict messages.TokenVerdict }
+	// ask puts the question to Kite, instead of any older one.
+	ask struct {
+		session messages.Session
+		serial  int
+	}
+	// wake wants a woke at a monotonic time, instead of any older wish.
+	wake struct{ at time.Time }
+	// learn keeps when a token died in the morning.
+	learn struct{ expiry Expiry }
+)
+
+func (adopt) effect()  {}
+func (reject) effect() {}
+func (tell) effect()   {}
+func (ask) effect()    {}
+func (wake) effect()   {}
+func (learn) effect()  {}
+
+// How long an unanswered question about a candidate waits before it is asked
+// again: doubling from firstRetry to lastRetry, times a jitter of 0.5 to 1.
+const (
+	firstRetry = 500 * time.Millisecond
+	slowRetry  = 4 * time.Second // Kite said 429
+	lastRetry  = 30 * time.Second
+)
+
+func retryAfter(kind kite.Kind, failures int, jitter float64) time.Duration {
+	d := firstRetry
+	if kind == kite.RateLimited {
+		d = slowRetry
+	}
+	for range min(failures-1, 10) {
+		d *= 2
+	}
+	return time.Duration(float64(min(d, lastRetry)) * jitter)
 }
