@@ -22,7 +22,7 @@ import (
 // has gone away, because a request token is good only once.
 const exchangeLasts = 20 * time.Second
 
-// HandlersConfig is what the login needs of its house.
+// HandlersConfig is what the login needs.
 type HandlersConfig struct {
 	Exchange kite.Exchange
 	Logins   *Logins
@@ -78,7 +78,7 @@ func (h *Handlers) Start() (string, error) {
 	}
 	address, err := url.Parse(h.Exchange.LoginURL)
 	if err != nil || address.Host == "" {
-		return "", plainly("The address of Kite's login page is not usable: check KITE_LOGIN_URL.")
+		return "", userError("The address of Kite's login page is not usable: check KITE_LOGIN_URL.")
 	}
 	query := address.Query()
 	query.Set("v", "3")
@@ -100,14 +100,14 @@ func (h *Handlers) credentials() (string, messages.Secret, error) {
 }
 
 func (h *Handlers) missing(line string) error {
-	return plainly(fmt.Sprintf("%s is missing. Add the line %s=... to %s (the value is on developers.kite.trade, under your app), then log in again.", line, line, h.EnvFile))
+	return userError(fmt.Sprintf("%s is missing. Add the line %s=... to %s (the value is on developers.kite.trade, under your app), then log in again.", line, line, h.EnvFile))
 }
 
-// plainly is an error in words for a person.
-type plainly string
+// userError is an error in words for a person.
+type userError string
 
 // Error implements error.
-func (p plainly) Error() string { return string(p) }
+func (p userError) Error() string { return string(p) }
 
 // Callback is GET /callback: where Kite sends the browser after the login. It
 // ends on a page without a query, or on one that says what went wrong.
@@ -123,7 +123,7 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 		h.ended(o, "")
 	}
 	if o.result == messages.LoginOK {
-		// The mark tells the page that this window is the login's own.
+		// The fragment marks the page as the end of a login.
 		http.Redirect(w, r, "/#logged-in", http.StatusSeeOther)
 		return
 	}
@@ -159,7 +159,7 @@ func (h *Handlers) conclude(ctx context.Context, state string, requestToken mess
 	case claimJoined:
 		select {
 		case <-l.done:
-			return l.outcome // told by the one who exchanged
+			return l.outcome // reported by the callback that exchanged
 		case <-ctx.Done():
 			return outcome{messages.LoginTimeout, http.StatusServiceUnavailable, "The login is still being finished. Look at the first page."}
 		}
@@ -206,7 +206,7 @@ func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (
 	return outcome{messages.LoginOK, http.StatusOK, "Logged in. The new access token is in the file."}, fingerprint
 }
 
-// explain says in plain words why Kite did not exchange.
+// explain says for a person why Kite did not exchange.
 func (h *Handlers) explain(err error) string {
 	var e *kite.Error
 	if errors.As(err, &e) && e.BadChecksum {
@@ -230,7 +230,7 @@ func (h *Handlers) explain(err error) string {
 	}
 }
 
-// unwritten says in plain words why the file could not be written.
+// unwritten says for a person why the file could not be written.
 func (h *Handlers) unwritten(err error) string {
 	why := "could not be written (the log has the details)"
 	do := "Make it writable"
@@ -245,7 +245,7 @@ func (h *Handlers) unwritten(err error) string {
 	return "Kite accepted the login, but " + h.EnvFile + " " + why + ". The token before it is untouched. " + do + ", then log in again."
 }
 
-// ended tells everybody once.
+// ended reports the end of a login, once.
 func (h *Handlers) ended(o outcome, fingerprint string) {
 	h.Metrics.logins[o.result].Inc()
 	h.Log.Info("login ended", "result", string(o.result), "reason", o.reason)
@@ -266,7 +266,7 @@ func readCallback(raw string) (state string, requestToken messages.Secret, refus
 	}
 	for _, name := range []string{"status", "state", "request_token"} {
 		if len(query[name]) > 1 {
-			return "", messages.Secret{}, bad("The parameter " + name + " stands twice in the address. Log in again.")
+			return "", messages.Secret{}, bad("The parameter " + name + " is repeated in the address. Log in again.")
 		}
 	}
 	// On cancel Kite sends the status alone, without our state.
@@ -341,10 +341,10 @@ func writePage(w http.ResponseWriter, status int, title, reason string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
-	_ = page.Execute(w, struct{ Title, Reason string }{title, reason}) // the browser has gone: nobody to tell
+	_ = page.Execute(w, struct{ Title, Reason string }{title, reason}) // the browser has gone
 }
 
-// get lets GET through, and nothing be kept or told on: HEAD and prefetches by
+// get lets GET through, and nothing be cached or passed on: HEAD and prefetches by
 // other methods must not use a login up.
 func get(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Cache-Control", "no-store")

@@ -21,7 +21,7 @@ import (
 	"kitestring/messages/ist"
 )
 
-// The keys of ours in the .env file.
+// The keys of the reminders in the .env file.
 const (
 	KeyNtfyURL       = "NTFY_URL"
 	KeyNtfyToken     = "NTFY_TOKEN"
@@ -222,7 +222,7 @@ func (c channel) request(ctx context.Context, slot time.Time, login string) (*ht
 // mostAttempt is how long a channel may take to answer.
 const mostAttempt = 10 * time.Second
 
-// newClient makes a client that leaves nothing behind and follows nobody: an
+// newClient makes a client that keeps no connection and follows no redirect: an
 // address that moved is for a person to correct.
 func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -251,7 +251,7 @@ func send(ctx context.Context, client *http.Client, c channel, slot time.Time, l
 	return judge(resp)
 }
 
-// judge tells what a status means.
+// judge says what a status means.
 func judge(resp *http.Response) outcome {
 	code := resp.StatusCode
 	said := "it answered " + strconv.Itoa(code)
@@ -286,7 +286,7 @@ func unanswered(err error) string {
 	case errors.As(err, &name):
 		return "its name is not known"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens at its address"
+		return "nothing listens at its address"
 	case errors.As(err, &certificate):
 		return "its certificate is not accepted"
 	}

@@ -299,7 +299,7 @@ func TestMetrics(t *testing.T) {
 	move(t, path, fmt.Sprintf(fileText, next))
 	count := func(result string) (n float64) {
 		for _, source := range []messages.ChangeSource{messages.ChangeByEvent, messages.ChangeByPoll} {
-			n += testutil.ToFloat64(s.metrics.changes[source][result])
+			n += testutil.ToFloat64(s.metrics.changes.WithLabelValues(string(source), result))
 		}
 		return n
 	}
