@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kitestring/messages"
@@ -151,7 +152,7 @@ func contentWarnings(e *Env, getenv func(string) string) []string {
 	const most = 5
 	shown := 0
 	for _, f := range e.Faults() {
-		if l := e.last(f.Key); f.Key != "" && isOurs(f.Key) && l.number == f.Line {
+		if l := e.last(f.Key); f.Key != "" && slices.Contains(ourKeys[:], f.Key) && l.number == f.Line {
 			continue // that refuses the file
 		}
 		if shown++; shown > most {
@@ -171,15 +172,6 @@ func contentWarnings(e *Env, getenv func(string) string) []string {
 		}
 	}
 	return w
-}
-
-func isOurs(key string) bool {
-	for _, k := range ourKeys {
-		if k == key {
-			return true
-		}
-	}
-	return false
 }
 
 // either is the file's value of a key, or the environment's where the file

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -275,17 +276,10 @@ func sweepStale(path string) {
 	if err != nil {
 		return
 	}
-	dir, prefix := filepath.Dir(target), tempPrefix(target)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	var stale []string
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && e.Type().IsRegular() {
-			stale = append(stale, filepath.Join(dir, e.Name()))
-		}
-	}
+	entries, _ := os.ReadDir(filepath.Dir(target))
+	stale := slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return !strings.HasPrefix(e.Name(), tempPrefix(target)) || !e.Type().IsRegular()
+	})
 	if len(stale) == 0 {
 		return
 	}
@@ -296,8 +290,8 @@ func sweepStale(path string) {
 		return
 	}
 	defer unlock()
-	for _, name := range stale {
-		_ = os.Remove(name)
+	for _, e := range stale {
+		_ = os.Remove(filepath.Join(filepath.Dir(target), e.Name()))
 	}
 }
 
