@@ -1,6 +1,10 @@
 package supervisor
 
-import "fmt"
+import (
+	"fmt"
+
+	"kitestring/messages"
+)
 
 // batchQueue is the part of a mailbox that holds batches. The mailbox's mutex
 // guards it. Batches wait one by one up to the bounds of the spec; from there
@@ -26,7 +30,7 @@ type batchQueue struct {
 }
 
 type queued struct {
-	batch Batch
+	batch messages.Batch
 	at    int64
 }
 
@@ -40,7 +44,7 @@ func (q *batchQueue) depth() int {
 
 // push takes a batch. It runs on the pusher's goroutine: a panic of the batch
 // or of the child's table fails the child and must not become the pusher's.
-func (q *batchQueue) push(b Batch, clock func() int64) (yield bool) {
+func (q *batchQueue) push(b messages.Batch, clock func() int64) (yield bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			q.halt = fmt.Errorf("take a batch: panic: %v", p)
@@ -68,7 +72,7 @@ func (q *batchQueue) push(b Batch, clock func() int64) (yield bool) {
 	return q.ticks >= q.spec.Ticks/16 || q.ring.len() >= q.spec.Batches/2
 }
 
-func (q *batchQueue) merge(b Batch, n int, clock func() int64) {
+func (q *batchQueue) merge(b messages.Batch, n int, clock func() int64) {
 	if !q.tabled {
 		q.tabled, q.tabledAt = true, clock()
 	}

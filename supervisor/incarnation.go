@@ -11,6 +11,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 // restartReason is why a child was restarted: the label of
@@ -81,10 +82,10 @@ type incarnation struct {
 	// Used by its own goroutine alone.
 	actor   actors.Actor
 	it      item
-	held    Batch        // released whatever happens to the handler
-	streak  uint         // messages since it last slept
-	handled uint64       // not yet added to the child's count
-	active  activeFaults // injected
+	held    messages.Batch // released whatever happens to the handler
+	streak  uint           // messages since it last slept
+	handled uint64         // not yet added to the child's count
+	active  activeFaults   // injected
 
 	tasks tasks
 }
@@ -139,7 +140,7 @@ func (in *incarnation) work() (end failure) {
 }
 
 // create makes the actor and seeds it.
-func (in *incarnation) create() (first Batch, err error) {
+func (in *incarnation) create() (first messages.Batch, err error) {
 	c := in.cell
 	if in.actor = c.spec.Produce(in); in.actor == nil {
 		return nil, errNoActor
@@ -201,7 +202,7 @@ func (in *incarnation) count() {
 	in.handled = 0
 }
 
-func (in *incarnation) deliverBatch(b Batch) {
+func (in *incarnation) deliverBatch(b messages.Batch) {
 	in.held, in.it.batch = b, nil
 	in.actor.Receive(b)
 	in.held = nil

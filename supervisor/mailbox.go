@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"kitestring/messages"
+
 	"github.com/anthdm/hollywood/actor"
 )
 
@@ -28,7 +30,7 @@ const (
 type item struct {
 	at      int64 // when it came, on the supervisor's clock; 0: not stamped
 	msg     any
-	batch   Batch
+	batch   messages.Batch
 	table   Conflator
 	backlog []queued
 	fault   Fault
@@ -103,7 +105,7 @@ func (m *mailbox) wakeAndUnlock() {
 }
 
 // push takes a batch.
-func (m *mailbox) push(b Batch) (yield bool) {
+func (m *mailbox) push(b messages.Batch) (yield bool) {
 	m.mu.Lock()
 	defer m.wakeAndUnlock()
 	yield = m.batches.push(b, m.supervisor.nanos)
@@ -251,7 +253,7 @@ type Inlet struct{ mailbox atomic.Pointer[mailbox] } // nil before the start
 // Push hands over a batch and never blocks; true means that the child falls
 // behind and the caller may yield the processor once. The batch is retained as
 // long as it is needed. Before the tree has started batches are dropped.
-func (i *Inlet) Push(b Batch) (yield bool) {
+func (i *Inlet) Push(b messages.Batch) (yield bool) {
 	if m := i.mailbox.Load(); m != nil {
 		return m.push(b)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 // fakeBatch is a batch of n ticks of one instrument, numbered from first.
@@ -40,7 +41,7 @@ type span struct{ first, last, count int }
 
 type fakeTable struct{ s span }
 
-func (f *fakeTable) Merge(b Batch) {
+func (f *fakeTable) Merge(b messages.Batch) {
 	m := b.(*fakeBatch)
 	if f.s.count == 0 {
 		f.s.first = m.first
@@ -287,7 +288,7 @@ func TestPanicsOfAPushAreTheChilds(t *testing.T) {
 
 type panicTable struct{ fakeTable }
 
-func (*panicTable) Merge(Batch) { panic("merge") }
+func (*panicTable) Merge(messages.Batch) { panic("merge") }
 
 type panicBatch struct {
 	fakeBatch

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 // Each birth evaluates the seed before Started; its batch comes first, then
@@ -16,7 +17,7 @@ func TestSeed(t *testing.T) {
 	var s *Supervisor
 	w := taker(&d)
 	births := 0
-	w.Seed = func(open func()) Batch {
+	w.Seed = func(open func()) messages.Batch {
 		births++
 		f := s.Inlet("taker")
 		pushAll(t, f, 1, 1) // before: in the snapshot already
@@ -51,9 +52,9 @@ func TestSeed(t *testing.T) {
 }
 
 func TestSeedThatFails(t *testing.T) {
-	for name, seed := range map[string]func(open func()) Batch{
-		"the seed did not open the mailbox": func(func()) Batch { return newBatch(0, 1) },
-		"panic: no seed":                    func(func()) Batch { panic("no seed") },
+	for name, seed := range map[string]func(open func()) messages.Batch{
+		"the seed did not open the mailbox": func(func()) messages.Batch { return newBatch(0, 1) },
+		"panic: no seed":                    func(func()) messages.Batch { panic("no seed") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d diary
@@ -75,7 +76,7 @@ func TestSeedOfAZombie(t *testing.T) {
 	w := taker(&d)
 	var births atomic.Int32
 	w.StartTimeout = time.Second
-	w.Seed = func(open func()) Batch {
+	w.Seed = func(open func()) messages.Batch {
 		if births.Add(1) == 1 {
 			time.Sleep(time.Minute)
 			open()

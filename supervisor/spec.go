@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 // Intensity is a limit of restarts in a sliding period.
@@ -56,7 +57,7 @@ type Spec struct {
 	// what was pushed before is dropped. first (may be nil) is delivered as the
 	// first batch and released afterwards. With a nil Seed the mailbox is open
 	// from the start.
-	Seed func(open func()) (first Batch)
+	Seed func(open func()) (first messages.Batch)
 }
 
 // Mailbox bounds what waits for a child.
@@ -70,19 +71,10 @@ type Mailbox struct {
 	Control int // most control messages that wait; beyond it the child fails: 1024
 }
 
-// Batch is a batch of ticks with counted holders. *messages.Ticks is one. Its
-// methods are called under a mailbox's mutex: they must be quick and take no
-// lock that is held while pushing.
-type Batch interface {
-	Len() int     // ticks
-	Retain(n int) // n more holders
-	Release()     // one holder less
-}
-
 // Conflator merges batches that come too fast. It is used by one goroutine at
 // a time. Its memory must be bounded.
 type Conflator interface {
-	Merge(Batch) // without keeping the batch
+	Merge(messages.Batch) // without keeping the batch
 	// Take empties the table into a message, nil when it is empty. The message
 	// is valid until the next Merge.
 	Take() any

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 func TestSpecsThatCannotWork(t *testing.T) {
@@ -39,7 +40,7 @@ func TestSpecsThatCannotWork(t *testing.T) {
 		{"negative bound", "a", "Mailbox.Ticks", with(func(s *Spec) { s.Mailbox.Ticks = -1 })},
 		{"negative batches", "a", "Mailbox.Batches", with(func(s *Spec) { s.Mailbox.Batches = -1 })},
 		{"negative control", "a", "Mailbox.Control", with(func(s *Spec) { s.Mailbox.Control = -1 })},
-		{"seed without batches", "a", "Seed", with(func(s *Spec) { s.Seed = func(func()) Batch { return nil } })},
+		{"seed without batches", "a", "Seed", with(func(s *Spec) { s.Seed = func(func()) messages.Batch { return nil } })},
 		{"a supervisor with a mailbox", "root", "Mailbox", func() Spec {
 			g := group("root", ok("a"))
 			g.Mailbox = testMailbox()
