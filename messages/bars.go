@@ -8,8 +8,8 @@ import (
 // BarSource says whose prices a bar is made of.
 type BarSource uint8
 
-// The sources of a bar. An index has no volume: whoever needs volume reads
-// the future.
+// The sources of a bar. An index has no volume: what needs volume reads the
+// future.
 const (
 	FromIndex BarSource = iota
 	FromFuture

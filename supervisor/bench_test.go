@@ -143,11 +143,11 @@ func BenchmarkBatch(b *testing.B) {
 		w.Mailbox = testMailbox()
 		w.Mailbox.Ticks, w.Mailbox.Batches = (n+1)*size, n+1
 		s := run(b, group("root", w), Options{})
-		front := s.Inlet("bench")
+		inlet := s.Inlet("bench")
 		b.ReportAllocs()
 		b.ResetTimer()
 		for range n {
-			front.Push(batch)
+			inlet.Push(batch)
 		}
 		<-done
 		b.StopTimer()

@@ -241,7 +241,7 @@ func unleash(t *testing.T, steps []step, jitter func() float64) (c *chaos, err e
 				c.mu.Unlock()
 			}
 		}
-		_ = c.s.Stop(context.Background()) // it names those who leak or hang at this moment, rightly
+		_ = c.s.Stop(context.Background()) // it names those that leak or hang at this moment
 	})
 	return c, err
 }

@@ -1,4 +1,4 @@
-// Package supervisor keeps actors alive.
+// Package supervisor supervises actors: it starts, watches, restarts and stops them.
 //
 // # Promise
 //

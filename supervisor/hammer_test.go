@@ -67,7 +67,7 @@ func TestHammer(t *testing.T) {
 	hammer(100, func(int, string) error { _, err := registry.Gather(); return err })
 	hammer(300, func(int, string) error {
 		if len(s.Snapshot().Actors) != 8 || s.Health().Total != 5 {
-			return errors.New("the tree has lost somebody")
+			return errors.New("the tree has lost an actor")
 		}
 		return nil
 	})
@@ -75,7 +75,7 @@ func TestHammer(t *testing.T) {
 	deadline := time.Now().Add(time.Minute)
 	for !s.Health().OK {
 		if time.Now().After(deadline) {
-			t.Fatalf("not well again: %+v", s.Health())
+			t.Fatalf("not healthy again: %+v", s.Health())
 		}
 		for _, name := range append([]string{"g", "h"}, names...) {
 			_ = s.Reinstate(name)

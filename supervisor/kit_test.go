@@ -131,10 +131,10 @@ func after(d time.Duration) {
 }
 
 // inBubbleWith is inBubble with a supervisor that the specs know already.
-func inBubbleWith(t *testing.T, make func() *Supervisor, root Spec, test func(t *testing.T)) {
+func inBubbleWith(t *testing.T, newTree func() *Supervisor, root Spec, test func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := make()
+		s := newTree()
 		if err := s.Start(context.Background(), root); err != nil {
 			t.Fatal(err)
 		}

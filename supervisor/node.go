@@ -316,7 +316,7 @@ func (s *Supervisor) restart(n *node, f failure) {
 			s.escalate(g, n, f)
 			return
 		}
-		// The root has no parent: it goes on, shown but alive.
+		// The root has no parent: it goes on and reports.
 		g.escalated++
 		s.record(g, Escalated, f)
 		g.group.clear()

@@ -10,7 +10,7 @@ import (
 	"kitestring/messages"
 )
 
-// Each birth evaluates the seed before Started; its batch comes first, then
+// Each start evaluates the seed before Started; its batch comes first, then
 // what was pushed since it called open; what was pushed before is dropped.
 func TestSeed(t *testing.T) {
 	var d diary
@@ -31,11 +31,11 @@ func TestSeed(t *testing.T) {
 		})
 		return first
 	}
-	house := func() *Supervisor {
+	newTree := func() *Supervisor {
 		s = New(Options{jitter: func() float64 { return 1 }})
 		return s
 	}
-	inBubbleWith(t, house, group("root", w), func(t *testing.T) {
+	inBubbleWith(t, newTree, group("root", w), func(t *testing.T) {
 		after(0)
 		if got, want := d.take(), []string{"b 100-110", "b 2-3"}; !slices.Equal(got, want) {
 			t.Fatalf("seen %v, want %v", got, want)
@@ -70,7 +70,7 @@ func TestSeedThatFails(t *testing.T) {
 	}
 }
 
-// A seed that hangs and wakes up in another life opens nothing.
+// A seed that hangs and goes on in the time of the next incarnation opens nothing.
 func TestSeedOfAZombie(t *testing.T) {
 	var d diary
 	w := taker(&d)

@@ -42,9 +42,9 @@ func TestTimers(t *testing.T) {
 		if got := d.take(); len(got) != 1 {
 			t.Fatalf("seen %v after a slow handler", got)
 		}
-		// The incarnation's timers and what they told it end with it.
+		// The incarnation's timers and what they sent it end with it.
 		s.tellTest("a", order(func(self actors.Self) {
-			self.Tell("told")
+			self.Tell("in time")
 			panic("crash")
 		}))
 		after(time.Minute)

@@ -178,7 +178,7 @@ type Health struct {
 }
 
 // Health sums the tree up. That it answers at all says that the root
-// supervisor is alive.
+// supervisor works.
 func (s *Supervisor) Health() Health {
 	s.mu.Lock()
 	defer s.mu.Unlock()

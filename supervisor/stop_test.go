@@ -23,7 +23,7 @@ func TestStopIsBoundedByTheGrace(t *testing.T) {
 	stuck.StopGrace = time.Second
 	task := worker("task", func(self actors.Self, msg any) {
 		if _, ok := msg.(actors.Started); ok {
-			self.Go("deaf", func(context.Context) error { time.Sleep(time.Hour); return nil })
+			self.Go("stuck", func(context.Context) error { time.Sleep(time.Hour); return nil })
 		}
 	})
 	task.StopGrace = 3 * time.Second
@@ -86,7 +86,7 @@ func TestStopDuringEverything(t *testing.T) {
 			s := New(Options{})
 			err := s.Start(ctx, group("root", worker("a", nil), hangsAtStart, group("g", broken("bad", &sick), worker("b", nil))))
 			if err == nil {
-				_ = s.Stop(context.Background()) // one that hangs in its start is named, rightly
+				_ = s.Stop(context.Background()) // one that hangs in its start is named
 			} else if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestStopDuringEverything(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 			if err := s.Start(context.Background(), group("root", worker("a", nil))); err == nil {
-				t.Error("started twice")
+				t.Error("started again")
 			}
 		})
 	}
@@ -194,7 +194,7 @@ func TestRestartWhileRestarting(t *testing.T) {
 		after(20 * time.Second)
 		wantState(t, s, "a", Running)
 		var last string
-		for _, l := range d.take() { // lives never overlap
+		for _, l := range d.take() { // incarnations never overlap
 			if l[0] == '+' && last != "" && last[0] == '+' {
 				t.Errorf("%s after %s", l, last)
 			}
@@ -235,7 +235,7 @@ func TestRestartOfAGroup(t *testing.T) {
 	})
 }
 
-// A backoff that ends while its group is being stopped starts nobody.
+// A backoff that ends while its group is being stopped starts no child.
 func TestNobodyStartsWhileStopping(t *testing.T) {
 	var d diary
 	stuck := worker("stuck", func(_ actors.Self, msg any) {
