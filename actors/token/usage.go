@@ -13,11 +13,7 @@ import (
 )
 
 // Holder is an actor and the generation that it last worked with.
-type Holder struct {
-	Actor      string              `json:"actor"`
-	Generation messages.Generation `json:"generation"`
-	At         time.Time           `json:"at"` // when it took up the newest generation that it ever used
-}
+type Holder = messages.Holder
 
 // holders is the book of uses. Note costs a map lookup and an atomic load
 // while a holder stays on its generation.
