@@ -10,7 +10,7 @@ import (
 )
 
 // TestDebugIsForTheAdmin: profiles and traces show what runs, so that they are
-// not for everybody who reaches the listener.
+// not for every client that reaches the listener.
 func TestDebugIsForTheAdmin(t *testing.T) {
 	h := &fakes{admin: messages.NewSecret(strings.Repeat("a", 32))}
 	_, _, addr := open(t, h)

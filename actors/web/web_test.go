@@ -372,7 +372,7 @@ func TestClientThatDoesNotReadIsDroppedAndCounted(t *testing.T) {
 	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	// From here on nobody reads. Events have no key, so none replaces another.
+	// From here on the client does not read. Events have no key, so none replaces another.
 	deadline := time.Now().Add(time.Minute)
 	for {
 		for range 1000 {
@@ -405,7 +405,7 @@ func TestRestartedActorShowsTheSameBoard(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the second incarnation does not show what the first was told: %s", body)
+			t.Fatalf("the second incarnation does not show what the first received: %s", body)
 		}
 	}
 }

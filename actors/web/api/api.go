@@ -166,7 +166,7 @@ type Quote struct {
 type Event struct {
 	ID         uint64              `json:"id"`
 	At         time.Time           `json:"at"`
-	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, where it stands on a chart
+	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, its place on a chart
 	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order, drill
 	Text       string              `json:"text"`
 	Generation messages.Generation `json:"generation,omitempty"`
@@ -204,7 +204,7 @@ type ExchangeFault struct {
 
 // ExchangeRotated is the answer of POST /api/v1/exchange/rotate.
 type ExchangeRotated struct {
-	Fingerprint string `json:"fingerprint"` // of the new token, which stands in the file now
+	Fingerprint string `json:"fingerprint"` // of the new token, which is in the file now
 }
 
 // Ready is GET /readyz.
