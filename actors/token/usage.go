@@ -69,7 +69,7 @@ func (h *holders) list() []Holder {
 	list := []Holder{}
 	if book := h.book.Load(); book != nil {
 		for name, one := range *book {
-			list = append(list, Holder{name, messages.Generation(one.last.Load()), one.since})
+			list = append(list, Holder{Actor: name, Generation: messages.Generation(one.last.Load()), At: one.since})
 		}
 	}
 	slices.SortFunc(list, func(a, b Holder) int { return strings.Compare(a.Actor, b.Actor) })

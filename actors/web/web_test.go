@@ -58,11 +58,11 @@ func (h *fakes) Inject(name, kind string, d time.Duration) error {
 	return nil
 }
 
-func (h *fakes) Holders() []messages.Holder          { return []messages.Holder{{Actor: "feed", Generation: 2}} }
+func (h *fakes) Holders() []messages.Holder     { return []messages.Holder{{Actor: "feed", Generation: 2}} }
 func (h *fakes) Coherent() bool                 { return h.coherent }
 func (h *fakes) Stats() web.FeedStats           { return h.stats }
 func (h *fakes) Rotations() []messages.Rotation { return nil }
-func (h *fakes) Gaps() []messages.GapDetected                { return nil }
+func (h *fakes) Gaps() []messages.GapDetected   { return nil }
 func (h *fakes) LastTick(uint32) (messages.Tick, bool) {
 	return messages.Tick{InstrumentToken: 256265, LastPrice: 2_500_000, Close: 2_475_000, ExchangeTime: 1_700_000_000}, true
 }
