@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +13,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"kitestring/messages"
-	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
 
@@ -159,40 +157,4 @@ func (e *Exchange) samplePacket(s *socket) []byte {
 	}
 	p := wire.Packet{Tick: messages.Tick{InstrumentToken: 408065, LastPrice: 148000, Close: 148000}}
 	return wire.AppendPacket(nil, &p, messages.ModeFull)
-}
-
-// order is an order as /orders and the socket tell it.
-type order map[string]any
-
-// orderUpdate books an order, as if it had been placed elsewhere, and tells
-// every socket that is open now.
-func (e *Exchange) orderUpdate(given map[string]any) {
-	now := e.clock.Now().In(ist.Zone).Format(ist.Layout)
-	o := order{
-		"placed_by": userID, "order_id": fmt.Sprintf("%d%08d", e.book.day.Year(), len(e.orders)+1),
-		"exchange_order_id": fmt.Sprintf("1%014d", len(e.orders)+1), "parent_order_id": nil,
-		"status": "COMPLETE", "status_message": nil, "status_message_raw": nil,
-		"order_timestamp": now, "exchange_update_timestamp": now, "exchange_timestamp": now,
-		"variety": "regular", "modified": false, "exchange": "NSE", "tradingsymbol": "INFY", "instrument_token": 408065,
-		"order_type": "MARKET", "transaction_type": "BUY", "validity": "DAY", "product": "CNC",
-		"quantity": 1, "disclosed_quantity": 0, "price": 0, "trigger_price": 0, "average_price": 1480.5,
-		"filled_quantity": 1, "pending_quantity": 0, "cancelled_quantity": 0, "market_protection": 0,
-		"meta": map[string]any{}, "tag": nil, "guid": "SIM",
-	}
-	maps.Copy(o, given)
-	place := slices.IndexFunc(e.orders, func(old order) bool { return old["order_id"] == o["order_id"] })
-	if place >= 0 {
-		e.orders[place] = o
-	} else {
-		e.orders = append(e.orders, o)
-	}
-	update := maps.Clone(o)
-	update["checksum"] = "" // on the socket it is empty
-	data, err := json.Marshal(update)
-	if err != nil {
-		return // came from JSON or from above
-	}
-	for s := range e.sockets {
-		e.push(s, message(websocket.TextMessage, wire.AppendText(nil, wire.Text{Type: wire.TextOrder, Data: data})))
-	}
 }

@@ -1,19 +1,100 @@
 package simulator
 
 import (
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"kitestring/messages"
+	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
+
+type refusal struct {
+	status int
+	body   string
+}
+
+// admit decides about an upgrade as Kite does; only here is a token looked at.
+func (e *Exchange) admit(r *http.Request) (messages.AccessToken, *refusal) {
+	query := r.URL.Query()
+	token := messages.NewAccessToken(query.Get("access_token"))
+	reason, no := e.judge(r, query, token)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if no == nil && e.slots+e.faults.ghosts() >= maxSockets {
+		reason, no = "too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
+	}
+	if no == nil && e.closing > 0 {
+		reason, no = "closing", &refusal{http.StatusServiceUnavailable, "Service unavailable"}
+	}
+	if no != nil {
+		e.counts.refusedUpgrades[reason]++
+		return token, no
+	}
+	e.slots++
+	e.handlers++
+	e.counts.upgrades++
+	return token, nil
+}
+
+func (e *Exchange) judge(r *http.Request, query url.Values, token messages.AccessToken) (string, *refusal) {
+	if f := e.strike(FaultSlowUpgrade, ""); f != nil {
+		f.wait(r.Context())
+	}
+	switch {
+	case e.strike(FaultForbidden, "") != nil:
+		return "fault_forbidden", &refusal{http.StatusForbidden, "Authentication failed"}
+	case e.strike(FaultTooMany, "") != nil:
+		return "fault_too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
+	case query.Get("api_key") == "" || token.IsZero():
+		return "bad_request", &refusal{http.StatusBadRequest, "Missing api_key or access_token"}
+	}
+	if f := e.strike(FaultServerError, ""); f != nil {
+		return "fault_server_error", &refusal{f.status(http.StatusServiceUnavailable), "Service unavailable"}
+	}
+	if query.Get("api_key") != e.cfg.APIKey || !e.sessions.valid(token) {
+		return "forbidden", &refusal{http.StatusForbidden, "Authentication failed"}
+	}
+	return "", nil
+}
+
+func (e *Exchange) enroll(s *socket, token messages.AccessToken) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.socketID++
+	s.id = e.socketID
+	print := token.Fingerprint()
+	if e.tokens[print] == nil {
+		e.tokens[print] = &tokenCount{fingerprint: print}
+	}
+	s.token = e.tokens[print]
+	e.sockets[s] = struct{}{}
+	if e.closing > 0 { // which did not see it
+		s.conn.NetConn().Close()
+	}
+	e.faults.apply(e)
+	if e.cfg.QuietOpen {
+		return
+	}
+	meta, _ := json.Marshal(map[string]any{"count": len(e.book.list), "etag": e.etag()})
+	for _, t := range []wire.Text{
+		{Type: wire.TextInstrumentsMeta, Data: meta},
+		{Type: wire.TextAppCode, Timestamp: e.clock.Now().In(ist.Zone).Format(time.RFC3339)},
+	} {
+		e.push(s, message(websocket.TextMessage, wire.AppendText(nil, t)))
+	}
+}
 
 // maxSockets is Kite's limit for one API key.
 const maxSockets = 3
@@ -278,3 +359,76 @@ func (e *Exchange) obey(s *socket, c wire.Command) {
 		e.unsubscribe(s, c.InstrumentTokens)
 	}
 }
+
+// frame is one message on its way to one socket.
+type frame struct {
+	kind    int // websocket.BinaryMessage, TextMessage, CloseMessage, rawBytes, reset
+	bytes   []byte
+	packets int
+}
+
+// What a faulty exchange does beside sending messages.
+const (
+	rawBytes = 100 + iota // onto the TCP connection as they are
+	reset                 // rawBytes, then a TCP reset
+	closeTCP              // rawBytes, then FIN without a close frame
+)
+
+var frames = sync.Pool{New: func() any { return new(frame) }}
+
+func newFrame() *frame {
+	f := frames.Get().(*frame)
+	f.kind, f.packets = websocket.BinaryMessage, 0
+	f.bytes = append(f.bytes[:0], 0, 0)
+	return f
+}
+
+func message(kind int, data []byte) *frame { return &frame{kind: kind, bytes: data} }
+
+func (f *frame) add(packet []byte) {
+	f.packets++
+	binary.BigEndian.PutUint16(f.bytes, uint16(f.packets))
+	f.bytes = binary.BigEndian.AppendUint16(f.bytes, uint16(len(packet)))
+	f.bytes = append(f.bytes, packet...)
+}
+
+// flight counts the frames between the market and the kernel, so that a
+// playback driven as fast as it goes can wait for its readers.
+type flight struct {
+	mu    sync.Mutex
+	n     int
+	empty chan struct{} // closed while n is 0
+}
+
+func newFlight() *flight {
+	f := &flight{empty: make(chan struct{})}
+	close(f.empty)
+	return f
+}
+
+func (f *flight) add(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.n
+	f.n += n
+	switch {
+	case before == 0 && f.n > 0:
+		f.empty = make(chan struct{})
+	case before > 0 && f.n == 0:
+		close(f.empty)
+	}
+}
+
+func (f *flight) landed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.empty
+}
+
+// How long a socket is waited for.
+const (
+	heartbeatEvery = time.Second
+	writeTimeout   = 10 * time.Second
+	maxQueued      = 8 << 20 // bytes; a slower reader is disconnected
+	maxFrames      = 1024
+)
