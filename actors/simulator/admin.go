@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -56,11 +57,12 @@ type ClockState struct {
 
 // MarketState is what the market does.
 type MarketState struct {
-	Open         bool   `json:"open"`
-	Instruments  int    `json:"instruments"`
-	Bars         bool   `json:"bars"`          // a playback
-	BarsFinished bool   `json:"bars_finished"` // to its end
-	ListingDay   string `json:"listing_day"`
+	Open         bool     `json:"open"`
+	Instruments  int      `json:"instruments"`
+	Sampling     Sampling `json:"sampling"`
+	Bars         bool     `json:"bars"`          // a playback
+	BarsFinished bool     `json:"bars_finished"` // to its end
+	ListingDay   string   `json:"listing_day"`
 }
 
 // SocketState is one open socket.
@@ -113,7 +115,7 @@ func (e *Exchange) State() State {
 		Clock:    ClockState{now.In(ist.Zone), speed, skipNights},
 		Sequence: e.cfg.Sequence, StartedAt: e.started, Ticks: e.counts.ticks,
 		Market: MarketState{
-			Open: e.cal.sessionAt(now).running(now), Instruments: len(e.book.list),
+			Open: e.cal.sessionAt(now).running(now), Instruments: len(e.book.list), Sampling: cmp.Or(e.sampling, SamplingUniform),
 			Bars: e.bars != nil, BarsFinished: e.bars != nil && e.bars.finished(), ListingDay: e.book.day.Format(time.DateOnly),
 		},
 		Sockets: []SocketState{}, Subscriptions: map[string]int{}, Sequences: map[string]int64{}, Faults: []Fault{},
@@ -171,6 +173,7 @@ func (e *Exchange) adminRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /sim/v1/faults", e.postFault)
 	mux.HandleFunc("DELETE /sim/v1/faults", e.deleteFaults)
 	mux.HandleFunc("POST /sim/v1/token", e.postToken)
+	mux.HandleFunc("POST /sim/v1/sampling", e.postSampling)
 	mux.HandleFunc("GET /sim/v1/clock", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.clockState()) })
 	mux.HandleFunc("POST /sim/v1/clock", e.postClock)
 }
@@ -247,6 +250,20 @@ func (e *Exchange) postToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+func (e *Exchange) postSampling(w http.ResponseWriter, r *http.Request) {
+	var set struct {
+		Sampling Sampling `json:"sampling"`
+	}
+	if !readAdmin(w, r, &set) {
+		return
+	}
+	if err := e.SetSampling(set.Sampling); err != nil {
+		adminError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "success"})
 }
 
 func (e *Exchange) postClock(w http.ResponseWriter, r *http.Request) {

@@ -22,10 +22,12 @@ package simulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -64,6 +66,21 @@ const (
 	ReloginSame Relogin = "same" // the same token, as long as it lives and this process issued it
 )
 
+// Sampling says when the sockets get an instrument's packets.
+type Sampling string
+
+const (
+	// SamplingUniform sends each packet to every socket: all get the same bytes
+	// in the same order.
+	SamplingUniform Sampling = "uniform"
+	// SamplingIndependent lets each socket look at each instrument at moments of
+	// its own, about twice a second, and get the newest packet if it has not got
+	// that one. Users report this of two sockets of one API key at Kite: a packet
+	// that comes byte for byte on both is rare, and neither gets every packet.
+	// Numbers of sequence mode then have holes that are no loss.
+	SamplingIndependent Sampling = "independent"
+)
+
 // Config makes an exchange; the zero value of each field is a working default.
 type Config struct {
 	APIKey      string          // "": simkey
@@ -81,10 +98,11 @@ type Config struct {
 	TradingDay func(day time.Time) bool // midnight IST; nil: Monday to Friday
 	BarsDir    string                   // play <underlying>_5m.csv instead of walking
 
-	Instruments int  // extra NSE instruments, for load
-	Rate        int  // ticks a real second over all watched instruments; 0: each 1-4
-	Sequence    bool // count ticks per instrument in the last traded quantity
-	QuietOpen   bool // no instruments_meta and app_code texts on a new socket
+	Instruments int      // extra NSE instruments, for load
+	Rate        int      // ticks a real second over all watched instruments; 0: each 1-4
+	Sequence    bool     // count ticks per instrument in the last traded quantity
+	Sampling    Sampling // "": uniform; SetSampling can change it later
+	QuietOpen   bool     // no instruments_meta and app_code texts on a new socket
 
 	Log *slog.Logger // nil: nowhere
 }
@@ -110,13 +128,16 @@ type Exchange struct {
 	topics   map[uint32]*topic // by instrument token
 	hot      []*topic          // every topic: watched now or a moment ago, they tick
 	turn     int               // of hot, when a rate is set
+	sampling Sampling
+	sampled  time.Time // when independent sockets were looked at last
 	sockets  map[*socket]struct{}
 	socketID int
-	slots    int       // of Kite's three, taken from the upgrade to the close
-	handlers int       // of sockets, from the upgrade to the last goroutine's end
-	closing  int       // calls of CloseSockets: no socket opens meanwhile
-	quiet    sync.Cond // handlers is 0
-	dirty    []*socket // with a frame under construction
+	slots    int                   // of Kite's three, taken from the upgrade to the close
+	handlers int                   // of sockets, from the upgrade to the last goroutine's end
+	hostile  map[net.Conn]struct{} // upgrades that a fault answers
+	closing  int                   // calls of CloseSockets: no socket opens meanwhile
+	quiet    sync.Cond             // handlers is 0
+	dirty    []*socket             // with a frame under construction
 	tokens   map[string]*tokenCount
 	counts   counts
 	faults   faults
@@ -151,9 +172,9 @@ func New(cfg Config) (*Exchange, error) {
 	}
 	cal := calendar{cfg.TradingDay}
 	e := &Exchange{
-		cfg: cfg, log: cfg.Log, cal: cal, redirect: cfg.RedirectURL, started: time.Now(),
+		cfg: cfg, log: cfg.Log, cal: cal, sampling: cfg.Sampling, redirect: cfg.RedirectURL, started: time.Now(),
 		prices: newPrices(cfg.Seed, cal), topics: map[uint32]*topic{},
-		sockets: map[*socket]struct{}{}, tokens: map[string]*tokenCount{}, counts: newCounts(),
+		sockets: map[*socket]struct{}{}, hostile: map[net.Conn]struct{}{}, tokens: map[string]*tokenCount{}, counts: newCounts(),
 		rng: rand.New(rand.NewPCG(cfg.Seed, 0)), inFlight: newFlight(), scratch: make([]byte, 0, 512),
 	}
 	e.quiet.L = &e.mu
@@ -204,6 +225,15 @@ func (c Config) check() error {
 	default:
 		return fmt.Errorf("old sockets %q: choose live or cut", c.OldSockets)
 	}
+	switch c.Sampling {
+	case "", SamplingUniform:
+	case SamplingIndependent:
+		if c.BarsDir != "" {
+			return errSampledBars
+		}
+	default:
+		return fmt.Errorf("sampling %q: choose uniform or independent", c.Sampling)
+	}
 	switch {
 	case c.Speed < 0 || c.Speed > maxSpeed:
 		return fmt.Errorf("speed %g: choose between 0 and %d", c.Speed, maxSpeed)
@@ -223,6 +253,21 @@ const (
 // Handler is everything on one listener: REST, the WebSocket at /, the login
 // page at /connect/login, the admin routes at /sim/v1.
 func (e *Exchange) Handler() http.Handler { return e.handler }
+
+// SetSampling changes from now on when the sockets get packets.
+func (e *Exchange) SetSampling(s Sampling) error {
+	cfg := e.cfg
+	cfg.Sampling = s
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sampling = s
+	return nil
+}
+
+var errSampledBars = errors.New("sampling independent: a playback sends every tick to every socket")
 
 // Clock is the exchange's time.
 func (e *Exchange) Clock() actors.Clock { return e.clock }
@@ -244,6 +289,9 @@ func (e *Exchange) CloseSockets() {
 	e.closing++
 	for s := range e.sockets {
 		s.conn.NetConn().Close()
+	}
+	for conn := range e.hostile {
+		conn.Close()
 	}
 	for e.handlers > 0 {
 		e.quiet.Wait()

@@ -23,10 +23,17 @@ const (
 	FaultSlowUpgrade FaultKind = "slow_upgrade" // after LatencyMS
 	FaultGhosts      FaultKind = "ghosts"       // Sockets of the three slots are taken, all when 0
 
+	// The upgrade's answer, written onto the connection as it is.
+	FaultEndlessUpgrade FaultKind = "endless_upgrade" // no end of Variant: header (default), status_line, body
+	FaultEchoUpgrade    FaultKind = "echo_upgrade"    // the request line comes back in Variant; see EchoVariants
+
 	// On open sockets (those of Fingerprint, all when empty).
 	FaultMute          FaultKind = "mute"           // not a byte, no pong, no close
 	FaultHeartbeatOnly FaultKind = "heartbeat_only" // no ticks
 	FaultNoFirstTick   FaultKind = "no_first_tick"  // no ticks on sockets opened from now on
+	FaultPongOnly      FaultKind = "pong_only"      // no message; pings are answered. Variant ping: and sent each second; fragments: one message that never ends
+	FaultTextFlood     FaultKind = "text_flood"     // Text (a message of the exchange when empty) as fast as the socket takes it
+	FaultOrderFlood    FaultKind = "order_flood"    // order updates, each of another order, as fast as the socket takes them; /orders has none of them
 
 	// On open sockets, now: Count times, one each EveryMS (at once when 0).
 	FaultDrop              FaultKind = "drop"               // Variant: tcp (default: closed without a close frame), reset, mid_frame, close_frame
@@ -46,14 +53,20 @@ const (
 	FaultRESTSlow       FaultKind = "rest_slow"    // the right answer, after LatencyMS
 	FaultRESTError      FaultKind = "rest_error"   // Status, ErrorType, Message; 403 PermissionException by default
 	FaultChecksum       FaultKind = "wrong_checksum"
+
+	// On /user/profile, Count times (once when 0), then all is well.
+	FaultFalseRejection FaultKind = "false_rejection" // 403 TokenException although the token is good
+	FaultProfile502     FaultKind = "profile_502"     // 502 with an HTML body
 )
 
 var faultKinds = []FaultKind{
 	FaultForbidden, FaultTooMany, FaultServerError, FaultSlowUpgrade, FaultGhosts,
-	FaultMute, FaultHeartbeatOnly, FaultNoFirstTick,
+	FaultEndlessUpgrade, FaultEchoUpgrade,
+	FaultMute, FaultHeartbeatOnly, FaultNoFirstTick, FaultPongOnly, FaultTextFlood, FaultOrderFlood,
 	FaultDrop, FaultMalformed, FaultDuplicateSnapshot, FaultOrderUpdate,
 	FaultRecycled, FaultMissing,
 	FaultRESTTooMany, FaultRESTBadGateway, FaultRESTTimeout, FaultRESTRefuse, FaultRESTSlow, FaultRESTError, FaultChecksum,
+	FaultFalseRejection, FaultProfile502,
 }
 
 // FaultKinds is every kind of fault.
@@ -105,10 +118,8 @@ func (e *Exchange) InjectFault(f Fault) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f.Kind.instant() {
-		if err := e.checkInstant(f); err != nil {
-			return err
-		}
+	if err := e.checkFault(f); err != nil {
+		return err
 	}
 	e.log.Info("simulator fault injected", "kind", string(f.Kind))
 	if f.Kind.instant() && f.EveryMS == 0 {
@@ -122,6 +133,9 @@ func (e *Exchange) InjectFault(f Fault) error {
 	}
 	if f.Kind == FaultRecycled && f.Tradingsymbol == "" {
 		f.Tradingsymbol = "RECYCLED"
+	}
+	if f.Kind == FaultFalseRejection || f.Kind == FaultProfile502 {
+		f.Path, f.Count = "/user/profile", max(f.Count, 1)
 	}
 	a := &activeFault{Fault: f, since: time.Now()}
 	e.faults.active = append(e.faults.active, a)
@@ -176,7 +190,7 @@ func (e *Exchange) remove(a *activeFault) {
 
 func (e *Exchange) faultsChanged(k FaultKind) {
 	switch k {
-	case FaultMute, FaultHeartbeatOnly, FaultNoFirstTick:
+	case FaultMute, FaultHeartbeatOnly, FaultNoFirstTick, FaultPongOnly, FaultTextFlood, FaultOrderFlood:
 		e.faults.apply(e)
 	case FaultRecycled, FaultMissing:
 		e.relist()
@@ -201,17 +215,19 @@ func (e *Exchange) repeat(a *activeFault) {
 	a.every.Reset(time.Duration(a.EveryMS) * time.Millisecond)
 }
 
-// apply tells every socket what it may send.
+// apply sets what every socket may send.
 func (f *faults) apply(e *Exchange) {
 	for s := range e.sockets {
-		muted, silent := false, false
+		var now *socketFault
+		silent := false
 		for _, a := range f.active {
 			if a.Fingerprint != "" && a.Fingerprint != s.token.fingerprint {
 				continue
 			}
 			switch a.Kind {
-			case FaultMute:
-				muted, silent = true, true
+			case FaultMute, FaultPongOnly, FaultTextFlood, FaultOrderFlood:
+				now = &socketFault{kind: a.Kind, variant: a.Variant, text: a.Text}
+				silent = silent || now.withholds()
 			case FaultHeartbeatOnly:
 				silent = true
 			case FaultNoFirstTick:
@@ -219,7 +235,7 @@ func (f *faults) apply(e *Exchange) {
 			default: // not of a socket
 			}
 		}
-		s.muted.Store(muted)
+		s.fault.Store(now)
 		s.silent = silent
 	}
 }
@@ -312,7 +328,9 @@ func (e *Exchange) restFault(w http.ResponseWriter, r *http.Request) bool {
 		panic(http.ErrAbortHandler)
 	case e.strike(FaultRESTTooMany, path) != nil:
 		writeHTML(w, http.StatusTooManyRequests, "429 Too Many Requests")
-	case e.strike(FaultRESTBadGateway, path) != nil:
+	case e.strike(FaultFalseRejection, path) != nil:
+		writeError(w, badToken("Incorrect `api_key` or `access_token`."))
+	case e.strike(FaultRESTBadGateway, path) != nil || e.strike(FaultProfile502, path) != nil:
 		writeHTML(w, http.StatusBadGateway, "502 Bad Gateway")
 	default:
 		f := e.strike(FaultRESTError, path)

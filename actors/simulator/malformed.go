@@ -77,13 +77,20 @@ func (f Fault) raw() (*frame, error) {
 	}
 }
 
-// checkInstant tells what is wrong before anything is done.
-func (e *Exchange) checkInstant(f Fault) error {
+// variants of the faults that have a default.
+var variants = map[FaultKind][]string{
+	FaultDrop:           {"tcp", "reset", "mid_frame", "close_frame"},
+	FaultPongOnly:       {"pong", "ping", "fragments"},
+	FaultEndlessUpgrade: {"header", "status_line", "body"},
+	FaultEchoUpgrade:    EchoVariants(),
+}
+
+// checkFault says what is wrong with a fault before anything is done.
+func (e *Exchange) checkFault(f Fault) error {
+	if allowed := variants[f.Kind]; allowed != nil && f.Variant != "" && !slices.Contains(allowed, f.Variant) {
+		return fmt.Errorf("%s variant %q is unknown; the variants are %s", f.Kind, f.Variant, strings.Join(allowed, ", "))
+	}
 	switch f.Kind {
-	case FaultDrop:
-		if !slices.Contains([]string{"", "tcp", "reset", "mid_frame", "close_frame"}, f.Variant) {
-			return fmt.Errorf("drop variant %q is unknown; the variants are tcp, reset, mid_frame, close_frame", f.Variant)
-		}
 	case FaultMalformed:
 		raw, err := f.raw()
 		if err != nil {

@@ -79,6 +79,7 @@ func (e *Exchange) round(ctx context.Context, wall time.Time, owed int) {
 		session = e.cal.sessionAt(now)
 	}
 	e.list(now)
+	e.sample(wall)
 	if !session.running(now) || len(e.hot) == 0 {
 		return
 	}

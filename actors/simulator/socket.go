@@ -107,7 +107,10 @@ type socket struct {
 	opened time.Time
 	out    chan *frame
 	queued atomic.Int64 // bytes
-	muted  atomic.Bool  // not a byte leaves
+	fault  atomic.Pointer[socketFault]
+
+	fragmented bool  // the writer's: a message was begun that gets no end
+	flooded    int64 // the writer's: texts of a flood
 
 	modes  map[uint32]messages.Mode
 	next   *frame // under construction
@@ -132,6 +135,9 @@ var upgrader = websocket.Upgrader{
 
 // serveSocket is the upgrade and, after it, the reader.
 func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
+	if e.hostileUpgrade(w, r) {
+		return
+	}
 	token, refusal := e.admit(r)
 	if refusal != nil {
 		http.Error(w, refusal.body, refusal.status)
@@ -249,13 +255,21 @@ func (e *Exchange) write(s *socket) {
 			}
 			silence.Reset(heartbeatEvery)
 		case <-silence.C:
-			if !s.muted.Load() {
-				if err := s.message(websocket.BinaryMessage, heartbeat); err != nil {
-					return
-				}
+			switch err := s.instead(); {
+			case err != nil:
+				return
+			case s.fault.Load().withholds():
+			case s.message(websocket.BinaryMessage, heartbeat) != nil:
+				return
+			default:
 				e.heartbeats.Add(1)
 			}
 			silence.Reset(heartbeatEvery)
+		case <-s.fault.Load().floods():
+			if err := s.flood(); err != nil {
+				e.unread(err)
+				return
+			}
 		}
 	}
 }
@@ -276,6 +290,10 @@ func (e *Exchange) drain(s *socket) {
 }
 
 func (s *socket) message(kind int, data []byte) error {
+	if s.fragmented { // what was begun has no end
+		s.conn.NetConn().Close()
+		return errCut
+	}
 	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
@@ -286,18 +304,15 @@ var errCut = errors.New("cut")
 
 func (e *Exchange) writeFrame(s *socket, f *frame) error {
 	if f.kind < rawBytes {
-		if s.muted.Load() {
+		if s.fault.Load().withholds() {
 			return nil
 		}
 		return s.message(f.kind, f.bytes)
 	}
+	if err := s.raw(f.bytes); err != nil {
+		return err
+	}
 	raw := s.conn.NetConn()
-	if err := raw.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	if _, err := raw.Write(f.bytes); err != nil {
-		return err
-	}
 	switch f.kind {
 	case reset:
 		if tcp, ok := raw.(*net.TCPConn); ok {
@@ -316,7 +331,7 @@ func (e *Exchange) writeFrame(s *socket, f *frame) error {
 // read takes commands until the connection ends.
 func (e *Exchange) read(s *socket) {
 	s.conn.SetPingHandler(func(data string) error {
-		if s.muted.Load() {
+		if s.fault.Load().mutes() {
 			return nil
 		}
 		err := s.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))

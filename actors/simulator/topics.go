@@ -21,6 +21,10 @@ type topic struct {
 type subscription struct {
 	socket *socket
 	mode   messages.Mode
+
+	// With independent sampling:
+	fresh bool      // there is a packet that the socket has not got
+	due   time.Time // when it looks again
 }
 
 // linger is how long an instrument goes on ticking after its last subscriber
@@ -99,7 +103,7 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 		if ok {
 			t.subs[s.place(t)].mode = want
 		} else {
-			t.subs = append(t.subs, subscription{s, want})
+			t.subs = append(t.subs, subscription{socket: s, mode: want, due: held.Add(e.samplePause())})
 		}
 		s.modes[token] = want
 		e.snapshot(s, t, session, now, want)
@@ -149,10 +153,46 @@ func (s *socket) place(t *topic) int {
 	return slices.IndexFunc(t.subs, func(sub subscription) bool { return sub.socket == s })
 }
 
+// sampleEvery is how often an independent socket looks at an instrument.
+const sampleEvery = 500 * time.Millisecond
+
+func (e *Exchange) samplePause() time.Duration {
+	return time.Duration((0.5 + e.rng.Float64()) * float64(sampleEvery))
+}
+
+// sample sends to independent sockets what is due to them. Called with mu held.
+func (e *Exchange) sample(wall time.Time) {
+	const look = 10 * time.Millisecond // a rate lets rounds follow each other faster
+	if e.sampling != SamplingIndependent || wall.Sub(e.sampled) < look {
+		return
+	}
+	e.sampled = wall
+	for _, t := range e.hot {
+		for i := range t.subs {
+			sub := &t.subs[i]
+			if !sub.fresh || wall.Before(sub.due) || t.in == nil {
+				continue
+			}
+			sub.fresh, sub.due = false, wall.Add(e.samplePause())
+			if !sub.socket.silent {
+				e.send(sub.socket, t, wire.AppendPacket(e.encoded(), &t.in.packet, sub.mode))
+			}
+		}
+	}
+	e.flush()
+}
+
 // publish sends an instrument's packet to all its subscribers, encoded once
-// per mode, so that every socket gets the same bytes in the same order.
+// per mode, so that every socket gets the same bytes in the same order; to
+// independent sockets it is sent when they look.
 func (e *Exchange) publish(t *topic) {
 	e.counts.ticks++
+	if e.sampling == SamplingIndependent {
+		for i := range t.subs {
+			t.subs[i].fresh = true
+		}
+		return
+	}
 	var packets [messages.ModeFull + 1][]byte
 	buf := e.encoded()
 	for _, sub := range t.subs {

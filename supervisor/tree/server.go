@@ -57,8 +57,9 @@ type SimConfig struct {
 	Bars        string // folder of bars that prices follow; "": they walk
 	Seed        int64
 	Speed       float64
-	Rate        int // ticks a second in all; 0: each instrument at its own pace
-	Instruments int // extra ones, for load
+	Rate        int                // ticks a second in all; 0: each instrument at its own pace
+	Instruments int                // extra ones, for load
+	Sampling    simulator.Sampling // when sockets get packets; "": all at once
 
 	// What drills choose beside.
 	Start      time.Time                // of its clock; zero: 09:15 of the latest trading day
@@ -205,7 +206,7 @@ func (h *Server) openExchange(ctx context.Context) (err error) {
 	h.exchange, err = simulator.New(simulator.Config{
 		APIKey: SimAPIKey, APISecret: messages.NewSecret(SimAPISecret), RedirectURL: redirect, Login: login,
 		StateDir: filepath.Join(h.cfg.StateDir, "simulator"), Seed: uint64(h.cfg.Sim.Seed), Speed: h.cfg.Sim.Speed,
-		BarsDir: h.cfg.Sim.Bars, Instruments: h.cfg.Sim.Instruments, Rate: h.cfg.Sim.Rate, Sequence: true, Log: h.log,
+		BarsDir: h.cfg.Sim.Bars, Instruments: h.cfg.Sim.Instruments, Rate: h.cfg.Sim.Rate, Sequence: true, Sampling: h.cfg.Sim.Sampling, Log: h.log,
 		Start: h.cfg.Sim.Start, TradingDay: h.cfg.Sim.TradingDay, OldSockets: h.cfg.Sim.OldSockets,
 	})
 	if err != nil {
