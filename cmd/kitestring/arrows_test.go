@@ -18,32 +18,34 @@ var arrows = map[string][]string{
 	"messages":               {},
 	"messages/wire":          {"messages"},
 	"messages/ist":           {},
+	"messages/minute":        {"messages"},
 	"actors":                 {"messages"},
 	"actors/actorstest":      {"actors"},
 	"actors/internal/serve":  {},
-	"actors/kite":            {"actors", "messages", "messages/ist"},
+	"actors/hours":           {"messages/ist"}, // every actor package may import it
+	"actors/kite":            {"actors", "actors/hours", "messages", "messages/ist"},
 	"actors/token":           {"actors", "messages"},
 	"actors/token/envstyles": {},
-	"actors/auth":            {"actors", "actors/kite", "messages", "messages/ist"},
-	"actors/feed":            {"actors", "actors/kite", "messages", "messages/..."},
-	"actors/market":          {"actors", "messages", "messages/ist"},
-	"actors/instruments":     {"actors", "actors/kite", "messages", "messages/ist"},
-	"actors/reminder":        {"actors", "messages", "messages/ist"},
-	"actors/analysis":        {"actors", "actors/kite", "messages", "messages/ist"},
-	"actors/simulator":       {"actors", "actors/internal/serve", "messages", "messages/..."},
+	"actors/auth":            {"actors", "actors/hours", "actors/kite", "messages", "messages/ist"},
+	"actors/feed":            {"actors", "actors/hours", "actors/kite", "messages", "messages/..."},
+	"actors/market":          {"actors", "actors/hours", "messages", "messages/ist"},
+	"actors/instruments":     {"actors", "actors/hours", "actors/kite", "messages", "messages/ist"},
+	"actors/reminder":        {"actors", "actors/hours", "messages", "messages/ist"},
+	"actors/analysis":        {"actors", "actors/hours", "actors/kite", "messages", "messages/ist"},
+	"actors/simulator":       {"actors", "actors/hours", "actors/internal/serve", "messages", "messages/..."},
 	"actors/web/api":         {"messages"},
-	"actors/web":             {"actors", "actors/internal/serve", "actors/web/api", "messages"},
+	"actors/web":             {"actors", "actors/hours", "actors/internal/serve", "actors/web/api", "messages"},
 	"supervisor":             {"actors", "messages"},
 	"supervisor/tree":        {"supervisor", "actors", "actors/...", "messages", "messages/..."},
-	"cmd/kitestring/drills":  {"supervisor", "supervisor/tree", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
-	"cmd/kitestring/soak":    {"actors/simulator", "actors/web/api", "messages", "messages/ist"},
+	"cmd/kitestring/drills":  {"actors/hours", "supervisor", "supervisor/tree", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/soak":    {"actors/hours", "actors/simulator", "actors/web/api", "messages", "messages/ist"},
 	"cmd/kitestring/e2e":     {}, // tests only: a whole server and a browser
 	"cmd/kitestring/assets":  {},
-	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/hours", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // stdAndModels is all that messages may import besides us.
-var strictlyStd = []string{"messages", "messages/wire", "messages/ist", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
+var strictlyStd = []string{"messages", "messages/wire", "messages/ist", "messages/minute", "actors/hours", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
 	root := moduleRoot(t)
