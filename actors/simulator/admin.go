@@ -115,8 +115,8 @@ func (e *Exchange) State() State {
 		Clock:    ClockState{now.In(ist.Zone), speed, skipNights},
 		Sequence: e.cfg.Sequence, StartedAt: e.started, Ticks: e.counts.ticks,
 		Market: MarketState{
-			Open: e.cal.sessionAt(now).running(now), Instruments: len(e.book.list), Sampling: cmp.Or(e.sampling, SamplingUniform),
-			Bars: e.bars != nil, BarsFinished: e.bars != nil && e.bars.finished(), ListingDay: e.book.day.Format(time.DateOnly),
+			Open: e.cal.sessionAt(now).running(now), Instruments: len(e.listing.list), Sampling: cmp.Or(e.sampling, SamplingUniform),
+			Bars: e.bars != nil, BarsFinished: e.bars != nil && e.bars.finished(), ListingDay: e.listing.day.Format(time.DateOnly),
 		},
 		Sockets: []SocketState{}, Subscriptions: map[string]int{}, Sequences: map[string]int64{}, Faults: []Fault{},
 		Sent: SentState{
@@ -141,7 +141,7 @@ func (e *Exchange) State() State {
 			st.Sent.ByInstrument[decimal(token)] += t.sent
 		}
 	}
-	for _, in := range e.book.list {
+	for _, in := range e.listing.list {
 		if in.seq > 0 {
 			st.Sequences[decimal(in.Token)] = int64(in.seq)
 		}

@@ -9,15 +9,20 @@
 // closes sockets and nothing else.
 //
 // Limits: one user, one API key; no orders but those that a fault makes up; no
-// ticks outside 09:15-15:30 IST; Monday to Friday unless Config.TradingDay says
-// otherwise; only the segments NSE, BSE, NFO, BFO and INDICES. The header
-// X-Kite-Version is not insisted on. It listens on loopback addresses only,
-// because its admin routes (/sim/v1) ask nobody who they are.
+// tick of an instrument outside the sessions that the table of hours gives its
+// segment; only the segments NSE, BSE, NFO, BFO and INDICES. The header
+// X-Kite-Version is not required. It listens on loopback addresses only,
+// because its admin routes (/sim/v1) have no authentication.
 //
 // Tokens certify themselves: 32 alphanumerics, keyed by the API secret, that
 // carry the day and the moment of issue. A process that knows nothing but the
 // secret accepts those of the day; the state directory holds only what was
-// withdrawn. At 06:00 IST of the exchange's clock the day's tokens die.
+// withdrawn. At 06:00 IST of the exchange's clock the day's tokens expire.
+//
+// The package is larger than others because it stands in for a whole exchange:
+// tokens and login, REST, sockets, a market with history, a clock and every
+// fault that the drills need. These share one lock and one state (a tick, its
+// history and its packet must agree), so parts of it would not stand alone.
 package simulator
 
 import (
@@ -34,8 +39,8 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/hours"
 	"kitestring/messages"
-	"kitestring/messages/ist"
 )
 
 // Login says who presses Approve on the login page.
@@ -93,9 +98,10 @@ type Config struct {
 	StateDir string // withdrawn tokens, as hashes; "": memory
 
 	Seed       uint64                   // 0: 1
-	Start      time.Time                // of the clock; zero: 09:15 of the latest trading day
+	Start      time.Time                // of the clock; zero: the open of the latest trading day
 	Speed      float64                  // exchange seconds a real second; 0: 1
-	TradingDay func(day time.Time) bool // midnight IST; nil: Monday to Friday
+	Hours      *hours.Store             // nil: the built-in table
+	TradingDay func(day time.Time) bool // midnight IST, in place of the table's days; nil: those
 	BarsDir    string                   // play <underlying>_5m.csv instead of walking
 
 	Instruments int      // extra NSE instruments, for load
@@ -113,7 +119,7 @@ type Config struct {
 type Exchange struct {
 	cfg      Config
 	log      *slog.Logger
-	cal      calendar
+	cal      *calendar
 	clock    *exchangeClock
 	sessions *sessions
 	limits   limits
@@ -124,7 +130,7 @@ type Exchange struct {
 	redirect string
 	prices   *prices
 	bars     *playback // nil: the market walks
-	book     book
+	listing  listing
 	topics   map[uint32]*topic // by instrument token
 	hot      []*topic          // every topic: watched now or a moment ago, they tick
 	turn     int               // of hot, when a rate is set
@@ -170,7 +176,7 @@ func New(cfg Config) (*Exchange, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	cal := calendar{cfg.TradingDay}
+	cal := newCalendar(cfg.Hours, cfg.TradingDay)
 	e := &Exchange{
 		cfg: cfg, log: cfg.Log, cal: cal, sampling: cfg.Sampling, redirect: cfg.RedirectURL, started: time.Now(),
 		prices: newPrices(cfg.Seed, cal), topics: map[uint32]*topic{},
@@ -180,13 +186,13 @@ func New(cfg Config) (*Exchange, error) {
 	e.quiet.L = &e.mu
 	start, speed, skipNights := cfg.Start, cfg.Speed, true
 	if start.IsZero() {
-		start = ist.At(cal.latest(time.Now()), 9, 15, 0)
+		start = cal.session(cal.latest(time.Now())).open
 	}
 	if speed == 0 {
 		speed = 1
 	}
 	if cfg.BarsDir != "" {
-		bars, err := loadBars(cfg.BarsDir)
+		bars, err := loadBars(cfg.BarsDir, cfg.Hours)
 		if err != nil {
 			return nil, fmt.Errorf("bars: %w", err)
 		}
@@ -201,7 +207,7 @@ func New(cfg Config) (*Exchange, error) {
 	if e.sessions, err = newSessions(cfg, e.clock.Now); err != nil {
 		return nil, err
 	}
-	e.book = newBook()
+	e.listing = newListing()
 	e.mu.Lock()
 	e.list(e.clock.Now())
 	e.mu.Unlock()

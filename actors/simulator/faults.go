@@ -254,21 +254,21 @@ func (f *faults) ghosts() int {
 	return n
 }
 
-// changeBook does to the instruments file what faults want.
-func (f *faults) changeBook(e *Exchange, b *book) {
+// changeListing does to the instruments file what faults want.
+func (f *faults) changeListing(e *Exchange, b *listing) {
 	for _, a := range f.active {
 		switch a.Kind {
 		case FaultRecycled:
 			b.recycle(e, a.InstrumentToken, a.Tradingsymbol)
 		case FaultMissing:
 			b.remove(a.Tradingsymbol)
-		default: // not of the book
+		default: // not of the listing
 		}
 	}
 }
 
 func (e *Exchange) nearFuture(name string) uint32 {
-	for _, in := range e.book.list {
+	for _, in := range e.listing.list {
 		if in.kind == future && in.Name == name {
 			return in.Token
 		}

@@ -302,7 +302,7 @@ func TestOrderUpdates(t *testing.T) {
 	}
 }
 
-func TestBookFaults(t *testing.T) {
+func TestListingFaults(t *testing.T) {
 	t.Parallel()
 	e := open(t, false, nil)
 	find := func(symbol string) (found messages.Instrument) {

@@ -247,7 +247,8 @@ func (p *prices) newInstrument(c contract) *instrument {
 		in.own = newWalk(in.key, 0.008, 0.03)
 	case future, option:
 		in.own = newWalk(in.key, 0.04, 0.25) // of the open interest
-		in.expiry = p.cal.session(c.Expiry).close()
+		last := p.cal.session(c.Expiry)
+		in.expiry = last.at(last.end(c.Token))
 	}
 	in.away = true
 	return in
@@ -261,8 +262,8 @@ func hashString(s string) uint64 {
 	return h
 }
 
-// book is what is listed today.
-type book struct {
+// listing is what is listed today.
+type listing struct {
 	day     time.Time // of the instruments file; zero: none yet
 	version int       // changes with the file
 	list    []*instrument
@@ -271,8 +272,8 @@ type book struct {
 	files   map[string]*instrumentsFile // by exchange, "" for all
 }
 
-func newBook() book {
-	return book{symbols: map[string]*instrument{}, tokens: map[uint32]*instrument{}}
+func newListing() listing {
+	return listing{symbols: map[string]*instrument{}, tokens: map[uint32]*instrument{}}
 }
 
 // listingDay is the day of the instruments file that stands at now: Kite makes
@@ -281,15 +282,15 @@ func (e *Exchange) listingDay(now time.Time) time.Time {
 	return e.cal.latest(now.Add(-(8*time.Hour + 30*time.Minute)))
 }
 
-// list makes the book of the day. Instruments that stay keep their trading;
+// list makes the listing of the day. Instruments that stay keep their trading;
 // subscriptions stay with their instrument token, whatever it means today.
 func (e *Exchange) list(now time.Time) {
 	day := e.listingDay(now)
-	if e.book.day.Equal(day) {
+	if e.listing.day.Equal(day) {
 		return
 	}
-	old := e.book
-	b := newBook()
+	old := e.listing
+	b := newListing()
 	b.day, b.version, b.files = day, old.version+1, map[string]*instrumentsFile{}
 	add := func(in *instrument) {
 		b.list = append(b.list, in)
@@ -310,22 +311,22 @@ func (e *Exchange) list(now time.Time) {
 			add(in)
 		}
 	}
-	e.faults.changeBook(e, &b)
-	e.book = b
+	e.faults.changeListing(e, &b)
+	e.listing = b
 	for token, t := range e.topics {
 		e.bind(t, b.tokens[token])
 	}
 }
 
-// relist makes the book of the same day again, after a fault changed it.
+// relist makes the listing of the same day again, after a fault changed it.
 func (e *Exchange) relist() {
-	e.book.day = time.Time{}
+	e.listing.day = time.Time{}
 	e.list(e.clock.Now())
 }
 
 // find resolves what a quote was asked for: exchange:symbol or an instrument
 // token.
-func (b *book) find(asked string) *instrument {
+func (b *listing) find(asked string) *instrument {
 	if in := b.symbols[asked]; in != nil {
 		return in
 	}
@@ -336,7 +337,7 @@ func (b *book) find(asked string) *instrument {
 }
 
 // recycle gives the instrument token of one contract to another one.
-func (b *book) recycle(e *Exchange, token uint32, symbol string) {
+func (b *listing) recycle(e *Exchange, token uint32, symbol string) {
 	was := b.tokens[token]
 	if was == nil {
 		return
@@ -358,7 +359,7 @@ func (b *book) recycle(e *Exchange, token uint32, symbol string) {
 }
 
 // remove takes a contract out of the file and the market.
-func (b *book) remove(symbol string) {
+func (b *listing) remove(symbol string) {
 	for i, in := range b.list {
 		if in.Tradingsymbol == symbol {
 			delete(b.symbols, symbolKey(in.Instrument))

@@ -105,7 +105,7 @@ func (e *Exchange) round(ctx context.Context, wall time.Time, owed int) {
 
 // tickTopic makes a tick; false when nothing is traded under the token.
 func (e *Exchange) tickTopic(t *topic, session *session, now time.Time) bool {
-	if t.in == nil || t.in.expired(session) {
+	if t.in == nil || t.in.expired(session) || !session.trades(t.in, int(session.second(now))) {
 		return false
 	}
 	e.tick(t.in, session, now)
@@ -136,7 +136,7 @@ func (e *Exchange) interval(t *topic, session *session) time.Duration {
 // traded after now, when a hand moved the clock back, did not happen. Whoever
 // needs an instrument before its turn settles it himself.
 func (e *Exchange) jumped(ctx context.Context, session *session, now time.Time) {
-	for _, in := range e.book.list {
+	for _, in := range e.listing.list {
 		if in.asOf.After(now) {
 			in.rewind(session)
 		}
@@ -179,7 +179,7 @@ func (e *Exchange) Ticks() int64 {
 func (e *Exchange) Sequence(instrumentToken uint32) uint32 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if in := e.book.tokens[instrumentToken]; in != nil {
+	if in := e.listing.tokens[instrumentToken]; in != nil {
 		return in.seq
 	}
 	return 0
@@ -190,8 +190,8 @@ func (e *Exchange) Instruments() []messages.Instrument {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.list(e.clock.Now())
-	list := make([]messages.Instrument, len(e.book.list))
-	for i, in := range e.book.list {
+	list := make([]messages.Instrument, len(e.listing.list))
+	for i, in := range e.listing.list {
 		list[i] = in.Instrument
 	}
 	return list
@@ -234,9 +234,6 @@ type tradedDay struct {
 // virtualSeconds stand between the trades of an instrument that nobody watches.
 const virtualSeconds = 15
 
-// lastTrade is the second of an unwatched day's last trade.
-const lastTrade = sessionSeconds - virtualSeconds
-
 // daysKept bounds the memory of an exchange that runs for weeks: older days
 // are made up again, a playback's are kept.
 const daysKept = 5
@@ -261,27 +258,27 @@ func (e *Exchange) settle(in *instrument, s *session, now time.Time) {
 // enter takes an instrument into a session.
 func (e *Exchange) enter(in *instrument, s *session) {
 	var close int32
+	last := e.cal.session(dayOf(s.prev))
 	switch {
 	case in.session != nil && in.session.day == s.prev:
 		if in.away {
-			e.virtual(in, sessionSeconds)
+			e.virtual(in, float64(in.session.length))
 		}
 		close = in.packet.LastPrice
 	case e.bars != nil && in.session != nil:
 		close = in.packet.LastPrice // a playback's days need not be neighbours
 	default:
 		if in.session != nil && in.away {
-			e.virtual(in, sessionSeconds)
+			e.virtual(in, float64(in.session.length))
 		}
-		last := e.cal.session(dayOf(s.prev))
-		close = e.prices.of(in, last, lastTrade)
+		close = e.prices.of(in, last, last.lastTrade(in))
 	}
 	in.session, in.asOf, in.traded = s, s.open.Add(-time.Nanosecond), false
 	in.sum, in.value = 0, 0
 	p := wire.Packet{}
 	p.InstrumentToken, p.LastQuantity = in.Token, in.packet.LastQuantity
 	p.LastPrice, p.Open, p.High, p.Low, p.Close = close, close, close, close, close
-	before := uint32(e.cal.session(dayOf(s.prev)).close().Unix()) - 1
+	before := uint32(last.at(last.end(in.Token)).Unix()) - 1
 	p.ExchangeTime, p.LastTradeTime = before, before
 	p.OI = e.prices.openInterest(in, s, 0)
 	p.OIDayHigh, p.OIDayLow = p.OI, p.OI
@@ -298,9 +295,12 @@ func (e *Exchange) virtual(in *instrument, second float64) {
 	if !in.asOf.Before(s.open) {
 		first = int(s.second(in.asOf))/virtualSeconds + 1
 	}
-	last := min(int(second), sessionSeconds-1) / virtualSeconds
+	last := min(int(second), s.end(in.Token)-1) / virtualSeconds
 	for k := first; k <= last; k++ {
 		at := k * virtualSeconds
+		if !s.trades(in, at) {
+			continue
+		}
 		if at%60 == 0 || k == first {
 			in.unwatched = e.prices.minuteVolume(in, s, at/60) / (60 / virtualSeconds)
 		}
@@ -311,7 +311,7 @@ func (e *Exchange) virtual(in *instrument, second float64) {
 		e.trade(in, at, e.prices.of(in, s, float64(at)), float64(in.unwatched), oi)
 	}
 	if last >= first {
-		in.asOf = s.open.Add(time.Duration(last*virtualSeconds) * time.Second)
+		in.asOf = s.at(last * virtualSeconds)
 	}
 }
 

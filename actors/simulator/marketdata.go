@@ -46,7 +46,7 @@ func (e *Exchange) ask(r *http.Request, limit int, tell func(in *instrument, now
 		if time.Since(held) > longHold {
 			held = e.breathe()
 		}
-		if in := e.book.find(name); in != nil {
+		if in := e.listing.find(name); in != nil {
 			e.settle(in, session, now)
 			data[name] = tell(in, now)
 		}
@@ -132,7 +132,7 @@ func (e *Exchange) historical(r *http.Request) (any, *apiError) {
 	defer e.mu.Unlock()
 	now := e.clock.Now()
 	e.list(now)
-	in := e.book.tokens[token]
+	in := e.listing.tokens[token]
 	if !ok || in == nil {
 		return nil, badInput("invalid token")
 	}
@@ -154,7 +154,7 @@ func (e *Exchange) candles(in *instrument, span interval, from, to, now time.Tim
 	e.settle(in, current, now)
 	length := span.minutes
 	if length == 0 {
-		length = minutesADay
+		length = 24 * 60 // more than a session
 	}
 	for day := ist.Day(from); !day.After(to); day = day.AddDate(0, 0, 1) {
 		if !e.cal.trading(day) || dayNumber(day) > current.day {
@@ -200,8 +200,11 @@ func (e *Exchange) minutesOf(in *instrument, s *session) []minute {
 	if in.expired(s) {
 		return nil
 	}
-	list := make([]minute, 0, minutesADay)
-	for at := 0; at < sessionSeconds; at += virtualSeconds {
+	list := make([]minute, 0, s.length/60)
+	for at := 0; at < s.length; at += virtualSeconds {
+		if !s.trades(in, at) {
+			continue
+		}
 		m := at / 60
 		list = addToMinutes(list, int32(m), e.prices.of(in, s, float64(at)),
 			e.prices.minuteVolume(in, s, m)/(60/virtualSeconds), 0)
@@ -241,7 +244,7 @@ const instrumentsHeader = "instrument_token,exchange_token,tradingsymbol,name,la
 
 // etag names the version of the file.
 func (e *Exchange) etag() string {
-	return fmt.Sprintf(`W/"%s-%d"`, e.book.day.Format("20060102"), e.book.version)
+	return fmt.Sprintf(`W/"%s-%d"`, e.listing.day.Format("20060102"), e.listing.version)
 }
 
 // serveInstruments is /instruments and /instruments/NSE. As with Kite, no
@@ -281,14 +284,14 @@ func (e *Exchange) serveInstruments(w http.ResponseWriter, r *http.Request) {
 // file makes the CSV of an exchange, "" for all, once a day. Prices in it are
 // those of the day before, as in Kite's.
 func (e *Exchange) file(exchange string) *instrumentsFile {
-	if f := e.book.files[exchange]; f != nil {
+	if f := e.listing.files[exchange]; f != nil {
 		return f
 	}
 	known := exchange == ""
-	session := e.cal.session(e.cal.previous(e.book.day))
+	session := e.cal.session(e.cal.previous(e.listing.day))
 	var b bytes.Buffer
 	b.WriteString(instrumentsHeader)
-	for _, in := range e.book.list {
+	for _, in := range e.listing.list {
 		if exchange != "" && in.Exchange != exchange {
 			continue
 		}
@@ -298,7 +301,7 @@ func (e *Exchange) file(exchange string) *instrumentsFile {
 			expiry = in.Expiry.Format(time.DateOnly)
 		}
 		fmt.Fprintf(&b, "%d,%d,%s,%s,%v,%s,%v,%v,%d,%s,%s,%s\n",
-			in.Token, in.Token>>8, in.Tradingsymbol, in.Name, rupees(e.prices.of(in, session, lastTrade)),
+			in.Token, in.Token>>8, in.Tradingsymbol, in.Name, rupees(e.prices.of(in, session, session.lastTrade(in))),
 			expiry, in.Strike, in.TickSize, in.LotSize, in.Type, in.Segment, in.Exchange)
 	}
 	f := &instrumentsFile{plain: b.Bytes()}
@@ -308,7 +311,7 @@ func (e *Exchange) file(exchange string) *instrumentsFile {
 	_ = z.Close()
 	f.packed = packed.Bytes()
 	if known { // an endless number of unknown exchanges must not be kept
-		e.book.files[exchange] = f
+		e.listing.files[exchange] = f
 	}
 	return f
 }

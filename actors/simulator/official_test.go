@@ -93,7 +93,7 @@ func TestOfficialClient(t *testing.T) {
 	}
 
 	candles, err := client.GetHistoricalData(near.InstrumentToken, "minute", start.AddDate(0, 0, -59), start, false, true)
-	if err != nil || len(candles) < 40*375 {
+	if err != nil || len(candles) < 39*375 {
 		t.Fatalf("historical: %d candles, %v", len(candles), err)
 	}
 	if first := candles[0].Date.In(start.Location()).Format("15:04"); first != "10:00" {

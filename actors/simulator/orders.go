@@ -38,7 +38,7 @@ type order map[string]any
 func (e *Exchange) orderUpdate(given map[string]any) {
 	now := e.clock.Now().In(ist.Zone).Format(ist.Layout)
 	o := order{
-		"placed_by": userID, "order_id": fmt.Sprintf("%d%08d", e.book.day.Year(), len(e.orders)+1),
+		"placed_by": userID, "order_id": fmt.Sprintf("%d%08d", e.listing.day.Year(), len(e.orders)+1),
 		"exchange_order_id": fmt.Sprintf("1%014d", len(e.orders)+1), "parent_order_id": nil,
 		"status": "COMPLETE", "status_message": nil, "status_message_raw": nil,
 		"order_timestamp": now, "exchange_update_timestamp": now, "exchange_timestamp": now,

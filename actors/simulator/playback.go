@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/messages/ist"
 )
 
@@ -72,12 +73,12 @@ func (b bar) share(phase int) uint32 {
 func (p *playback) finished() bool { return p.next >= len(p.slots) }
 
 // calendar adds the days of the file, which may be a Sunday's special session.
-func (p *playback) calendar(cal calendar) calendar {
+func (p *playback) calendar(cal *calendar) *calendar {
 	days := map[int64]bool{}
 	for _, s := range p.slots {
 		days[s.session.day] = true
 	}
-	return calendar{func(day time.Time) bool { return days[dayNumber(day)] || cal.trading(day) }}
+	return newCalendar(cal.hours, func(day time.Time) bool { return days[dayNumber(day)] || cal.trading(day) })
 }
 
 // settle lets history before the file join its first prices.
@@ -155,7 +156,7 @@ func (e *Exchange) playNext() {
 	e.list(at)
 	played := map[*instrument]bool{}
 	play := func(token uint32, b bar, volume uint32) {
-		in := e.book.tokens[token]
+		in := e.listing.tokens[token]
 		if in == nil {
 			return
 		}
@@ -248,10 +249,10 @@ func (e *Exchange) waitUntil(ctx context.Context, due time.Time) bool {
 }
 
 // loadBars reads <underlying>_5m.csv of a folder, in-session rows only.
-func loadBars(dir string) (*playback, error) {
+func loadBars(dir string, table *hours.Store) (*playback, error) {
 	slots := map[int64]*slot{}
 	found := 0
-	var cal calendar // the days are those of the file
+	cal := newCalendar(table, nil) // the days are those of the file
 	for _, u := range underlyings() {
 		name := filepath.Join(dir, strings.ToLower(u.name)+"_5m.csv")
 		file, err := os.Open(name)
@@ -262,7 +263,7 @@ func loadBars(dir string) (*playback, error) {
 			return nil, err
 		}
 		found++
-		err = readBars(file, func(start time.Time, b bar) {
+		err = readBars(file, cal, func(start time.Time, b bar) {
 			s := slots[start.Unix()]
 			if s == nil {
 				s = &slot{start: start, session: cal.session(start), rows: map[string]bar{}}
@@ -279,7 +280,7 @@ func loadBars(dir string) (*playback, error) {
 		return nil, fmt.Errorf("%s holds no nifty_5m.csv, banknifty_5m.csv or sensex_5m.csv", dir)
 	}
 	if len(slots) == 0 {
-		return nil, fmt.Errorf("%s: no row between 09:15 and 15:30", dir)
+		return nil, fmt.Errorf("%s: no row within a session of the exchange", dir)
 	}
 	p := &playback{}
 	for _, s := range slots {
@@ -299,7 +300,7 @@ func loadBars(dir string) (*playback, error) {
 }
 
 // readBars reads one file; columns are found by their names.
-func readBars(r io.Reader, take func(start time.Time, b bar)) error {
+func readBars(r io.Reader, cal *calendar, take func(start time.Time, b bar)) error {
 	in := csv.NewReader(r)
 	header, err := in.Read()
 	if err != nil {
@@ -329,7 +330,7 @@ func readBars(r io.Reader, take func(start time.Time, b bar)) error {
 			return fmt.Errorf("line %d: %s does not come after the row before", line, row[columns[0]])
 		}
 		last = start
-		if s := (calendar{}).session(start); !start.Before(s.open) && !start.Add(barLength).After(s.close()) {
+		if s := cal.session(start); s.running(start) && s.running(start.Add(barLength-time.Second)) {
 			take(start, b)
 		}
 	}

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"kitestring/messages"
@@ -11,12 +12,12 @@ import (
 // pure function of the seed. Not safe for concurrent use (walks remember).
 type prices struct {
 	seed   uint64
-	cal    calendar
+	cal    *calendar
 	unders []*underlying
 	market *walk // what moves everything together
 }
 
-func newPrices(seed uint64, cal calendar) *prices {
+func newPrices(seed uint64, cal *calendar) *prices {
 	p := &prices{seed: seed, cal: cal, unders: underlyings(), market: sharedWalk(hash(seed, 1, 6), 0.007, 0.04)}
 	own := map[string]float64{"NIFTY": 0.0006, "BANKNIFTY": 0.004, "SENSEX": 0.0012}
 	for _, u := range p.unders {
@@ -129,7 +130,7 @@ func (p *prices) minuteVolume(in *instrument, s *session, minute int) uint32 {
 	if in.perMinute == 0 {
 		return 0
 	}
-	u := float64(minute) / minutesADay
+	u := 60 * float64(minute) / float64(s.length)
 	v := in.perMinute * (1 + 0.8*math.Cos(2*math.Pi*u)) // the ends of a day are busier
 	v *= math.Exp(0.5 * gauss(hash(in.key, uint64(s.day), uint64(minute)+16)))
 	lot := float64(max(in.LotSize, 1))
@@ -220,27 +221,26 @@ func (w *walk) at(s *session, second float64) float64 {
 		d.from = w.close(s.prev) + 0.3*w.sigma*gauss(hash(w.key, uint64(s.day), 1))
 		d.to = w.close(s.day)
 		if w.memo {
-			if d.at == nil {
-				d.at = make([]float64, sessionSeconds/virtualSeconds+1)
-			}
+			d.at = slices.Grow(d.at[:0], s.length/virtualSeconds+1)[:s.length/virtualSeconds+1]
 			for i := range d.at {
 				d.at[i] = math.NaN()
 			}
 		}
 	}
+	second = min(second, float64(s.length))
 	whole := int(second)
 	if !w.memo || float64(whole) != second || whole%virtualSeconds != 0 {
-		return w.inside(d, second)
+		return w.inside(d, second/float64(s.length))
 	}
 	v := &d.at[whole/virtualSeconds]
 	if math.IsNaN(*v) {
-		*v = w.inside(d, second)
+		*v = w.inside(d, second/float64(s.length))
 	}
 	return *v
 }
 
-func (w *walk) inside(d *dayWalk, second float64) float64 {
-	u := second / sessionSeconds
+// inside is the walk's value at a share of the day.
+func (w *walk) inside(d *dayWalk, u float64) float64 {
 	// The open and the close of a day are livelier than its noon.
 	u += 0.35 * math.Sin(2*math.Pi*u) / (2 * math.Pi)
 	i := uint32(u * (1 << dayLevels))

@@ -87,7 +87,7 @@ func (e *Exchange) enroll(s *socket, token messages.AccessToken) {
 	if e.cfg.QuietOpen {
 		return
 	}
-	meta, _ := json.Marshal(map[string]any{"count": len(e.book.list), "etag": e.etag()})
+	meta, _ := json.Marshal(map[string]any{"count": len(e.listing.list), "etag": e.etag()})
 	for _, t := range []wire.Text{
 		{Type: wire.TextInstrumentsMeta, Data: meta},
 		{Type: wire.TextAppCode, Timestamp: e.clock.Now().In(ist.Zone).Format(time.RFC3339)},

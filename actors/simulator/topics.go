@@ -45,7 +45,7 @@ func (e *Exchange) bind(t *topic, in *instrument) {
 func (e *Exchange) watch(token uint32) *topic {
 	t := e.topics[token]
 	if t == nil {
-		t = &topic{token: token, in: e.book.tokens[token]}
+		t = &topic{token: token, in: e.listing.tokens[token]}
 		e.topics[token] = t
 		e.hot = append(e.hot, t)
 	}
