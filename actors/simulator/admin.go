@@ -18,7 +18,7 @@ type counts struct {
 	sent                 map[uint32]int64 // by instrument token, of topics that are gone
 	upgrades             int64
 	refusedUpgrades      map[string]int64
-	requests             map[string]int64 // answered well
+	requests             map[string]int64 // answered with success
 	refusedRequests      map[string]int64
 	refusedSubscriptions int64
 	badCommands          int64
@@ -32,7 +32,7 @@ func newCounts() counts {
 	}
 }
 
-// State is what /sim/v1/state tells. Tokens appear as fingerprints.
+// State is the answer of /sim/v1/state. Tokens appear as fingerprints.
 type State struct {
 	Clock         ClockState       `json:"clock"`
 	Sequence      bool             `json:"sequence"`
@@ -167,7 +167,7 @@ func clone(m map[string]int64) map[string]int64 {
 	return c
 }
 
-// adminRoutes are the levers, for tests and drills.
+// adminRoutes control the exchange, for tests and drills.
 func (e *Exchange) adminRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /sim/v1/state", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.State()) })
 	mux.HandleFunc("POST /sim/v1/faults", e.postFault)
@@ -205,7 +205,7 @@ func (e *Exchange) postFault(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusAccepted, map[string]string{"status": "success"})
 }
 
-// deleteFaults lifts all faults, or those of ?kind=.
+// deleteFaults ends all faults, or those of ?kind=.
 func (e *Exchange) deleteFaults(w http.ResponseWriter, r *http.Request) {
 	var kinds []FaultKind
 	for _, k := range r.URL.Query()["kind"] {

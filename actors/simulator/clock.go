@@ -61,7 +61,7 @@ type expiry struct {
 }
 
 // weekly is the first expiry on or after day. Where the weekday is a holiday,
-// the trading day before it takes its place.
+// the trading day before it is the expiry.
 func (c *calendar) weekly(day time.Time, weekday time.Weekday) expiry {
 	day = ist.Day(day)
 	for nominal := day.AddDate(0, 0, int(weekday-day.Weekday()+7)%7); ; nominal = nominal.AddDate(0, 0, 7) {
@@ -172,7 +172,7 @@ func (s *session) end(instrumentToken uint32) int {
 	return s.length
 }
 
-// lastTrade is the second of the last trade of an instrument that nobody watches.
+// lastTrade is the second of the last trade of an instrument without subscribers.
 func (s *session) lastTrade(in *instrument) float64 {
 	return float64((s.end(in.Token) - 1) / virtualSeconds * virtualSeconds)
 }

@@ -1,11 +1,11 @@
 // Package simulator is a Kite exchange on loopback: login page, REST,
 // WebSocket, a market that moves, a clock of its own, and faults on demand.
 //
-// Promise: the official clients cannot tell it from Kite (Kite Connect v3),
+// Promise: the official clients work with it as with Kite (Kite Connect v3),
 // with the same seed the same day has the same history, and history joins
 // the live prices: bars made of the ticks of an instrument that was watched
 // equal its /historical minutes. What outlives an actor's incarnation (clock,
-// prices, issued tokens, counters, the listener) lives in [Exchange]; a restart
+// prices, issued tokens, counters, the listener) is in [Exchange]; a restart
 // closes sockets and nothing else.
 //
 // Limits: one user, one API key; no orders but those that a fault makes up; no
@@ -43,20 +43,20 @@ import (
 	"kitestring/messages"
 )
 
-// Login says who presses Approve on the login page.
+// Login says how a login is approved.
 type Login string
 
 // The ways to log in.
 const (
 	LoginAuto   Login = "auto"   // the page redirects at once
-	LoginManual Login = "manual" // a person does
+	LoginManual Login = "manual" // a person presses Approve
 )
 
-// OldSockets says what becomes of open sockets when their token dies by a new
-// login or a logout. Kite does either.
+// OldSockets says what becomes of open sockets when a new login or a
+// logout ends their token. Kite does either.
 type OldSockets string
 
-// The fates of old sockets.
+// What becomes of old sockets.
 const (
 	OldSocketsLive OldSockets = "live"
 	OldSocketsCut  OldSockets = "cut"
@@ -67,8 +67,8 @@ type Relogin string
 
 // The answers to a second login.
 const (
-	ReloginNew  Relogin = "new"  // a new token; the old one is dead
-	ReloginSame Relogin = "same" // the same token, as long as it lives and this process issued it
+	ReloginNew  Relogin = "new"  // a new token; the old one is invalid
+	ReloginSame Relogin = "same" // the same token, as long as it is valid and this process issued it
 )
 
 // Sampling says when the sockets get an instrument's packets.
@@ -79,7 +79,7 @@ const (
 	// in the same order.
 	SamplingUniform Sampling = "uniform"
 	// SamplingIndependent lets each socket look at each instrument at moments of
-	// its own, about twice a second, and get the newest packet if it has not got
+	// its own, about two times a second, and get the newest packet if it has not got
 	// that one. Users report this of two sockets of one API key at Kite: a packet
 	// that comes byte for byte on both is rare, and neither gets every packet.
 	// Numbers of sequence mode then have holes that are no loss.

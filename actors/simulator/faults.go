@@ -14,7 +14,7 @@ import (
 type FaultKind string
 
 // The faults. Where no other is said, a fault holds until it is cleared, its
-// ForMS is over, or it has struck Count times.
+// ForMS is over, or it was applied Count times.
 const (
 	// At the upgrade; REST is fine meanwhile.
 	FaultForbidden   FaultKind = "forbidden"    // 403
@@ -157,7 +157,7 @@ func kindList() string {
 	return strings.Join(names, ", ")
 }
 
-// ClearFaults lifts every fault, or those of the kinds named.
+// ClearFaults ends every fault, or those of the kinds named.
 func (e *Exchange) ClearFaults(kinds ...FaultKind) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -194,7 +194,7 @@ func (e *Exchange) faultsChanged(k FaultKind) {
 		e.faults.apply(e)
 	case FaultRecycled, FaultMissing:
 		e.relist()
-	default: // is looked for when it can strike
+	default: // is looked up when it can apply
 	}
 }
 
@@ -276,8 +276,8 @@ func (e *Exchange) nearFuture(name string) uint32 {
 	return 0
 }
 
-// strike is a fault of the kind that holds for the path now, counted; nil for none.
-func (e *Exchange) strike(kind FaultKind, path string) *Fault {
+// take is a fault of the kind that holds for the path now, counted; nil for none.
+func (e *Exchange) take(kind FaultKind, path string) *Fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, a := range e.faults.active {
@@ -314,26 +314,26 @@ func (f *Fault) status(usual int) int {
 // maxHold bounds a request that is never answered.
 const maxHold = 2 * time.Minute
 
-// restFault answers wrongly when a fault says so; true when it did.
+// restFault gives the wrong answer of an active fault; true when it did.
 func (e *Exchange) restFault(w http.ResponseWriter, r *http.Request) bool {
 	path := r.URL.Path
-	if f := e.strike(FaultRESTSlow, path); f != nil {
+	if f := e.take(FaultRESTSlow, path); f != nil {
 		f.wait(r.Context())
 	}
 	switch {
-	case e.strike(FaultRESTRefuse, path) != nil:
+	case e.take(FaultRESTRefuse, path) != nil:
 		panic(http.ErrAbortHandler) // net/http resets the connection and stays silent
-	case e.strike(FaultRESTTimeout, path) != nil:
+	case e.take(FaultRESTTimeout, path) != nil:
 		(&Fault{LatencyMS: int(maxHold.Milliseconds())}).wait(r.Context())
 		panic(http.ErrAbortHandler)
-	case e.strike(FaultRESTTooMany, path) != nil:
+	case e.take(FaultRESTTooMany, path) != nil:
 		writeHTML(w, http.StatusTooManyRequests, "429 Too Many Requests")
-	case e.strike(FaultFalseRejection, path) != nil:
+	case e.take(FaultFalseRejection, path) != nil:
 		writeError(w, badToken("Incorrect `api_key` or `access_token`."))
-	case e.strike(FaultRESTBadGateway, path) != nil || e.strike(FaultProfile502, path) != nil:
+	case e.take(FaultRESTBadGateway, path) != nil || e.take(FaultProfile502, path) != nil:
 		writeHTML(w, http.StatusBadGateway, "502 Bad Gateway")
 	default:
-		f := e.strike(FaultRESTError, path)
+		f := e.take(FaultRESTError, path)
 		if f == nil {
 			return false
 		}

@@ -31,7 +31,7 @@ func FuzzReadBars(f *testing.F) {
 	})
 }
 
-// A token that is not ours is none, and reading it harms nothing.
+// A token that the exchange did not issue is refused, and reading it is harmless.
 func FuzzCertify(f *testing.F) {
 	e, err := New(Config{APISecret: messages.NewSecret("of this test alone")})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"kitestring/messages/wire"
 )
 
-// socketFault is what an open socket does in place of its work; nil: nothing.
+// socketFault is what an open socket does instead of its work; nil: nothing.
 type socketFault struct {
 	kind          FaultKind
 	variant, text string
@@ -97,12 +97,12 @@ var echoes = map[string]string{
 // EchoVariants names the variants of FaultEchoUpgrade; "header" is the default.
 func EchoVariants() []string { return slices.Sorted(maps.Keys(echoes)) }
 
-// hostileUpgrade answers an upgrade as no exchange does, when a fault says so;
+// hostileUpgrade answers an upgrade as a fault wants it, as no exchange does;
 // true when it did.
 func (e *Exchange) hostileUpgrade(w http.ResponseWriter, r *http.Request) bool {
-	echo, endless := e.strike(FaultEchoUpgrade, ""), (*Fault)(nil)
+	echo, endless := e.take(FaultEchoUpgrade, ""), (*Fault)(nil)
 	if echo == nil {
-		endless = e.strike(FaultEndlessUpgrade, "")
+		endless = e.take(FaultEndlessUpgrade, "")
 	}
 	if echo == nil && endless == nil {
 		return false
@@ -125,7 +125,7 @@ func (e *Exchange) hostileUpgrade(w http.ResponseWriter, r *http.Request) bool {
 		conn.Close()
 	}
 	e.mu.Unlock()
-	defer e.retire()
+	defer e.handlerEnded()
 	defer func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"kitestring/messages"
 )
 
-// upgrade sends an upgrade by hand and gives what comes back, at most n bytes.
+// upgrade sends an upgrade as raw bytes and gives what comes back, at most n bytes.
 func (e *exchange) upgrade(token string, n int64) string {
 	e.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
@@ -140,7 +140,7 @@ func TestProfileFaultsStrikeOnce(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 		if _, err := client.GetUserProfile(); err != nil {
-			t.Errorf("%s struck twice: %v", kind, err)
+			t.Errorf("%s applied again: %v", kind, err)
 		}
 	}
 }

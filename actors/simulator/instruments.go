@@ -107,7 +107,7 @@ type instrument struct {
 	beta      float64
 	perMinute float64 // volume of an ordinary minute; 0: none
 	own       *walk
-	impostor  bool // holds the instrument token of another contract, by a fault
+	recycled  bool // holds the instrument token of another contract, by a fault
 
 	trading
 }
@@ -220,8 +220,8 @@ func (p *prices) options(u *underlying, day time.Time) []contract {
 // 64 weeks and 512 strikes, and is used again after that, as Kite's are.
 func optionToken(u *underlying, day time.Time, strike int, side uint32) uint32 {
 	week := uint32(dayNumber(day)/7) & 63
-	place := uint32(strike/u.step) & 511
-	return (40_000+(u.slot<<16|week<<10|place<<1|side))<<8 | uint32(u.segment)
+	position := uint32(strike/u.step) & 511
+	return (40_000+(u.slot<<16|week<<10|position<<1|side))<<8 | uint32(u.segment)
 }
 
 // expiryCode is the middle of an option's symbol: 26NOV for the last expiry of
@@ -307,7 +307,7 @@ func (e *Exchange) list(now time.Time) {
 	}
 	// The money has moved on, but what was listed once is traded to its end.
 	for _, in := range old.list {
-		if !in.impostor && b.symbols[symbolKey(in.Instrument)] == nil && !in.Expiry.IsZero() && !in.Expiry.Before(day) {
+		if !in.recycled && b.symbols[symbolKey(in.Instrument)] == nil && !in.Expiry.IsZero() && !in.Expiry.Before(day) {
 			add(in)
 		}
 	}
@@ -350,7 +350,7 @@ func (b *listing) recycle(e *Exchange, token uint32, symbol string) {
 		},
 		kind: equity, share: share{price: 800, beta: 1}, volume: 2_000,
 	})
-	other.expiry, other.impostor = was.expiry, true
+	other.expiry, other.recycled = was.expiry, true
 	was.setToken(token ^ 1<<31)
 	b.tokens[was.Token] = was
 	b.list = append(b.list, other)

@@ -97,11 +97,10 @@ button[value=approve] { background: #2457c5; border-color: #2457c5; color: #fff 
 </html>
 `))
 
-// SelfLogin is the simulated account's owner: once at the start, when the
-// product's file holds no token that the exchange accepts, and once after each
-// flush at 06:00, he visits the product's login page, as a person's browser
-// would. He never does it because a token was refused: that is what the
-// product is there to notice. Made once; it outlives the actor.
+// SelfLogin logs in in place of a person: once at the start, when the product's
+// file holds no token that the exchange accepts, and once after each flush at
+// 06:00, it requests the product's login page, as a browser would. It never does
+// so because a token was refused: the product has to notice that. Made once; it outlives the actor.
 type SelfLogin struct {
 	URL   string                      // of the product's /login
 	Token func() messages.AccessToken // the newest in the product's file
@@ -132,7 +131,7 @@ func (s *SelfLogin) watch(ctx context.Context, e *Exchange) error {
 	}
 }
 
-// visit is a whole login: the product redirects to our page, ours back.
+// visit is a whole login: the product redirects to our page, which redirects back.
 func (s *SelfLogin) visit(ctx context.Context, client *http.Client) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {

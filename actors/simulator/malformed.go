@@ -41,7 +41,7 @@ var malformed = map[string]func(packet []byte) *frame{
 	"text_error_number": func([]byte) *frame { return textFrame(`{"type":"error","data":17}`) },
 	"text_no_data":      func([]byte) *frame { return textFrame(`{"type":"error"}`) },
 	"text_unknown_type": func([]byte) *frame { return textFrame(`{"type":"weather","data":["rain"]}`) },
-	"text_no_type":      func([]byte) *frame { return textFrame(`{"data":"who am I"}`) },
+	"text_no_type":      func([]byte) *frame { return textFrame(`{"data":"no type"}`) },
 	"text_array":        func([]byte) *frame { return textFrame(`[1,2,3]`) },
 	"text_bad_json":     func([]byte) *frame { return textFrame(`{"type":"order","data":{`) },
 }

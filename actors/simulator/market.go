@@ -9,7 +9,7 @@ import (
 	"kitestring/messages/wire"
 )
 
-// How often the market looks who ticks next.
+// How often the market looks which instruments tick next.
 const (
 	roundEvery = 50 * time.Millisecond
 	coolEvery  = time.Second
@@ -69,7 +69,7 @@ func (p *pace) take(now time.Time) int {
 }
 
 // round makes the ticks that are due. Called with mu held.
-func (e *Exchange) round(ctx context.Context, wall time.Time, owed int) {
+func (e *Exchange) round(ctx context.Context, realTime time.Time, owed int) {
 	now, jumps := e.clock.read()
 	session := e.cal.sessionAt(now)
 	for jumps != e.jumps && ctx.Err() == nil {
@@ -79,7 +79,7 @@ func (e *Exchange) round(ctx context.Context, wall time.Time, owed int) {
 		session = e.cal.sessionAt(now)
 	}
 	e.list(now)
-	e.sample(wall)
+	e.sample(realTime)
 	if !session.running(now) || len(e.hot) == 0 {
 		return
 	}
@@ -94,8 +94,8 @@ func (e *Exchange) round(ctx context.Context, wall time.Time, owed int) {
 		}
 	} else {
 		for _, t := range e.hot {
-			if !wall.Before(t.due) {
-				t.due = wall.Add(e.interval(t, session))
+			if !realTime.Before(t.due) {
+				t.due = realTime.Add(e.interval(t, session))
 				e.tickTopic(t, session, now)
 			}
 		}
@@ -133,8 +133,8 @@ func (e *Exchange) interval(t *topic, session *session) time.Duration {
 
 // jumped follows a clock that did not just run on. Watched instruments get the
 // trades of the time between, so that their history has no hole; what was
-// traded after now, when a hand moved the clock back, did not happen. Whoever
-// needs an instrument before its turn settles it himself.
+// traded after now, when the clock was set back, did not happen. Code that
+// needs an instrument before its turn calls settle.
 func (e *Exchange) jumped(ctx context.Context, session *session, now time.Time) {
 	for _, in := range e.listing.list {
 		if in.asOf.After(now) {
@@ -144,7 +144,7 @@ func (e *Exchange) jumped(ctx context.Context, session *session, now time.Time) 
 	held := time.Now()
 	for _, t := range slices.Clone(e.hot) { // sockets come and go meanwhile
 		if time.Since(held) > longHold {
-			if held = e.breathe(); ctx.Err() != nil {
+			if held = e.yield(); ctx.Err() != nil {
 				return
 			}
 		}
@@ -206,10 +206,10 @@ type minute struct {
 
 // trading is what an instrument did in the session that it was touched last.
 //
-// While nobody watches it (away), it trades four times a minute at fixed
-// seconds; those trades are made up when somebody looks, and are the same that
-// history makes up. While somebody watches, its only trades are the ticks, so
-// that bars made of ticks equal history.
+// Without subscribers (away), it trades four times a minute at fixed seconds;
+// those trades are computed when they are needed, and are the same that history
+// computes. With subscribers, its only trades are the ticks, so that bars made
+// of ticks equal history.
 type trading struct {
 	session *session // nil: never touched
 	away    bool
@@ -231,7 +231,7 @@ type tradedDay struct {
 	minutes []minute
 }
 
-// virtualSeconds stand between the trades of an instrument that nobody watches.
+// virtualSeconds stand between the trades of an instrument without subscribers.
 const virtualSeconds = 15
 
 // daysKept bounds the memory of an exchange that runs for weeks: older days
@@ -239,7 +239,7 @@ const virtualSeconds = 15
 const daysKept = 5
 
 // settle brings an instrument to now: into the right session, with the trades
-// that nobody watched.
+// made without subscribers.
 func (e *Exchange) settle(in *instrument, s *session, now time.Time) {
 	if in.session == nil || in.session.day != s.day {
 		e.enter(in, s)
@@ -371,7 +371,7 @@ func addToMinutes(list []minute, at, price int32, volume, oi uint32) []minute {
 	return append(list, minute{at, price, price, price, price, volume, oi})
 }
 
-// tick makes the next packet of an instrument that somebody watches: mostly a
+// tick makes the next packet of an instrument with subscribers: mostly a
 // trade, now and then a change of nothing but the depth.
 func (e *Exchange) tick(in *instrument, s *session, now time.Time) {
 	e.settle(in, s, now)

@@ -55,7 +55,7 @@ func (b *bars) add(k messages.Tick) {
 }
 
 // Bars made of the ticks of a watched instrument equal its history: also over
-// a pause in which nobody watched, for the minutes that were watched whole.
+// a pause without subscribers, for the minutes that had one throughout.
 func TestHistoryIsTheTicks(t *testing.T) {
 	e := still(t, monday(9, 15, 0), func(c *Config) { c.Rate = 1 })
 	e.mu.Lock()
@@ -67,11 +67,11 @@ func TestHistoryIsTheTicks(t *testing.T) {
 		e.watch(token)
 		built[token] = &bars{minutes: map[int64]*minute{}}
 	}
-	wall := time.Now()
+	realTime := time.Now()
 	run := func(from, to time.Time, step time.Duration) {
 		for at := from; at.Before(to); at = at.Add(step) {
 			e.clock.tick(at)
-			e.round(t.Context(), wall, len(tokens))
+			e.round(t.Context(), realTime, len(tokens))
 			for _, token := range tokens {
 				if in := e.listing.tokens[token]; in.session != nil && !in.away {
 					built[token].add(in.packet.Tick)
@@ -83,11 +83,11 @@ func TestHistoryIsTheTicks(t *testing.T) {
 	run(monday(9, 25, 0), monday(9, 40, 0), 7*time.Second) // a slow rate
 	// Everybody leaves in mid-minute and comes back in mid-minute.
 	for _, t := range e.topics {
-		t.left = wall
+		t.left = realTime
 	}
-	e.cool(wall.Add(linger))
+	e.cool(realTime.Add(linger))
 	if len(e.hot) != 0 {
-		t.Fatal("instruments go on ticking for nobody")
+		t.Fatal("instruments go on ticking without a subscriber")
 	}
 	e.clock.tick(monday(9, 52, 20))
 	for _, token := range tokens {
@@ -242,7 +242,7 @@ func TestOptionsArePlausible(t *testing.T) {
 	}
 }
 
-// A clock that is moved by hand leaves no hole and no future.
+// A clock that is moved leaves no hole and no future.
 func TestClockMoves(t *testing.T) {
 	e := still(t, monday(9, 15, 0), func(c *Config) { c.Rate = 1 })
 	e.mu.Lock()

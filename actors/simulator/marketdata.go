@@ -28,11 +28,11 @@ func rupees(paise int32) float64 { return float64(paise) / 100 }
 
 func stamp(unix uint32) string { return time.Unix(int64(unix), 0).In(ist.Zone).Format(ist.Layout) }
 
-// ask collects what a request asked for by i=, up to a limit. What is unknown
-// or expired is simply absent.
-func (e *Exchange) ask(r *http.Request, limit int, tell func(in *instrument, now time.Time) map[string]any) (any, *apiError) {
-	asked := r.URL.Query()["i"]
-	if len(asked) > limit {
+// collect answers what a request names by i=, up to a limit. What is unknown or
+// expired is absent.
+func (e *Exchange) collect(r *http.Request, limit int, describe func(in *instrument, now time.Time) map[string]any) (any, *apiError) {
+	names := r.URL.Query()["i"]
+	if len(names) > limit {
 		return nil, badInput("Maximum " + strconv.Itoa(limit) + " instruments are allowed in a request.")
 	}
 	e.mu.Lock()
@@ -42,20 +42,20 @@ func (e *Exchange) ask(r *http.Request, limit int, tell func(in *instrument, now
 	e.list(now)
 	data := map[string]any{}
 	held := time.Now()
-	for _, name := range asked {
+	for _, name := range names {
 		if time.Since(held) > longHold {
-			held = e.breathe()
+			held = e.yield()
 		}
 		if in := e.listing.find(name); in != nil {
 			e.settle(in, session, now)
-			data[name] = tell(in, now)
+			data[name] = describe(in, now)
 		}
 	}
 	return data, nil
 }
 
 func (e *Exchange) quoteLTP(r *http.Request) (any, *apiError) {
-	return e.ask(r, maxLTPs, func(in *instrument, _ time.Time) map[string]any {
+	return e.collect(r, maxLTPs, func(in *instrument, _ time.Time) map[string]any {
 		return map[string]any{"instrument_token": in.Token, "last_price": rupees(in.packet.LastPrice)}
 	})
 }
@@ -65,13 +65,13 @@ func ohlc(p *wire.Packet) map[string]float64 {
 }
 
 func (e *Exchange) quoteOHLC(r *http.Request) (any, *apiError) {
-	return e.ask(r, maxLTPs, func(in *instrument, _ time.Time) map[string]any {
+	return e.collect(r, maxLTPs, func(in *instrument, _ time.Time) map[string]any {
 		return map[string]any{"instrument_token": in.Token, "last_price": rupees(in.packet.LastPrice), "ohlc": ohlc(&in.packet)}
 	})
 }
 
 func (e *Exchange) quote(r *http.Request) (any, *apiError) {
-	return e.ask(r, maxQuotes, func(in *instrument, now time.Time) map[string]any {
+	return e.collect(r, maxQuotes, func(in *instrument, now time.Time) map[string]any {
 		p := &in.packet
 		return map[string]any{
 			"instrument_token": in.Token, "timestamp": now.In(ist.Zone).Format(ist.Layout), "last_trade_time": stamp(p.LastTradeTime),
@@ -248,7 +248,7 @@ func (e *Exchange) etag() string {
 }
 
 // serveInstruments is /instruments and /instruments/NSE. As with Kite, no
-// token is asked for.
+// token is needed.
 func (e *Exchange) serveInstruments(w http.ResponseWriter, r *http.Request) {
 	if e.restFault(w, r) {
 		e.refused("fault")

@@ -30,11 +30,11 @@ func (e *Exchange) orderHistory(r *http.Request) (any, *apiError) {
 	return []order{e.orders[i]}, nil
 }
 
-// order is an order as /orders and the socket tell it.
+// order is an order as /orders and the socket show it.
 type order map[string]any
 
-// orderUpdate books an order, as if it had been placed elsewhere, and tells
-// every socket that is open now.
+// orderUpdate adds or changes an order, as if it had been placed elsewhere, and
+// sends it to every socket that is open now.
 func (e *Exchange) orderUpdate(given map[string]any) {
 	now := e.clock.Now().In(ist.Zone).Format(ist.Layout)
 	o := order{
@@ -49,9 +49,9 @@ func (e *Exchange) orderUpdate(given map[string]any) {
 		"meta": map[string]any{}, "tag": nil, "guid": "SIM",
 	}
 	maps.Copy(o, given)
-	place := slices.IndexFunc(e.orders, func(old order) bool { return old["order_id"] == o["order_id"] })
-	if place >= 0 {
-		e.orders[place] = o
+	i := slices.IndexFunc(e.orders, func(old order) bool { return old["order_id"] == o["order_id"] })
+	if i >= 0 {
+		e.orders[i] = o
 	} else {
 		e.orders = append(e.orders, o)
 	}

@@ -55,8 +55,8 @@ type bar struct {
 }
 
 // phases are the moments of the four ticks. The open brings no volume, so that
-// who counts from the bar's first tick and who counts from the last one before
-// it find the same.
+// counting from the bar's first tick and counting from the last one before it
+// give the same.
 var phases = [4]time.Duration{0, 75 * time.Second, 150 * time.Second, 299 * time.Second}
 
 func (b bar) share(phase int) uint32 {
@@ -135,15 +135,6 @@ func (e *Exchange) Step(ctx context.Context) (bool, error) {
 		return false, ctx.Err()
 	case <-e.inFlight.landed():
 		return true, nil
-	}
-}
-
-// Play steps to the end of the bars.
-func (e *Exchange) Play(ctx context.Context) error {
-	for {
-		if more, err := e.Step(ctx); err != nil || !more {
-			return err
-		}
 	}
 }
 

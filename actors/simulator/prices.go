@@ -8,7 +8,7 @@ import (
 	"kitestring/messages"
 )
 
-// prices tells what everything costs at every moment, past ones included: a
+// prices is what everything costs at every moment, past ones included: a
 // pure function of the seed. Not safe for concurrent use (walks remember).
 type prices struct {
 	seed   uint64
@@ -169,27 +169,27 @@ func (p *prices) openInterest(in *instrument, s *session, second float64) uint32
 // tradable is false for indices.
 func (in *instrument) tradable() bool { return messages.SegmentOf(in.Token) != messages.Indices }
 
-// walk is a random walk through all time that can be asked at any moment in
-// any order and always answers the same: what makes history that nobody ever
-// recorded join the live prices. Its value is a logarithm round 0.
+// walk is a random walk through all time that can be evaluated at any moment in
+// any order and always gives the same: so history that was never recorded joins
+// the live prices. Its value is a logarithm round 0.
 //
 // Every 64 weekdays stands an anchor, so that no price runs away; the closes
 // between are a Brownian bridge from anchor to anchor, the inside of a day is
 // one from its open to its close. A bridge is evaluated by halving it from the
-// top, each midpoint displaced by a number hashed from its place.
+// top, each midpoint displaced by a number hashed from its position.
 type walk struct {
 	key   uint64
 	sigma float64 // of a day
 	long  float64 // of the anchors
 
-	days [4]dayWalk // by the day's last bits: a session and the one before are both at hand
-	memo bool       // remember what the unwatched trades ask for
+	days [4]dayWalk // by the day's last bits: a session and the one before are both needed
+	memo bool       // keep what trades without subscribers need
 }
 
 type dayWalk struct {
 	day      int64
 	from, to float64
-	at       []float64 // every virtualSeconds; NaN: not asked yet
+	at       []float64 // every virtualSeconds; NaN: not computed yet
 }
 
 const (
@@ -213,7 +213,7 @@ func sharedWalk(key uint64, sigma, long float64) *walk {
 }
 
 // at is the walk's value at a second of a session. A walk remembers the
-// sessions that it was asked for last, so it is not safe for concurrent use.
+// sessions that it was evaluated for last, so it is not safe for concurrent use.
 func (w *walk) at(s *session, second float64) float64 {
 	d := &w.days[s.day&3]
 	if d.day != s.day {

@@ -29,7 +29,7 @@ type refusal struct {
 func (e *Exchange) admit(r *http.Request) (messages.AccessToken, *refusal) {
 	query := r.URL.Query()
 	token := messages.NewAccessToken(query.Get("access_token"))
-	reason, no := e.judge(r, query, token)
+	reason, no := e.check(r, query, token)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if no == nil && e.slots+e.faults.ghosts() >= maxSockets {
@@ -48,19 +48,19 @@ func (e *Exchange) admit(r *http.Request) (messages.AccessToken, *refusal) {
 	return token, nil
 }
 
-func (e *Exchange) judge(r *http.Request, query url.Values, token messages.AccessToken) (string, *refusal) {
-	if f := e.strike(FaultSlowUpgrade, ""); f != nil {
+func (e *Exchange) check(r *http.Request, query url.Values, token messages.AccessToken) (string, *refusal) {
+	if f := e.take(FaultSlowUpgrade, ""); f != nil {
 		f.wait(r.Context())
 	}
 	switch {
-	case e.strike(FaultForbidden, "") != nil:
+	case e.take(FaultForbidden, "") != nil:
 		return "fault_forbidden", &refusal{http.StatusForbidden, "Authentication failed"}
-	case e.strike(FaultTooMany, "") != nil:
+	case e.take(FaultTooMany, "") != nil:
 		return "fault_too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
 	case query.Get("api_key") == "" || token.IsZero():
 		return "bad_request", &refusal{http.StatusBadRequest, "Missing api_key or access_token"}
 	}
-	if f := e.strike(FaultServerError, ""); f != nil {
+	if f := e.take(FaultServerError, ""); f != nil {
 		return "fault_server_error", &refusal{f.status(http.StatusServiceUnavailable), "Service unavailable"}
 	}
 	if query.Get("api_key") != e.cfg.APIKey || !e.sessions.valid(token) {
@@ -69,7 +69,7 @@ func (e *Exchange) judge(r *http.Request, query url.Values, token messages.Acces
 	return "", nil
 }
 
-func (e *Exchange) enroll(s *socket, token messages.AccessToken) {
+func (e *Exchange) register(s *socket, token messages.AccessToken) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.socketID++
@@ -143,7 +143,7 @@ func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, refusal.body, refusal.status)
 		return
 	}
-	defer e.retire()
+	defer e.handlerEnded()
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		e.mu.Lock()
@@ -154,19 +154,19 @@ func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &socket{conn: conn, opened: time.Now(), out: make(chan *frame, maxFrames), modes: map[uint32]messages.Mode{}}
 	written := make(chan struct{})
-	e.enroll(s, token)
+	e.register(s, token)
 	go func() {
 		defer close(written)
-		defer e.lastLine("socket writer", s)
+		defer e.recovered("socket writer", s)
 		e.write(s)
 	}()
 	e.read(s)
-	e.expel(s)
+	e.unregister(s)
 	<-written
 }
 
-// retire ends what admit began.
-func (e *Exchange) retire() {
+// handlerEnded ends what admit began.
+func (e *Exchange) handlerEnded() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.handlers--; e.handlers == 0 {
@@ -174,8 +174,8 @@ func (e *Exchange) retire() {
 	}
 }
 
-// lastLine keeps a panic in one socket's goroutine from ending the process.
-func (e *Exchange) lastLine(what string, s *socket) {
+// recovered keeps a panic in one socket's goroutine from ending the process.
+func (e *Exchange) recovered(what string, s *socket) {
 	if p := recover(); p != nil {
 		e.log.Error("simulator panicked", "in", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
@@ -183,8 +183,8 @@ func (e *Exchange) lastLine(what string, s *socket) {
 	e.drain(s)
 }
 
-// expel forgets a socket that has closed.
-func (e *Exchange) expel(s *socket) {
+// unregister forgets a socket that has closed.
+func (e *Exchange) unregister(s *socket) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.conn.NetConn().Close()
@@ -221,7 +221,7 @@ func (e *Exchange) push(s *socket, f *frame) {
 
 func (e *Exchange) tooSlow(s *socket) {
 	e.counts.slowSockets++
-	s.conn.NetConn().Close() // the reader sees it and expels
+	s.conn.NetConn().Close() // the reader sees it and unregisters
 }
 
 // unread counts a socket that took nothing for as long as a write may last: at
@@ -282,9 +282,9 @@ func (e *Exchange) landed(s *socket, f *frame) {
 	e.inFlight.add(-1)
 }
 
-// drain lands what a dead socket will never get.
+// drain discards what a closed socket will never get.
 func (e *Exchange) drain(s *socket) {
-	for f := range s.out { // the reader expels the socket, which closes the queue
+	for f := range s.out { // the reader unregisters the socket, which closes the queue
 		e.landed(s, f)
 	}
 }
@@ -356,15 +356,15 @@ func (e *Exchange) read(s *socket) {
 		command, err := wire.ParseCommand(text)
 		e.mu.Lock()
 		if err != nil || s.gone {
-			e.counts.badCommands++ // Kite says nothing either
+			e.counts.badCommands++ // Kite does not answer either
 		} else {
-			e.obey(s, command)
+			e.execute(s, command)
 		}
 		e.mu.Unlock()
 	}
 }
 
-func (e *Exchange) obey(s *socket, c wire.Command) {
+func (e *Exchange) execute(s *socket, c wire.Command) {
 	switch c.Action {
 	case wire.ActionSubscribe:
 		e.subscribe(s, c.InstrumentTokens, messages.ModeNone)
@@ -382,7 +382,7 @@ type frame struct {
 	packets int
 }
 
-// What a faulty exchange does beside sending messages.
+// What a faulty exchange does besides sending messages.
 const (
 	rawBytes = 100 + iota // onto the TCP connection as they are
 	reset                 // rawBytes, then a TCP reset

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 	"kitestring/messages/ist"
 )
 
-// sessions issues and judges tokens.
+// sessions issues and checks tokens.
 type sessions struct {
 	key      []byte // HMAC key: the API secret, hashed for this use
 	apiKey   string
@@ -45,7 +46,7 @@ type requestToken struct {
 
 // withdrawn is what the state directory holds. Tokens themselves never are.
 type withdrawn struct {
-	Since  uint64           `json:"dead_before_serial"` // every token with a smaller serial is dead
+	Since  uint64           `json:"dead_before_serial"` // every token with a smaller serial is invalid
 	Hashes map[string]int64 `json:"revoked"`            // hex SHA-256 of a token -> its day
 }
 
@@ -97,7 +98,6 @@ const (
 	macBytes     = 13
 	payloadBytes = 10
 	tokenLength  = 32
-	alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
 func (s *sessions) mac(purpose byte, data []byte) []byte {
@@ -120,7 +120,7 @@ func (s *sessions) mint(day int64, serial uint64) messages.AccessToken {
 	return messages.NewAccessToken(encodeToken(append(mac, payload...)))
 }
 
-// certify reads a token of ours.
+// certify reads a token that this key issued.
 func (s *sessions) certify(token string) (day int64, serial uint64, ok bool) {
 	raw, ok := decodeToken(token)
 	if !ok {
@@ -139,42 +139,23 @@ func (s *sessions) certify(token string) (day int64, serial uint64, ok bool) {
 }
 
 func encodeToken(raw []byte) string {
-	n, base, digit := new(big.Int).SetBytes(raw), big.NewInt(62), new(big.Int)
-	text := make([]byte, tokenLength)
-	for i := tokenLength - 1; i >= 0; i-- {
-		n.DivMod(n, base, digit)
-		text[i] = alphabet[digit.Int64()]
-	}
-	return string(text)
+	text := new(big.Int).SetBytes(raw).Text(62)
+	return strings.Repeat("0", tokenLength-len(text)) + text
 }
 
 func decodeToken(text string) ([]byte, bool) {
-	if len(text) != tokenLength {
+	if len(text) != tokenLength || text[0] == '-' || text[0] == '+' {
 		return nil, false
 	}
-	n, base := new(big.Int), big.NewInt(62)
-	for i := range len(text) {
-		var d int64
-		switch c := text[i]; {
-		case c >= '0' && c <= '9':
-			d = int64(c - '0')
-		case c >= 'A' && c <= 'Z':
-			d = int64(c-'A') + 10
-		case c >= 'a' && c <= 'z':
-			d = int64(c-'a') + 36
-		default:
-			return nil, false
-		}
-		n.Add(n.Mul(n, base), big.NewInt(d))
-	}
-	if n.BitLen() > 8*(macBytes+payloadBytes) {
+	n, ok := new(big.Int).SetString(text, 62)
+	if !ok || n.BitLen() > 8*(macBytes+payloadBytes) {
 		return nil, false
 	}
 	return n.FillBytes(make([]byte, macBytes+payloadBytes)), true
 }
 
-// issue makes a token; every older one is dead from now on. fresh is false
-// when the living one was given again.
+// issue makes a token; every older one is invalid from now on. fresh
+// is false when the valid one was given again.
 func (s *sessions) issue(relogin Relogin) (token messages.AccessToken, fresh bool, err error) {
 	if relogin == ReloginSame && s.valid(s.newest()) {
 		return s.newest(), false, nil
@@ -193,7 +174,7 @@ func (s *sessions) newest() messages.AccessToken {
 	return s.current
 }
 
-// expire kills every token issued so far, as the flush of the morning does.
+// expire ends every token issued so far, as the flush of the morning does.
 func (s *sessions) expire() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +183,7 @@ func (s *sessions) expire() error {
 	return s.save()
 }
 
-// revoke kills one token; false when it was not alive.
+// revoke ends one token; false when it was not valid.
 func (s *sessions) revoke(token messages.AccessToken) (bool, error) {
 	if !s.valid(token) {
 		return false, nil
@@ -219,7 +200,7 @@ func tokenHash(token messages.AccessToken) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// valid is the whole truth about a token.
+// valid reports whether a token is good for anything now.
 func (s *sessions) valid(token messages.AccessToken) bool {
 	day, serial, ok := s.certify(token.Reveal())
 	if !ok || day < tokenDay(s.now()) {
@@ -252,7 +233,7 @@ func (s *sessions) save() error {
 	return nil
 }
 
-// request makes a request token: what an approved login brings home.
+// request makes a request token: what an approved login brings.
 func (s *sessions) request() string {
 	raw := make([]byte, 23)
 	_, _ = rand.Read(raw)
@@ -293,7 +274,7 @@ func (s *sessions) redeem(request, checksum string) error {
 }
 
 // IssueToken logs in without the page: a new token (or the same, as
-// Config.Relogin says), the older ones dead, open sockets as Config.OldSockets
+// Config.Relogin says), the older ones invalid, open sockets as Config.OldSockets
 // says.
 func (e *Exchange) IssueToken() (messages.AccessToken, error) { return e.login(e.cfg.Relogin) }
 
@@ -312,13 +293,13 @@ func (e *Exchange) login(relogin Relogin) (messages.AccessToken, error) {
 	return token, nil
 }
 
-// Expire kills every token, as the flush at 06:00 does. Sockets live on.
+// Expire ends every token, as the flush at 06:00 does. Sockets stay open.
 func (e *Exchange) Expire() error {
 	e.log.Info("simulator expired its tokens")
 	return e.sessions.expire()
 }
 
-// LogoutAll kills every token, as the master logout in the web terminal does:
+// LogoutAll ends every token, as the master logout in the web terminal does:
 // open sockets go as Config.OldSockets says.
 func (e *Exchange) LogoutAll() error {
 	if err := e.Expire(); err != nil {
@@ -328,7 +309,7 @@ func (e *Exchange) LogoutAll() error {
 	return nil
 }
 
-// Logout kills one token; false when it was not alive.
+// Logout ends one token; false when it was not valid.
 func (e *Exchange) Logout(token messages.AccessToken) (bool, error) {
 	gone, err := e.sessions.revoke(token)
 	if gone {
@@ -341,15 +322,15 @@ func (e *Exchange) Logout(token messages.AccessToken) (bool, error) {
 // Valid reports whether a token works for REST and upgrades now.
 func (e *Exchange) Valid(token messages.AccessToken) bool { return e.sessions.valid(token) }
 
-// cutOld closes the sockets of dead tokens, where the policy is that.
-func (e *Exchange) cutOld(alive string) {
+// cutOld closes the sockets of invalid tokens, where the policy is that.
+func (e *Exchange) cutOld(valid string) {
 	if e.cfg.OldSockets != OldSocketsCut {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for s := range e.sockets {
-		if s.token.fingerprint != alive {
+		if s.token.fingerprint != valid {
 			e.push(s, message(closeTCP, nil))
 		}
 	}
