@@ -118,9 +118,9 @@ type Gap struct {
 // GapDetected carries the blind spans of a reconnect or swap.
 // Sent by feed; received by bars and web.
 type GapDetected struct {
-	Reason     GapReason
-	Shard      int
-	Generation Generation
-	Gaps       []Gap
-	At         time.Time
+	Reason     GapReason  `json:"reason"`
+	Shard      int        `json:"shard"`
+	Generation Generation `json:"generation"`
+	Gaps       []Gap      `json:"instruments"`
+	At         time.Time  `json:"at"` // when it was over
 }

@@ -1,9 +1,15 @@
 package simulator
 
 import (
+	"context"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
+	"time"
+
+	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // loginPage is Kite's consent page: Approve sends the browser to the redirect
@@ -90,3 +96,71 @@ button[value=approve] { background: #2457c5; border-color: #2457c5; color: #fff 
 </body>
 </html>
 `))
+
+// SelfLogin logs in in place of a person: once at the start, when the product's
+// file holds no token that the exchange accepts, and once after each flush at
+// 06:00, it requests the product's login page, as a browser would. It never does
+// so because a token was refused: the product has to notice that. Made once; it outlives the actor.
+type SelfLogin struct {
+	URL   string                      // of the product's /login
+	Token func() messages.AccessToken // the newest in the product's file
+
+	flush time.Time // the last flush that was answered; zero: the start was not
+}
+
+// watch logs in whenever it is due, until ctx ends.
+func (s *SelfLogin) watch(ctx context.Context, e *Exchange) error {
+	const look = 50 * time.Millisecond
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		if flush := lastFlush(e.clock.Now()); flush.After(s.flush) {
+			if e.Valid(s.Token()) {
+				s.flush = flush
+			} else if err := s.visit(ctx, client); err == nil {
+				e.log.Info("simulator logged in to itself")
+				s.flush = flush
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C: // the product may not listen yet
+		}
+	}
+}
+
+// visit is a whole login: the product redirects to our page, which redirects back.
+func (s *SelfLogin) visit(ctx context.Context, client *http.Client) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+	if err != nil {
+		return fmt.Errorf("visit the login page: %w", err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("visit the login page: %w", withoutURL(err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("visit the login page: %s", resp.Status)
+	}
+	return nil
+}
+
+// withoutURL drops the address, which holds a request token.
+func withoutURL(err error) error {
+	if u, ok := err.(*url.Error); ok {
+		return u.Err
+	}
+	return err
+}
+
+// lastFlush is the latest 06:00 IST.
+func lastFlush(now time.Time) time.Time {
+	flush := ist.At(now, 6, 0, 0)
+	if flush.After(now) {
+		flush = flush.AddDate(0, 0, -1)
+	}
+	return flush
+}

@@ -1,5 +1,5 @@
-// What the page knows of the house, as the stream tells it, and what time it
-// is there. The page holds no truth of its own.
+// What the page knows of the server, from the stream, and what time it is
+// there. The page has no other state of the server.
 
 import { computed, signal } from "@preact/signals";
 import { when } from "./format";
@@ -16,15 +16,15 @@ export const running = signal<BarEvent | null>(null); // the newest bar of the c
 export const rates = signal<{ at: number; rate: number }[]>([]); // ticks/s of the last minute
 
 export const underlyings = computed(() => status.value?.underlyings ?? []);
-export const chosen = signal("");
-export const underlying = computed(() => (underlyings.value.includes(chosen.value) ? chosen.value : (underlyings.value[0] ?? "")));
+export const selected = signal("");
+export const underlying = computed(() => (underlyings.value.includes(selected.value) ? selected.value : (underlyings.value[0] ?? "")));
 
 export const series = signal({ source: "index", interval: "5m" });
 
 // Two clocks: the server's, for what happened here; the exchange's, for prices,
 // bars and the token's life. Both are counted on from the last status, so that
-// ages grow when nothing is heard.
-let heardAt = 0; // performance.now() of the last status
+// ages grow while nothing comes.
+let updatedAt = 0; // performance.now() of the last status
 let serverAt = 0;
 let exchangeAt = 0;
 
@@ -32,18 +32,18 @@ export const tick = signal(0); // moves twice a second: what shows an age reads 
 
 export function serverNow(): number {
   tick.value;
-  return serverAt === 0 ? Date.now() : serverAt + performance.now() - heardAt;
+  return serverAt === 0 ? Date.now() : serverAt + performance.now() - updatedAt;
 }
 
 export function exchangeNow(): number {
   tick.value;
-  return exchangeAt === 0 ? Date.now() : exchangeAt + performance.now() - heardAt;
+  return exchangeAt === 0 ? Date.now() : exchangeAt + performance.now() - updatedAt;
 }
 
-// sinceHeard is how long ago the last status came, in ms.
-export function sinceHeard(): number {
+// sinceUpdate is how long ago the last status came, in ms.
+export function sinceUpdate(): number {
   tick.value;
-  return heardAt === 0 ? 0 : performance.now() - heardAt;
+  return updatedAt === 0 ? 0 : performance.now() - updatedAt;
 }
 
 const keptEvents = 500;
@@ -59,12 +59,12 @@ export const topics = {
   status(s: Status) {
     const before = status.peek();
     if (before && before.process.started_at !== s.process.started_at) forget();
-    heardAt = performance.now();
+    updatedAt = performance.now();
     serverAt = Date.parse(s.at);
     exchangeAt = Date.parse(s.market.exchange_time);
     const last = rates.peek().at(-1);
-    if (!last || heardAt - last.at >= 900) {
-      rates.value = [...rates.peek().filter((r) => heardAt - r.at < 60_000), { at: heardAt, rate: s.feed.ticks_per_second }];
+    if (!last || updatedAt - last.at >= 900) {
+      rates.value = [...rates.peek().filter((r) => updatedAt - r.at < 60_000), { at: updatedAt, rate: s.feed.ticks_per_second }];
     }
     status.value = s;
   },
@@ -94,7 +94,7 @@ export const topics = {
 
 export type Topic = keyof typeof topics;
 
-// forget drops what another run of the server said: its numbers start anew.
+// forget drops what another run of the server sent: its numbers start again.
 function forget(): void {
   rotations.value = [];
   events.value = [];

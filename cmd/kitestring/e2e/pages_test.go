@@ -30,13 +30,13 @@ const shown = 5 * time.Second
 var order = []string{".hero", "#card-token", "#card-feed", "#card-rotation", "#card-restarts", "#card-chart", "#card-outlook", "#tree-title", "#events-title"}
 
 func TestFirstScreen(t *testing.T) {
-	house := served(t)
-	house.live()
-	// What a page of a few bytes takes tells how busy the machine is.
-	bare := eval[float64](openTab(t, browser(t), house.URL()+"healthz"), `performance.getEntriesByType("navigation")[0].duration`)
+	server := startServer(t)
+	server.live()
+	// What a page of a few bytes takes shows how busy the machine is.
+	bare := eval[float64](openTab(t, browser(t), server.URL()+"healthz"), `performance.getEntriesByType("navigation")[0].duration`)
 	b := openTab(t, browser(t), "about:blank")
-	b.host = house.Addr()
-	b.do("open", chromedp.Navigate(house.URL()))
+	b.host = server.Addr()
+	b.do("open", chromedp.Navigate(server.URL()))
 	// Counted by the page's own clock, from the moment it was asked for.
 	took := eval[float64](b, `new Promise((done) => {
 		const timer = setInterval(() => {
@@ -54,7 +54,7 @@ func TestFirstScreen(t *testing.T) {
 	b.await(soon, "title", "Live")
 	b.await(soon, "#card-token", `Valid[\s\S]*gen 1[\s\S]*ago[\s\S]*Log in`)
 	b.await(soon, "#card-feed", `ticks/s[\s\S]*last tick[\s\S]*under 1 s ago[\s\S]*instruments`)
-	b.await(soon, "#card-rotation", `ms in all[\s\S]*file changed[\s\S]*detected[\s\S]*validated[\s\S]*dialled[\s\S]*first frame[\s\S]*first tick[\s\S]*old closed[\s\S]*0 ticks lost`)
+	b.await(soon, "#card-rotation", `ms total[\s\S]*file changed[\s\S]*detected[\s\S]*validated[\s\S]*dialled[\s\S]*first frame[\s\S]*first tick[\s\S]*old closed[\s\S]*No ticks lost`)
 	b.await(soon, "#card-restarts", `0\s+restarts[\s\S]*No actor has failed`)
 	b.await(soon, ".badge", "SIM")
 	b.await(soon, "#card-outlook", `Outlook[\s\S]*confidence[\s\S]*Readings`)
@@ -64,7 +64,7 @@ func TestFirstScreen(t *testing.T) {
 	tops := eval[[]float64](b, fmt.Sprintf(`[%s].map((s) => { const r = document.querySelector(s).getBoundingClientRect(); return r.top * 10000 + r.left; })`, `"`+strings.Join(order, `","`)+`"`))
 	for i := 1; i < len(tops); i++ {
 		if tops[i] <= tops[i-1] {
-			t.Errorf("%s stands before %s", order[i], order[i-1])
+			t.Errorf("%s comes before %s", order[i], order[i-1])
 		}
 	}
 	// The canvas is painted: the chart's own elements are there, with a size.
@@ -75,7 +75,7 @@ func TestFirstScreen(t *testing.T) {
 }
 
 func TestScriptIsSmall(t *testing.T) {
-	files, err := filepath.Glob("../dist/*.js")
+	files, err := filepath.Glob("../../../actors/web/dist/*.js")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no script in dist: %v", err)
 	}
@@ -95,10 +95,10 @@ func TestScriptIsSmall(t *testing.T) {
 	if total > 80_000 {
 		t.Errorf("%d bytes of script, zipped; want at most 80000", total)
 	}
-	// What is served is that, zipped.
-	house := served(t)
-	house.live()
-	req, _ := http.NewRequestWithContext(t.Context(), "GET", house.URL()+"assets/app.js", nil)
+	// What is startServer is that, zipped.
+	server := startServer(t)
+	server.live()
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", server.URL()+"assets/app.js", nil)
 	req.Header.Set("Accept-Encoding", "gzip")
 	resp, err := (&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestScriptIsSmall(t *testing.T) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" || len(body) > 80_000 {
-		t.Errorf("served: %d bytes, encoding %q (%v)", len(body), resp.Header.Get("Content-Encoding"), err)
+		t.Errorf("startServer: %d bytes, encoding %q (%v)", len(body), resp.Header.Get("Content-Encoding"), err)
 	}
 	tag := resp.Header.Get("ETag")
 	req.Header.Set("If-None-Match", tag)
@@ -145,16 +145,16 @@ const cutOff = `(() => {
 })()`
 
 func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
-	axe, err := os.ReadFile("../ui/node_modules/axe-core/axe.min.js")
+	axe, err := os.ReadFile("../../../actors/web/ui/node_modules/axe-core/axe.min.js")
 	need(t, "axe-core (npm ci in actors/web/ui)", err == nil)
-	house := served(t)
-	house.live()
-	b := openTab(t, browser(t), house.URL())
+	server := startServer(t)
+	server.live()
+	b := openTab(t, browser(t), server.URL())
 	b.await(soon, ".hero .word", "Live")
 	// Something to see: a rotation, and an actor that failed.
-	house.post("/api/v1/exchange/rotate", "")
+	server.post("/api/v1/exchange/rotate", "")
 	b.await(soon, "#card-rotation", "gen 2 adopted")
-	house.post("/api/v1/chaos", `{"actor":"pcr","kind":"panic"}`)
+	server.post("/api/v1/chaos", `{"actor":"pcr","kind":"panic"}`)
 	b.await(soon, "#card-restarts", `1\s+restart since`)
 	b.do("axe", chromedp.Evaluate[chromedp.Void](string(axe)))
 	checks, rules := 0, 0
@@ -197,9 +197,9 @@ func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 }
 
 func TestKeyboardAlone(t *testing.T) {
-	house := served(t)
-	house.live()
-	b := openTab(t, browser(t), house.URL())
+	server := startServer(t)
+	server.live()
+	b := openTab(t, browser(t), server.URL())
 	b.await(soon, ".hero .word", "Live")
 	focuses := func(what, id string) {
 		t.Helper()
@@ -270,7 +270,7 @@ func TestKeyboardAlone(t *testing.T) {
 	b.await(soon, "#card-token", "Valid")
 	b.do("focus", chromedp.Focus(chromedp.CSS(".login .link")))
 	b.press(kb.Enter, kb.Tab)
-	focuses("the paste box is next", "pasted")
+	focuses("the paste field is next", "pasted")
 	b.press("https://example.com/?nothing=1", kb.Enter)
 	b.await(soon, "#pasted-words", "request_token")
 	b.clean("status of 422") // the browser itself logs it
@@ -279,9 +279,9 @@ func TestKeyboardAlone(t *testing.T) {
 // While the feed lives nobody asks over REST, until a person does.
 func TestAskKiteNow(t *testing.T) {
 	const card = `section[aria-labelledby="reading-direct"]`
-	house := served(t)
-	house.live()
-	b := openTab(t, browser(t), house.URL()+"analyses")
+	server := startServer(t)
+	server.live()
+	b := openTab(t, browser(t), server.URL()+"analyses")
 	b.await(soon, card, `([2-9]|\d\d) s ago|No input yet`) // the next answer is of another second
 	asOf := regexp.MustCompile(`As of [\d:]+ IST`)
 	before := asOf.FindString(b.text(card)) // asked at the start, or not yet
@@ -289,16 +289,16 @@ func TestAskKiteNow(t *testing.T) {
 		before = "As of never"
 	}
 	b.click(card + " button")
-	b.await(soon, card, `Kite is asked about NIFTY[\s\S]*As of (?!`+strings.TrimPrefix(before, "As of ")+`)[\s\S]*source\s+rest`)
+	b.await(soon, card, `Asked Kite for NIFTY[\s\S]*As of (?!`+strings.TrimPrefix(before, "As of ")+`)[\s\S]*source\s+rest`)
 	b.keep("ask-kite-now")
 	b.clean()
 }
 
 func TestPagesHaveAddresses(t *testing.T) {
-	house := served(t)
-	house.live()
+	server := startServer(t)
+	server.live()
 	for _, path := range []string{"", "analyses", "actors", "events", "drills"} {
-		resp, err := house.client.Get(house.URL() + path)
+		resp, err := server.client.Get(server.URL() + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,7 +308,7 @@ func TestPagesHaveAddresses(t *testing.T) {
 			t.Errorf("/%s: %s", path, resp.Status)
 		}
 	}
-	resp, err := house.client.Get(house.URL() + "assets/licenses.txt")
+	resp, err := server.client.Get(server.URL() + "assets/licenses.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // listener outlives the servers on it: their Close only wakes Accept, so that
-// a restarted actor keeps the port and nobody else can take it meanwhile.
+// a restarted actor keeps the port and no other process can take it meanwhile.
 type listener struct{ *net.TCPListener }
 
 // Close ends the server's Accept and keeps the port.
@@ -28,7 +28,7 @@ func (e *Exchange) Listen(addr string) error {
 		return fmt.Errorf("simulator address: %w", err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("simulator address %s: it asks nobody who they are, so it listens on loopback only; choose 127.0.0.1 or [::1]", addr)
+		return fmt.Errorf("simulator address %s: it has no authentication, so it listens on loopback only; choose 127.0.0.1 or [::1]", addr)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -125,8 +125,7 @@ type server struct {
 	cfg  ActorConfig
 }
 
-// Receive implements actors.Actor: nobody says anything to an exchange but
-// over the wire.
+// Receive implements actors.Actor: an exchange is spoken to over the wire only.
 func (s *server) Receive(msg any) {
 	switch msg.(type) {
 	case actors.Started:

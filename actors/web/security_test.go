@@ -10,9 +10,9 @@ import (
 )
 
 func TestBrowserShowsTheAdminTokenOnce(t *testing.T) {
-	h := &house{admin: messages.NewSecret(adminToken)}
-	board := web.NewStore()
-	live := func(cfg *web.Config) { cfg.Profile, cfg.Board = "live", board }
+	h := &fakes{admin: messages.NewSecret(adminToken)}
+	store := web.NewStore()
+	live := func(cfg *web.Config) { cfg.Profile, cfg.Store = "live", store }
 	_, _, addr := open(t, h, live)
 	const restart = "/api/v1/actors/feed/restart"
 	if resp, _ := request(t, "POST", "http://"+addr+restart, ""); resp.StatusCode != http.StatusUnauthorized {
@@ -45,7 +45,7 @@ func TestBrowserShowsTheAdminTokenOnce(t *testing.T) {
 	if resp, _ := request(t, "POST", "http://"+again+restart, "", cookie...); resp.StatusCode != http.StatusAccepted {
 		t.Errorf("after a restart of the actor: %d", resp.StatusCode)
 	}
-	other := &house{admin: messages.NewSecret(strings.Repeat("another", 6))}
+	other := &fakes{admin: messages.NewSecret(strings.Repeat("another", 6))}
 	_, _, changed := open(t, other, live)
 	if resp, _ := request(t, "POST", "http://"+changed+restart, "", cookie...); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after a change of the admin token: %d", resp.StatusCode)
@@ -67,12 +67,12 @@ func TestBrowserShowsTheAdminTokenOnce(t *testing.T) {
 
 // nameless is the session's address at a server without an admin token.
 func nameless(t *testing.T) string {
-	_, _, addr := open(t, &house{})
+	_, _, addr := open(t, &fakes{})
 	return addr + "/api/v1/session"
 }
 
 func TestRehearsalsNeedASimulatedExchange(t *testing.T) {
-	_, _, addr := open(t, &house{})
+	_, _, addr := open(t, &fakes{})
 	for _, c := range []struct{ method, path, body string }{
 		{"POST", "/api/v1/exchange/faults", `{"kind":"drop"}`},
 		{"DELETE", "/api/v1/exchange/faults", ""},
@@ -83,7 +83,7 @@ func TestRehearsalsNeedASimulatedExchange(t *testing.T) {
 			t.Errorf("%s %s: %d %s", c.method, c.path, resp.StatusCode, body)
 		}
 	}
-	_, _, addr = open(t, &house{}, func(cfg *web.Config) { cfg.Exchange = &mimic{} })
+	_, _, addr = open(t, &fakes{}, func(cfg *web.Config) { cfg.Exchange = &mimic{} })
 	for body, code := range map[string]int{`{"kind":"moon"}`: 404, `{"kind":"drop","for_ms":-5}`: 400, `{"knd":"drop"}`: 400, ``: 400} {
 		if resp, got := request(t, "POST", "http://"+addr+"/api/v1/exchange/faults", body); resp.StatusCode != code {
 			t.Errorf("fault %q: %d %s, want %d", body, resp.StatusCode, got, code)
