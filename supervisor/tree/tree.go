@@ -45,7 +45,6 @@ var (
 	pidWeb  = supervisor.PIDOf("web")
 	pidAuth = supervisor.PIDOf("auth")
 	pidFeed = supervisor.PIDOf("feed")
-	pidBars = supervisor.PIDOf("bars")
 )
 
 // plant describes the tree and starts it.
@@ -63,7 +62,7 @@ func (h *Server) startTree(ctx context.Context) error {
 		})},
 		{Name: "feed", Produce: feed.New(feed.Config{
 			Exchange: h.kite, Tokens: h.store, Clock: h.clock, State: h.feed, Sequenced: h.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gaps: []*actor.PID{pidBars, pidWeb}, Metrics: h.metrics.feed,
+			Auth: pidAuth, Web: pidWeb, Gaps: receivers[messages.GapDetected](), Metrics: h.metrics.feed,
 		})},
 	}
 	if h.exchange != nil {
@@ -75,7 +74,7 @@ func (h *Server) startTree(ctx context.Context) error {
 		{Name: "web", Produce: web.New(h.window())},
 		{Name: "market", Produce: h.reloaded(func(c Reloadable) actors.Producer {
 			return market.New(market.Config{
-				Clock: h.clock, Phases: h.phases, Hours: h.hours, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: c.HolidayFile,
+				Clock: h.clock, Phases: h.phases, Hours: h.hours, LastTick: h.feed.Newest, Listeners: receivers[messages.PhaseChanged](), HolidayFile: c.HolidayFile,
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
@@ -84,7 +83,7 @@ func (h *Server) startTree(ctx context.Context) error {
 		{Name: "instruments", Produce: h.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
 				Exchange: h.kite, Tokens: h.store, Clock: h.clock, Ticks: h.feed, State: h.instruments,
-				Underlyings: c.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: append(analysts(), pidBars, pidWeb),
+				Underlyings: c.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
 			})
 		})},
 		{Name: "core", Children: core},
@@ -96,7 +95,7 @@ func (h *Server) startTree(ctx context.Context) error {
 func (h *Server) analyses() []supervisor.Spec {
 	specs := []supervisor.Spec{h.subscriber(supervisor.Spec{Name: "bars", Produce: analysis.NewBars(analysis.BarsConfig{
 		Clock: h.clock, Tokens: h.store, Series: h.series, Instruments: h.instruments,
-		Historian: analysis.NewREST(h.kite, h.store, "bars"), Listeners: append(analysts(), pidWeb), Auth: pidAuth,
+		Historian: analysis.NewREST(h.kite, h.store, "bars"), Listeners: receivers[messages.BarClosed](), Auth: pidAuth,
 	})})}
 	for _, a := range analysis.All() {
 		cfg := analysis.Config{
@@ -134,15 +133,6 @@ func (h *Server) subscriber(s supervisor.Spec) supervisor.Spec {
 	return s
 }
 
-// analysts are the addresses of all analyses.
-func analysts() []*actor.PID {
-	var pids []*actor.PID
-	for _, a := range analysis.All() {
-		pids = append(pids, supervisor.PIDOf(a.Kind))
-	}
-	return pids
-}
-
 // readers are those who want a kind of reading: the window, and every analysis
 // that builds on it.
 func readers(kind string) []*actor.PID {
@@ -173,11 +163,6 @@ func (h *Server) users() []string {
 		names = append(names, a.Kind)
 	}
 	return names
-}
-
-// marketListeners are told of each phase of the day.
-func (h *Server) marketListeners() []*actor.PID {
-	return append(analysts(), pidAuth, pidFeed, pidBars, pidWeb)
 }
 
 // isTokenMessage picks what a deaf actor does not hear.
