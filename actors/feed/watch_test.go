@@ -49,7 +49,7 @@ func TestStaleness(t *testing.T) {
 func TestHeartbeatsOnly(t *testing.T) {
 	t.Parallel()
 	tokens := instruments(2)
-	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.stale = time.Second })
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.timeouts.stale = time.Second })
 	r.venue.set(func(v *venue) { v.noTicks = true })
 	r.house.Tell(messages.PhaseChanged{Phase: messages.Open, TradingDay: true})
 	r.until("stale", func() bool { return r.state.Stats().Stale })
