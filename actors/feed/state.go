@@ -167,11 +167,8 @@ type (
 		cause cause
 		why   string
 	}
-	withdraw hangUp   // of next, unless it leads already: then kept is the answer
-	ask      struct { // auth, about a generation
-		generation messages.Generation
-		why        string
-	}
+	withdraw   hangUp                                   // of next, unless it leads already: then kept is the answer
+	ask        struct{ generation messages.Generation } // auth, about a 403
 	reportLive struct{ generation messages.Generation }
 	endWait    struct{ id uint64 } // no longer wait for instruments that never ticked
 	forceMove  struct{ id uint64 } // the overlap's time is up
@@ -336,7 +333,7 @@ func (s *shard) mainEnded(l link, e ended, w *world) (out []effect) {
 func (s *shard) doubt(g messages.Generation, w *world) []effect {
 	s.forget(g)
 	s.doubts = append(s.doubts, doubt{g, w.now})
-	return []effect{ask{g, "Kite answered 403 at the WebSocket's upgrade"}}
+	return []effect{ask{g}}
 }
 
 // forget drops the doubt about a generation. An older shard keeps its own.

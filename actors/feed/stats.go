@@ -12,8 +12,6 @@ import (
 // Stats is what the feed counts. Counters begin with the process.
 type Stats struct {
 	State          messages.FeedState
-	Stale          bool // frames arrive, ticks do not, and the market is open
-	Reason         string
 	Shards         []messages.ShardStatus
 	Generation     messages.Generation // the oldest that a streaming socket uses; 0: none streams
 	Sockets        int                 // that stream
@@ -56,7 +54,7 @@ type counts struct {
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	out := Stats{
-		State: s.state, Stale: s.stale, Reason: s.reason, Shards: slices.Clone(s.shards),
+		State: s.state, Shards: slices.Clone(s.shards),
 		Instruments: len(s.wanted), ByMode: map[messages.Mode]int{}, Refused: slices.Clone(s.refused),
 		TicksByMode: map[messages.Mode]uint64{}, Malformed: map[string]uint64{},
 		Connects: maps.Clone(s.connects), Disconnects: maps.Clone(s.disconnects),

@@ -63,9 +63,9 @@ func (f *Feed) do(i int, e effect) {
 			f.step(i, kept{e.id})
 		}
 	case ask:
-		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation, By: Name, Reason: e.why, At: time.Now()})
+		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation})
 	case reportLive:
-		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation, At: time.Now()})
+		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation})
 	case endWait:
 		if table.settle(e.id, false, time.Now()) {
 			f.self.Tell(socketEvent{i, moved(e), time.Now()})

@@ -40,8 +40,6 @@ type Store struct {
 	disconnects map[string]uint64
 	shards      []messages.ShardStatus
 	state       messages.FeedState
-	stale       bool
-	reason      string
 	sinks       []attached
 }
 
@@ -185,9 +183,9 @@ func (s *Store) isRejected(g messages.Generation) bool {
 	return s.rejected[g]
 }
 
-func (s *Store) show(state messages.FeedState, stale bool, reason string, shards []messages.ShardStatus) {
+func (s *Store) show(state messages.FeedState, shards []messages.ShardStatus) {
 	s.mu.Lock()
-	s.state, s.stale, s.reason, s.shards = state, stale, reason, shards
+	s.state, s.shards = state, shards
 	s.mu.Unlock()
 }
 

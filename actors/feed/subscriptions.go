@@ -25,10 +25,10 @@ type sub struct {
 
 // Refusal is a want that the feed does not follow.
 type Refusal struct {
-	Owner           string `json:"owner"`
-	InstrumentToken uint32 `json:"instrument_token"`
-	Tradingsymbol   string `json:"tradingsymbol"`
-	Reason          string `json:"reason"` // plain words
+	Owner           string
+	InstrumentToken uint32
+	Tradingsymbol   string
+	Reason          string // what is wrong, and what is allowed
 }
 
 // want replaces an owner's set, and answers which shards' subscriptions have

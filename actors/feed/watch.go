@@ -103,7 +103,7 @@ func (f *Feed) show() {
 	}
 	changed.Shards, changed.At = shards, time.Now()
 	f.shown = changed
-	f.cfg.State.show(changed.State, changed.Stale, changed.Reason, shards)
+	f.cfg.State.show(changed.State, shards)
 	if f.cfg.Web != nil {
 		f.self.Send(f.cfg.Web, changed)
 	}

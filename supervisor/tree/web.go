@@ -150,9 +150,13 @@ type feedWindow struct{ h *Server }
 // Stats implements web.Feed.
 func (f feedWindow) Stats() web.FeedStats {
 	s := f.h.feed.Stats()
+	var refused []api.Refusal
+	for _, r := range s.Refused {
+		refused = append(refused, api.Refusal(r))
+	}
 	return web.FeedStats{
 		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.h.feed.Newest(),
-		Instruments: s.Instruments, Sockets: s.Sockets,
+		Instruments: s.Instruments, Sockets: s.Sockets, Refused: refused,
 	}
 }
 
