@@ -143,7 +143,7 @@ type burst struct {
 	newest     uint32    // exchange time
 }
 
-// lock locks the table and ends the burst: whoever looks at the table finds
+// lock locks the table and ends the burst: every look at the table finds
 // pushed what is in it. Only take, which adds to a burst, locks without it.
 func (t *table) lock() {
 	t.mu.Lock()
