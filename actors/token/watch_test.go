@@ -17,7 +17,7 @@ import (
 	"kitestring/messages"
 )
 
-// fakeNotifier is silent until it is closed or told to die.
+// fakeNotifier is silent until it is closed or made to end.
 type fakeNotifier struct {
 	events chan fsnotify.Event
 	errs   chan error
@@ -189,7 +189,7 @@ func TestOverflow(t *testing.T) {
 	if _, overflowed := n.seen.Load(fsnotify.ErrEventOverflow); !overflowed {
 		t.Error("the queue did not overflow: the test proves nothing")
 	}
-	if _, told := n.seen.Load(path); told {
+	if _, reported := n.seen.Load(path); reported {
 		t.Error("the event of the file was not lost: the test proves nothing")
 	}
 	if err := real.Close(); err != nil {

@@ -1,6 +1,11 @@
 package token
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,12 +87,14 @@ func TestExamine(t *testing.T) {
 
 func TestNext(t *testing.T) {
 	now := time.Now()
-	good := func(warnings ...string) sighting { return sighting{finding: finding{warnings: warnings}, at: now} }
-	bad := func(reason string, after time.Duration) sighting {
-		return sighting{finding: finding{refusal: &refusal{3, reason}}, at: now.Add(after)}
+	good := func(warnings ...string) observation {
+		return observation{finding: finding{warnings: warnings}, at: now}
+	}
+	bad := func(reason string, after time.Duration) observation {
+		return observation{finding: finding{refusal: &refusal{3, reason}}, at: now.Add(after)}
 	}
 	type step struct {
-		seen  sighting
+		seen  observation
 		fresh bool
 		want  []effect
 	}
@@ -95,41 +102,77 @@ func TestNext(t *testing.T) {
 		name  string
 		steps []step
 	}{
-		{"start without a token", []step{{good(), false, []effect{accept}}}},
-		{"start with a token", []step{{good(), true, []effect{accept, announce}}}},
-		{"a new token", []step{{good(), true, []effect{accept, announce}}, {good(), true, []effect{announce}}}},
-		{"a rewrite", []step{{good(), true, []effect{accept, announce}}, {good(), false, []effect{unchanged}}}},
-		{"warnings change", []step{{good(), true, []effect{accept, announce}}, {good("w"), false, []effect{accept, unchanged}}, {good("w"), false, []effect{unchanged}}}},
-		{"a passing fault", []step{{good(), true, []effect{accept, announce}}, {bad("x", 0), false, nil}, {good(), true, []effect{announce}}}},
+		{"start without a token", []step{{good(), false, []effect{accept{}}}}},
+		{"start with a token", []step{{good(), true, []effect{accept{}, announce{}}}}},
+		{"a new token", []step{{good(), true, []effect{accept{}, announce{}}}, {good(), true, []effect{announce{}}}}},
+		{"a rewrite", []step{{good(), true, []effect{accept{}, announce{}}}, {good(), false, []effect{countUnchanged{}}}}},
+		{"warnings change", []step{{good(), true, []effect{accept{}, announce{}}}, {good("w"), false, []effect{accept{}, countUnchanged{}}}, {good("w"), false, []effect{countUnchanged{}}}}},
+		{"a passing fault", []step{{good(), true, []effect{accept{}, announce{}}}, {bad("x", 0), false, nil}, {good(), true, []effect{announce{}}}}},
 		{"a lasting fault", []step{
-			{good(), true, []effect{accept, announce}},
+			{good(), true, []effect{accept{}, announce{}}},
 			{bad("x", 0), false, nil},
-			{bad("x", confirmAfter), false, []effect{refuse}},
+			{bad("x", confirmAfter), false, []effect{refuse{}}},
 			{bad("x", time.Second), false, nil},
-			{good(), false, []effect{accept, unchanged}},
+			{good(), false, []effect{accept{}, countUnchanged{}}},
 		}},
 		{"another fault needs its own time", []step{
 			{bad("x", 0), false, nil},
 			{bad("y", confirmAfter), false, nil},
-			{bad("y", 2*confirmAfter), false, []effect{refuse}},
+			{bad("y", 2*confirmAfter), false, []effect{refuse{}}},
 			{bad("x", 3*confirmAfter), false, nil},
-			{bad("x", 4*confirmAfter), false, []effect{refuse}},
+			{bad("x", 4*confirmAfter), false, []effect{refuse{}}},
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var s state
 			for i, step := range c.steps {
-				var got []effect
-				if s, got = next(s, step.seen, step.fresh); len(got) != len(step.want) {
-					t.Fatalf("step %d: effects %v, want %v", i, got, step.want)
-				} else {
-					for j := range got {
-						if got[j] != step.want[j] {
-							t.Fatalf("step %d: effects %v, want %v", i, got, step.want)
-						}
-					}
+				step.seen.fresh = step.fresh
+				var effects []effect
+				s, effects = next(s, step.seen)
+				if got, want := kinds(effects), kinds(step.want); got != want {
+					t.Fatalf("step %d: effects%s, want%s", i, got, want)
 				}
 			}
 		})
+	}
+}
+
+func kinds(effects []effect) (list string) {
+	for _, e := range effects {
+		list += fmt.Sprintf(" %T", e)
+	}
+	return list
+}
+
+func TestInspect(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	i := Inspect(path, nil)
+	if i.Exists || !strings.Contains(i.Refusal, "does not exist") || i.Unwritable != nil {
+		t.Errorf("no file: %+v", i)
+	}
+	put(t, path, fmt.Sprintf(fileText, newToken()), 0o640)
+	i = Inspect(path, nil)
+	if !i.Exists || i.Mode.Perm() != 0o640 || i.Refusal != "" || len(i.Warnings) != 1 || i.Mounted || i.Unwritable != nil {
+		t.Errorf("a file: %+v", i)
+	}
+	put(t, path, fmt.Sprintf(fileText, newToken())+"REDIRECT_URL=a\nREDIRECT_URL=b\njunk\n", 0o600)
+	i = Inspect(path, func(key string) string {
+		return map[string]string{KeyAccessToken: "yesterday's", KeyRedirectURL: "b"}[key]
+	})
+	if len(i.Odd) != 2 || !slices.Equal(i.Shadowed, []string{KeyAccessToken}) || len(i.Warnings) != 3 {
+		t.Errorf("an odd file: %+v", i)
+	}
+	put(t, path, "ZERODHA_API_KEY\n", 0o600)
+	if i = Inspect(path, nil); i.Line != 1 || i.Refusal == "" {
+		t.Errorf("a bad file: %+v", i)
+	}
+	if left := strays(t, path); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if i = Inspect(filepath.Join(path, "none", ".env"), nil); i.Unwritable == nil {
+		t.Errorf("a file where the directory should be: %+v", i)
+	}
+	if i = Inspect(filepath.Join(filepath.Dir(path), "none", ".env"), nil); !errors.Is(i.Unwritable, fs.ErrNotExist) {
+		t.Errorf("no directory: %+v", i)
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"kitestring/messages"
@@ -25,14 +28,14 @@ type finding struct {
 	warnings    []string
 }
 
-// refusal says why a file cannot be used, in plain words and without a value.
+// refusal says why a file cannot be used, in words for a person and without a value.
 type refusal struct {
 	line   int // 0: no single line is to blame
 	reason string
 }
 
 // examine judges a file's content. hadToken says that a token was known
-// before: then a file without one is unfinished or spoilt, and a stale one of
+// before: then a file without one is unfinished or damaged, and a stale one of
 // the process environment must not step in.
 func examine(e *Env, getenv func(string) string, hadToken bool) finding {
 	if e.wide {
@@ -40,7 +43,7 @@ func examine(e *Env, getenv func(string) string, hadToken bool) finding {
 	}
 	f := finding{warnings: contentWarnings(e, getenv)}
 	for _, key := range ourKeys {
-		if f.refusal = spoilt(e, key); f.refusal != nil {
+		if f.refusal = checkLine(e, key); f.refusal != nil {
 			return f
 		}
 	}
@@ -105,8 +108,8 @@ func judge(path string, r *reading, getenv func(string) string, hadToken bool) (
 	return env, f
 }
 
-// spoilt finds fault with the line that has the last word on a key of ours.
-func spoilt(e *Env, key string) *refusal {
+// checkLine finds fault with the line that has the last word on a key.
+func checkLine(e *Env, key string) *refusal {
 	l := e.last(key)
 	switch {
 	case l == nil:
@@ -121,7 +124,7 @@ func spoilt(e *Env, key string) *refusal {
 	return nil
 }
 
-// badShape tells what is wrong with a value that has to travel in URLs and
+// badShape says what is wrong with a value that has to travel in URLs and
 // headers; "": nothing.
 func badShape(value string) string {
 	switch {
@@ -149,7 +152,7 @@ func contentWarnings(e *Env, getenv func(string) string) []string {
 	const most = 5
 	shown := 0
 	for _, f := range e.Faults() {
-		if l := e.last(f.Key); f.Key != "" && isOurs(f.Key) && l.number == f.Line {
+		if l := e.last(f.Key); f.Key != "" && slices.Contains(ourKeys[:], f.Key) && l.number == f.Line {
 			continue // that refuses the file
 		}
 		if shown++; shown > most {
@@ -171,15 +174,6 @@ func contentWarnings(e *Env, getenv func(string) string) []string {
 	return w
 }
 
-func isOurs(key string) bool {
-	for _, k := range ourKeys {
-		if k == key {
-			return true
-		}
-	}
-	return false
-}
-
 // either is the file's value of a key, or the environment's where the file
 // does not hold the key.
 func either(e *Env, getenv func(string) string, key string) string {
@@ -194,4 +188,52 @@ func lineOf(e *Env, key string) int {
 		return l.number
 	}
 	return 0
+}
+
+// Inspection is what one look at a file shows, for a person to read.
+type Inspection struct {
+	Exists     bool
+	Mode       fs.FileMode
+	Mounted    bool     // by itself: it can be overwritten but not replaced
+	FileSystem string   // its kind, where the kernel does not report all changes; "": it does
+	Line       int      // to blame for Refusal; 0: no single one
+	Refusal    string   // why the file cannot be used, and what to do; "": it can
+	Warnings   []string // what is odd but does no harm, of every kind
+	Odd        []string // of these, about the text: lines that were skipped, repeated keys, ...
+	Shadowed   []string // keys to which the process environment gives another value than the file, which wins
+	Unwritable error    // why it could not be replaced; nil: it could
+}
+
+// Inspect looks at a file as the watcher would, and tries whether it could be
+// replaced (by a temporary file next to it, which it removes). The file itself
+// is not touched. getenv is the process environment; nil: empty.
+func Inspect(path string, getenv func(string) string) Inspection {
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
+	r, _ := readOnce(path, lease)
+	env, f := judge(path, &r, getenv, false)
+	i := Inspection{
+		Exists: r.err == nil, Mode: r.mode, Mounted: isMountPoint(path), FileSystem: silentFileSystem(filepath.Dir(path)), Warnings: f.warnings,
+	}
+	if f.refusal != nil {
+		i.Line, i.Refusal = f.refusal.line, f.refusal.reason
+	}
+	i.Odd = contentWarnings(env, func(string) string { return "" })
+	for _, key := range ourKeys {
+		if value, held := env.Lookup(key); held && getenv(key) != "" && getenv(key) != value {
+			i.Shadowed = append(i.Shadowed, key)
+		}
+	}
+	target, err := resolve(path)
+	if err == nil {
+		var tmp string
+		if tmp, err = writeTemp(target, nil, nil); err == nil {
+			err = os.Remove(tmp)
+		}
+	}
+	if err != nil {
+		i.Unwritable = explain(path, err)
+	}
+	return i
 }
