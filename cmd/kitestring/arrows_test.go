@@ -11,9 +11,12 @@ import (
 	"testing"
 )
 
-// arrows is the import policy: which packages of ours a package
-// may import, tests aside. Arrows run down only: cmd -> supervisor/tree -> supervisor | actors/* -> actors/kite
-// -> actors -> messages. A pattern ends in /... for a folder with all below.
+// arrows is the import policy: which packages of this module a package may
+// import, tests aside. Imports run down only:
+//
+//	cmd -> supervisor/tree -> supervisor | actors/* -> actors/kite -> actors -> messages
+//
+// A pattern that ends in /... is a folder with all below it.
 var arrows = map[string][]string{
 	"messages":               {},
 	"messages/wire":          {"messages"},
@@ -39,11 +42,11 @@ var arrows = map[string][]string{
 	"cmd/kitestring/soak":    {"actors/simulator", "actors/web/api", "messages", "messages/ist"},
 	"cmd/kitestring/e2e":     {}, // tests only: a whole server and a browser
 	"cmd/kitestring/assets":  {},
-	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/instruments", "actors/kite", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
-// stdAndModels is all that messages may import besides us.
-var strictlyStd = []string{"messages", "messages/wire", "messages/ist", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
+// stdOnly are the packages that import no other module.
+var stdOnly = []string{"messages", "messages/wire", "messages/ist", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
 	root := moduleRoot(t)
@@ -57,11 +60,11 @@ func TestArrowsRunDown(t *testing.T) {
 		}
 		seen[name] = true
 		for _, imp := range p.Imports {
-			own, ours := strings.CutPrefix(imp, "kitestring/")
+			own, inside := strings.CutPrefix(imp, "kitestring/")
 			switch {
-			case ours && !slices.ContainsFunc(allowed, func(pattern string) bool { return matches(pattern, own) }):
+			case inside && !slices.ContainsFunc(allowed, func(pattern string) bool { return matches(pattern, own) }):
 				t.Errorf("%s imports %s: the arrow is not in the import policy", name, own)
-			case !ours && slices.Contains(strictlyStd, name) && strings.Contains(strings.Split(imp, "/")[0], "."):
+			case !inside && slices.Contains(stdOnly, name) && strings.Contains(strings.Split(imp, "/")[0], "."):
 				t.Errorf("%s imports %s: it may use the standard library only", name, imp)
 			}
 		}
