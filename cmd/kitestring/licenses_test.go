@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write licenses.txt anew")
+var update = flag.Bool("update", false, "write licenses.txt")
 
 // licenceFile is what modules call the texts that must travel with them.
 var licenceFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|patents)(\.(txt|md)|-[a-z0-9]+)?$`)
@@ -73,7 +73,7 @@ func TestLicencesCoverEveryLinkedModule(t *testing.T) {
 		return
 	}
 	if thirdParty != want.String() {
-		t.Error("licenses.txt is not what is linked: write it anew with go test ./cmd/kitestring -run Licences -update")
+		t.Error("licenses.txt is not what is linked: write it with go test ./cmd/kitestring -run Licences -update")
 	}
 	t.Logf("%d modules", len(modules))
 }

@@ -126,7 +126,7 @@ func TestExportedMetricsAreTheListedOnes(t *testing.T) {
 	if series > maxSeries {
 		t.Errorf("%d series, want at most %d", series, maxSeries)
 	}
-	t.Logf("%d metrics of ours, %d series in all", len(exported), series)
+	t.Logf("%d metrics of kitestring, %d series in all", len(exported), series)
 
 	problems, err := promlint.New(strings.NewReader(exposition)).Lint()
 	if err != nil {

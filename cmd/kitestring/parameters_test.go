@@ -47,7 +47,7 @@ func TestParametersAreListed(t *testing.T) {
 	}
 	for _, command := range []string{"run", "analyse"} {
 		if _, help, _ := kitestring(t, t.Context(), nil, "", command, "--help"); !strings.Contains(help, "kitestring assets print parameters") {
-			t.Errorf("%s --help does not tell where the parameters are", command)
+			t.Errorf("%s --help does not say where the parameters are", command)
 		}
 	}
 }
@@ -71,9 +71,9 @@ func TestServerComputesWithTheThresholds(t *testing.T) {
 		ask(t, addr, "/api/v1/readings", &all)
 		return len(all) == 3*len(analysis.All())
 	})
-	chosen := map[string]map[string]float64{"pcr": {"least_coverage": 0.3}, "trend_base": {"swing_order": 5}} // the rest is as it always is
+	changed := map[string]map[string]float64{"pcr": {"least_coverage": 0.3}, "trend_base": {"swing_order": 5}} // the rest is as it always is
 	for _, r := range all {
-		if !maps.Equal(r.Parameters, chosen[r.Kind]) {
+		if !maps.Equal(r.Parameters, changed[r.Kind]) {
 			t.Errorf("%s of %s was computed with %v", r.Kind, r.Underlying, r.Parameters)
 		}
 	}

@@ -129,8 +129,8 @@ func TestExitCodesOfEveryClientCommand(t *testing.T) {
 			code int
 			want string
 		}{
-			{"nobody", t.Context(), "127.0.0.1:1", exitUnreachable, "kitestring run"},
-			{"another's server", t.Context(), foreign.Listener.Addr().String(), exitUnreachable, "no kitestring"},
+			{"no server", t.Context(), "127.0.0.1:1", exitUnreachable, "kitestring run"},
+			{"another server", t.Context(), foreign.Listener.Addr().String(), exitUnreachable, "no kitestring"},
 			{"not an address", t.Context(), "nowhere", exitUsage, "127.0.0.1:8420"},
 			{"not a port", t.Context(), "127.0.0.1:99999", exitUsage, "65535"},
 			{"interrupted", interrupted, notFound, exitInterrupted, ""},
