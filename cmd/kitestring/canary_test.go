@@ -767,7 +767,7 @@ func (d *canaryDay) verdict() {
 		}
 	}
 	if n := len(d.secrets.leaks(holding)); n != len(d.secrets.list) {
-		d.t.Errorf("%d of %d holding secrets found", n, len(d.secrets.list))
+		d.t.Errorf("%d of %d secrets found in an output that holds all of them", n, len(d.secrets.list))
 	}
 	if tokens < 12 || files < 2 || d.sse.String() == "" {
 		d.t.Errorf("%d access tokens, %d files, %d bytes of events: this was no day", tokens, files, len(d.sse.String()))
