@@ -5,10 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"kitestring/actors/actorstest"
 )
 
 // arrows is the import policy: which packages of this module a package may
@@ -22,7 +23,7 @@ var arrows = map[string][]string{
 	"messages/wire":          {"messages"},
 	"messages/ist":           {},
 	"actors":                 {"messages"},
-	"actors/actorstest":      {"actors"},
+	"actors/actorstest":      {"actors", "messages"},
 	"actors/internal/serve":  {},
 	"actors/kite":            {"actors", "messages", "messages/ist"},
 	"actors/token":           {"actors", "messages"},
@@ -49,7 +50,7 @@ var arrows = map[string][]string{
 var stdOnly = []string{"messages", "messages/wire", "messages/ist", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
-	root := moduleRoot(t)
+	root := actorstest.ModuleRoot(t)
 	seen := map[string]bool{}
 	for _, p := range packages(t, root) {
 		name := strings.TrimPrefix(p.ImportPath, "kitestring/")
@@ -79,7 +80,7 @@ func TestArrowsRunDown(t *testing.T) {
 
 func TestTopLevelHoldsOnlyTheLayout(t *testing.T) {
 	want := []string{"Makefile", "README.md", "actors", "bin", "cmd", "go.mod", "go.sum", "messages", "supervisor"}
-	entries, err := os.ReadDir(moduleRoot(t))
+	entries, err := os.ReadDir(actorstest.ModuleRoot(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,22 +121,4 @@ func packages(t *testing.T, root string) []goPackage {
 		all = append(all, p)
 	}
 	return all
-}
-
-func moduleRoot(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			t.Fatal("no go.mod above the working directory")
-		}
-		dir = parent
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kitestring/actors/actorstest"
 )
 
 var update = flag.Bool("update", false, "write licenses.txt")
@@ -22,7 +24,7 @@ var licenceFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|patents)(\
 // those of every module that a package of the binary comes from: what
 // "go version -m" lists.
 func TestLicencesCoverEveryLinkedModule(t *testing.T) {
-	root := moduleRoot(t)
+	root := actorstest.ModuleRoot(t)
 	goTool := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = root

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -217,7 +218,7 @@ func TestANewcomersPath(t *testing.T) {
 		loggedIn <- run(ctx, []string{"login", "--no-browser", "--env-file", env, "--addr", addr}, func(string) string { return "" }, strings.NewReader(""), &out, &errs)
 	}()
 	// A login that ended before the command has begun is another's.
-	await(t, func() bool { return strings.Contains(errs.String(), "/connect/login?") })
+	actorstest.Until(t, "the login waits", func() bool { return strings.Contains(errs.String(), "/connect/login?") })
 	visit(t, addr)
 	select {
 	case code := <-loggedIn:

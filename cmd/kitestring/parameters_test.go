@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/messages"
@@ -67,7 +68,7 @@ const someThresholds = `{"analysis": {"thresholds": {"pcr": {"least_coverage": 0
 func TestServerComputesWithTheThresholds(t *testing.T) {
 	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--config", configured(t, someThresholds))
 	var all []messages.Reading
-	await(t, func() bool {
+	actorstest.Until(t, "every reading is there", func() bool {
 		ask(t, addr, "/api/v1/readings", &all)
 		return len(all) == 3*len(analysis.All())
 	})
@@ -80,7 +81,7 @@ func TestServerComputesWithTheThresholds(t *testing.T) {
 }
 
 func TestAnalyseComputesWithTheThresholds(t *testing.T) {
-	bars := filepath.Join(sharedBars(t), "nifty_5m.csv")
+	bars := filepath.Join(actorstest.Shared(t, "bars"), "nifty_5m.csv")
 	usual := analysed(t, "--bars", bars)
 	tuned := analysed(t, "--bars", bars, "--config", configured(t, someThresholds))
 	changed := 0

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/supervisor/tree"
@@ -26,7 +27,7 @@ import (
 // fault happens and ends after it. The rules are the shipped ones; only the
 // time that they wait is scaled, and the silence that NoTicks takes for one.
 func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
-	program := tool(t, "prometheus", "prometheus")
+	program := actorstest.Tool(t, "prometheus", "prometheus")
 	h := &liveServer{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
 	h.open()
 	prometheus, rules := startPrometheus(t, program, h.server.Addr())

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/drills"
@@ -188,7 +189,7 @@ func theConfigurationHolds(t *testing.T, addr string) {
 		}
 	}
 	var all []messages.Reading
-	await(t, func() bool {
+	actorstest.Until(t, "readings are there", func() bool {
 		ask(t, addr, "/api/v1/readings", &all)
 		return len(all) > 0
 	})
