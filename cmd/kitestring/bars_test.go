@@ -21,6 +21,7 @@ import (
 // the WebSocket, the feed and the bars actor, and compares what the API shows
 // with the file: prices to the paisa, volumes to the piece.
 func TestBarsThatWentInComeOut(t *testing.T) {
+	leftOutByShort(t)
 	folder := actorstest.Shared(t, "bars")
 	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--sim-bars", folder, "--sim-speed", "10000", "--sim-addr", "127.0.0.1:0", "--sim-rate", "0")
 	type key struct {

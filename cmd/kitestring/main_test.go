@@ -27,6 +27,14 @@ func kitestring(t *testing.T, ctx context.Context, env map[string]string, stdin 
 	return code, out.String(), errs.String()
 }
 
+// leftOutByShort is for tests that take seconds: "make test-short" does without.
+func leftOutByShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("LEFT OUT by -short")
+	}
+}
+
 type safeBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

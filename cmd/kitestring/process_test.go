@@ -146,6 +146,7 @@ func httpGet(t *testing.T, url string) string {
 // An end under load: in time, in order, nothing half-written, and the next
 // start is live on what was kept.
 func TestTerminatedUnderLoad(t *testing.T) {
+	leftOutByShort(t)
 	clearOfMidnight(t)
 	dir := t.TempDir()
 	env := filepath.Join(dir, ".env")
@@ -361,6 +362,7 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 
 // systemd receives when the tree is up, that it works, and when it ends.
 func TestSystemdReceivesTheState(t *testing.T) {
+	leftOutByShort(t)
 	dir := t.TempDir()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	if err != nil {

@@ -27,6 +27,7 @@ import (
 // fault happens and ends after it. The rules are the shipped ones; only the
 // time that they wait is scaled, and the silence that NoTicks takes for one.
 func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
+	leftOutByShort(t)
 	program := actorstest.Tool(t, "prometheus", "prometheus")
 	h := &liveServer{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
 	h.open()

@@ -88,7 +88,7 @@ func TestEachAlertIsExplainedAndTested(t *testing.T) {
 		if !ok || strings.TrimSpace(at) != anchor(name) || section == "" {
 			t.Errorf("alert %s points at #%s, which is not its section of the runbook", name, strings.TrimSpace(at))
 		}
-		for _, part := range []string{"**Meaning.**", "**First look.**", "**Fix.**", "**Rehearse.** `kitestring drill "} {
+		for _, part := range []string{"**Meaning.**", "**First look.**", "**Fix.**", "**Drill.** `kitestring drill "} {
 			if !strings.Contains(section, part) {
 				t.Errorf("the runbook's section %s has no %s", name, part)
 			}
