@@ -77,7 +77,7 @@ func readUnit(dirs []string, name string) (path string, settings map[string]stri
 	}
 	for _, file := range append(files[:1], dropIns...) {
 		text, _ := os.ReadFile(file) // what cannot be read has no settings
-		options, _ := unit.Deserialize(bytes.NewReader(text))
+		options, _ := unit.DeserializeOptions(bytes.NewReader(text))
 		for _, o := range options {
 			settings[o.Name] = o.Value
 			if o.Name == "EnvironmentFile" {
