@@ -64,7 +64,7 @@ func TestBurst(t *testing.T) {
 		put(t, table, f, 8+n)
 	}
 	table.pause()
-	if sink.ticks != 7+chunkTicks || table.counts.lost+table.counts.twice != 0 {
+	if sink.ticks != 7+chunkTicks || table.counts.Lost+table.counts.Repeated != 0 {
 		t.Errorf("%d ticks", sink.ticks)
 	}
 	f.release()
@@ -127,8 +127,8 @@ func TestSmallFramesShareABatch(t *testing.T) {
 	r.until("three ticks", func() bool { return r.sink.count(257) == ticks+3 })
 	say(sent[at+100:])
 	r.until("the last tick", func() bool { return r.sink.count(257) == ticks+4 })
-	if lost, twice := r.sink.check(); lost != 0 || twice != 0 {
-		t.Errorf("%d lost, %d twice", lost, twice)
+	if lost, repeated := r.sink.check(); lost != 0 || repeated != 0 {
+		t.Errorf("%d lost, %d repeated", lost, repeated)
 	}
 }
 
