@@ -21,7 +21,7 @@ RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 # Packages whose tests run whole servers, browsers and a Prometheus: one at a
 # time, so that they do not take the processor from each other.
-WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/drills|kitestring/cmd/kitestring/e2e
+WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/rehearse|kitestring/cmd/kitestring/e2e
 
 test: lint ## everything that must hold before a change lands: about five minutes on two cores
 	@missing() { echo "LEFT OUT: $$1 ($$2)"; [ "$$CI" != true ]; }; \
