@@ -119,11 +119,11 @@ func missingStage(rot messages.Rotation) string {
 
 // nothingLost demands that a receipt counted, and counted nothing.
 func nothingLost(rot messages.Rotation) {
-	if rot.Lost == nil || rot.Duplicated == nil {
+	if rot.Lost == nil || rot.Repeated == nil {
 		failf("the receipt does not count what was lost, though the simulator is sequenced")
 	}
-	if *rot.Lost != 0 || *rot.Duplicated != 0 {
-		failf("%d ticks lost, %d repeated", *rot.Lost, *rot.Duplicated)
+	if *rot.Lost != 0 || *rot.Repeated != 0 {
+		failf("%d ticks lost, %d repeated", *rot.Lost, *rot.Repeated)
 	}
 }
 
@@ -191,11 +191,11 @@ func (r *Rig) happens(d time.Duration, kind string, since uint64, parts ...strin
 // moment, the newest of each.
 func (r *Rig) gapsSince(since time.Time) map[uint32]messages.Gap {
 	found := map[uint32]messages.Gap{}
-	for _, g := range slices.Backward(get[[]api.Gap](r, "/api/v1/gaps")) {
+	for _, g := range slices.Backward(get[[]messages.GapDetected](r, "/api/v1/gaps")) {
 		if g.At.Before(since) {
 			continue
 		}
-		for _, one := range g.Instruments {
+		for _, one := range g.Gaps {
 			if messages.SegmentOf(one.InstrumentToken) != messages.Indices {
 				found[one.InstrumentToken] = one
 			}
