@@ -1,4 +1,4 @@
-package drills
+package rehearse
 
 import (
 	"sync/atomic"

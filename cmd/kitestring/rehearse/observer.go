@@ -1,8 +1,6 @@
-package drills
+package rehearse
 
 import (
-	"context"
-	"fmt"
 	"net/url"
 	"sync"
 	"time"
@@ -14,8 +12,8 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// observer is a client of the exchange beside the server, which takes one of
-// the three slots: what it saw tells whether the server's figures are right.
+// observer is another client of the exchange, which takes one of the three
+// slots: what it saw shows whether the server's figures are right.
 type observer struct {
 	conn *websocket.Conn
 	done chan struct{}
@@ -24,20 +22,21 @@ type observer struct {
 	seen map[uint32][]messages.Tick
 }
 
-// observe subscribes to instruments in full mode.
-func (r *Rig) observe(ctx context.Context, token string, instruments []uint32) (*observer, error) {
+// observe subscribes to instruments in full mode until the end of the drill.
+func (r *Rig) observe(token string, instruments []uint32) *observer {
 	query := url.Values{"api_key": {tree.SimAPIKey}, "access_token": {token}}
-	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+r.sims+"/?"+query.Encode(), nil)
+	conn, _, err := websocket.DefaultDialer.DialContext(r.ctx, "ws://"+r.sim+"/?"+query.Encode(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("the observer's socket: %w", err)
+		failf("the observer's socket: %w", err)
 	}
 	o := &observer{conn: conn, done: make(chan struct{}), seen: map[uint32][]messages.Tick{}}
-	command := wire.AppendCommand(nil, wire.Command{Action: wire.ActionMode, Mode: messages.ModeFull, InstrumentTokens: instruments})
-	if err := conn.WriteMessage(websocket.TextMessage, command); err != nil {
-		return nil, fmt.Errorf("the observer's subscription: %w", err)
-	}
+	check(conn.WriteMessage(websocket.TextMessage, wire.AppendCommand(nil, wire.Command{Action: wire.ActionMode, Mode: messages.ModeFull, InstrumentTokens: instruments})))
 	go o.read()
-	return o, nil
+	r.cleanup(func() {
+		_ = o.conn.Close()
+		<-o.done
+	})
+	return o
 }
 
 func (o *observer) read() {
@@ -61,12 +60,6 @@ func (o *observer) read() {
 		}
 		o.mu.Unlock()
 	}
-}
-
-// close ends the observer and waits for its last frame.
-func (o *observer) close() {
-	_ = o.conn.Close()
-	<-o.done
 }
 
 // instruments is how many it has seen a tick of.

@@ -1,4 +1,4 @@
-package soak
+package rehearse
 
 import (
 	"fmt"
@@ -9,21 +9,16 @@ import (
 // The tables' heads: CPU of the server and of the exchange in % of one core,
 // memory in MB, latencies in ms.
 var (
-	LoadHeader = line(loadColumns, func(c loadColumn) string { return c.head }, func(c loadColumn) string { return c.head })
-	DaysHeader = line(daysColumns, func(c daysColumn) string { return c.head }, func(c daysColumn) string { return c.head })
+	LoadHeader = header(loadColumns)
+	DaysHeader = header(daysColumns)
 )
 
-type loadColumn struct {
+type column[Row any] struct {
 	head string
-	cell func(m Minute) string
+	cell func(Row) string
 }
 
-type daysColumn struct {
-	head string
-	cell func(d Day) string
-}
-
-var loadColumns = []loadColumn{
+var loadColumns = []column[Minute]{
 	{"minute", func(m Minute) string { return orTotal(m.Minute != 0, strconv.Itoa(m.Minute)) }},
 	{" cpu%", func(m Minute) string { return fmt.Sprintf("%.1f", m.CPU) }},
 	{" sim%", func(m Minute) string { return fmt.Sprintf("%.1f", m.SimCPU) }},
@@ -32,10 +27,10 @@ var loadColumns = []loadColumn{
 	{" live", func(m Minute) string { return fmt.Sprintf("%.1f", m.Live) }},
 	{"goroutines", func(m Minute) string { return strconv.Itoa(m.Goroutines) }},
 	{"fds", func(m Minute) string { return strconv.Itoa(m.FDs) }},
-	{"ticks sent", func(m Minute) string { return strconv.FormatInt(m.Made, 10) }},
+	{"ticks sent", func(m Minute) string { return strconv.FormatInt(m.Sent, 10) }},
 	{"received", func(m Minute) string { return strconv.FormatInt(m.Received, 10) }},
 	{"lost", func(m Minute) string { return strconv.FormatInt(m.Lost, 10) }},
-	{"twice", func(m Minute) string { return strconv.FormatInt(m.Twice, 10) }},
+	{"repeated", func(m Minute) string { return strconv.FormatInt(m.Repeated, 10) }},
 	{"conflated", func(m Minute) string { return strconv.FormatInt(m.Conflated, 10) }},
 	{"rotations", func(m Minute) string { return strconv.Itoa(m.Rotations) }},
 	{"longest", func(m Minute) string { return fmt.Sprintf("%.0f", m.RotationMS) }},
@@ -44,7 +39,7 @@ var loadColumns = []loadColumn{
 	{"wait p99", func(m Minute) string { return fmt.Sprintf("%.2f", m.WaitP99) }},
 }
 
-var daysColumns = []daysColumn{
+var daysColumns = []column[Day]{
 	{"day       ", func(d Day) string { return orTotal(d.Day != "", d.Day) }},
 	{"  s", func(d Day) string { return fmt.Sprintf("%.0f", d.Seconds) }},
 	{" cpu%", func(d Day) string { return fmt.Sprintf("%.1f", d.CPU) }},
@@ -60,7 +55,7 @@ var daysColumns = []daysColumn{
 	{"recovery", func(d Day) string { return fmt.Sprintf("%.0f", d.RecoveryMS) }},
 	{"  ticks", func(d Day) string { return strconv.FormatInt(d.Received, 10) }},
 	{"  lost", func(d Day) string { return strconv.FormatInt(d.Lost, 10) }},
-	{"twice", func(d Day) string { return strconv.FormatInt(d.Twice, 10) }},
+	{"repeated", func(d Day) string { return strconv.FormatInt(d.Repeated, 10) }},
 	{"burst p99", func(d Day) string { return fmt.Sprintf("%.3f", d.BurstP99) }},
 	{"wait p99", func(d Day) string { return fmt.Sprintf("%.2f", d.WaitP99) }},
 	{"notes", func(d Day) string { return d.Notes }},
@@ -68,21 +63,25 @@ var daysColumns = []daysColumn{
 
 // String is the row of LoadHeader.
 func (m Minute) String() string {
-	return line(loadColumns, func(c loadColumn) string { return c.head }, func(c loadColumn) string { return c.cell(m) })
+	return row(loadColumns, func(c column[Minute]) string { return c.cell(m) })
 }
 
 // String is the row of DaysHeader.
 func (d Day) String() string {
-	return line(daysColumns, func(c daysColumn) string { return c.head }, func(c daysColumn) string { return c.cell(d) })
+	return row(daysColumns, func(c column[Day]) string { return c.cell(d) })
 }
 
-// line sets each cell right under its head, as wide as that is; the first one
+func header[Row any](columns []column[Row]) string {
+	return row(columns, func(c column[Row]) string { return c.head })
+}
+
+// row sets each cell right under its head, as wide as that is; the first one
 // and notes, which may be long, to the left.
-func line[C any](columns []C, head, cell func(C) string) string {
+func row[Row any](columns []column[Row], cell func(column[Row]) string) string {
 	var parts []string
 	for i, c := range columns {
-		width := len(head(c))
-		if i == 0 || head(c) == "notes" {
+		width := len(c.head)
+		if i == 0 || c.head == "notes" {
 			width = -width
 		}
 		parts = append(parts, fmt.Sprintf("%*s", width, cell(c)))
