@@ -11,9 +11,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/messages/scrub"
 	"kitestring/messages/wire"
 )
 
@@ -102,7 +102,7 @@ func (s *stream) run(ctx context.Context) error {
 	conn, c, err := s.dial()
 	if err != nil {
 		state.count(state.connects, connectResults[c])
-		why := reason(err)
+		why := s.reason(err)
 		if asked, already := s.ending(); already != "" {
 			c, why = asked, already
 		}
@@ -131,7 +131,7 @@ func (s *stream) run(ctx context.Context) error {
 		s.write(conn)
 		return nil
 	})
-	s.end(network, reason(s.read(conn)))
+	s.end(network, s.reason(s.read(conn)))
 	c, why := s.ending()
 	gap := messages.GapReconnect
 	if c == byUs {
@@ -222,7 +222,7 @@ func (s *stream) text(frame []byte, now time.Time) {
 			s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
 		}
 	case wire.TextError:
-		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", kite.Harmless(text.Message(), s.session.Token.Secret))
+		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", scrub.Text(text.Message(), s.session.Token.Secret))
 	default:
 	}
 }
@@ -248,7 +248,7 @@ func (s *stream) write(conn *websocket.Conn) {
 				buf = wire.AppendCommand(buf[:0], c)
 				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
-					s.end(network, reason(err))
+					s.end(network, s.reason(err))
 					return
 				}
 			}
@@ -274,11 +274,15 @@ func (s *stream) write(conn *websocket.Conn) {
 // has nothing left and asks the network.
 type meteredConn struct {
 	net.Conn
-	stream *stream
+	stream    *stream
+	answering bool // the upgrade has not been answered yet
 }
 
-// Read implements io.Reader. Only the reader calls it.
-func (c meteredConn) Read(p []byte) (int, error) {
+// Read implements io.Reader. Only the dial calls it, and then the reader.
+func (c *meteredConn) Read(p []byte) (int, error) {
+	if c.answering && c.stream.bytes.Load() >= answerMost {
+		return 0, errEndless
+	}
 	if c.stream.table.pause() {
 		runtime.Gosched() // let a subscriber run that falls behind
 	}
@@ -289,7 +293,7 @@ func (c meteredConn) Read(p []byte) (int, error) {
 }
 
 // Write implements io.Writer. The reader answers pings, and may wait for that.
-func (c meteredConn) Write(p []byte) (int, error) {
+func (c *meteredConn) Write(p []byte) (int, error) {
 	c.stream.table.lock()
 	c.stream.table.mu.Unlock()
 	return c.Conn.Write(p)
