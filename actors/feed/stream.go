@@ -48,7 +48,9 @@ type stream struct {
 	cancel context.CancelFunc
 	wake   chan struct{} // the subscriptions have changed
 	again  atomic.Bool   // subscribe to everything once more
-	bytes  atomic.Int64  // read so far, on the wire
+
+	// Read so far: bytes on the wire, bytes of messages, whole messages.
+	bytes, payload, messages atomic.Int64
 
 	received time.Time // when the last read ended; the reader's own
 
@@ -151,7 +153,7 @@ func (s *stream) report(e event, at time.Time) { s.feed.self.Tell(socketEvent{s.
 
 // read takes frames until the connection ends.
 func (s *stream) read(conn *websocket.Conn) error {
-	in := inbox{table: s.table}
+	in := inbox{table: s.table, payload: &s.payload}
 	defer in.close()
 	var bad []time.Time
 	for {
@@ -163,6 +165,7 @@ func (s *stream) read(conn *websocket.Conn) error {
 		if err != nil {
 			return err
 		}
+		s.messages.Add(1)
 		now := s.received
 		if kind == websocket.TextMessage {
 			s.text(in.free()[:n], now)
@@ -233,8 +236,7 @@ func (s *stream) write(conn *websocket.Conn) {
 	var buf []byte
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
-	dead := s.feed.cfg.timeouts.dead
-	seen, at, pinged := s.bytes.Load(), time.Now(), false
+	watch := newSilence(s.feed.cfg.timeouts, time.Now())
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -254,20 +256,69 @@ func (s *stream) write(conn *websocket.Conn) {
 			}
 			have = want
 		case now := <-pulse.C:
-			if n := s.bytes.Load(); n != seen {
-				seen, at, pinged = n, now, false
-				continue
-			}
-			switch silence := now.Sub(at); {
-			case silence >= dead:
+			switch watch.look(now, s.bytes.Load(), s.payload.Load(), s.messages.Load()) {
+			case alive:
+			case pingDue:
+				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
+			case noByte:
 				s.end(mute, "the connection was silent for 3 s; connecting again")
 				return
-			case silence >= dead/2 && !pinged:
-				pinged = true
-				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
+			case noMessage:
+				s.end(mute, "the connection answered, but for 5 s it brought neither a frame nor a heartbeat; connecting again")
+				return
 			}
 		}
 	}
+}
+
+// silence watches what a connection brings. Pings, pongs and the pieces of a
+// message that never ends are bytes, and prove that the peer is there; only
+// whole messages prove that Kite streams. It sends one about every second.
+type silence struct {
+	dead, noData             time.Duration
+	bytes, payload, messages int64
+	byteAt, payloadAt        time.Time // the last ones that were new
+	messageAt                time.Time
+	pinged                   bool
+}
+
+// What a silence calls for.
+const (
+	alive = iota
+	pingDue
+	noByte
+	noMessage
+)
+
+func newSilence(t *timeouts, now time.Time) *silence {
+	return &silence{dead: t.dead, noData: t.noData, byteAt: now, payloadAt: now, messageAt: now}
+}
+
+// look compares the totals with those of before.
+func (s *silence) look(now time.Time, bytes, payload, messages int64) int {
+	if bytes != s.bytes {
+		s.bytes, s.byteAt, s.pinged = bytes, now, false
+	}
+	if payload != s.payload {
+		s.payload, s.payloadAt = payload, now
+	}
+	if messages != s.messages {
+		s.messages, s.messageAt = messages, now
+	}
+	patience := s.noData
+	if s.payloadAt.After(s.messageAt) && now.Sub(s.payloadAt) < s.dead {
+		patience *= 3 // a long message on a slow line
+	}
+	switch quiet := now.Sub(s.byteAt); {
+	case quiet >= s.dead:
+		return noByte
+	case now.Sub(s.messageAt) >= patience:
+		return noMessage
+	case quiet >= s.dead/2 && !s.pinged:
+		s.pinged = true
+		return pingDue
+	}
+	return alive
 }
 
 // meteredConn lies between a socket and its buffers: it knows when the reader
