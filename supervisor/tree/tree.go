@@ -62,7 +62,7 @@ func (h *Server) startTree(ctx context.Context) error {
 			Feed: pidFeed, Holders: h.holders(), Users: h.users(), Web: pidWeb, Store: h.memory, Metrics: h.metrics.auth,
 		})},
 		{Name: "feed", Produce: feed.New(feed.Config{
-			Exchange: h.kite, Tokens: h.store, Clock: h.clock, State: h.feed, Sequenced: h.sequenced(),
+			Exchange: h.kite, Tokens: h.store, Clock: h.clock, State: h.feed, Market: h.phases, Sequenced: h.sequenced(),
 			Auth: pidAuth, Web: pidWeb, Gaps: []*actor.PID{pidBars, pidWeb}, Metrics: h.metrics.feed,
 		})},
 	}
