@@ -9,9 +9,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/messages/scrub"
 	"kitestring/messages/wire"
 )
 
@@ -216,7 +216,7 @@ func (s *stream) text(frame []byte, now time.Time) {
 			s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
 		}
 	case wire.TextError:
-		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", kite.Harmless(text.Message(), s.session.Token.Secret))
+		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", scrub.Text(text.Message(), s.session.Token.Secret))
 	default:
 	}
 }
