@@ -174,6 +174,10 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	h.kite.Transport = newTransport()
 	h.kite.Budget = kite.NewBudget()
 	h.kite.Observe = h.metrics.rest.Observe
+	h.kite.Skipped = func(class kite.Class, items int, why string) {
+		h.metrics.rest.Skip(class, items)
+		h.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
+	}
 	if h.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), h.log); err != nil {
 		h.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
 	}
