@@ -174,6 +174,10 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.kite.Transport = newTransport()
 	s.kite.Budget = kite.NewBudget()
 	s.kite.Observe = s.metrics.rest.Observe
+	s.kite.Skipped = func(class kite.Class, items int, why string) {
+		s.metrics.rest.Skip(class, items)
+		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
+	}
 	if s.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), s.log); err != nil {
 		s.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
 	}
