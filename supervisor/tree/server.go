@@ -42,6 +42,7 @@ type Config struct {
 	Version  string
 	Getenv   func(key string) string
 	Log      *slog.Logger
+	Stream   *LogWriter // that Log writes to, for its metric; nil: none
 	Sim      SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
@@ -130,6 +131,9 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
+	if cfg.Stream != nil {
+		s.registry.MustRegister(cfg.Stream.collector())
+	}
 	market.Metrics(s.registry, s.phases)
 	s.reminders = reminder.NewStore(s.registry)
 	defer func() {
