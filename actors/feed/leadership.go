@@ -137,20 +137,17 @@ func (t *table) announce(now time.Time) {
 	f := t.pool.get(0)
 	b := f.chunk()
 	b.Generation, b.Shard, b.Received, b.Ticks, b.Raw = t.generation, t.shard, now, nil, nil
-	for _, s := range t.sinks {
-		s.sink.Push(b)
-	}
-	b.Release()
+	t.push(b)
 	f.release()
 }
 
 // reset fences every socket off: a new incarnation begins.
-func (t *table) reset(sequenced bool, observe func(newest uint32, received time.Time)) {
+func (t *table) reset(sequenced bool, observe func(newest uint32, received time.Time), panicked func(string, any)) {
 	t.lock()
 	defer t.mu.Unlock()
 	t.lead, t.standby, t.merger = 0, 0, nil
 	t.reason = messages.GapReconnect
-	t.sequenced, t.observe = sequenced, observe
+	t.sequenced, t.observe, t.panicked = sequenced, observe, panicked
 }
 
 // swapping reports whether two streams are being made one.

@@ -156,14 +156,14 @@ func (r *receipt) sums(now sequence, sequenced bool) (changed bool) {
 // sequence sums over the shards.
 func (s *Store) sequence() (sum sequence) {
 	for _, t := range s.tables {
-		t.lock()
-		sum.overlapped += t.counts.Overlapped
-		if t.merger != nil {
-			sum.overlapped += t.merger.overlapped
-		}
-		sum.repeated += t.counts.Repeated
-		sum.lost += t.counts.Lost
-		t.mu.Unlock()
+		t.locked(func() {
+			sum.overlapped += t.counts.Overlapped
+			if t.merger != nil {
+				sum.overlapped += t.merger.overlapped
+			}
+			sum.repeated += t.counts.Repeated
+			sum.lost += t.counts.Lost
+		})
 	}
 	return sum
 }

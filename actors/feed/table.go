@@ -83,8 +83,10 @@ type table struct {
 	behind  bool // a subscriber, since the last pause
 	sinks   []attached
 	observe func(newest uint32, received time.Time) // of each burst; nil: nobody
-	counts  counts
-	rate    rate
+	// panicked takes a sink's panic, under the lock; nil: it goes up to the reader.
+	panicked func(sink string, panic any)
+	counts   counts
+	rate     rate
 }
 
 // taken is what a frame did.

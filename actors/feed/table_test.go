@@ -38,7 +38,7 @@ func testTable(mode messages.Mode, tokens ...uint32) (*Store, *table, *checker) 
 	}
 	state.want(w, 3000)
 	t := state.tables[0]
-	t.reset(true, nil)
+	t.reset(true, nil, nil)
 	t.join(context.Background(), 1, 1, aDay)
 	return state, t, sink
 }
