@@ -193,7 +193,7 @@ func TestSinkPanics(t *testing.T) {
 			table.join(ctx, 2, 2, aDay)
 			raw := wire.AppendFrame(nil, packet(messages.ModeFull, 257, 2), packet(messages.ModeFull, 265, 1))
 			_, _ = takeRaw(table, 2, raw, time.Now())
-			table.settle(2, true, time.Now())
+			table.settle(2, true, true, time.Now())
 		},
 		"the older socket dies": func(_ *Store, table *table) {
 			table.join(ctx, 2, 2, aDay)

@@ -49,6 +49,7 @@ type counts struct {
 	Counters
 	ticks     [4]uint64 // by mode
 	malformed [malformedFrames + len(wire.FrameReasons)]uint64
+	joins     joins
 }
 
 // Stats answers the counters as they are now.
