@@ -16,6 +16,7 @@ import (
 	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/messages"
+	"kitestring/messages/minute"
 	"kitestring/supervisor"
 )
 
@@ -74,7 +75,7 @@ func (h *Server) startTree(ctx context.Context) error {
 		{Name: "web", Produce: web.New(h.window())},
 		{Name: "market", Produce: h.reloaded(func(c Reloadable) actors.Producer {
 			return market.New(market.Config{
-				Clock: h.clock, Wall: h.wall, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: c.HolidayFile,
+				Clock: h.clock, Phases: h.phases, Hours: h.hours, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: c.HolidayFile,
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
@@ -100,7 +101,7 @@ func (h *Server) analyses() []supervisor.Spec {
 	for _, a := range analysis.All() {
 		cfg := analysis.Config{
 			Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
-			Market: wallPhase{h.wall}, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
+			Market: h.phases, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
 			cfg.Quoter = analysis.NewREST(h.kite, h.store, a.Kind)
@@ -122,7 +123,7 @@ func (h *Server) analyses() []supervisor.Spec {
 // instrument and minute when it does not. Its seed is the last tick of every
 // instrument, so that a quiet one is not forgotten by a restart.
 func (h *Server) subscriber(s supervisor.Spec) supervisor.Spec {
-	s.Mailbox = supervisor.Mailbox{Contract: supervisor.Lossless, Ticks: h.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minutes{} }}
+	s.Mailbox = supervisor.Mailbox{Contract: supervisor.Lossless, Ticks: h.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minute.Table{} }}
 	s.Seed = func(open func()) supervisor.Batch {
 		if b := h.feed.Seed(s.Name, open); b != nil {
 			return b
@@ -193,28 +194,6 @@ type tickSink struct{ front *supervisor.Inlet }
 
 // Push implements actors.Sink.
 func (s tickSink) Push(b *messages.Ticks) bool { return s.front.Push(b) }
-
-// minutes fits the feed's conflation to a mailbox of ours.
-type minutes struct{ table feed.Minutes }
-
-func (m *minutes) Merge(b supervisor.Batch) { m.table.Merge(b.(*messages.Ticks)) }
-
-func (m *minutes) Take() any {
-	if taken := m.table.Take(); taken != nil {
-		return taken
-	}
-	return nil
-}
-
-func (m *minutes) Len() int { return m.table.Len() }
-
-// wallPhase reads the market's wall for those who have just started.
-type wallPhase struct{ wall *market.PhaseStore }
-
-func (w wallPhase) Phase() (messages.PhaseChanged, bool) {
-	p := w.wall.Phase()
-	return p, !p.At.IsZero()
-}
 
 // selfLogin is how the embedded exchange logs in to itself: it visits our own
 // /login, as a person's browser would. nil: a person does it.
