@@ -125,7 +125,7 @@ func bindScene(dir string) error {
 		return errors.New("the log does not say that the file was written in place")
 	}
 	r, _ := readOnce(path, lease)
-	_, f := judge(path, &r, os.Getenv, true)
+	_, f := judge(path, &r, os.Getenv, true, false)
 	if w := strings.Join(f.warnings, "\n"); !strings.Contains(w, "mounted by itself") {
 		return fmt.Errorf("warnings do not name the mount: %q", w)
 	}

@@ -91,7 +91,7 @@ func TestNext(t *testing.T) {
 		return observation{finding: finding{warnings: warnings}, at: now}
 	}
 	bad := func(reason string, after time.Duration) observation {
-		return observation{finding: finding{refusal: &refusal{3, reason}}, at: now.Add(after)}
+		return observation{finding: finding{refusal: &refusal{line: 3, reason: reason}}, at: now.Add(after)}
 	}
 	type step struct {
 		seen  observation

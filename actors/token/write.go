@@ -40,6 +40,14 @@ func (s *Store) SetToken(ctx context.Context, t messages.AccessToken) error {
 		s.expectLogin([sha256.Size]byte{})
 		return err
 	}
+	// The same value as before is no change, but a login is proof against an
+	// older refusal.
+	s.mu.Lock()
+	newest, same := s.newest, t.Equal(s.token)
+	s.mu.Unlock()
+	if same && s.Reopen(newest) {
+		s.expectLogin(hash)
+	}
 	return nil
 }
 
@@ -260,6 +268,7 @@ func readOpen(f *os.File) ([]byte, fs.FileInfo, error) {
 
 // What cannot be an env file.
 var (
+	errRestless   = errors.New("another program rewrites it all the time: let that program end, or write to another file")
 	errIsDir      = errors.New("it is a directory (docker makes one when the mounted file does not exist): remove it and create the file")
 	errNotRegular = errors.New("it is not a regular file")
 	errTooLarge   = fmt.Errorf("it is larger than %d bytes", maxFileSize)

@@ -42,6 +42,9 @@ func (r rehearsal) Lift() { r.exchange.ClearFaults() }
 
 // Rotate implements web.Exchange.
 func (r rehearsal) Rotate(ctx context.Context) (string, error) {
+	if err := simMayWrite(r.store); err != nil {
+		return "", err // a person has put an account into the file since the start
+	}
 	t, err := r.exchange.Rotate()
 	if err != nil {
 		return "", err
