@@ -66,7 +66,7 @@ func (s *Store) expectLogin(hash [sha256.Size]byte) {
 // does not exist is made with mode 0600. It waits for other writers that take the lock
 // until ctx ends.
 func (s *Store) Set(ctx context.Context, key, value string) error {
-	written, inPlace, err := setKey(ctx, s.path, key, value)
+	written, inPlace, err := setKey(ctx, s.path, key, value, func() {})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, explain(s.path, err))
 	}
@@ -98,8 +98,9 @@ func explain(path string, err error) error {
 // setKey is a read-modify-replace under our lock. Foreign writers do not take
 // the lock, so the content is compared once more just before the rename, and
 // read again after it: a writer that had read before us and replaced the file
-// after us has undone our key, and it is set again.
-func setKey(ctx context.Context, path, key, value string) (written *Env, inPlace bool, err error) {
+// after us has undone our key, and it is set again. replaced is called between the
+// two.
+func setKey(ctx context.Context, path, key, value string, replaced func()) (written *Env, inPlace bool, err error) {
 	const attempts = 4
 	target, err := resolve(path)
 	if err != nil {
@@ -129,6 +130,7 @@ func setKey(ctx context.Context, path, key, value string) (written *Env, inPlace
 		} else if err != nil {
 			return nil, inPlace, err
 		}
+		replaced()
 		now, _, err := readWhole(target)
 		if err != nil {
 			continue // somebody is replacing it right now
