@@ -298,9 +298,9 @@ func TestHistorical(t *testing.T) {
 	}
 }
 
-// TestOddItems has answers with items of another shape than documented: each
+// TestUnreadableItems has answers with items of another shape than documented: each
 // costs itself, and is counted and named.
-func TestOddItems(t *testing.T) {
+func TestUnreadableItems(t *testing.T) {
 	const good = `["2017-12-15T09:15:00+0530",1,2,3,4,5]`
 	for _, test := range []struct {
 		name, body    string
@@ -347,7 +347,7 @@ func TestOddItems(t *testing.T) {
 	}
 }
 
-func TestOddOrdersAndQuotes(t *testing.T) {
+func TestUnreadableOrdersAndQuotes(t *testing.T) {
 	var items int
 	var why string
 	ask := func(body string) *Client {

@@ -52,7 +52,7 @@ func (h *Server) Reload(c Reloadable) error {
 	}
 	was := h.reloadable.Swap(&c)
 	anew := []string{"token"}
-	if !reflect.DeepEqual(was.Underlyings, c.Underlyings) {
+	if !reflect.DeepEqual(was.Underlyings, c.Underlyings) || !reflect.DeepEqual(was.Instruments, c.Instruments) {
 		anew = append(anew, "instruments")
 	}
 	if c.HolidayFile != "" || was.HolidayFile != "" {
@@ -62,9 +62,6 @@ func (h *Server) Reload(c Reloadable) error {
 		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {
 			anew = append(anew, a.Kind)
 		}
-	}
-	if !reflect.DeepEqual(was.Instruments, c.Instruments) {
-		h.wantChosen(c)
 	}
 	if runs := h.cfg.Reloadable.MailboxTicks; runs != c.MailboxTicks {
 		h.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "chosen", c.MailboxTicks)
@@ -76,10 +73,4 @@ func (h *Server) Reload(c Reloadable) error {
 		}
 	}
 	return nil
-}
-
-// wantChosen asks the feed for the instruments of the configuration, and for
-// no others in its name.
-func (h *Server) wantChosen(c Reloadable) {
-	h.tree.Engine().Send(pidFeed, messages.WantInstruments{Owner: "configuration", Wants: c.Instruments})
 }

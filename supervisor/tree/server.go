@@ -184,9 +184,6 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := h.startTree(ctx); err != nil {
 		return nil, err
 	}
-	if len(cfg.Reloadable.Instruments) > 0 {
-		h.wantChosen(cfg.Reloadable)
-	}
 	return h, nil
 }
 

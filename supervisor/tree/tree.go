@@ -83,8 +83,8 @@ func (h *Server) startTree(ctx context.Context) error {
 		})},
 		{Name: "instruments", Produce: h.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
-				Exchange: h.kite, Tokens: h.store, Clock: h.clock, Ticks: h.feed, State: h.instruments,
-				Underlyings: c.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: append(analysts(), pidBars, pidWeb),
+				Exchange: h.kite, Tokens: h.store, Clock: h.clock, Hours: h.hours, Ticks: h.feed, State: h.instruments,
+				Underlyings: c.Underlyings, Configured: c.Instruments, Feed: pidFeed, Auth: pidAuth, Listeners: append(analysts(), pidBars, pidWeb),
 			})
 		})},
 		{Name: "core", Children: core},
