@@ -91,7 +91,7 @@ type Underlying struct {
 }
 
 // InstrumentsResolved carries every underlying.
-// Sent by instruments; received by bars, the analyses and web.
+// Sent by instruments; received by bars, analyses and web.
 type InstrumentsResolved struct {
 	Underlyings []Underlying
 	Notices     []string   // what a person must know of the file or of the configuration's instruments; none: all is well
@@ -100,14 +100,14 @@ type InstrumentsResolved struct {
 }
 
 // FuturesRolled says that an underlying's near contract has changed.
-// Sent by instruments; received by bars, the analyses and web.
+// Sent by instruments; received by bars, analyses and web.
 type FuturesRolled struct {
 	Underlying string
 	From, To   Instrument
 	At         time.Time
 }
 
-// Want is one instrument that is needed.
+// Want is one instrument that an owner needs.
 type Want struct {
 	InstrumentToken uint32
 	Mode            Mode
