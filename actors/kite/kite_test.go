@@ -578,3 +578,28 @@ func TestARetiredClientUsesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A refusal that is not about the token is reported with Kite's own words.
+func TestRefusalsAreReported(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		body   string
+		want   string // "": not reported
+	}{
+		{403, `{"status":"error","message":"Insufficient permission for that call.","error_type":"PermissionException"}`, "quote: PermissionException: Insufficient permission for that call"},
+		{401, `{"status":"error","message":"Api key is invalid"}`, "quote: Api key is invalid"},
+		{403, "<html>", "quote: status 403 without a reason"},
+		{403, `{"status":"error","message":"Incorrect","error_type":"TokenException"}`, ""},
+		{500, "", ""},
+	} {
+		got := ""
+		ex := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(test.status)
+			_, _ = io.WriteString(w, test.body)
+		})
+		ex.Refused = func(e *Error) { got = string(e.Class) + ": " + e.Words() }
+		if _, err := New(ex, session, unused).Quote(t.Context(), "NSE:INFY"); err == nil || got != test.want {
+			t.Errorf("status %d %s: %v, reported %q, want %q", test.status, test.body, err, got, test.want)
+		}
+	}
+}
