@@ -8,7 +8,7 @@ import (
 // Tick is one decoded packet in 64 bytes: a cache line, no pointers. Integers
 // are as Kite sends them; a field that the mode does not carry is 0. Five
 // levels of depth and the day's OI extremes stay in the batch's Raw bytes and
-// are read from there on demand (wire.Depth).
+// are read from there on demand (wire.DepthOf).
 type Tick struct {
 	InstrumentToken uint32
 	LastPrice       int32 // prices are signed: spreads and crude can be negative

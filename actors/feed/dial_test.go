@@ -39,11 +39,11 @@ func TestCausesAndLabels(t *testing.T) {
 		{refusal{400}, serverError, "server_error"},
 		{errors.New("refused"), network, "network"},
 	} {
-		if got := dialCause(c.err); got != c.cause || dialResult(got, c.err) != c.label {
-			t.Errorf("%v: %v, %s", c.err, got, dialResult(got, c.err))
+		if got := dialCause(c.err); got != c.cause || connectResults[got] != c.label {
+			t.Errorf("%v: %v, %s", c.err, got, connectResults[got])
 		}
 	}
-	if dialResult(byUs, nil) != "ok" || disconnectReason(network, true) != "local" || disconnectReason(network, false) != "remote" {
+	if disconnectReasons[network] != "remote" || disconnectReasons[byUs] != "swap" {
 		t.Error("labels")
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Two shards leave a slot free: each moves with both its sockets open.
 func TestTwoShardsSwapWithoutAGap(t *testing.T) {
 	tokens := instruments(8)
-	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.shardMost = 4; r.venue.set(func(v *venue) { v.most = 3 }) })
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.timeouts.shardMost = 4; r.venue.set(func(v *venue) { v.most = 3 }) })
 	r.until("two sockets", func() bool { return len(r.venue.holders()) == 2 })
 	stop := r.flow(2*time.Millisecond, tokens...)
 	began := time.Now()
@@ -35,7 +35,7 @@ func TestTwoShardsSwapWithoutAGap(t *testing.T) {
 func TestThreeShardsRoll(t *testing.T) {
 	tokens := instruments(12)
 	r := adoptedRig(t, tokens, func(r *rig) {
-		r.cfg.limits.shardMost = 4
+		r.cfg.timeouts.shardMost = 4
 		r.venue.set(func(v *venue) { v.most = 3 })
 	})
 	r.until("three sockets", func() bool { return len(r.venue.holders()) == 3 })

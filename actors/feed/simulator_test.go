@@ -44,7 +44,7 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 		server.Close()
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
-	l := patientLimits()
+	l := patientTimeouts()
 	l.redialBase = 50 * time.Millisecond
 	l.overlap = time.Hour // a swap ends when every instrument has moved, or not at all
 	s.r = &rig{t: t, well: &well{}, state: NewStore(), sink: newRecorder()}
@@ -53,7 +53,7 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 			APIURL: server.URL, WSURL: "ws" + strings.TrimPrefix(server.URL, "http"),
 			Budget: kite.NewBudget(), Transport: http.DefaultTransport,
 		},
-		Tokens: s.r.well, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, Web: webPID, limits: &l,
+		Tokens: s.r.well, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, Web: webPID, timeouts: &l,
 	}
 	s.r.state.Attach("recorder", s.r.sink)
 	s.r.start()
@@ -102,8 +102,8 @@ func TestSimulatorSwaps(t *testing.T) {
 	}
 	s.r.exact()
 	stats := s.r.state.Stats()
-	if stats.Lost != 0 || stats.Twice != 0 || stats.Sockets != 1 || stats.Generation != s.g {
-		t.Errorf("%d lost, %d twice, %d sockets, generation %d", stats.Lost, stats.Twice, stats.Sockets, stats.Generation)
+	if stats.Lost != 0 || stats.Repeated != 0 || stats.Sockets != 1 || stats.Generation != s.g {
+		t.Errorf("%d lost, %d twice, %d sockets, generation %d", stats.Lost, stats.Repeated, stats.Sockets, stats.Generation)
 	}
 	var slowest float64
 	for _, x := range s.r.state.Rotations() {
@@ -142,8 +142,8 @@ func TestSimulatorCutsOldSockets(t *testing.T) {
 	seen := s.r.state.Stats().Ticks
 	s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > seen+500 })
 	stats := s.r.state.Stats()
-	if stats.Twice != 0 {
-		t.Errorf("%d twice", stats.Twice)
+	if stats.Repeated != 0 {
+		t.Errorf("%d twice", stats.Repeated)
 	}
 	s.r.until("the ledger", func() bool { return len(s.r.state.Gaps()) > 0 || stats.Lost == 0 })
 	t.Logf("%d lost while the old socket was cut and the new one not yet there", stats.Lost)
@@ -174,8 +174,8 @@ func TestSimulatorFaults(t *testing.T) {
 		inject(simulator.Fault{Kind: simulator.FaultDrop, Variant: variant})
 		flows("drop " + variant)
 	}
-	if stats := s.r.state.Stats(); stats.Twice != 0 {
-		t.Errorf("%d twice", stats.Twice)
+	if stats := s.r.state.Stats(); stats.Repeated != 0 {
+		t.Errorf("%d twice", stats.Repeated)
 	}
 	inject(simulator.Fault{Kind: simulator.FaultForbidden, Count: 1})
 	inject(simulator.Fault{Kind: simulator.FaultDrop})

@@ -73,7 +73,7 @@ func FuzzTake(f *testing.F) {
 			_, _ = takeRaw(table, 2, one, now)
 			_, _ = takeRaw(table, 1, two, now)
 		}
-		table.force(2, now)
+		table.settle(2, true, now)
 		_, _ = takeRaw(table, 2, two, now)
 		_, _ = takeRaw(table, 1, two, now)
 	})
@@ -156,7 +156,7 @@ func TestWantsChangeInMidSwap(t *testing.T) {
 	if r := take(t, table, 2, packet(messages.ModeFull, 257, 2)); r.moved || r.ticks != 1 {
 		t.Fatalf("%+v: the new instrument has not been seen on either socket", r)
 	}
-	if !table.settle(2, time.Now()) {
+	if !table.settle(2, false, time.Now()) {
 		t.Fatal("an instrument that never ticked holds the swap up for ever")
 	}
 	if _, err := takeRaw(table, 1, []byte{0}, time.Now()); err != errFenced {
@@ -186,13 +186,13 @@ func TestWithdraw(t *testing.T) {
 			t.Fatal("a tick lost")
 		}
 	}
-	if table.counts.lost != 0 || table.counts.twice != 0 || table.swapping() {
-		t.Errorf("%d lost, %d twice", table.counts.lost, table.counts.twice)
+	if table.counts.Lost != 0 || table.counts.Repeated != 0 || table.swapping() {
+		t.Errorf("%d lost, %d twice", table.counts.Lost, table.counts.Repeated)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	table.join(ctx, 3, 3, aDay)
-	if table.beside != 0 {
+	if table.standby != 0 {
 		t.Error("a withdrawn socket joined")
 	}
 	if table.withdraw(1, func() { t.Error("the leader was ended") }) {

@@ -433,20 +433,20 @@ type rig struct {
 	cfg   Config
 }
 
-// patientLimits are the product's, but for those that a machine which stands
-// still for seconds would reach: what they cut is tested with limits of its own.
-func patientLimits() limits {
-	l := defaultLimits()
+// patientTimeouts are the product's, but for those that a machine which stands
+// still for seconds would reach: what they cut is tested with timeouts of its own.
+func patientTimeouts() timeouts {
+	l := defaultTimeouts()
 	l.dial, l.dead, l.firstFrame, l.overlap = time.Minute, time.Minute, time.Minute, time.Minute
 	return l
 }
 
 func newRig(t testing.TB, adjust ...func(*rig)) *rig {
 	r := &rig{t: t, venue: newVenue(t), well: &well{}, state: NewStore(), sink: newRecorder()}
-	l := patientLimits()
+	l := patientTimeouts()
 	r.cfg = Config{
 		Exchange: kite.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: venueClock{}, State: r.state,
-		Sequenced: true, Auth: authPID, Web: webPID, Gaps: []*actor.PID{barsPID}, limits: &l,
+		Sequenced: true, Auth: authPID, Web: webPID, Gaps: []*actor.PID{barsPID}, timeouts: &l,
 	}
 	r.state.Attach("recorder", r.sink)
 	for _, f := range adjust {

@@ -31,6 +31,7 @@ func (s *server) status() api.Status {
 			State: feed.State, Reason: feed.Reason, TicksPerSecond: stats.TicksPerSecond,
 			LastTickAgeSeconds: age(stats.LastTick), LastFrameAgeSeconds: age(stats.LastFrame),
 			Instruments: stats.Instruments, Sockets: stats.Sockets, Stale: feed.Stale, LastGap: gap,
+			Refused: append([]api.Refusal{}, stats.Refused...),
 		},
 		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Warning: phase.Warning},
 		Actors:  api.StatusActors{NotRunning: []string{}},

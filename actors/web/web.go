@@ -68,6 +68,7 @@ type FeedStats struct {
 	NewestTick     time.Time // exchange time; zero: none yet
 	Instruments    int
 	Sockets        int
+	Refused        []api.Refusal
 }
 
 // Login is the daily login.

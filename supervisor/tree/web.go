@@ -135,9 +135,13 @@ type feedView struct{ *feed.Store }
 // Stats implements web.Feed.
 func (f feedView) Stats() web.FeedStats {
 	s := f.Store.Stats()
+	var refused []api.Refusal
+	for _, r := range s.Refused {
+		refused = append(refused, api.Refusal(r))
+	}
 	return web.FeedStats{
 		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.Newest(),
-		Instruments: s.Instruments, Sockets: s.Sockets,
+		Instruments: s.Instruments, Sockets: s.Sockets, Refused: refused,
 	}
 }
 

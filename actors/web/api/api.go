@@ -49,6 +49,16 @@ type StatusFeed struct {
 	Sockets             int                `json:"sockets"`
 	Stale               bool               `json:"stale"`
 	LastGap             *StatusGap         `json:"last_gap"` // null: none since the start
+	Refused             []Refusal          `json:"refused"`  // wanted, and not subscribed to
+}
+
+// Refusal is an instrument that somebody wants and the feed does not subscribe
+// to.
+type Refusal struct {
+	Owner           string `json:"owner"` // the actor that wants it; empty: more than one may
+	InstrumentToken uint32 `json:"instrument_token"`
+	Tradingsymbol   string `json:"tradingsymbol"`
+	Reason          string `json:"reason"` // what is wrong, and what is allowed
 }
 
 // StatusGap is the last blind span of the feed; GET /api/v1/gaps says how long

@@ -8,8 +8,8 @@ import (
 	"kitestring/messages"
 )
 
-// join puts a socket into its place: at the head when nothing leads, else
-// beside the leader. One whose context has ended stays out. today is when the
+// join makes a socket the leader when nothing leads, else the standby. One whose
+// context has ended stays out. today is when the
 // exchange's day began.
 func (t *table) join(ctx context.Context, id uint64, g messages.Generation, today time.Time) {
 	t.lock()
@@ -23,7 +23,7 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation, toda
 		t.epoch++
 		return
 	}
-	t.beside, t.besideGen = id, g
+	t.standby, t.standbyGen = id, g
 	t.lenient = false
 	t.mergeUntil = time.Time{}
 	t.merger = &merger{today: uint32(today.Unix()), tracks: make([]track, 0, len(t.slots))}
@@ -39,7 +39,7 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation, toda
 	}
 }
 
-// withdraw takes the socket beside the leader out and ends it; false, and
+// withdraw takes the standby out and ends it; false, and
 // nothing is done, when it leads already.
 func (t *table) withdraw(id uint64, end func()) bool {
 	t.lock()
@@ -48,7 +48,7 @@ func (t *table) withdraw(id uint64, end func()) bool {
 		return false
 	}
 	end()
-	if id == t.beside {
+	if id == t.standby {
 		t.without(time.Now())
 	}
 	return true
@@ -56,74 +56,64 @@ func (t *table) withdraw(id uint64, end func()) bool {
 
 // without ends a swap without the newer socket.
 func (t *table) without(now time.Time) {
-	t.beside = 0
+	t.standby = 0
 	t.merger.leave(newer, nil)
 	t.mergeUntil = now.Add(mergeFor)
 }
 
-// leave takes a socket out. When the leader goes, the one beside it takes
-// over at once. why is the reason of the gap, if there is none.
+// leave takes a socket out. When the leader goes, the standby takes over at
+// once. why is the reason of the gap, if there is none.
 func (t *table) leave(id uint64, why messages.GapReason, now time.Time) {
 	t.lock()
 	defer t.mu.Unlock()
-	if id == 0 {
-		return
-	}
 	switch id {
+	case 0:
 	case t.lead:
-		if t.beside != 0 {
+		if t.standby != 0 {
 			t.promote(now)
 			return
 		}
 		t.lead, t.merger, t.reason = 0, nil, why
-	case t.beside:
+	case t.standby:
 		t.without(now)
 	}
 }
 
 // progress looks whether a swap or its aftermath has come to an end.
 func (t *table) progress(now time.Time) (moved bool) {
-	if t.beside != 0 {
-		if t.framed < t.beside || !t.merger.complete(t.lenient) {
+	if t.standby != 0 {
+		if t.framed < t.standby || !t.merger.complete(t.lenient) {
 			return false
 		}
 		t.promote(now)
 		moved = true
 	}
 	if t.merger.done() || t.merger.alone && now.After(t.mergeUntil) {
-		t.counts.overlapped += t.merger.overlapped
+		t.counts.Overlapped += t.merger.overlapped
 		t.merger = nil
 	}
 	return moved
 }
 
-// settle ends the wait for instruments that neither socket has ever brought;
-// force ends the wait for all. Both answer whether the newer socket leads now.
-func (t *table) settle(id uint64, now time.Time) (moved bool) {
+// settle ends the wait for instruments that neither socket has ever brought,
+// and for all when force is set. True: the newer socket leads now.
+func (t *table) settle(id uint64, force bool, now time.Time) (moved bool) {
 	t.lock()
 	defer t.mu.Unlock()
-	if id != t.beside {
+	if id != t.standby {
 		return false
+	}
+	if force {
+		t.promote(now)
 	}
 	t.lenient = true
-	return t.progress(now)
+	return t.progress(now) || force
 }
 
-func (t *table) force(id uint64, now time.Time) (moved bool) {
-	t.lock()
-	defer t.mu.Unlock()
-	if id != t.beside {
-		return false
-	}
-	t.promote(now)
-	t.progress(now)
-	return true
-}
-
-// promote makes the socket beside the leader.
+// promote makes the standby the leader.
 func (t *table) promote(now time.Time) {
-	generation := t.besideGen
-	t.lead, t.beside, t.generation = t.beside, 0, generation
+	generation := t.standbyGen
+	t.lead, t.standby, t.generation = t.standby, 0, generation
 	t.mergeUntil = now.Add(mergeFor)
 	t.reason = messages.GapSwap
 	var later *frame
@@ -158,7 +148,7 @@ func (t *table) announce(now time.Time) {
 func (t *table) reset(sequenced bool, observe func(newest uint32, received time.Time)) {
 	t.lock()
 	defer t.mu.Unlock()
-	t.lead, t.beside, t.merger = 0, 0, nil
+	t.lead, t.standby, t.merger = 0, 0, nil
 	t.reason = messages.GapReconnect
 	t.sequenced, t.observe = sequenced, observe
 }
@@ -180,5 +170,57 @@ type vitals struct {
 func (t *table) vitals() vitals {
 	t.lock()
 	defer t.mu.Unlock()
-	return vitals{t.counts.frames + t.counts.heartbeats, t.counts.lastTick, t.index.n}
+	return vitals{t.counts.Frames + t.counts.Heartbeats, t.counts.LastTick, t.index.n}
+}
+
+// indexGapAfter is how many exchange seconds may lie between two ticks of an
+// instrument without volume before the time between counts as blind: an index
+// ticks about once a second.
+const indexGapAfter = 2
+
+// recordGap compares the first packet after a break with the last one before it.
+// A quiet instrument, whose volume has not changed, has missed nothing;
+// neither has one whose only trade is the packet itself. missed is by the
+// sequence, -1 when unknown.
+func (t *table) recordGap(s *slot, tick *messages.Tick, missed int64) {
+	volume := max(int64(tick.Volume)-int64(s.volume), 0)
+	seconds := max(int64(tick.ExchangeTime)-int64(s.exchange), 0)
+	if tick.ExchangeTime == 0 || s.exchange == 0 {
+		seconds = 0
+	}
+	switch {
+	case missed == 0:
+		return
+	case missed > 0:
+	case tick.Length >= 44:
+		if volume == 0 || volume == int64(tick.LastQuantity) {
+			return
+		}
+	case seconds < indexGapAfter:
+		return
+	}
+	t.gaps = append(t.gaps, messages.Gap{
+		InstrumentToken: s.token,
+		From:            unix(s.exchange),
+		To:              unix(tick.ExchangeTime),
+		BlindSeconds:    float64(seconds),
+		VolumeWhile:     volume,
+	})
+}
+
+// unix is an exchange time; zero for none.
+func unix(seconds uint32) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0).UTC()
+}
+
+// takeGaps answers the blind spans found since the last call, and why.
+func (t *table) takeGaps() ([]messages.Gap, messages.GapReason) {
+	t.lock()
+	defer t.mu.Unlock()
+	gaps := t.gaps
+	t.gaps = nil
+	return gaps, t.reason
 }

@@ -49,10 +49,9 @@ func TestStaleness(t *testing.T) {
 func TestHeartbeatsOnly(t *testing.T) {
 	t.Parallel()
 	tokens := instruments(2)
-	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.stale = time.Second })
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.timeouts.stale = time.Second })
 	r.venue.set(func(v *venue) { v.noTicks = true })
 	r.house.Tell(messages.PhaseChanged{Phase: messages.Open, TradingDay: true})
-	r.until("stale", func() bool { return r.state.Stats().Stale })
 	changed := actorstest.Await(r.house, func(m messages.FeedChanged) bool { return m.Stale })
 	if changed.Reason == "" {
 		t.Errorf("%+v", changed)
@@ -62,5 +61,6 @@ func TestHeartbeatsOnly(t *testing.T) {
 	r.streaming(1)
 	r.venue.tick(tokens...)
 	r.caughtUp(tokens...)
-	r.until("no longer stale", func() bool { r.venue.tick(tokens...); return !r.state.Stats().Stale })
+	r.venue.tick(tokens...)
+	actorstest.Await(r.house, func(m messages.FeedChanged) bool { return !m.Stale && m.At.After(changed.At) })
 }

@@ -64,7 +64,7 @@ func TestBurst(t *testing.T) {
 		put(t, table, f, 8+n)
 	}
 	table.pause()
-	if sink.ticks != 7+chunkTicks || table.counts.lost+table.counts.twice != 0 {
+	if sink.ticks != 7+chunkTicks || table.counts.Lost+table.counts.Repeated != 0 {
 		t.Errorf("%d ticks", sink.ticks)
 	}
 	f.release()
