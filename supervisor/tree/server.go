@@ -275,8 +275,8 @@ func (h *Server) Profile() string { return h.profile }
 // Addr is where the house listens.
 func (h *Server) Addr() string { return h.door.Addr().String() }
 
-// URL is the dashboard's address.
-func (h *Server) URL() string { return "http://" + h.Addr() + "/" }
+// URL is the dashboard's address, as a browser on this machine opens it.
+func (h *Server) URL() string { return web.PageURL(h.Addr()) }
 
 // SimAddr is where the embedded exchange listens, "" outside the sim profile.
 func (h *Server) SimAddr() string {

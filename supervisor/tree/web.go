@@ -2,7 +2,6 @@ package tree
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
+	"kitestring/actors/reminder"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
@@ -22,9 +22,8 @@ import (
 // window wires the web actor: it looks through these small interfaces only.
 func (h *Server) window() web.Config {
 	h.registry.MustRegister(tokenUses{h})
-	host, _, _ := net.SplitHostPort(h.Addr())
 	return web.Config{
-		Listen: h.door.listen, Hosts: []string{host}, Store: h.board,
+		Listen: h.door.listen, Store: h.board,
 		Tree: treeWindow{h.tree}, Tokens: h.store, Feed: feedView{h.feed}, Bars: h.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
 			Exchange: h.kite, Logins: h.logins, Tokens: h.store, Store: h.store,
@@ -43,9 +42,11 @@ func (h *Server) window() web.Config {
 		Reminders: h.toldOf, Trace: h.traceNow,
 		Clock: h.clock, Process: h.process(), Profile: h.profile, Log: h.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.
-		Metrics:    promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
-		Instrument: h.metrics.web,
-		AdminToken: func() messages.Secret { return h.store.Secret(keyAdminToken) },
+		Metrics:      promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
+		Instrument:   h.metrics.web,
+		AdminToken:   func() messages.Secret { return h.store.Secret(keyAdminToken) },
+		DashboardURL: func() string { return value(h.store, reminder.KeyDashboardURL) },
+		Secrets:      h.secrets,
 	}
 }
 
