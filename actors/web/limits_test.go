@@ -125,6 +125,7 @@ func TestHostsOfThisServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.exposed = c.local != loopback
 		r := httptest.NewRequest("GET", c.path, nil)
 		r.Host = c.host
 		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(address)))

@@ -29,9 +29,10 @@ import (
 // stops its images and frames at the two pages of the login, which are GETs
 // (https://www.w3.org/TR/fetch-metadata/).
 
-// probes are the routes that programs ask by whatever name the server has: a
-// kubelet by the pod's address, Prometheus by the container's name. They hold
-// nothing that a page of another site could use.
+// probes are the routes that programs ask by whatever name the server has,
+// where it can be reached from other machines: a kubelet by the pod's address,
+// Prometheus by the container's name. They hold nothing that a page of another
+// site could use.
 var probes = []string{"/healthz", "/readyz", "/metrics"}
 
 // guard wraps next in the headers and checks that every response needs.
@@ -79,7 +80,7 @@ func (s *server) hostAllowed(r *http.Request) bool {
 	if isLoopback(host) || slices.Contains(s.hosts(r), host) {
 		return true
 	}
-	return !isLoopback(localAddress(r)) && slices.Contains(probes, r.URL.Path)
+	return s.exposed && slices.Contains(probes, r.URL.Path)
 }
 
 // hosts are the names of this server: localhost, the address that the client

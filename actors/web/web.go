@@ -133,9 +133,10 @@ const sendBuffer = 64 << 10
 // server is one incarnation.
 type server struct {
 	Config
-	self  actors.Self
-	admin *admission
-	gate  lastGate
+	self    actors.Self
+	admin   *admission
+	gate    lastGate
+	exposed bool // the listener can be reached from other machines
 }
 
 // New makes the producer of the web actor.
@@ -162,6 +163,7 @@ func (s *server) start() {
 		s.self.Fail(fmt.Errorf("listen: %w", err))
 		return
 	}
+	s.exposed = !isLoopback(hostOf(l.Addr().String()))
 	s.Store.follow(s.Clock)
 	server := &http.Server{
 		Handler:           s.routes(),
