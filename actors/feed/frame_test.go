@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -127,8 +128,8 @@ func TestSmallFramesShareABatch(t *testing.T) {
 	r.until("three ticks", func() bool { return r.sink.count(257) == ticks+3 })
 	say(sent[at+100:])
 	r.until("the last tick", func() bool { return r.sink.count(257) == ticks+4 })
-	if lost, twice := r.sink.check(); lost != 0 || twice != 0 {
-		t.Errorf("%d lost, %d twice", lost, twice)
+	if lost, repeated := r.sink.check(); lost != 0 || repeated != 0 {
+		t.Errorf("%d lost, %d repeated", lost, repeated)
 	}
 }
 
@@ -136,7 +137,7 @@ func TestSmallFramesShareABatch(t *testing.T) {
 // whatever parts they come in; too long ones are cut.
 func TestInbox(t *testing.T) {
 	_, table, _ := testTable(messages.ModeFull, 257)
-	in := inbox{table: table}
+	in := inbox{payload: new(atomic.Int64), table: table}
 	for i, size := range []int{1, 0, 9302, 1, 60 << 10, 9302, 9302, 300 << 10, wire.MaxFrame, 40, wire.MaxFrame + 1, 40 << 10, wire.MaxFrame + 9} {
 		message := bytes.Repeat([]byte{byte(i), 1, 2, 3, 5, 7, 11}, size/7+1)[:size]
 		n, err := in.read(iotest.HalfReader(bytes.NewReader(message)))

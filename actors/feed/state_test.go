@@ -240,7 +240,7 @@ func TestStates(t *testing.T) {
 			c.after(1)
 			c.on(looked{}, "dial 4 g1")
 		},
-		"no slot beside the running socket": func(c *script) {
+		"no slot next to the running socket": func(c *script) {
 			c.w.adopted = 1
 			c.on(looked{}, "dial 1 g1")
 			c.up(1, 1)
@@ -473,7 +473,7 @@ func TestStateInvariants(t *testing.T) {
 				}
 			}
 		}
-		// Now everything that is told to go goes, and time passes.
+		// Now everything that was hung up goes, and time passes.
 		w.mayMove, w.slot = true, true
 		for range 8 {
 			for id, c := range hungUp {

@@ -21,7 +21,7 @@ const (
 
 // Store is what the feed remembers across its incarnations: who wants which
 // instruments, the last packet of each, receipts, gaps, counters, and where
-// ticks go. It is made once, by whoever builds the tree. Safe for concurrent
+// ticks go. It is made once, by the tree. Safe for concurrent
 // use.
 type Store struct {
 	tables [MaxShards]*table

@@ -52,7 +52,7 @@ type attached struct {
 
 // table is the data's side of one shard: the last packet of each instrument,
 // which socket leads, and where ticks go. Its lock is held by the reader
-// while it updates the table and pushes, so that whoever takes it by lock sees
+// while it updates the table and pushes, so that everything that takes it by lock sees
 // both or neither.
 type table struct {
 	mu    sync.Mutex

@@ -160,7 +160,7 @@ func TestWantsChangeInMidSwap(t *testing.T) {
 		t.Fatal("an instrument that never ticked holds the swap up for ever")
 	}
 	if _, err := takeRaw(table, 1, []byte{0}, time.Now()); err != errFenced {
-		t.Errorf("the old socket is still heard: %v", err)
+		t.Errorf("the old socket still counts: %v", err)
 	}
 }
 
@@ -179,7 +179,7 @@ func TestWithdraw(t *testing.T) {
 		t.Fatal("not withdrawn")
 	}
 	if r := take(t, table, 1, packet(messages.ModeFull, 257, 2)); r.ticks != 0 {
-		t.Fatal("a tick twice")
+		t.Fatal("a tick repeated")
 	}
 	for n := uint32(2); n < 9; n++ {
 		if r := take(t, table, 1, packet(messages.ModeFull, 265, n)); r.ticks != 1 {
@@ -187,7 +187,7 @@ func TestWithdraw(t *testing.T) {
 		}
 	}
 	if table.counts.Lost != 0 || table.counts.Repeated != 0 || table.swapping() {
-		t.Errorf("%d lost, %d twice", table.counts.Lost, table.counts.Repeated)
+		t.Errorf("%d lost, %d repeated", table.counts.Lost, table.counts.Repeated)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -44,15 +44,15 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
-// Heartbeats without ticks in an open market: subscribed anew, and when that
-// does not help connected anew; in a closed one nothing happens.
+// Heartbeats without ticks in an open market: subscribed again, and when that
+// does not help connected again; in a closed one nothing happens.
 func TestHeartbeatsOnly(t *testing.T) {
 	t.Parallel()
 	tokens := instruments(2)
 	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.timeouts.stale = time.Second })
 	r.venue.set(func(v *venue) { v.noTicks = true })
-	r.house.Tell(messages.PhaseChanged{Phase: messages.Open, TradingDay: true})
-	changed := actorstest.Await(r.house, func(m messages.FeedChanged) bool { return m.Stale })
+	r.actor.Tell(messages.PhaseChanged{Phase: messages.Open, TradingDay: true})
+	changed := actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.Stale })
 	if changed.Reason == "" {
 		t.Errorf("%+v", changed)
 	}
@@ -62,5 +62,27 @@ func TestHeartbeatsOnly(t *testing.T) {
 	r.venue.tick(tokens...)
 	r.caughtUp(tokens...)
 	r.venue.tick(tokens...)
-	actorstest.Await(r.house, func(m messages.FeedChanged) bool { return !m.Stale && m.At.After(changed.At) })
+	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return !m.Stale && m.At.After(changed.At) })
+}
+
+// openMarket is what the market's store says in the middle of a trading day.
+type openMarket struct{}
+
+func (openMarket) Phase() (messages.PhaseChanged, bool) {
+	return messages.PhaseChanged{Phase: messages.Open, TradingDay: true}, true
+}
+
+// A restarted feed watches for ticks at once: the next change of the phase may
+// be hours away.
+func TestRestartedFeedKnowsThePhase(t *testing.T) {
+	t.Parallel()
+	tokens := instruments(2)
+	r := adoptedRig(t, tokens, func(r *rig) {
+		r.cfg.timeouts.stale = time.Second
+		r.cfg.Market = openMarket{}
+	})
+	r.venue.set(func(v *venue) { v.noTicks = true })
+	r.actor.Stop()
+	r.start()
+	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.Stale })
 }
