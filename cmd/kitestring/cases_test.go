@@ -447,7 +447,7 @@ func TestCaseTwoSessions(t *testing.T) {
 	}
 	phaseAt("10:20:00", messages.Closed)
 	phaseAt("11:40:00", messages.Open)
-	phaseAt("12:50:00", messages.Closed)
+	phaseAt("13:40:00", messages.Closed)
 }
 
 // What the fake sends is what Kite documents: sizes and places of the fields.

@@ -170,6 +170,20 @@ func serve(t *testing.T, args ...string) *served {
 	return s
 }
 
+// postJSON sends JSON and wants a good answer.
+func postJSON(t *testing.T, url string, body any) {
+	t.Helper()
+	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Post(url, "application/json", bytes.NewReader(must(json.Marshal(body))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		t.Fatalf("%s: %s", url, resp.Status)
+	}
+}
+
 // live waits until "kitestring status" exits with 0.
 func live(t *testing.T, addr string) {
 	t.Helper()

@@ -62,10 +62,19 @@ type process struct {
 // startProcess starts the server and waits for its address.
 func startProcess(t *testing.T, program string, env []string, args ...string) *process {
 	t.Helper()
+	return startProcessLogging(t, nil, program, env, args...)
+}
+
+// startProcessLogging starts the server with another standard error; nil: p.log.
+func startProcessLogging(t *testing.T, log *os.File, program string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{done: make(chan error, 1)}
 	p.cmd = exec.Command(program, append([]string{"run", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
 	p.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	if log != nil {
+		p.cmd.Stderr = log
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +195,29 @@ func TestTerminatedUnderLoad(t *testing.T) {
 		t.Error("the second start is live on another token")
 	}
 	nothingHalfWritten(t, dir)
+}
+
+// A server whose log nobody reads any more, like "run 2>&1 | head", runs on.
+func TestAClosedLogDoesNotEndTheServer(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProcessLogging(t, writer, os.Args[0], nil, "--env-file", filepath.Join(t.TempDir(), ".env"), "--log-level", "debug")
+	_ = writer.Close() // the process has its own
+	_ = reader.Close()
+	live(t, p.addr)
+	for range 3 { // each logs
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		live(t, p.addr)
+	}
+	visit(t, p.addr)
+	live(t, p.addr)
+	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
 }
 
 // nothingHalfWritten demands that what a server keeps is whole: JSON files

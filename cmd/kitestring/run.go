@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -62,6 +63,12 @@ default and its range.`,
 // it read its configuration again. A server that was started in a terminal ends
 // at a hangup: the terminal is gone, and nobody could stop the server any more.
 func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string) error {
+	budget := newLogBudget(cfg.Log.Handler())
+	defer budget.report()
+	cfg.Log = slog.New(budget)
+	// A reader of the log that goes away must not end the server: writes fail.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
