@@ -309,3 +309,15 @@ func visit(t *testing.T, addr string) {
 		t.Fatalf("the login ended with %s at %s", resp.Status, resp.Request.URL.Path)
 	}
 }
+
+// overwrite changes a file by a rename.
+func overwrite(path string, change func(text string) string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", []byte(change(string(text))), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
