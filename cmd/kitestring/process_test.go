@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
@@ -217,6 +219,33 @@ func TestAClosedLogDoesNotEndTheServer(t *testing.T) {
 	live(t, p.addr)
 	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// A log that nobody drains stops no actor: logins go on, tokens are adopted, and
+// the server ends in time.
+func TestAStalledLogStopsNoActor(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reader.Close() })
+	if _, err := unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcessLogging(t, writer, os.Args[0], nil, "--env-file", filepath.Join(t.TempDir(), ".env"), "--log-level", "debug")
+	_ = writer.Close()
+	live(t, p.addr)
+	for range 3 {
+		before := generation(t, p.addr)
+		visit(t, p.addr)
+		eventually(t, 10*time.Second, "the token of the login is adopted", func() (bool, string) {
+			return generation(t, p.addr) > before, ""
+		})
+	}
+	live(t, p.addr)
+	if code, took := p.end(t, syscall.SIGTERM); code != exitOK || took > stopWithin {
+		t.Errorf("exit %d after %s", code, took)
 	}
 }
 
