@@ -54,12 +54,16 @@ var _ = register(Drill{
 
 // falselyRejected lets the exchange reject the good token once.
 func (r *Rig) falselyRejected() {
-	refused := func() int64 { return sum(r.exchange().Requests.Refused) }
-	before := refused()
-	r.fault(simulator.Fault{Kind: simulator.FaultFalseRejection, Count: 1})
-	r.within(sayWithin, "the profile was asked for and refused", func() (bool, any) {
-		r.validate()
-		n := refused() - before
+	r.profileFails(simulator.Fault{Kind: simulator.FaultFalseRejection, Count: 1})
+}
+
+// profileFails lets one check of the token by hand fail.
+func (r *Rig) profileFails(f simulator.Fault) {
+	before := sum(r.exchange().Requests.Refused)
+	r.fault(f)
+	r.validate()
+	r.within(sayWithin, "the profile was asked for, in vain", func() (bool, any) {
+		n := sum(r.exchange().Requests.Refused) - before
 		return n > 0, n
 	})
 }
@@ -102,13 +106,7 @@ var _ = register(Drill{
 	Steps: func(r *Rig) {
 		before := r.workers()
 		failOnce := func() {
-			failed := sum(r.exchange().Requests.Refused)
-			r.fault(simulator.Fault{Kind: simulator.FaultProfile502, Count: 1})
-			r.within(sayWithin, "the profile was asked for and failed", func() (bool, any) {
-				r.validate()
-				n := sum(r.exchange().Requests.Refused) - failed
-				return n > 0, n
-			})
+			r.profileFails(simulator.Fault{Kind: simulator.FaultProfile502, Count: 1})
 			r.validAgain()
 		}
 		r.step("open", failOnce)
