@@ -157,26 +157,6 @@ var _ = register(Drill{
 	},
 })
 
-// hangOpens lets every open(2) of a file block, as a dead network mount does,
-// until release.
-func hangOpens(path string) (release func()) {
-	fd, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
-	if err != nil {
-		skipf("opens cannot be made to hang here (fanotify): %v", err)
-	}
-	if err := unix.FanotifyMark(fd, unix.FAN_MARK_ADD, unix.FAN_OPEN_PERM, unix.AT_FDCWD, path); err != nil {
-		unix.Close(fd)
-		skipf("opens cannot be made to hang here (fanotify): %v", err)
-	}
-	closed := false
-	return func() { // the end of the group lets all go on
-		if !closed {
-			closed = true
-			unix.Close(fd)
-		}
-	}
-}
-
 var _ = register(Drill{
 	Name: "hung-mount", Topic: EnvFile,
 	Inject: "open(2) of the .env file blocks, as on a dead network mount, while a new token is written",
@@ -185,8 +165,8 @@ var _ = register(Drill{
 		g, whole := r.generation()+1, r.withToken(r.rotate())
 		f := must(os.OpenFile(r.EnvFile, os.O_WRONLY, 0))
 		defer f.Close()
-		release := hangOpens(r.EnvFile)
-		r.cleanup(release)
+		opens := hang(r.EnvFile, 0)
+		r.cleanup(opens.release)
 		must(f.WriteAt(whole, 0))
 		check(f.Truncate(int64(len(whole))))
 		start, warnings := time.Now(), ""
@@ -197,7 +177,7 @@ var _ = register(Drill{
 		r.note("after %s the status says: %s", time.Since(start).Round(time.Millisecond), warnings)
 		r.streams(3 * time.Second)
 		start = time.Now()
-		release()
+		opens.release()
 		r.adopted(g, healWithin)
 		r.recovery(start)
 		r.within(healWithin, "the warning is over", func() (bool, any) {
