@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"kitestring/actors/web/api"
@@ -55,6 +56,7 @@ func (s *server) status() api.Status {
 		}
 	}
 	st.Live, st.Message = judge(auth, feed, phase, stats, s.Clock.Now())
+	st.Message = strings.Join(append([]string{st.Message}, b.notes()...), " ")
 	return st
 }
 

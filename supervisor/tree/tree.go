@@ -83,8 +83,8 @@ func (s *Server) root() supervisor.Spec {
 		})},
 		{Name: "instruments", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
-				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Ticks: s.feed, State: s.instruments,
-				Underlyings: c.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
+				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Hours: s.hours, Ticks: s.feed, State: s.instruments,
+				Underlyings: c.Underlyings, Configured: c.Instruments, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
 			})
 		})},
 		{Name: "core", Children: s.core()},
