@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -118,7 +119,7 @@ func checkProfile(profile string) error {
 }
 
 // config checks the flags and makes the server's configuration of them.
-func (f *runFlags) config(p *program) (tree.Config, error) {
+func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 	bad := func(err error) (tree.Config, error) {
 		return tree.Config{}, &exitWith{exitUsage, err}
 	}
@@ -131,7 +132,7 @@ func (f *runFlags) config(p *program) (tree.Config, error) {
 	if err := f.sim.check("sim-"); err != nil {
 		return bad(err)
 	}
-	log, err := f.logger(p)
+	log, err := f.logger(p, stream)
 	if err != nil {
 		return bad(err)
 	}
@@ -162,7 +163,7 @@ func (f *runFlags) config(p *program) (tree.Config, error) {
 }
 
 // logger writes to standard error: coloured text on a terminal, JSON elsewhere.
-func (f *runFlags) logger(p *program) (*slog.Logger, error) {
+func (f *runFlags) logger(p *program, stream io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: it is debug, info, warn or error", f.logLevel)
@@ -177,9 +178,9 @@ func (f *runFlags) logger(p *program) (*slog.Logger, error) {
 	}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
+		return slog.New(slog.NewJSONHandler(stream, &slog.HandlerOptions{Level: level})), nil
 	case "text":
-		return slog.New(tint.NewTextHandler(p.stderr, &tint.Options{
+		return slog.New(tint.NewTextHandler(stream, &tint.Options{
 			Level: level, TimeFormat: "15:04:05.000", NoColor: !terminal || p.getenv("NO_COLOR") != "",
 		})), nil
 	}
