@@ -160,19 +160,19 @@ func (r *configReader) thresholds(path string, into *analysis.Thresholds) error 
 	var kinds fields
 	for _, a := range analysis.All() {
 		kinds = append(kinds, field{a.Kind, func(path string) error {
-			chosen := analysis.Chosen{}
-			all[a.Kind] = chosen
+			values := analysis.Chosen{}
+			all[a.Kind] = values
 			var names fields
 			for _, p := range a.Parameters {
 				names = append(names, field{p.Name, func(path string) (err error) {
-					chosen[p.Name], err = r.parameter(path, p)
+					values[p.Name], err = r.parameter(path, p)
 					return err
 				}})
 			}
 			if err := r.object(path, names); err != nil {
 				return err
 			}
-			if err := a.Check(chosen); err != nil {
+			if err := a.Check(values); err != nil {
 				return r.errorf("%s: %w", path, err)
 			}
 			return nil
