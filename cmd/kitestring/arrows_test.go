@@ -31,7 +31,10 @@ var arrows = map[string][]string{
 	"actors/market":          {"actors", "actors/hours", "messages", "messages/ist"},
 	"actors/instruments":     {"actors", "actors/hours", "actors/kite", "messages", "messages/ist"},
 	"actors/reminder":        {"actors", "actors/hours", "messages", "messages/ist"},
-	"actors/analysis":        {"actors", "actors/hours", "actors/kite", "messages", "messages/ist"},
+	"actors/analysis":        {"actors/hours", "messages", "messages/ist"},
+	"actors/readings":        {"actors", "actors/analysis", "actors/hours", "actors/kite", "messages"},
+	"actors/barfile":         {"actors/analysis", "actors/hours", "messages", "messages/ist"},
+	"actors/bars":            {"actors", "actors/hours", "actors/kite", "messages", "messages/ist", "messages/minute"},
 	"actors/simulator":       {"actors", "actors/hours", "actors/internal/serve", "messages", "messages/..."},
 	"actors/web/api":         {"messages"},
 	"actors/web":             {"actors", "actors/hours", "actors/internal/serve", "actors/web/api", "messages"},
@@ -41,7 +44,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/soak":    {"actors/hours", "actors/simulator", "actors/web/api", "messages", "messages/ist"},
 	"cmd/kitestring/e2e":     {}, // tests only: a whole server and a browser
 	"cmd/kitestring/assets":  {},
-	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/hours", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/barfile", "actors/bars", "actors/hours", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // stdAndModels is all that messages may import besides us.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"kitestring/actors/analysis"
+	"kitestring/actors/bars"
 	"kitestring/supervisor/tree"
 )
 
@@ -19,7 +20,7 @@ func (r *configReader) analysis(path string, cfg *tree.Reloadable) error {
 		}},
 		{"interval", func(path string) error {
 			name, err := r.oneOf(path, "1m", "3m", "5m", "15m")
-			cfg.BarInterval, _ = analysis.ParseInterval(name)
+			cfg.BarInterval, _ = bars.ParseInterval(name)
 			return err
 		}},
 		{"thresholds", func(path string) error { return r.thresholds(path, &cfg.Thresholds) }},

@@ -19,6 +19,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
+	"kitestring/actors/bars"
 	"kitestring/actors/feed"
 	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
@@ -91,7 +92,7 @@ type Server struct {
 	memory      *auth.Store
 	logins      *auth.Logins
 	feed        *feed.Store
-	series      *analysis.Store
+	series      *bars.Store
 	opening     *analysis.OpenInterest
 	instruments *instruments.Store
 	phases      *market.PhaseStore
@@ -125,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	h := &Server{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
-		feed:   feed.NewStore(), series: &analysis.Store{}, opening: &analysis.OpenInterest{},
+		feed:   feed.NewStore(), series: &bars.Store{}, opening: &analysis.OpenInterest{},
 		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, board: web.NewStore(),
 	}
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))

@@ -8,9 +8,12 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
+	"kitestring/actors/bars"
 	"kitestring/actors/feed"
 	"kitestring/actors/instruments"
+	"kitestring/actors/kite"
 	"kitestring/actors/market"
+	"kitestring/actors/readings"
 	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
@@ -94,22 +97,23 @@ func (h *Server) startTree(ctx context.Context) error {
 
 // analyses are bars and one actor for each analysis there is.
 func (h *Server) analyses() []supervisor.Spec {
-	specs := []supervisor.Spec{h.subscriber(supervisor.Spec{Name: "bars", Produce: analysis.NewBars(analysis.BarsConfig{
+	specs := []supervisor.Spec{h.subscriber(supervisor.Spec{Name: "bars", Produce: bars.New(bars.Config{
 		Clock: h.clock, Tokens: h.store, Series: h.series, Instruments: h.instruments,
-		Historian: analysis.NewREST(h.kite, h.store, "bars"), Listeners: append(analysts(), pidWeb), Auth: pidAuth,
+		Hours:     h.hours,
+		Historian: bars.NewHistorian(kite.NewSessions(h.kite, h.store, "bars")), Listeners: append(analysts(), pidWeb), Auth: pidAuth,
 	})})}
 	for _, a := range analysis.All() {
-		cfg := analysis.Config{
+		cfg := readings.Config{
 			Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
-			Market: h.phases, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
+			Market: h.phases, Hours: h.hours, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
-			cfg.Quoter = analysis.NewREST(h.kite, h.store, a.Kind)
+			cfg.Quoter = readings.NewQuoter(kite.NewSessions(h.kite, h.store, a.Kind))
 		}
 		spec := supervisor.Spec{Name: a.Kind, Produce: h.reloaded(func(c Reloadable) actors.Producer {
 			cfg := cfg
 			cfg.Analysis, cfg.Profile, cfg.Interval = a.With(c.Thresholds[a.Kind]), c.AnalysisProfile, c.BarInterval
-			return analysis.New(cfg)
+			return readings.New(cfg)
 		})}
 		if a.Needs.Ticks() {
 			spec = h.subscriber(spec)
