@@ -1,10 +1,17 @@
 package messages
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Generation numbers the changes of the token's value within one process:
 // 1, 2, 3, ... It is the clock of the whole system. 0 means "none".
 type Generation uint64
+
+// key makes the newest message of a kind replace an older one about the same
+// generation only.
+func (g Generation) key(kind string) string { return kind + "/" + strconv.FormatUint(uint64(g), 10) }
 
 // Session is a token with all that is needed to use it.
 type Session struct {
@@ -24,11 +31,11 @@ const (
 	ChangeAtStart ChangeSource = "start" // the file as it was when the process began
 	ChangeByEvent ChangeSource = "event" // a file event
 	ChangeByPoll  ChangeSource = "poll"  // the safety net
-	ChangeByLogin ChangeSource = "login" // our own login wrote it
+	ChangeByLogin ChangeSource = "login" // a login through this program wrote it
 )
 
 // TokenChanged says that a new value stands in the .env file: a candidate.
-// Sent by token; received by auth and feed, nobody else.
+// Sent by token; received by auth and feed.
 type TokenChanged struct {
 	Session    Session
 	Source     ChangeSource
@@ -53,7 +60,7 @@ type EnvAccepted struct {
 	At       time.Time
 }
 
-// WatchChanged tells the health of the file watcher.
+// WatchChanged is the state of the file watch.
 // Sent by token; received by web.
 type WatchChanged struct {
 	Degraded bool // true: events do not arrive, the poll alone sees changes
@@ -89,8 +96,8 @@ const (
 	ProofFrame   Proof = "frame"   // a valid binary frame on a socket opened with it
 )
 
-// TokenAdopted names the generation that everybody works with from now on.
-// Sent by auth; received by every holder of a token, and web.
+// TokenAdopted names the generation that every holder works with from now on.
+// Sent by auth; received by holders.
 type TokenAdopted struct {
 	Session Session
 	Proof   Proof
@@ -99,19 +106,11 @@ type TokenAdopted struct {
 
 // FeedLive says that a valid frame arrived on a socket of a generation.
 // Sent by feed; received by auth.
-type FeedLive struct {
-	Generation Generation
-	At         time.Time
-}
+type FeedLive struct{ Generation Generation }
 
 // TokenDoubted says that Kite answered 403 somewhere: not a verdict, a reason
-// to ask the profile. Sent by feed and every REST user; received by auth.
-type TokenDoubted struct {
-	Generation Generation
-	By         string // the actor
-	Reason     string
-	At         time.Time
-}
+// to ask the profile. Sent by feed, instruments, bars and direct; received by auth.
+type TokenDoubted struct{ Generation Generation }
 
 // ValidateToken asks for a check of the current token now.
 // Sent by web; received by auth.
@@ -175,12 +174,19 @@ const (
 )
 
 // LoginEnded says that a login came to an end.
-// Sent by auth's HTTP handlers; received by web.
+// Sent by auth; received by web. Auth's HTTP handlers send it.
 type LoginEnded struct {
-	Result      LoginResult
-	Reason      string
-	Fingerprint string // of the token that it brought; "": none
-	At          time.Time
+	Result      LoginResult `json:"result"`
+	Reason      string      `json:"reason"`
+	Fingerprint string      `json:"fingerprint,omitempty"` // of the token that it brought, which is adopted a moment later; "": none
+	At          time.Time   `json:"at"`
+}
+
+// Holder is an actor and the generation that it last worked with.
+type Holder struct {
+	Actor      string     `json:"actor"`
+	Generation Generation `json:"generation"`
+	At         time.Time  `json:"at"` // when it took up the newest generation that it ever used
 }
 
 // ToAuth is what the auth actor answers.
@@ -198,12 +204,12 @@ func (PhaseChanged) toAuth()  {}
 
 // Key makes the newest message of a kind replace an older one that still
 // waits in a mailbox; a message without a Key is never replaced.
-func (TokenChanged) Key() string  { return "token_changed" }
-func (TokenAdopted) Key() string  { return "token_adopted" }
-func (EnvRejected) Key() string   { return "env" }
-func (EnvAccepted) Key() string   { return "env" }
-func (WatchChanged) Key() string  { return "watch" }
-func (FeedLive) Key() string      { return "feed_live" }
-func (TokenDoubted) Key() string  { return "token_doubted" }
-func (ValidateToken) Key() string { return "validate_token" }
-func (AuthChanged) Key() string   { return "auth_changed" }
+func (TokenChanged) Key() string   { return "token_changed" }
+func (TokenAdopted) Key() string   { return "token_adopted" }
+func (EnvRejected) Key() string    { return "env" }
+func (EnvAccepted) Key() string    { return "env" }
+func (WatchChanged) Key() string   { return "watch" }
+func (m FeedLive) Key() string     { return m.Generation.key("feed_live") }
+func (m TokenDoubted) Key() string { return m.Generation.key("token_doubted") }
+func (ValidateToken) Key() string  { return "validate_token" }
+func (AuthChanged) Key() string    { return "auth_changed" }

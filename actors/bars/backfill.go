@@ -114,7 +114,7 @@ func (b *bars) merge(m fetched) {
 	}
 	b.pause(kind, overtaken)
 	if kind == kite.TokenRefused && b.cfg.Auth != nil {
-		b.self.Send(b.cfg.Auth, messages.TokenDoubted{Generation: m.generation, By: b.self.Name(), Reason: "history was refused", At: b.cfg.Clock.Now()})
+		b.self.Send(b.cfg.Auth, messages.TokenDoubted{Generation: m.generation})
 	}
 	s := b.series[m.key]
 	if s == nil || s.instrument != m.instrument {

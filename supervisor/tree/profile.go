@@ -18,7 +18,7 @@ const (
 	SimAPISecret = "simsecret"
 )
 
-// Keys of the .env file that are ours beside the credentials.
+// Keys of the .env file besides the credentials.
 const (
 	keyProfile    = "KITESTRING_PROFILE" // the mark of a file that the simulator wrote
 	keyAdminToken = "ADMIN_TOKEN"
@@ -31,10 +31,10 @@ const (
 // minAdminToken is the length below which an admin token is no protection.
 const minAdminToken = 32
 
-// chooseProfile resolves auto: live when the file has API credentials that the
+// resolveProfile resolves auto: live when the file has API credentials that the
 // simulator did not write, else sim. A file with real credentials is never
 // touched by the simulator.
-func chooseProfile(wanted string, store *token.Store) (string, error) {
+func resolveProfile(wanted string, store *token.Store) (string, error) {
 	file := store.Path()
 	marked := value(store, keyProfile) == "sim"
 	has := store.Credentials().APIKey != ""
@@ -73,8 +73,8 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 	}
 	if profile == "sim" {
 		at := "http://" + simAddr
-		if far := value(store, keyAPIURL); far != "" {
-			at = far
+		if remote := value(store, keyAPIURL); remote != "" {
+			at = remote
 		}
 		ex.APIURL, ex.WSURL, ex.LoginURL = at, "ws"+strings.TrimPrefix(at, "http"), at+"/connect/login"
 	}
@@ -127,4 +127,28 @@ func checkExposure(addr string, store *token.Store) error {
 		return errors.New("--addr " + addr + " can be reached from other machines: put ADMIN_TOKEN=<at least 32 characters> into the .env file first, or listen on 127.0.0.1")
 	}
 	return nil
+}
+
+// Plan is what a server would make of a .env file, found without opening or
+// writing anything: for "kitestring doctor".
+type Plan struct {
+	Profile  string        // that the wanted one comes to
+	Embedded bool          // the exchange is inside the server: without one there is none
+	Exchange kite.Exchange // addresses only; zero when Embedded
+}
+
+// PlanFor is the plan for a wanted profile (auto, sim, sandbox, live) and an
+// address to listen on. Its errors are those that Open would give.
+func PlanFor(store *token.Store, profile, addr string) (p Plan, err error) {
+	if p.Profile, err = resolveProfile(profile, store); err != nil {
+		return p, err
+	}
+	if err := checkExposure(addr, store); err != nil {
+		return p, err
+	}
+	if p.Embedded = p.Profile == "sim" && value(store, keyAPIURL) == ""; p.Embedded {
+		return p, nil
+	}
+	p.Exchange, err = endpoints(p.Profile, store, "")
+	return p, err
 }
