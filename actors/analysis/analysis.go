@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/actors/hours"
 	"kitestring/messages"
 )
@@ -103,14 +104,7 @@ func Find(kind string) (Analysis, bool) {
 }
 
 // Candle is a bar in rupees, as the analyses compute with it.
-type Candle struct {
-	Time                   time.Time // of its start
-	Open, High, Low, Close float64
-	Volume                 float64 // 0 for an index
-	Newest                 time.Time
-	Partial, Gapped        bool
-	Generation             messages.Generation
-}
+type Candle = classic.Candle
 
 // Quote is the newest tick of one instrument, in rupees.
 type Quote struct {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -64,7 +65,7 @@ func judgeDirect(in *Input) Judgement {
 		trend = "downtrend"
 	}
 	j.Values = map[string]any{
-		"source": "rest", "price": q.Last, "previous_close": q.Close, "change_pct": roundDecimal(change, 2),
+		"source": "rest", "price": q.Last, "previous_close": q.Close, "change_pct": classic.RoundDecimal(change, 2),
 		"open": q.Open, "high": q.High, "low": q.Low, "trend": trend,
 	}
 	return j

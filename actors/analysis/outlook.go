@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -72,7 +73,7 @@ func judgeOutlook(in *Input) Judgement {
 		} else {
 			have += weight
 			sum += weight * v.vote
-			entry["vote"] = roundDecimal(v.vote, 3)
+			entry["vote"] = classic.RoundDecimal(v.vote, 3)
 			j.Gapped, j.Partial = j.Gapped || v.gapped, j.Partial || v.partial
 			j.used(v.oldest, v.asOf, v.generation)
 		}
@@ -92,7 +93,7 @@ func judgeOutlook(in *Input) Judgement {
 	case lean <= -leanAt:
 		j.Status, j.Signal = messages.Active, "bearish"
 	}
-	j.Values = map[string]any{"lean": roundDecimal(lean, 3), "inputs": list}
+	j.Values = map[string]any{"lean": classic.RoundDecimal(lean, 3), "inputs": list}
 	return j
 }
 
@@ -179,7 +180,7 @@ func momentum(in *Input) vote {
 	}
 	var v vote
 	v.over(bars[len(bars)-4:]...)
-	mean := meanSpan(bars)
+	mean := classic.MeanSpan(bars)
 	if mean == 0 {
 		return v // flat bars: no move
 	}

@@ -32,8 +32,8 @@ type Store struct {
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
 	missing     map[string]api.StatusMissing // data asked for over REST, by what it is
-	rotated     rotated     // the last one on the timeline
-	events      []api.Event // oldest first
+	rotated     rotated                      // the last one on the timeline
+	events      []api.Event                  // oldest first
 	lastEvent   uint64
 	clock       actors.Clock // nil until a web actor ran
 	sessions    sessions
