@@ -191,3 +191,18 @@ func TestZoneControlWithoutInput(t *testing.T) {
 		t.Errorf("flat bars: %+v", j)
 	}
 }
+
+// What is odd in the future's bar is odd in the zones that take its volume.
+func TestZonesShowTheFuturesGaps(t *testing.T) {
+	for name, mark := range map[string]func(*Candle){
+		"gapped":  func(c *Candle) { c.Gapped = true },
+		"partial": func(c *Candle) { c.Partial = true },
+	} {
+		in := withFuture(seesaw(60, 10))
+		mark(&in.Future.Closed[50])
+		bars, share := indexWithVolume(in, 60)
+		if share != 1 || bars[50].Gapped != (name == "gapped") || bars[50].Partial != (name == "partial") || bars[49].Gapped || bars[49].Partial {
+			t.Errorf("%s: %+v, share %v", name, bars[50], share)
+		}
+	}
+}

@@ -204,6 +204,15 @@ func TestClassicDefensiveZone(t *testing.T) {
 	}
 }
 
+// A volume of many means alone would take the liquidity over its scale.
+func TestClassicLiquidityEndsAt100(t *testing.T) {
+	z := Zone{Level: 1000, Touches: 2, Traded: true, Volume: 90}
+	z.JudgeQuality(at(bar(1000, 1005, 995, 1001, 1), bar(1010, 1041, 1009, 1040, 1)), true)
+	if z.Liquidity != 100 {
+		t.Errorf("liquidity %d, want 100", z.Liquidity)
+	}
+}
+
 func TestClassicZoneLabels(t *testing.T) {
 	for _, c := range []struct {
 		zone Zone

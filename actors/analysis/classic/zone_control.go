@@ -240,8 +240,8 @@ func (z *Zone) JudgeQuality(bars []Candle, support bool) {
 	if z.Traded {
 		volume = z.Volume
 	}
-	z.Liquidity = int(0.30*z.rejection + 0.25*z.absorption + 0.20*(100-z.wick) +
-		0.15*float64(min(8*z.Touches, 40)) + 0.10*10*volume)
+	z.Liquidity = min(100, int(0.30*z.rejection+0.25*z.absorption+0.20*(100-z.wick)+
+		0.15*float64(min(8*z.Touches, 40))+0.10*10*volume))
 }
 
 type average struct {
