@@ -12,6 +12,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // keptEvents is how many events the timeline holds.
@@ -28,6 +29,7 @@ type Store struct {
 	phase       messages.PhaseChanged
 	login       *messages.LoginEnded // nil: none since the start
 	gap         *api.StatusGap       // nil: none since the start
+	notices     notices
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
@@ -35,8 +37,11 @@ type Store struct {
 	rotated     rotated                      // the last one on the timeline
 	events      []api.Event                  // oldest first
 	lastEvent   uint64
-	clock       actors.Clock // nil until a web actor ran
+	budgets     map[string]*eventBudget // by kind of event
+	clock       actors.Clock            // nil until a web actor ran
 	sessions    sessions
+	guesses     guesses
+	connections connections
 	hub         hub
 }
 
@@ -55,7 +60,7 @@ type rotated struct {
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}}
+	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, budgets: map[string]*eventBudget{}}
 }
 
 // Apply takes a message of an actor. One that it does not know changes nothing.
@@ -101,7 +106,7 @@ func (s *Store) Apply(msg any) {
 		}
 		s.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)
 	case messages.OrderUpdated:
-		s.event("order", 0, "order %s: %s", m.OrderID, m.Status)
+		s.event("order", 0, "order %s: %s", foreign(m.OrderID), foreign(m.Status))
 	case messages.GapDetected:
 		s.gap = &api.StatusGap{Reason: m.Reason, Instruments: len(m.Gaps), At: m.At}
 		s.event("gap", m.Generation, "%d instruments were blind at a %s", len(m.Gaps), m.Reason)
@@ -115,6 +120,7 @@ func (s *Store) Apply(msg any) {
 		s.phase = m
 	case messages.InstrumentsResolved:
 		s.underlyings = m.Underlyings
+		s.noteInstruments(m)
 		// Readings and bars of others are no longer updated.
 		maps.DeleteFunc(s.readings, func(of [2]string, _ messages.Reading) bool { return !s.shows(of[0]) })
 		maps.DeleteFunc(s.running, func(of series, _ messages.Bar) bool { return !s.shows(of.underlying) })
@@ -174,9 +180,34 @@ func (s *Store) Note(kind, format string, args ...any) {
 	s.event(kind, 0, format, args...)
 }
 
+// scrubber hides what looks like a secret in texts from outside; the values
+// that are known are hidden where the API sends them.
+var scrubber = scrub.New()
+
+// foreign is a word from outside, scrubbed and short where it is printed: an
+// event that is left out costs nothing.
+type foreign string
+
+// String implements fmt.Stringer.
+func (f foreign) String() string { return scrubber.Line(string(f[:min(len(f), 200)]), 60) }
+
 func (s *Store) event(kind string, g messages.Generation, format string, args ...any) {
+	now := time.Now()
+	budget := s.budgets[kind]
+	if budget == nil {
+		budget = &eventBudget{}
+		s.budgets[kind] = budget // kinds are few: constants of the program
+	}
+	omitted, ok := budget.allow(now)
+	if !ok {
+		return
+	}
+	text := printable(scrubber.Hide(fmt.Sprintf(format, args...)), eventLength)
+	if omitted > 0 {
+		text += fmt.Sprintf(" (%d more of this kind came before and are left out)", omitted)
+	}
 	s.lastEvent++
-	e := api.Event{ID: s.lastEvent, At: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...), Generation: g}
+	e := api.Event{ID: s.lastEvent, At: now.UTC(), Kind: kind, Text: text, Generation: g}
 	if s.clock != nil {
 		e.ExchangeAt = known(s.clock.Now())
 	}
@@ -244,11 +275,4 @@ func (s *Store) missingData() []api.StatusMissing {
 	defer s.mu.RUnlock()
 	list := slices.SortedFunc(maps.Values(s.missing), func(a, b api.StatusMissing) int { return cmp.Compare(a.What, b.What) })
 	return append([]api.StatusMissing{}, list...) // never null in JSON
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
 }
