@@ -66,7 +66,7 @@ type Analysis struct {
 	// ClassicScale turns the classic confidence into 0-100; 0: it is one already.
 	ClassicScale float64
 
-	chosen Chosen // see With
+	settings Settings // see With
 }
 
 // DefaultInterval is the length of the bars that analyses judge.
@@ -131,7 +131,7 @@ type Option struct {
 // analysis does not need, or that have not come yet, are zero.
 type Input struct {
 	Underlying string
-	Chosen     Chosen    // parameters that differ from their defaults; nil in profile classic
+	Settings   Settings  // parameters that differ from their defaults; nil in profile classic
 	Now        time.Time // exchange time
 	Phase      messages.Phase
 	Hours      *hours.Store // nil: the built-in table

@@ -38,7 +38,7 @@ func judgeCandleIntent(in *Input) Judgement {
 	if mean <= 0 {
 		return lacking(bars, "no volume in the last %d bars of the future", classic.CandleIntentWindow)
 	}
-	active := in.Chosen.whole(candleActiveFrom)
+	active := in.Settings.whole(candleActiveFrom)
 	last, before := bars[len(bars)-1], bars[len(bars)-2]
 	j := Judgement{Signal: "wait", Status: statusAt(0, active), Coverage: 1}
 	j.Over(bars)
@@ -49,7 +49,7 @@ func judgeCandleIntent(in *Input) Judgement {
 		return j
 	}
 	reach, _ := atr(context, atrPeriod)
-	reach *= in.Chosen.of(candleNearness)
+	reach *= in.Settings.of(candleNearness)
 	upper, lower := classic.Wicks(last)
 	s := classic.CandleShape{
 		Body: last.Body() / span, Upper: upper / span, Lower: lower / span,

@@ -9,7 +9,7 @@ import (
 	"kitestring/messages/ist"
 )
 
-// instant weighs what the newest tick says beside the day and the indicators.
+// instant weighs what the newest tick says together with the day and the indicators.
 var instant = Analysis{
 	Kind:         "instant",
 	Title:        "Instant analysis",
@@ -35,7 +35,7 @@ var (
 const instantParts = 9
 
 // judgeInstant differs from the predecessor: its indicators are real, the trend
-// is that of the averages instead of the change told a second time, the larger
+// is that of the averages instead of the change counted a second time, the larger
 // side wins, and a tie waits. What is missing lowers the coverage.
 func judgeInstant(in *Input) Judgement {
 	tick := in.IndexTick
@@ -109,15 +109,15 @@ func judgeInstant(in *Input) Judgement {
 	j.Coverage = float64(parts) / instantParts
 
 	j.Values["points_up"], j.Values["points_down"], j.Values["reasons"] = s.Bull, s.Bear, s.Reasons
-	signal, confidence, way := larger(s, in.Chosen)
+	signal, confidence, way := larger(s, in.Settings)
 	j.Signal, j.Confidence = signal, confidence
 	j.Values["entry"], j.Values["stop"], j.Values["target"] = nil, nil, nil
 	if way != 0 {
 		j.Status = messages.Active
 		if measured {
 			j.Values["entry"] = price
-			j.Values["stop"] = price - way*in.Chosen.of(instantStop)*width
-			j.Values["target"] = price + way*in.Chosen.of(instantTarget)*width
+			j.Values["stop"] = price - way*in.Settings.of(instantStop)*width
+			j.Values["target"] = price + way*in.Settings.of(instantTarget)*width
 		}
 	}
 	return j
@@ -125,21 +125,23 @@ func judgeInstant(in *Input) Judgement {
 
 // larger is the signal of the larger side with its confidence, 0-95, and its
 // way: 1 up, -1 down, 0 wait.
-func larger(s *classic.Sides, chosen Chosen) (signal string, confidence, way float64) {
+func larger(s *classic.Sides, settings Settings) (signal string, confidence, way float64) {
 	points, strong, plain, way := s.Bull, "strong_buy", "buy_signal", 1.0
 	if s.Bear > s.Bull {
 		points, strong, plain, way = s.Bear, "strong_sell", "sell_signal", -1.0
 	}
 	switch {
-	case s.Bull == s.Bear || points < chosen.whole(instantSignalFrom):
+	case s.Bull == s.Bear || points < settings.whole(instantSignalFrom):
 		return "wait", 0, 0
-	case points >= chosen.whole(instantStrongFrom):
+	case points >= settings.whole(instantStrongFrom):
 		return strong, min(float64(points), 95), way
 	}
 	return plain, float64(points), way
 }
 
-func vwapPoints(off float64) int { return classic.Above(off, []classic.Rung{{At: 1, Points: 20}, {At: 0, Points: 12}}) }
+func vwapPoints(off float64) int {
+	return classic.Above(off, []classic.Rung{{At: 1, Points: 20}, {At: 0, Points: 12}})
+}
 
 // pcrOf is the put/call ratio of the newest reading that could be used.
 func pcrOf(in *Input, j *Judgement) (float64, bool) {

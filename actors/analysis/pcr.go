@@ -64,8 +64,8 @@ func judgePCR(in *Input) Judgement {
 		return Missing("no option chain is known yet")
 	}
 	var j Judgement
-	bullish, bearish := in.Chosen.of(pcrBullishFrom), in.Chosen.of(pcrBearishTo)
-	coverage, fresh := in.Chosen.of(pcrCoverage), in.Chosen.seconds(pcrTickAge)
+	bullish, bearish := in.Settings.of(pcrBullishFrom), in.Settings.of(pcrBearishTo)
+	coverage, fresh := in.Settings.of(pcrCoverage), in.Settings.seconds(pcrTickAge)
 	var calls, puts side
 	counted := make([]*Option, 0, len(in.Chain))
 	var newest time.Time
@@ -122,7 +122,7 @@ func judgePCR(in *Input) Judgement {
 		"straddle": straddle(in, reference, fresh), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
 		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.oi, puts.oi),
 	}
-	// The change since the open is told only where the open was seen.
+	// The change since the open is given only where the open was seen.
 	if enough := coverage * float64(len(in.Chain)); float64(calls.with+puts.with) >= enough {
 		j.Values["pcr_oi_change"] = ratioOrNil(puts.change, calls.change)
 		j.Values["call_oi_change"], j.Values["put_oi_change"] = calls.change, puts.change

@@ -195,7 +195,7 @@ func TestAnswersAreSound(t *testing.T) {
 		}
 		indexBefore, futureBefore := slices.Clone(in.Index.Closed), slices.Clone(in.Future.Closed)
 		for _, a := range overBars() {
-			in.Chosen = drawn(t, a)
+			in.Settings = drawn(t, a)
 			j := a.Judge(in)
 			if _, err := json.Marshal(j.Values); err != nil {
 				t.Fatalf("%s: %v", a.Kind, err)

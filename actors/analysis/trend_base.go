@@ -38,7 +38,7 @@ const (
 // judgeTrendBase differs from the predecessor: a swing is confirmed by closed
 // bars on each side and stays what it is, a plateau counts once, and two swings
 // of a kind must lie some part of an ATR apart. What the running price would
-// change is told apart, as provisional.
+// change is given separately, as provisional.
 func judgeTrendBase(in *Input) Judgement {
 	context := in.Index.Last(classic.TrendBaseWindow + trendMemory)
 	bars := classic.LastN(context, classic.TrendBaseWindow)
@@ -46,7 +46,7 @@ func judgeTrendBase(in *Input) Judgement {
 		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), trendBaseCalibratedLeast)
 	}
 	price := bars[len(bars)-1].Close
-	order, apart, active := in.Chosen.whole(trendSwingOrder), in.Chosen.of(trendSwingSize), in.Chosen.whole(trendActiveFrom)
+	order, apart, active := in.Settings.whole(trendSwingOrder), in.Settings.of(trendSwingSize), in.Settings.whole(trendActiveFrom)
 	highs := newestSwings(context, order, apart, func(c *Candle) float64 { return c.High })
 	lows := mirrored(newestSwings(context, order, apart, func(c *Candle) float64 { return -c.Low }))
 

@@ -13,7 +13,7 @@ func indexOf(bars []Candle) *Input {
 }
 
 // walk makes bars of range 2 that go from one price to the next, four bars a
-// leg: each turning point is a swing with four lower or higher bars beside it.
+// leg: each turning point is a swing with four lower or higher bars on each side.
 func walk(turns ...float64) []Candle {
 	var bars []Candle
 	for i := 1; i < len(turns); i++ {

@@ -41,7 +41,7 @@ var (
 // (35 there), up and down momentum count alike, aggression, spike and "narrow"
 // are ranks among the newest bars, and only closed bars are judged.
 func judgeVolumePulse(in *Input) Judgement {
-	window := in.Chosen.whole(pulseRankBars)
+	window := in.Settings.whole(pulseRankBars)
 	context := in.Future.Last(window)
 	bars := classic.LastN(context, classic.VolumePulseWindow)
 	if len(bars) < classic.VolumePulseWindow {
@@ -57,11 +57,11 @@ func judgeVolumePulse(in *Input) Judgement {
 	if red > 0 {
 		ratio = green / red
 	}
-	signal, confidence := classic.VolumePulseSignal(score, ratio, in.Chosen.whole(pulseBuyFrom), in.Chosen.whole(pulseSellTo))
+	signal, confidence := classic.VolumePulseSignal(score, ratio, in.Settings.whole(pulseBuyFrom), in.Settings.whole(pulseSellTo))
 	detail := rankedVolumeDetail(context, bars)
 
 	j := Judgement{
-		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, in.Chosen.whole(pulseActiveFrom)),
+		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, in.Settings.whole(pulseActiveFrom)),
 		Reason:   classic.VolumeQualityTexts[detail.Quality],
 		Coverage: float64(len(context)) / float64(window),
 		Values: classic.Object{
@@ -101,7 +101,7 @@ func finite(v float64) any {
 	return v
 }
 
-// pulseNewest is how many bars the window's momentum is told from: an even
+// pulseNewest is how many bars the window's momentum is measured over: an even
 // number, so that bars which rise and fall in turn are balanced.
 const pulseNewest = 6
 

@@ -44,17 +44,17 @@ func judgeZoneControl(in *Input) Judgement {
 	}
 	price := bars[len(bars)-1].Close
 	width, _ := atr(bars, atrPeriod)
-	width *= in.Chosen.of(zoneTolerance)
+	width *= in.Settings.of(zoneTolerance)
 	lows, highs := confirmedZoneSwings(bars)
-	support := calibratedZones(bars, lows, price, width, true, in.Chosen)
-	resistance := calibratedZones(bars, highs, price, width, false, in.Chosen)
+	support := calibratedZones(bars, lows, price, width, true, in.Settings)
+	resistance := calibratedZones(bars, highs, price, width, false, in.Settings)
 	under := classic.NearestZone(support, func(z *classic.Zone) bool { return z.Level < price })
 	over := classic.NearestZone(resistance, func(z *classic.Zone) bool { return z.Level > price })
 
 	momentum := classic.CloseMomentum(bars, 10)
 	s := zoneSide{zone: under, breaks: classic.BreakdownRisk(under, momentum), holds: classic.BounceProbability(under, over)}
 	r := zoneSide{zone: over, breaks: classic.BreakdownRisk(over, -momentum), holds: classic.BounceProbability(over, under)}
-	signal, confidence, reason := calibratedZoneSignal(s, r, in.Chosen)
+	signal, confidence, reason := calibratedZoneSignal(s, r, in.Settings)
 
 	j := Judgement{
 		Signal: signal, Confidence: float64(confidence), Reason: reason, Status: statusAt(0, 1),
@@ -116,11 +116,11 @@ func confirmedZoneSwings(bars []Candle) (lows, highs []classic.ZoneTouch) {
 }
 
 // calibratedZones groups the touches and judges each group, nearest first.
-func calibratedZones(bars []Candle, touches []classic.ZoneTouch, price, width float64, support bool, chosen Chosen) []classic.Zone {
+func calibratedZones(bars []Candle, touches []classic.ZoneTouch, price, width float64, support bool, settings Settings) []classic.Zone {
 	mean := classic.MeanVolume(bars)
 	var zones []classic.Zone
 	for _, group := range linkCompletely(touches, width) {
-		if len(group) < chosen.whole(zoneTouches) {
+		if len(group) < settings.whole(zoneTouches) {
 			continue
 		}
 		z := classic.ZoneOf(group, mean, price)
@@ -133,7 +133,7 @@ func calibratedZones(bars []Candle, touches []classic.ZoneTouch, price, width fl
 			strength += classic.Above(z.Volume, classic.ZoneVolumeLadder)
 		}
 		z.Age = len(bars) - 1 - newest
-		z.Strength = int(math.Round(float64(strength) * math.Exp2(-float64(z.Age)/chosen.of(zoneHalfLife))))
+		z.Strength = int(math.Round(float64(strength) * math.Exp2(-float64(z.Age)/settings.of(zoneHalfLife))))
 		z.JudgeQuality(bars, support)
 		zones = append(zones, z)
 	}
@@ -199,8 +199,8 @@ func (s zoneSide) object() any {
 }
 
 // calibratedZoneSignal weighs both sides; equal chances are no signal.
-func calibratedZoneSignal(support, resistance zoneSide, chosen Chosen) (signal string, confidence int, reason string) {
-	near := chosen.of(zoneNear)
+func calibratedZoneSignal(support, resistance zoneSide, settings Settings) (signal string, confidence int, reason string) {
+	near := settings.of(zoneNear)
 	up, down := support.turns(near), resistance.turns(near)
 	if up && down {
 		switch {

@@ -132,7 +132,7 @@ func TestZonesDecayWithAge(t *testing.T) {
 	touches := []classic.ZoneTouch{{At: 10, Level: 1000, Volume: 100}, {At: 46, Level: 1000, Volume: 100}}
 	fresh := calibratedZones(bars[:47], touches, 1001, 1, true, nil)
 	old := calibratedZones(bars, touches, 1001, 1, true, nil)
-	// 20 for two touches, 30 for being near, 25 to 15 for twice the mean volume.
+	// 20 for two touches, 30 for being near, 25 to 15 for two mean volumes.
 	if len(fresh) != 1 || len(old) != 1 || fresh[0].Age != 0 || old[0].Age != 50 {
 		t.Fatalf("%+v %+v", fresh, old)
 	}

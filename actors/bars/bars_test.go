@@ -164,7 +164,7 @@ func TestBarsActor(t *testing.T) {
 		}
 
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now().Add(10*time.Second), 24020, 5007)))
-		pass(75 * time.Second) // the minute ends, closes by the clock, and is asked for anew
+		pass(75 * time.Second) // the minute ends, closes by the clock, and is asked for again
 		bars = series.History("NIFTY", messages.FromFuture, time.Minute)
 		last := bars[len(bars)-1]
 		if last.Start.Unix() != clockTime(t, "2026-03-02 11:03:00") || last.Partial || !last.Backfilled {
@@ -250,7 +250,7 @@ func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
 		seen := map[time.Time]bool{}
 		for _, m := range sentTo[messages.BarClosed](h, webPID) {
 			if m.Bar.Interval == 5*time.Minute && seen[m.Bar.Start] {
-				t.Errorf("closed twice: %+v", m.Bar)
+				t.Errorf("closed again: %+v", m.Bar)
 			}
 			seen[m.Bar.Start] = seen[m.Bar.Start] || m.Bar.Interval == 5*time.Minute
 		}
@@ -322,7 +322,7 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 	})
 }
 
-// A question that is refused after the token has changed is put anew at once,
+// A question that is refused after the token has changed is put again at once,
 // and speaks against no token.
 func TestBackfillOvertakenByTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -360,7 +360,7 @@ func TestBarsRollWithTheFuture(t *testing.T) {
 			empty = empty || m.Source == messages.FromFuture && len(m.Bars) == 0
 		}
 		if !empty {
-			t.Error("nobody was told to drop the old contract's bars")
+			t.Error("no message says to drop the old contract's bars")
 		}
 		bars := series.History("NIFTY", messages.FromFuture, 5*time.Minute)
 		if len(bars) == 0 || slices.ContainsFunc(bars, func(b messages.Bar) bool { return b.InstrumentToken != next }) {

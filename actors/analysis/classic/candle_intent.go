@@ -33,7 +33,7 @@ var (
 	}
 )
 
-// CandleShape is what a bar looks like beside its window: shares of its range
+// CandleShape is what a bar looks like within its window: shares of its range
 // and its volume in means.
 type CandleShape struct {
 	Body, Upper, Lower float64 // 0-1, of the range
