@@ -93,47 +93,6 @@ func TestATickAnHourAheadMakesNoBar(t *testing.T) {
 	})
 }
 
-// When every instrument says so, it is the clock that is behind.
-func TestAClockFarBehindIsOverruledByAllTicks(t *testing.T) {
-	var j timeJudge
-	const clock = 1_800_000_000
-	for i, c := range []struct {
-		instrument uint32
-		ahead      int64
-		ok         bool
-	}{
-		{1, 0, true},
-		{2, 119, true},
-		{3, 3600, false},
-		{1, 1, true}, // one alone
-		{1, 600, false},
-		{2, 601, false},
-		{3, 599, true},
-		{1, 600, true},
-		{9, 4000, false}, // three agree
-		{1, -oldest + 700, true},
-		{1, -oldest + 500, false},
-		{1, 0, true}, // 0 here is 600 s old by now
-	} {
-		if got := j.accept(c.instrument, clock+c.ahead, j.now(clock)); got != c.ok {
-			t.Errorf("%d: a tick %d s ahead: %v", i, c.ahead, got)
-		}
-	}
-	if j.newest != clock+600 {
-		t.Errorf("the newest is %+d", j.newest-clock)
-	}
-	alone := timeJudge{}
-	accepted := 0
-	for i := range int64(20) { // a single instrument that moves on
-		if alone.accept(7, clock+1000+i, alone.now(clock+i)) {
-			accepted++
-		}
-	}
-	if accepted != 10 {
-		t.Errorf("%d of 20 ticks of one instrument accepted", accepted)
-	}
-}
-
 // A clock that is ahead asks for no minute before it is over, and a question
 // that brought nothing waits before it is put again.
 func TestAClockAheadDoesNotAskWithoutEnd(t *testing.T) {
