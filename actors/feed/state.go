@@ -13,6 +13,7 @@ import (
 type timeouts struct {
 	dial        time.Duration // until the upgrade is answered
 	dead        time.Duration // silence of a connection that is dead, found at the next pulse; at half of it a ping
+	noData      time.Duration // without a whole message, of a connection that brings bytes; thrice that while a long one comes
 	firstFrame  time.Duration // upgrade -> first valid frame
 	overlap     time.Duration // longest time that both sockets of a swap stream
 	silent      time.Duration // from then on instruments that never ticked are not waited for
@@ -31,7 +32,7 @@ type timeouts struct {
 
 func defaultTimeouts() timeouts {
 	return timeouts{
-		dial: 5 * time.Second, dead: 2900 * time.Millisecond,
+		dial: 5 * time.Second, dead: 2900 * time.Millisecond, noData: 5 * time.Second,
 		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
 		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
 		probe: 30 * time.Second, slotWait: 30 * time.Second,
@@ -170,7 +171,8 @@ type (
 	withdraw   hangUp                                   // of next, unless it leads already: then kept is the answer
 	ask        struct{ generation messages.Generation } // auth, about a 403
 	reportLive struct{ generation messages.Generation }
-	endWait    struct{ id uint64 } // no longer wait for instruments that never ticked
+	lead       struct{ id uint64 } // let next lead where it may by now
+	endWait    struct{ id uint64 } // as lead, and no longer wait for instruments that never ticked
 	forceMove  struct{ id uint64 } // the overlap's time is up
 )
 
@@ -179,6 +181,7 @@ func (hangUp) isEffect()     {}
 func (withdraw) isEffect()   {}
 func (ask) isEffect()        {}
 func (reportLive) isEffect() {}
+func (lead) isEffect()       {}
 func (endWait) isEffect()    {}
 func (forceMove) isEffect()  {}
 
@@ -502,10 +505,14 @@ func (s *shard) move(w *world) (out []effect) {
 			return []effect{withdraw{s.next.id, byUs, "the token has been rejected"}}
 		case s.reached(s.next.since.Add(w.timeouts.overlap), w):
 			return []effect{forceMove{s.next.id}}
-		case s.reached(s.next.since.Add(w.timeouts.silent), w):
+		case !s.reached(s.next.since.Add(leadAfter), w):
+			return nil
+		}
+		s.reached(w.now.Add(leadAfter/5), w) // and look again
+		if s.reached(s.next.since.Add(w.timeouts.silent), w) {
 			return []effect{endWait{s.next.id}}
 		}
-		return nil
+		return []effect{lead{s.next.id}}
 	case closing:
 		return nil
 	case idle:

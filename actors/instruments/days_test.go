@@ -164,12 +164,19 @@ func TestYesterdaysFileServes(t *testing.T) {
 	}
 }
 
+// whole is march with what stands at the end of the month, too.
+func whole() *sample {
+	return march().chain("NFO", "NIFTY", "2026-04-07", 25000, 50, 30).chain("NFO", "BANKNIFTY", "2026-04-28", 60000, 100, 30).
+		chain("BFO", "SENSEX", "2026-04-09", 82000, 100, 30)
+}
+
 // A restarted actor goes on with the day's table: no request, the same wants,
 // no roll told again.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-30 15:00:00")
 		w.adopted = session(1)
+		w.answer = file(whole().String())
 		w.price(25010, 60020, 82010)
 		h := w.start()
 		settle()
@@ -200,6 +207,7 @@ func TestAFastClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-27 09:00:00")
 		w.adopted = session(1)
+		w.answer = file(whole().String())
 		h := w.start()
 		for range 7 * 24 * 4 {
 			settle()

@@ -91,7 +91,7 @@ func march() *sample {
 
 func (s *sample) read(t testing.TB, specs []UnderlyingSpec) *table {
 	t.Helper()
-	got, err := readFile(strings.NewReader(s.String()), specs, nil)
+	got, err := readFile(strings.NewReader(s.String()), specs, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ type world struct {
 	state *Store
 	specs []UnderlyingSpec
 
+	configured []messages.Want
+
 	mu       sync.Mutex
 	now      time.Time
 	spots    map[uint32]float64
@@ -49,7 +51,7 @@ func newWorld(t *testing.T, now string) *world {
 func (w *world) start() *actorstest.Harness {
 	return actorstest.Start(w.t, "instruments", New(Config{
 		Exchange: kite.Exchange{APIURL: "http://kite.invalid", Transport: w, Budget: kite.NewBudget()},
-		Tokens:   w, Clock: w, Ticks: w, State: w.state, Underlyings: w.specs,
+		Tokens:   w, Clock: w, Ticks: w, State: w.state, Underlyings: w.specs, Configured: w.configured,
 		Feed: feedPID, Auth: authPID, Listeners: []*actor.PID{webPID},
 	}))
 }

@@ -17,10 +17,10 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// What a person may choose comes from three places and is read here alone:
-// flags say where and how (what they cannot say stands in a configuration
-// file), the .env file holds credentials and endpoints, the process environment
-// serves for keys that the file lacks.
+// Settings come from three places and are read here alone: flags for addresses
+// and files (what they cannot express is in a configuration file), the .env file
+// for credentials and endpoints, the process environment for keys that the file
+// lacks.
 
 const defaultAddr = "127.0.0.1:8420"
 
@@ -97,7 +97,7 @@ func loopback(flag, addr string) error {
 	return nil
 }
 
-// checkAddr is for every --addr, of a server and of who asks one.
+// checkAddr is for every --addr, of a server and of its clients.
 func checkAddr(addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
@@ -117,7 +117,7 @@ func checkProfile(profile string) error {
 	return fmt.Errorf("--profile %q: it is auto, sim, sandbox or live", profile)
 }
 
-// config checks the flags and makes the house's configuration of them.
+// config checks the flags and makes the server's configuration of them.
 func (f *runFlags) config(p *program) (tree.Config, error) {
 	bad := func(err error) (tree.Config, error) {
 		return tree.Config{}, &exitWith{exitUsage, err}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -177,15 +178,22 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
 	s.kite.Transport = newTransport()
 	s.kite.Budget = kite.NewBudget()
-	s.kite.Observe = s.metrics.rest.Observe
+	s.kite.Observe = func(class kite.Class, code int, took time.Duration) {
+		s.metrics.rest.Observe(class, code, took)
+		if code == http.StatusOK {
+			s.webStore.NoteServed(string(class))
+		}
+	}
+	s.kite.Refused = func(e *kite.Error) { s.webStore.NoteRefusal(string(e.Class), e.Words()) }
+	s.kite.Skipped = func(class kite.Class, items int, why string) {
+		s.metrics.rest.Skip(class, items)
+		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
+	}
 	if s.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), s.log); err != nil {
 		s.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
 	}
 	if err := s.startTree(ctx); err != nil {
 		return nil, err
-	}
-	if len(cfg.Reloadable.Instruments) > 0 {
-		s.wantConfigured(cfg.Reloadable)
 	}
 	return s, nil
 }
@@ -284,8 +292,8 @@ func (s *Server) Profile() string { return s.profile }
 // Addr is where the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// URL is the dashboard's address.
-func (s *Server) URL() string { return "http://" + s.Addr() + "/" }
+// URL is the dashboard's address, as a browser on this machine opens it.
+func (s *Server) URL() string { return web.PageURL(s.Addr()) }
 
 // SimAddr is where the embedded exchange listens, "" outside the sim profile.
 func (s *Server) SimAddr() string {

@@ -83,8 +83,8 @@ func (s *Server) root() supervisor.Spec {
 		})},
 		{Name: "instruments", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
-				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Ticks: s.feed, State: s.instruments,
-				Underlyings: c.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
+				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Hours: s.hours, Ticks: s.feed, State: s.instruments,
+				Underlyings: c.Underlyings, Configured: c.Instruments, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
 			})
 		})},
 		{Name: "core", Children: s.core()},
@@ -127,13 +127,18 @@ func barsDue(instruments interface {
 	}
 }
 
-// repeatPhase sends an actor that has restarted the phase of the exchange's day,
-// which market sends on change only.
-func (s *Server) repeatPhase(name string) {
-	to := supervisor.PIDOf(name)
+// repeat sends an actor that has restarted what others send on change only: it
+// may have been lost with the incarnation before.
+func (s *Server) repeat(name string) {
+	to, send := supervisor.PIDOf(name), s.tree.Engine().Send
 	phase, known := s.phases.Phase()
 	if known && slices.ContainsFunc(receivers[messages.PhaseChanged](), to.Equals) {
-		s.tree.Engine().Send(to, phase)
+		send(to, phase)
+	}
+	if name == feed.Name {
+		for _, wanted := range s.instruments.Wanted() {
+			send(to, wanted)
+		}
 	}
 }
 
@@ -146,7 +151,7 @@ func (s *Server) core() []supervisor.Spec {
 			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth,
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
-			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Sequenced: s.sequenced(),
+			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
 			Auth: pidAuth, Web: pidWeb, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
 		})},
 	}
