@@ -59,8 +59,8 @@ func (l *sharedListener) Accept() (net.Conn, error) {
 			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
 		l.open.Add(-1)
-		_ = conn.Close()
 		l.refused.Add(1)
+		_ = conn.Close()
 		if now := time.Now(); now.Sub(l.warned) > time.Minute {
 			l.warned = now
 			l.log.Warn("connection refused: too many are open; find out which clients hold them", "open", l.most, "client", conn.RemoteAddr().String())
