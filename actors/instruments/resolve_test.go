@@ -177,7 +177,7 @@ func TestWants(t *testing.T) {
 	for i := range specs {
 		us = append(us, resolve(&specs[i], &tab.contracts[i], now, hours.BuiltIn(), []float64{25000, 60000, 82000}[i], 0).Underlying)
 	}
-	wants := wantsOf(slices.Concat(us, us)) // nothing twice
+	wants := wantsOf(slices.Concat(us, us)) // no repetition
 	symbols := map[string]int{}
 	for _, w := range wants {
 		symbols[w.Tradingsymbol]++

@@ -41,7 +41,7 @@ func (s *sample) indices() *sample {
 }
 
 // derivative gives the next instrument token; the symbol is made of name and
-// expiry, for nobody parses it.
+// expiry, for it is never parsed.
 func (s *sample) derivative(exchange, name, expiry string, strike float64, kind string) *sample {
 	s.tokens++
 	segment, suffix := uint32(2), "-OPT"

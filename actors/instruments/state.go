@@ -18,7 +18,7 @@ import (
 // state is what the actor knows. All of memory outlives it.
 type state struct {
 	memory
-	configured []messages.Want  // beside those of the underlyings
+	configured []messages.Want  // in addition to those of the underlyings
 	session    messages.Session // taken up; zero: none yet
 	pending    messages.Session // adopted while a fetch of the older one runs
 	fetching   bool

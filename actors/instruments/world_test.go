@@ -18,8 +18,8 @@ import (
 	"kitestring/messages"
 )
 
-// world is everything round the actor: a clock that is moved by hand, the
-// feed's last ticks, the token's well and book, and Kite.
+// world is everything round the actor: a clock that the test moves, the
+// feed's last ticks, the token source and its uses, and Kite.
 type world struct {
 	t     *testing.T
 	state *Store

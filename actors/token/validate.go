@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -149,6 +150,43 @@ func badShape(value string) string {
 		}
 	}
 	return ""
+}
+
+// environName is how variables are named, and no token is.
+var environName = regexp.MustCompile(`^[A-Z_]+$`)
+
+// FromLine takes the access token out of a line that a person or a program
+// gives: the token alone, in quotes, or as ZERODHA_ACCESS_TOKEN=token. Anything
+// that cannot be one is refused; a length that Kite's tokens do not have, too,
+// unless anyLength. The errors hold no value.
+func FromLine(line string, anyLength bool) (messages.AccessToken, error) {
+	none := messages.AccessToken{}
+	value := strings.TrimSpace(line)
+	if e := Parse([]byte(value + "\n")); len(e.lines) == 1 && strings.Contains(value, "=") && environName.MatchString(e.lines[0].key) {
+		l := e.lines[0]
+		if l.key != KeyAccessToken {
+			return none, fmt.Errorf("the input sets %s, not %s", l.key, KeyAccessToken)
+		}
+		if l.fault != "" {
+			return none, fmt.Errorf("the input cannot be read: %s", l.fault)
+		}
+		value = l.value
+	} else if len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
+		value = value[1 : len(value)-1]
+	}
+	switch strings.ToLower(value) {
+	case "":
+		return none, errors.New("there is no token on standard input; for example: kitestring token set < token.txt")
+	case "null", "none", "nil", "undefined", "nan", "false", "true":
+		return none, fmt.Errorf("the input is the word %s, not a token: the program that should give it has none", strings.ToLower(value))
+	}
+	if why := badShape(value); why != "" {
+		return none, fmt.Errorf("the input %s: an access token is needed, alone", why)
+	}
+	if len(value) != usualTokenLength && !anyLength {
+		return none, fmt.Errorf("the input has %d characters, Kite's access tokens have %d: is it cut, or another token? --force writes it all the same", len(value), usualTokenLength)
+	}
+	return messages.NewAccessToken(value), nil
 }
 
 // contentWarnings lists what is odd but does no harm.

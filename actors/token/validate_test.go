@@ -162,6 +162,43 @@ func kinds(effects []effect) (list string) {
 	return list
 }
 
+func TestFromLine(t *testing.T) {
+	const token = "0123456789abcdefghijABCDEFGHIJKL"
+	for _, c := range []struct {
+		line, want, refused string
+		force               bool
+	}{
+		{line: token, want: token},
+		{line: "  " + token + "\r\n", want: token},
+		{line: `"` + token + `"`, want: token},
+		{line: "'" + token + "'\n", want: token},
+		{line: "ZERODHA_ACCESS_TOKEN=" + token + "\n", want: token},
+		{line: "export ZERODHA_ACCESS_TOKEN = '" + token + "' # of today", want: token},
+		{line: "0123456789abcdefghijABCDEFGHIJK=", want: "0123456789abcdefghijABCDEFGHIJK="},
+		{line: "abcdefghijabcdefghijABCDEFGHIJK=", want: "abcdefghijabcdefghijABCDEFGHIJK="},
+		{line: "short", force: true, want: "short"},
+		{line: "\n", refused: "no token"},
+		{line: "ZERODHA_ACCESS_TOKEN=\n", refused: "no token"},
+		{line: "null", refused: "the word null"},
+		{line: "None\n", refused: "the word none", force: true},
+		{line: `"undefined"`, refused: "the word undefined"},
+		{line: "short\n", refused: "5 characters"},
+		{line: token + "x", refused: "33 characters"},
+		{line: "OTHER=" + token, refused: "sets OTHER"},
+		{line: "ZERODHA_ACCESS_TOKEN='" + token, refused: "not closed"},
+		{line: "https://127.0.0.1/?access_token=" + token, refused: "is a URL", force: true},
+		{line: `{"access_token":"` + token + `"}`, refused: "no such value", force: true},
+	} {
+		got, err := FromLine(c.line, c.force)
+		if got.Reveal() != c.want || (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+			t.Errorf("%q: %q, %v; want %q, %q", c.line, got.Reveal(), err, c.want, c.refused)
+		}
+		if err != nil && strings.Contains(err.Error(), token) {
+			t.Errorf("%v shows the token", err)
+		}
+	}
+}
+
 func TestInspect(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".env")
 	i := Inspect(path, nil)

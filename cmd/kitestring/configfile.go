@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"kitestring/actors/analysis"
+	"kitestring/actors/bars"
 	"kitestring/actors/instruments"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
@@ -146,7 +147,7 @@ func (r *configReader) analysis(path string, cfg *tree.Reloadable) error {
 		{"thresholds", func(path string) error { return r.thresholds(path, &cfg.Thresholds) }},
 	})
 	cfg.AnalysisProfile = analysis.Profile(profile)
-	cfg.BarInterval, _ = analysis.ParseInterval(interval)
+	cfg.BarInterval, _ = bars.ParseInterval(interval)
 	if err == nil && cfg.AnalysisProfile == analysis.Classic && len(cfg.Thresholds) > 0 {
 		err = r.errorf("%s: %w", path, errClassicIsFixed)
 	}
@@ -160,19 +161,19 @@ func (r *configReader) thresholds(path string, into *analysis.Thresholds) error 
 	var kinds fields
 	for _, a := range analysis.All() {
 		kinds = append(kinds, field{a.Kind, func(path string) error {
-			chosen := analysis.Chosen{}
-			all[a.Kind] = chosen
+			values := analysis.Chosen{}
+			all[a.Kind] = values
 			var names fields
 			for _, p := range a.Parameters {
 				names = append(names, field{p.Name, func(path string) (err error) {
-					chosen[p.Name], err = r.parameter(path, p)
+					values[p.Name], err = r.parameter(path, p)
 					return err
 				}})
 			}
 			if err := r.object(path, names); err != nil {
 				return err
 			}
-			if err := a.Check(chosen); err != nil {
+			if err := a.Check(values); err != nil {
 				return r.errorf("%s: %w", path, err)
 			}
 			return nil

@@ -19,7 +19,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		text string
 		want tree.Reloadable
 	}{
-		"nothing chosen": {`{}`, tree.Reloadable{}},
+		"nothing set": {`{}`, tree.Reloadable{}},
 		"the example": {configExample, tree.Reloadable{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Thresholds:  analysis.Thresholds{"pcr": {"bullish_from": 1.3}},
@@ -159,12 +159,12 @@ func FuzzConfigFile(f *testing.F) {
 			t.Errorf("accepted %d underlyings", len(cfg.Underlyings))
 		}
 		for _, a := range analysis.All() {
-			chosen := cfg.Thresholds[a.Kind]
-			if err := a.Check(chosen); err != nil || cfg.AnalysisProfile == analysis.Classic && chosen != nil {
-				t.Errorf("accepted %s %v in profile %q", a.Kind, chosen, cfg.AnalysisProfile)
+			values := cfg.Thresholds[a.Kind]
+			if err := a.Check(values); err != nil || cfg.AnalysisProfile == analysis.Classic && values != nil {
+				t.Errorf("accepted %s %v in profile %q", a.Kind, values, cfg.AnalysisProfile)
 			}
 			for _, p := range a.Parameters {
-				if v, ok := chosen[p.Name]; ok && !p.Allows(v) {
+				if v, ok := values[p.Name]; ok && !p.Allows(v) {
 					t.Errorf("accepted %s.%s %g", a.Kind, p.Name, v)
 				}
 			}

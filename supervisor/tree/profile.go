@@ -155,7 +155,7 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 		if u, err := url.Parse(address); err != nil || u.Host == "" {
 			return ex, fmt.Errorf("%s is not an address like %s", key, *into)
 		}
-		*into = address
+		*into = strings.TrimRight(address, "/") // paths are appended to it
 	}
 	extra, err := url.ParseQuery(value(store, keyWSExtra))
 	if err != nil {
