@@ -155,3 +155,20 @@ func TestFaultsThatCannotBe(t *testing.T) {
 		}
 	})
 }
+
+// What drop_messages takes away is given back to its pool.
+func TestDroppedBatchesAreReleased(t *testing.T) {
+	var d diary
+	inBubble(t, group("root", taker(&d)), Options{}, func(t *testing.T, s *Supervisor) {
+		if err := s.Inject(Fault{Actor: "taker", Kind: FaultDropMessages}); err != nil {
+			t.Fatal(err)
+		}
+		after(0)
+		pushAll(t, s.Inlet("taker"), 0, 10)
+		pushAll(t, s.Inlet("taker"), 10, 60, 60, 60)
+		after(0)
+		if got := d.take(); len(got) != 0 {
+			t.Errorf("seen %v", got)
+		}
+	})
+}
