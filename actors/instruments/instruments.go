@@ -197,9 +197,7 @@ func (a *instruments) do(what effect) {
 		a.self.After(e.pause/2+rand.N(e.pause/2+1), retry{e.wait})
 	case want:
 		a.self.Log().Info("instruments wanted", "owner", e.Owner, "instruments", len(e.Wants))
-		wanted := messages.WantInstruments(e)
-		a.cfg.State.saveWanted(wanted)
-		a.self.Send(a.cfg.Feed, wanted)
+		a.self.Send(a.cfg.Feed, messages.WantInstruments(e))
 	case publish:
 		a.cfg.State.save(e.memory, e.resolved)
 		a.publish(e.resolved)

@@ -2,7 +2,6 @@ package instruments
 
 import (
 	"net/http"
-	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -150,29 +149,6 @@ func TestAFetchThatFailsIsRetried(t *testing.T) {
 		}
 		if count[messages.TokenDoubted](h) != 0 || h.Err() != nil {
 			t.Errorf("doubted a token for a network fault, or failed: %v", h.Err())
-		}
-	})
-}
-
-// A feed that has restarted is given what was asked of the one before it.
-func TestTheStoreKeepsWhatIsWanted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-04 10:00:00")
-		w.adopted = session(7)
-		h := w.start()
-		settle()
-		sent := map[string]messages.WantInstruments{}
-		for _, s := range h.Sent() {
-			if m, ok := s.Msg.(messages.WantInstruments); ok {
-				sent[m.Owner] = m
-			}
-		}
-		kept := map[string]messages.WantInstruments{}
-		for _, m := range w.state.Wanted() {
-			kept[m.Owner] = m
-		}
-		if len(sent) == 0 || !reflect.DeepEqual(kept, sent) {
-			t.Errorf("kept %v, sent %v", kept, sent)
 		}
 	})
 }

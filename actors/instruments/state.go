@@ -3,7 +3,6 @@ package instruments
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -321,11 +320,10 @@ type Store struct {
 	memory   memory
 	resolved messages.InstrumentsResolved
 	filled   bool
-	wanted   map[string]messages.WantInstruments // by owner
 }
 
 // NewStore makes an empty one.
-func NewStore() *Store { return &Store{wanted: make(map[string]messages.WantInstruments)} }
+func NewStore() *Store { return &Store{} }
 
 // Resolved is what was published last, for an actor that has just started;
 // false before the first time. It must not be changed.
@@ -335,18 +333,14 @@ func (s *Store) Resolved() (messages.InstrumentsResolved, bool) {
 	return s.resolved, s.filled
 }
 
-// Wanted is what was asked of the feed last, by owner, for a feed that has just
-// started. It must not be changed.
-func (s *Store) Wanted() []messages.WantInstruments {
+// Wants are the sets of wants that the feed should have now.
+func (s *Store) Wants() []messages.WantInstruments {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Collect(maps.Values(s.wanted))
-}
-
-func (s *Store) saveWanted(w messages.WantInstruments) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.wanted[w.Owner] = w
+	if len(s.memory.wants) == 0 {
+		return nil
+	}
+	return []messages.WantInstruments{{Owner: owner, Wants: s.memory.wants}, {Owner: configuration, Wants: s.memory.checked}}
 }
 
 func (s *Store) load() memory {

@@ -130,18 +130,19 @@ func barsDue(instruments interface {
 	}
 }
 
-// repeat sends an actor that has restarted what others send on change only: it
-// may have been lost with the incarnation before.
-func (s *Server) repeat(name string) {
-	to, send := supervisor.PIDOf(name), s.tree.Engine().Send
+// repeatLast sends an actor that has restarted what others send on change only:
+// the phase of the exchange's day, and to the feed the wanted instruments, which
+// its last incarnation may have lost.
+func (s *Server) repeatLast(name string) {
+	to := supervisor.PIDOf(name)
+	if to.Equals(pidFeed) {
+		for _, wants := range s.instruments.Wants() {
+			s.tree.Engine().Send(to, wants)
+		}
+	}
 	phase, known := s.phases.Phase()
 	if known && slices.ContainsFunc(receivers[messages.PhaseChanged](), to.Equals) {
-		send(to, phase)
-	}
-	if name == feed.Name {
-		for _, wanted := range s.instruments.Wanted() {
-			send(to, wanted)
-		}
+		s.tree.Engine().Send(to, phase)
 	}
 }
 
