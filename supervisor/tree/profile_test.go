@@ -67,16 +67,17 @@ func TestTheSimulatorWritesIntoItsOwnFileOnly(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			after, _ := os.ReadFile(path)
+			content, _ := os.ReadFile(path)
+			after := string(content)
 			for _, line := range strings.SplitAfter(strings.TrimPrefix(c.text, "-"), "\n") {
-				if !strings.Contains(string(after), line) && !strings.HasPrefix(line, "REDIRECT_URL=http://127.0.0.1:1/") {
+				if !strings.Contains(after, line) && !strings.HasPrefix(line, "REDIRECT_URL=http://127.0.0.1:1/") {
 					t.Errorf("the line %q is gone from\n%s", line, after)
 				}
 			}
 			if err == nil {
 				return
 			}
-			if string(after) != c.text {
+			if after != c.text {
 				t.Errorf("refused, but changed:\n%s", after)
 			}
 			for _, want := range c.words {
