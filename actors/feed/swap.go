@@ -151,7 +151,7 @@ func (m *merger) known(slot int, hash uint64, at moment, before *merger) {
 	t := m.track(slot)
 	if before != nil && slot < len(before.tracks) {
 		b := &before.tracks[slot]
-		t.late = b.differ && len(b.due) > 0 && b.behind == before.left
+		t.late = before.differ && len(b.due) > 0 && b.behind == before.left
 	}
 	m.wake(t)
 	t.last[older], t.has[older] = hash, true
@@ -275,11 +275,13 @@ func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
 			}
 			return false
 		}
-		tie := !t.out.before(a.moment)
-		if a.moment.before(t.out) || t.differ && tie && (s == older || a.moment != moment{}) {
+		// While both live, two sockets with the same packets never get here.
+		differ := t.differ || !m.alone
+		tie, dated := !t.out.before(a.moment), a.moment != moment{}
+		if a.moment.before(t.out) || tie && (differ && dated || t.differ && s == older) {
 			return false
 		}
-		t.differ, m.differ = true, true
+		t.differ, m.differ = differ, m.differ || differ
 		m.settle(t)
 	}
 	t.out = a.moment
