@@ -96,6 +96,7 @@ type Feed struct {
 	phase   messages.PhaseChanged
 	shown   messages.FeedChanged
 	frames  uint64 // at the last beat
+	decided bool   // a shard has changed or planned something since then
 	panics  logBudget
 	texts   logBudget // error texts of the sockets
 
@@ -230,6 +231,7 @@ func (f *Feed) tokenChanged(m messages.TokenChanged) {
 }
 
 func (f *Feed) verdict(m messages.TokenVerdict) {
+	f.decided = true
 	switch m.Verdict {
 	case messages.VerdictRejected:
 		f.cfg.State.reject(m.Generation)
