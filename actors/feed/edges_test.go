@@ -81,3 +81,16 @@ func TestOrderUpdateOnTwoSockets(t *testing.T) {
 		t.Error("its copy is none")
 	}
 }
+
+// A rejection that was Kite's mistake is taken back by the next verdict.
+func TestRejectionIsTakenBack(t *testing.T) {
+	r := newRig(t)
+	r.offer(1, "A")
+	r.streaming(1)
+	r.actor.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictRejected, Reason: "a mistake", At: time.Now()})
+	r.until("the rejection", func() bool { return r.state.isRejected(1) })
+	r.venue.drop()
+	r.until("parked", func() bool { return r.state.Stats().State == messages.Unauthorised })
+	r.actor.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictValid, At: time.Now()})
+	r.streaming(1)
+}

@@ -234,9 +234,10 @@ func (f *Feed) verdict(m messages.TokenVerdict) {
 	f.decided = true
 	switch m.Verdict {
 	case messages.VerdictRejected:
-		f.cfg.State.reject(m.Generation)
+		f.cfg.State.judge(m.Generation, true)
 		f.record(f.cfg.State.rejectReceipt(m.Generation, m.Reason))
 	case messages.VerdictValid:
+		f.cfg.State.judge(m.Generation, false)
 		f.reach(m.Generation, m.At, func(r *messages.Rotation) **float64 { return &r.ValidatedMS })
 	case messages.VerdictUnknown:
 	}
