@@ -31,6 +31,7 @@ func (h *Server) window() web.Config {
 				c := h.store.Credentials()
 				return c.APIKey, c.APISecret
 			},
+			Account: func() string { return value(h.store, keyAccount) }, Accounts: h.memory,
 			EnvFile: h.cfg.EnvFile, Metrics: h.metrics.auth, Log: h.log,
 			Notify: func(m messages.LoginEnded) { h.board.Apply(m) },
 		}),
