@@ -78,7 +78,7 @@ type Instrument struct {
 	LotSize       int       `json:"lot_size"`
 }
 
-// Underlying is an index with what stands on it today.
+// Underlying is an index or a share with its derivatives of today.
 type Underlying struct {
 	Name   string       `json:"name"` // NIFTY, BANKNIFTY, SENSEX
 	Index  Instrument   `json:"index"`
@@ -90,23 +90,24 @@ type Underlying struct {
 	Reason string       `json:"reason,omitempty"` // why a part is missing
 }
 
-// InstrumentsResolved carries every underlying anew.
-// Sent by instruments; received by bars, the analyses and web.
+// InstrumentsResolved carries every underlying.
+// Sent by instruments; received by bars, analyses and web.
 type InstrumentsResolved struct {
 	Underlyings []Underlying
+	Notices     []string   // what a person must know of the file or of the configuration's instruments; none: all is well
 	Generation  Generation // of the session that fetched the file
 	At          time.Time  // exchange time
 }
 
 // FuturesRolled says that an underlying's near contract has changed.
-// Sent by instruments; received by bars, the analyses and web.
+// Sent by instruments; received by bars, analyses and web.
 type FuturesRolled struct {
 	Underlying string
 	From, To   Instrument
 	At         time.Time
 }
 
-// Want is one instrument that somebody needs.
+// Want is one instrument that an owner needs.
 type Want struct {
 	InstrumentToken uint32
 	Mode            Mode

@@ -8,7 +8,7 @@ import (
 // Tick is one decoded packet in 64 bytes: a cache line, no pointers. Integers
 // are as Kite sends them; a field that the mode does not carry is 0. Five
 // levels of depth and the day's OI extremes stay in the batch's Raw bytes and
-// are read from there on demand (wire.Depth).
+// are read from there on demand (wire.DepthOf).
 type Tick struct {
 	InstrumentToken uint32
 	LastPrice       int32 // prices are signed: spreads and crude can be negative
@@ -35,9 +35,8 @@ func (t *Tick) Price(p int32) float64 { return float64(p) / float64(Divisor(t.In
 
 // Ticks is a batch: what one read of one socket brought, be it a part of a
 // frame or several small ones.
-// Every receiver gets the same batch, so nobody may change it; it is valid
-// only during the call that delivers it, unless Retain is called.
-// Sent by feed through actors.Sink; received by the tick subscribers.
+// Every receiver gets the same batch, so none may change it; it is valid only during the call that delivers it, unless Retain is called.
+// Sent by feed; received by subscribers, through actors.Sink.
 type Ticks struct {
 	Generation Generation // of the socket
 	Shard      int
@@ -51,7 +50,7 @@ type Ticks struct {
 }
 
 // Batch is a batch of ticks with counted holders, as a mailbox sees it.
-// *Ticks is one. Its methods are quick and take no lock that somebody holds
+// *Ticks is one. Its methods are quick and take no lock that is held
 // while pushing.
 type Batch interface {
 	Len() int     // ticks
@@ -90,7 +89,7 @@ type Minute struct {
 }
 
 // Minutes is a conflated backlog, oldest first per instrument.
-// Sent by a mailbox in place of the Ticks that it had to merge.
+// A mailbox delivers it in place of the Ticks that it had to merge.
 type Minutes struct {
 	Generation Generation
 	Minutes    []Minute
@@ -118,9 +117,9 @@ type Gap struct {
 // GapDetected carries the blind spans of a reconnect or swap.
 // Sent by feed; received by bars and web.
 type GapDetected struct {
-	Reason     GapReason
-	Shard      int
-	Generation Generation
-	Gaps       []Gap
-	At         time.Time
+	Reason     GapReason  `json:"reason"`
+	Shard      int        `json:"shard"`
+	Generation Generation `json:"generation"`
+	Gaps       []Gap      `json:"instruments"`
+	At         time.Time  `json:"at"` // when it was over
 }

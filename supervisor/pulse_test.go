@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A root that hangs holds its mutex for ever: then nothing must tell the
-// outside that all is well.
+// A root that hangs holds its mutex for ever: then nothing may report
+// that all is well.
 func TestAHungRootHasNoPulse(t *testing.T) {
 	var d diary
 	beat := make(chan Health)
 	quit := make(chan struct{})
-	s, err := Start(t.Context(), metricsTree(&d), Options{Watch: 5 * time.Millisecond, Pulse: func(h Health) {
+	s := New(Options{Watch: 5 * time.Millisecond, Pulse: func(h Health) {
 		select {
 		case beat <- h:
 		case <-quit:
 		}
 	}})
-	if err != nil {
+	if err := s.Start(t.Context(), metricsTree(&d)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {

@@ -14,6 +14,7 @@ import (
 
 	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // sessions lets a swap resume the TLS session of the socket before it.
@@ -26,6 +27,12 @@ func (r refusal) Error() string {
 	return fmt.Sprintf("Kite answered the WebSocket's upgrade with %d", r.status)
 }
 
+// answerMost is how many bytes may be read for the answer to an upgrade, TLS
+// included: Kite's takes less than 1 KB, and its TLS handshake less than 8 KB.
+const answerMost = 64 << 10
+
+var errEndless = fmt.Errorf("the answer to the WebSocket's upgrade has not ended after %d KB: this is not Kite; check KITE_WS_URL and any proxy", answerMost>>10)
+
 // dial opens the socket. The error never holds the URL: the token is in it.
 func (s *stream) dial() (*websocket.Conn, cause, error) {
 	address, err := socketURL(s.feed.cfg.Exchange, s.session)
@@ -36,14 +43,17 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 	if open == nil {
 		open = (&net.Dialer{}).DialContext
 	}
-	var unhook []func() bool
+	var (
+		unhook  []func() bool
+		metered *meteredConn
+	)
 	defer func() {
 		for _, stop := range unhook {
 			stop()
 		}
 	}()
 	dialer := websocket.Dialer{
-		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, HandshakeTimeout: s.feed.cfg.limits.dial,
+		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, HandshakeTimeout: s.feed.cfg.timeouts.dial,
 		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: sessions},
 		NetDialContext: func(ctx context.Context, netw, addr string) (net.Conn, error) {
@@ -51,9 +61,10 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 			if err != nil {
 				return nil, err
 			}
-			// Gorilla heeds its context's deadline, not its end.
+			// Gorilla takes notice of its context's deadline, not of its end.
 			unhook = append(unhook, context.AfterFunc(s.ctx, func() { _ = conn.Close() }))
-			return heardConn{conn, s}, nil
+			metered = &meteredConn{Conn: conn, stream: s, answering: true}
+			return metered, nil
 		},
 	}
 	conn, response, err := dialer.DialContext(s.ctx, address, http.Header{
@@ -68,6 +79,9 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 	if s.ctx.Err() != nil {
 		_ = conn.Close()
 		return nil, byUs, s.ctx.Err()
+	}
+	if metered != nil {
+		metered.answering = false
 	}
 	conn.SetReadLimit(readLimit)
 	return conn, byUs, nil
@@ -103,41 +117,22 @@ func dialCause(err error) cause {
 	}
 }
 
-// dialResult is the label of feed_connects_total.
-func dialResult(c cause, err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case c == forbidden:
-		return "forbidden"
-	case c == tooMany:
-		return "too_many"
-	case c == serverError:
-		return "server_error"
-	default:
-		return "network"
+// The label values of kitestring_feed_connects_total, "ok" apart, and of
+// kitestring_feed_disconnects_total, by cause. Sockets that end because the
+// feed stops are "local".
+var (
+	connectResults = [...]string{
+		byUs: "network", forbidden: "forbidden", tooMany: "too_many", serverError: "server_error", network: "network",
 	}
-}
-
-// disconnectReason is the label of feed_disconnects_total. local: the house
-// stops the feed.
-func disconnectReason(c cause, local bool) string {
-	switch {
-	case local:
-		return "local"
-	case c == byUs:
-		return "swap"
-	case c == mute:
-		return "stale"
-	case c == malformed:
-		return "malformed"
-	default:
-		return "remote"
+	disconnectReasons = [...]string{
+		byUs: "swap", forbidden: "remote", tooMany: "remote", serverError: "remote", network: "remote",
+		mute: "stale", malformed: "malformed",
 	}
-}
+)
 
-// reason is an error for a person, without addresses that may hold a token.
-func reason(err error) string {
+// reason is an error for a person. What comes from outside may hold the token:
+// a proxy that answers with our own request line is enough.
+func (s *stream) reason(err error) string {
 	var (
 		u     *url.Error
 		close *websocket.CloseError
@@ -147,12 +142,13 @@ func reason(err error) string {
 	case err == nil:
 		return "the connection ended"
 	case errors.As(err, &close):
-		return fmt.Sprintf("Kite closed the connection (code %d); connecting anew", close.Code)
+		return fmt.Sprintf("Kite closed the connection (code %d); connecting again", close.Code)
 	case errors.As(err, &u):
-		return "no connection to Kite: " + u.Err.Error()
-	case errors.As(err, &op):
-		return "no connection to Kite: " + strings.TrimSpace(op.Op+" "+op.Err.Error())
-	default:
-		return "no connection to Kite: " + err.Error()
+		err = u.Err
 	}
+	text := err.Error()
+	if errors.As(err, &op) {
+		text = strings.TrimSpace(op.Op + " " + op.Err.Error())
+	}
+	return "no connection to Kite: " + scrub.Text(text, s.session.Token.Secret)
 }

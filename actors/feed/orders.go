@@ -16,23 +16,34 @@ import (
 // ordersAgain are the pauses before the order book is asked for again.
 var ordersAgain = [...]time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second}
 
-// twinsKept is how many updates of one order are remembered: each socket
+// What a flood of orders may cost. Kite takes a few thousand orders a day, and
+// an update is about 1 KB.
+const (
+	ordersKept     = 10_000   // known at once; the ones known longest go first
+	orderMost      = 16 << 10 // bytes of an update
+	ordersAtOnce   = 500      // updates passed on in a second; the rest comes from GET /orders
+	reconcileAfter = 2 * time.Second
+)
+
+// recentKept is how many updates of one order are remembered: each socket
 // brings every update.
-const twinsKept = 16
+const recentKept = 16
 
 // orderBook is what is known of the day's orders: enough to tell an update
-// from its twin on another socket, and to find what changed while no socket
+// from its copy on another socket, and to find what changed while no socket
 // was open. Safe for concurrent use.
 type orderBook struct {
 	mu      sync.Mutex
 	known   map[string]*knownOrder // by order id
+	ids     []string               // of known, the ones known longest first
 	started bool                   // the book has been read once
+	flood   logBudget              // of updates
 }
 
 type knownOrder struct {
-	mark  orderMark
-	twins []uint64  // hashes of the last updates
-	heard time.Time // when the last one came
+	mark    orderMark
+	recent  []uint64  // hashes of the last updates
+	updated time.Time // when the last one came
 }
 
 // orderMark is what an update changes, as both the socket and GET /orders
@@ -54,31 +65,39 @@ func (b *orderBook) order(id string) *knownOrder {
 	if o == nil {
 		o = &knownOrder{}
 		b.known[id] = o
+		if b.ids = append(b.ids, id); len(b.ids) > ordersKept {
+			delete(b.known, b.ids[0])
+			b.ids = b.ids[1:]
+		}
 	}
 	return o
 }
 
-// update takes an update from a socket; false: its twin has come before.
-func (b *orderBook) update(id string, raw []byte, now time.Time) bool {
+// update takes an update from a socket. news: no other socket has brought it.
+// missed: there are too many at once; it is left to GET /orders.
+func (b *orderBook) update(id string, raw []byte, now time.Time) (news, missed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	o := b.order(id)
 	hash := maphash.Bytes(seed, raw)
-	if slices.Contains(o.twins, hash) {
-		return false
+	if o := b.known[id]; o != nil && slices.Contains(o.recent, hash) {
+		return false, false
 	}
-	if o.twins = append(o.twins, hash); len(o.twins) > twinsKept {
-		o.twins = o.twins[1:]
+	if ok, _ := b.flood.take(now); !ok {
+		return false, true
 	}
-	o.heard = now
+	o := b.order(id)
+	if o.recent = append(o.recent, hash); len(o.recent) > recentKept {
+		o.recent = o.recent[1:]
+	}
+	o.updated = now
 	o.mark = orderMark{}
 	_ = json.Unmarshal(raw, &o.mark) // what cannot be read compares as zero: reported once more at worst
-	return true
+	return true, false
 }
 
-// reconcile takes the order book as it was when asked, and answers what it
-// tells anew. The first time it only learns: orders of before our start are
-// nobody's news. What is dated later, since being the exchange's time of the
+// reconcile takes the order book as it was when asked, and answers what is new
+// in it. The first time it only learns: orders of before our start are not
+// news. What is dated later, since being the exchange's time of the
 // question, is left to the socket or, if that has ended before the answer was
 // here, to the next time.
 func (b *orderBook) reconcile(rows []kite.Order, asked, since time.Time) (missed []messages.OrderUpdated) {
@@ -97,31 +116,32 @@ func (b *orderBook) reconcile(rows []kite.Order, asked, since time.Time) (missed
 			continue
 		}
 		o := b.order(row.OrderID)
-		if o.mark == mark || o.heard.After(asked) {
+		if o.mark == mark || o.updated.After(asked) {
 			continue
 		}
-		o.mark, o.heard = mark, asked
+		o.mark, o.updated = mark, asked
 		if !first {
 			missed = append(missed, messages.OrderUpdated{OrderID: row.OrderID, Status: mark.Status, Raw: row.Raw, At: asked})
 		}
 	}
 	for id, o := range b.known {
-		if !listed[id] && asked.Sub(o.heard) > 24*time.Hour {
+		if !listed[id] && asked.Sub(o.updated) > 24*time.Hour {
 			delete(b.known, id) // of another day
 		}
 	}
+	b.ids = slices.DeleteFunc(b.ids, func(id string) bool { return b.known[id] == nil })
 	return missed
 }
 
 // changedAt is the exchange's time of an order's last change, zero for one that
 // does not say.
 func changedAt(row kite.Order) (at time.Time) {
-	var said struct {
+	var times struct {
 		Order    string `json:"order_timestamp"`
 		Exchange string `json:"exchange_update_timestamp"`
 	}
-	_ = json.Unmarshal(row.Raw, &said)
-	for _, text := range []string{said.Order, said.Exchange} {
+	_ = json.Unmarshal(row.Raw, &times)
+	for _, text := range []string{times.Order, times.Exchange} {
 		if t, err := time.ParseInLocation(ist.Layout, text, ist.Zone); err == nil && t.After(at) {
 			at = t
 		}
@@ -176,7 +196,14 @@ func (f *Feed) askOrders(ctx context.Context, session messages.Session) error {
 	if err != nil {
 		return err
 	}
-	for _, update := range f.cfg.State.orders.reconcile(rows, asked, since) {
+	for i, update := range f.cfg.State.orders.reconcile(rows, asked, since) {
+		if i > 0 && i%ordersAtOnce == 0 {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+		}
 		f.self.Send(f.cfg.Web, update)
 	}
 	return nil

@@ -3,15 +3,18 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/messages/scrub"
 	"kitestring/messages/wire"
 )
 
@@ -27,10 +30,10 @@ const (
 	readLimit = 16 << 20
 )
 
-// A burst of bad frames is a broken stream: so many within the window.
+// A burst of bad frames is a broken stream: so many within so long.
 const (
 	malformedBurst  = 10
-	malformedWindow = 10 * time.Second
+	malformedWithin = 10 * time.Second
 )
 
 // stream is one socket of one generation: a reader that never waits for an
@@ -45,9 +48,12 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wake   chan struct{} // the subscriptions have changed
-	again  atomic.Bool   // subscribe to everything anew
-	bytes  atomic.Int64  // read so far, on the wire
-	heard  time.Time     // the last read that ended; the reader's own
+	again  atomic.Bool   // subscribe to everything once more
+
+	// Read so far: bytes on the wire, bytes of messages, whole messages.
+	bytes, payload, messages atomic.Int64
+
+	received time.Time // when the last read ended; the reader's own
 
 	mu    sync.Mutex
 	cause cause  // the first that was given
@@ -91,25 +97,34 @@ func (s *stream) resubscribe(again bool) {
 	}
 }
 
-// run is the socket's task: dial, read until the end, tell.
+// run is the socket's task: dial, read until the end, report it.
 func (s *stream) run(ctx context.Context) error {
 	defer s.cancel()
 	defer context.AfterFunc(ctx, s.cancel)()
+	state := s.feed.cfg.State
 	conn, c, err := s.dial()
-	s.feed.cfg.State.connected(dialResult(c, err))
 	if err != nil {
-		why := reason(err)
-		if given, said := s.ending(); said != "" {
-			c, why = given, said
+		state.count(state.connects, connectResults[c])
+		why := s.reason(err)
+		if asked, already := s.ending(); already != "" {
+			c, why = asked, already
 		}
-		s.feed.self.Tell(socketEnded{s.shard, ended{s.id, c, why}})
+		s.report(ended{s.id, c, why}, time.Now())
 		return nil
 	}
+	state.count(state.connects, "ok")
 	defer conn.Close()
 	// Closing the connection is what interrupts a read, whatever the peer does.
 	closed := make(chan struct{})
 	unhook := context.AfterFunc(s.ctx, func() {
 		defer close(closed)
+		defer func() {
+			// Nobody else would recover on this goroutine: the process would end.
+			if p := recover(); p != nil {
+				_ = conn.Close()
+				s.feed.self.Fail(fmt.Errorf("close socket %d: panic: %v", s.shard, p))
+			}
+		}()
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeTimeout))
 		_ = conn.Close()
 	})
@@ -120,27 +135,33 @@ func (s *stream) run(ctx context.Context) error {
 	}()
 	s.table.join(s.ctx, s.id, s.session.Generation, ist.Day(s.feed.cfg.Clock.Now()))
 	defer s.table.leave(s.id, messages.GapReconnect, time.Now()) // for a panic: a second call does nothing
-	s.feed.self.Tell(socketUpgraded{s.shard, upgraded{s.id}, time.Now()})
+	s.report(upgraded{s.id}, time.Now())
 	s.resubscribe(false)
 	s.feed.self.Go("socket writer", func(context.Context) error {
 		s.write(conn)
 		return nil
 	})
-	s.end(network, reason(s.read(conn)))
+	s.end(network, s.reason(s.read(conn)))
 	c, why := s.ending()
 	gap := messages.GapReconnect
 	if c == byUs {
 		gap = messages.GapSwap
 	}
 	s.table.leave(s.id, gap, time.Now())
-	s.feed.cfg.State.disconnected(disconnectReason(c, ctx.Err() != nil))
-	s.feed.self.Tell(socketEnded{s.shard, ended{s.id, c, why}})
+	label := disconnectReasons[c]
+	if ctx.Err() != nil {
+		label = "local"
+	}
+	state.count(state.disconnects, label)
+	s.report(ended{s.id, c, why}, time.Now())
 	return nil
 }
 
+func (s *stream) report(e event, at time.Time) { s.feed.self.Tell(socketEvent{s.shard, e, at}) }
+
 // read takes frames until the connection ends.
 func (s *stream) read(conn *websocket.Conn) error {
-	in := inbox{table: s.table}
+	in := inbox{table: s.table, payload: &s.payload}
 	defer in.close()
 	var bad []time.Time
 	for {
@@ -152,7 +173,8 @@ func (s *stream) read(conn *websocket.Conn) error {
 		if err != nil {
 			return err
 		}
-		now := s.heard
+		s.messages.Add(1)
+		now := s.received
 		if kind == websocket.TextMessage {
 			s.text(in.free()[:n], now)
 			continue
@@ -161,10 +183,18 @@ func (s *stream) read(conn *websocket.Conn) error {
 		var malformedFrame *wire.FrameError
 		switch {
 		case err == nil:
-			s.tell(taken, now)
+			if taken.first {
+				s.report(framed{s.id}, now)
+			}
+			if taken.firstTick {
+				s.feed.self.Tell(socketTicked{s.session.Generation, now})
+			}
+			if taken.moved {
+				s.report(moved{s.id}, now)
+			}
 		case errors.As(err, &malformedFrame):
 			if bad = s.malformed(malformedIndex(malformedFrame.Reason), bad, now); len(bad) >= malformedBurst {
-				s.end(malformed, "Kite sent a burst of frames that cannot be read; connecting anew")
+				s.end(malformed, "Kite sent a burst of frames that cannot be read; connecting again")
 				return err
 			}
 		default:
@@ -173,25 +203,10 @@ func (s *stream) read(conn *websocket.Conn) error {
 	}
 }
 
-// tell passes on what a frame did.
-func (s *stream) tell(t taken, now time.Time) {
-	if t.first {
-		s.feed.self.Tell(socketFramed{s.shard, framed{s.id}, now})
-	}
-	if t.firstTick {
-		s.feed.self.Tell(socketTicked{s.session.Generation, now})
-	}
-	if t.moved {
-		s.feed.self.Tell(socketMoved{s.shard, moved{s.id}})
-	}
-}
-
-// malformed counts a bad frame and answers those within the window.
+// malformed counts a bad frame and answers the recent ones.
 func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Time {
-	s.table.lock()
-	s.table.counts.malformed[reason]++
-	s.table.mu.Unlock()
-	for len(bad) > 0 && now.Sub(bad[0]) > malformedWindow {
+	s.table.locked(func() { s.table.counts.malformed[reason]++ })
+	for len(bad) > 0 && now.Sub(bad[0]) > malformedWithin {
 		bad = bad[1:]
 	}
 	return append(bad, now)
@@ -200,23 +215,155 @@ func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Ti
 // text handles a text message.
 func (s *stream) text(frame []byte, now time.Time) {
 	text, err := wire.ParseText(frame)
-	s.table.lock()
-	if err != nil {
-		s.table.counts.malformed[malformedText]++
-	} else {
-		s.table.counts.texts[text.Type]++
+	if err == nil && text.Type == wire.TextOrder && len(frame) > orderMost {
+		err = errors.New("longer than any order")
 	}
-	s.table.mu.Unlock()
+	s.table.locked(func() {
+		if err != nil {
+			s.table.counts.malformed[malformedText]++
+		} else {
+			s.table.counts.Texts++
+		}
+	})
 	if err != nil {
 		return
 	}
 	switch text.Type {
 	case wire.TextOrder:
-		if id, status := text.Order(); id != "" && s.feed.cfg.Web != nil && s.feed.cfg.State.orders.update(id, text.Data, now) {
-			s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+		if id, status := text.Order(); id != "" && s.feed.cfg.Web != nil {
+			news, missed := s.feed.cfg.State.orders.update(id, text.Data, now)
+			if news {
+				s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+			}
+			if missed && s.feed.missing.CompareAndSwap(false, true) {
+				s.feed.self.Log().Warn("too many order updates at once; the rest is read from GET /orders", "shard", s.shard, "most_per_second", ordersAtOnce)
+				s.feed.self.After(reconcileAfter, ordersMissed{s.session.Generation})
+			}
 		}
 	case wire.TextError:
-		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", kite.Harmless(text.Message(), s.session.Token.Secret))
+		if ok, held := s.feed.texts.take(now); ok {
+			s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation,
+				"text", scrub.Text(text.Message(), s.session.Token.Secret), "not_logged", held)
+		}
 	default:
 	}
+}
+
+// write sends commands and pings, and ends a socket that has fallen silent.
+func (s *stream) write(conn *websocket.Conn) {
+	var have []sub
+	var buf []byte
+	pulse := time.NewTicker(pulseEvery)
+	defer pulse.Stop()
+	watch := newSilence(s.feed.cfg.timeouts, time.Now())
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.wake:
+			if s.again.Swap(false) {
+				have = nil
+			}
+			want := s.feed.cfg.State.subscriptions(s.shard)
+			for _, c := range commands(have, want) {
+				buf = wire.AppendCommand(buf[:0], c)
+				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
+					s.end(network, s.reason(err))
+					return
+				}
+			}
+			have = want
+		case now := <-pulse.C:
+			switch watch.look(now, s.bytes.Load(), s.payload.Load(), s.messages.Load()) {
+			case alive:
+			case pingDue:
+				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
+			case noByte:
+				s.end(mute, "the connection was silent for 3 s; connecting again")
+				return
+			case noMessage:
+				s.end(mute, "the connection answered, but for 5 s it brought neither a frame nor a heartbeat; connecting again")
+				return
+			}
+		}
+	}
+}
+
+// silence watches what a connection brings. Pings, pongs and the pieces of a
+// message that never ends are bytes, and prove that the peer is there; only
+// whole messages prove that Kite streams. It sends one about every second.
+type silence struct {
+	dead, noData             time.Duration
+	bytes, payload, messages int64
+	byteAt, payloadAt        time.Time // the last ones that were new
+	messageAt                time.Time
+	pinged                   bool
+}
+
+// What a silence calls for.
+const (
+	alive = iota
+	pingDue
+	noByte
+	noMessage
+)
+
+func newSilence(t *timeouts, now time.Time) *silence {
+	return &silence{dead: t.dead, noData: t.noData, byteAt: now, payloadAt: now, messageAt: now}
+}
+
+// look compares the totals with those of before.
+func (s *silence) look(now time.Time, bytes, payload, messages int64) int {
+	if bytes != s.bytes {
+		s.bytes, s.byteAt, s.pinged = bytes, now, false
+	}
+	if payload != s.payload {
+		s.payload, s.payloadAt = payload, now
+	}
+	if messages != s.messages {
+		s.messages, s.messageAt = messages, now
+	}
+	patience := s.noData
+	if s.payloadAt.After(s.messageAt) && now.Sub(s.payloadAt) < s.dead {
+		patience *= 3 // a long message on a slow line
+	}
+	switch quiet := now.Sub(s.byteAt); {
+	case quiet >= s.dead:
+		return noByte
+	case now.Sub(s.messageAt) >= patience:
+		return noMessage
+	case quiet >= s.dead/2 && !s.pinged:
+		s.pinged = true
+		return pingDue
+	}
+	return alive
+}
+
+// meteredConn lies between a socket and its buffers: it knows when the reader
+// has nothing left and asks the network.
+type meteredConn struct {
+	net.Conn
+	stream    *stream
+	answering bool // the upgrade has not been answered yet
+}
+
+// Read implements io.Reader. Only the dial calls it, and then the reader.
+func (c *meteredConn) Read(p []byte) (int, error) {
+	if c.answering && c.stream.bytes.Load() >= answerMost {
+		return 0, errEndless
+	}
+	if c.stream.table.pause() {
+		runtime.Gosched() // let a subscriber run that falls behind
+	}
+	n, err := c.Conn.Read(p)
+	c.stream.received = time.Now()
+	c.stream.bytes.Add(int64(n))
+	return n, err
+}
+
+// Write implements io.Writer. The reader answers pings, and may wait for that.
+func (c *meteredConn) Write(p []byte) (int, error) {
+	c.stream.table.locked(func() {})
+	return c.Conn.Write(p)
 }

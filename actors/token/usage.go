@@ -13,11 +13,7 @@ import (
 )
 
 // Holder is an actor and the generation that it last worked with.
-type Holder struct {
-	Actor      string              `json:"actor"`
-	Generation messages.Generation `json:"generation"`
-	At         time.Time           `json:"at"` // when it took up the newest generation that it ever used
-}
+type Holder = messages.Holder
 
 // usage is which generation each actor used last. note costs a map lookup and an
 // atomic load while an actor stays on its generation.
@@ -68,7 +64,7 @@ func (u *usage) list() []Holder {
 	defer u.mu.Unlock()
 	list := []Holder{}
 	for name, one := range u.all() {
-		list = append(list, Holder{name, messages.Generation(one.last.Load()), one.since})
+		list = append(list, Holder{Actor: name, Generation: messages.Generation(one.last.Load()), At: one.since})
 	}
 	slices.SortFunc(list, func(a, b Holder) int { return strings.Compare(a.Actor, b.Actor) })
 	return list

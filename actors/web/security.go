@@ -1,31 +1,45 @@
 package web
 
 import (
+	"crypto/rand"
 	"crypto/subtle"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
 
-// Who may do what. Reading is open to whoever reaches the listener, which is
-// loopback unless an admin token is set. What changes something needs the
-// admin token as a bearer; in the sim profile on loopback it is open while no
-// token is set, in live it is closed then. A page of another site can reach
-// a listener on loopback through the user's browser: the Host allow-list
-// stops names that were rebound to 127.0.0.1, CrossOriginProtection stops
-// requests that another origin makes.
+// Which request may do what. Reading is open to everything that reaches the
+// listener, which is loopback unless an admin token is set. What changes
+// something needs the admin token as a bearer; in the sim profile on loopback
+// it is open while no token is set, in live it is closed then.
+//
+// A page of another site can reach the listener through the user's browser.
+// The Host allow-list stops names that were rebound to this machine,
+// CrossOriginProtection stops what another origin sends, and Sec-Fetch-Site
+// stops its images and frames at the two pages of the login, which are GETs
+// (https://www.w3.org/TR/fetch-metadata/).
 
-// guard puts the headers and checks that every answer needs round next.
+// probes are the routes that programs ask by whatever name the server has,
+// where it can be reached from other machines: a kubelet by the pod's address,
+// Prometheus by the container's name. They hold nothing that a page of another
+// site could use.
+var probes = []string{"/healthz", "/readyz", "/metrics"}
+
+// guard wraps next in the headers and checks that every response needs.
 func (s *server) guard(next http.Handler) http.Handler {
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		problem(w, http.StatusForbidden, "cross-origin request", "This request came from another site's page. Open the dashboard itself and try again.", nil)
+		writeProblem(w, http.StatusForbidden, "cross-origin request", "This request came from another site's page. Open the dashboard itself and try again.", nil)
 	}))
 	next = csrf.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,89 +48,281 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin-allow-popups")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		if !s.hostAllowed(r.Host) {
-			problem(w, http.StatusMisdirectedRequest, "unknown host", "This server does not answer to that host name. Use the address that it printed at its start.", s.Hosts)
+		if !s.hostAllowed(r) {
+			writeProblem(w, http.StatusMisdirectedRequest, "unknown host", "This server does not answer to that host name. Use the address that it printed at its start, or put DASHBOARD_URL=http://<this name>:<port>/ into the .env file.", s.hosts(r))
 			return
 		}
+		limitTimes(w, r)
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (s *server) hostAllowed(hostport string) bool {
+// Times that a client has. A request body is small, and so is every response
+// but a stream and a profile, which set their own.
+const (
+	bodyTimeout     = 5 * time.Second
+	responseTimeout = 30 * time.Second
+)
+
+// limitTimes bounds how long a client may take to send its body and to read
+// the response: net/http waits for both without end.
+func limitTimes(w http.ResponseWriter, r *http.Request) {
+	out := http.NewResponseController(w)
+	if r.ContentLength != 0 {
+		_ = out.SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
+	_ = out.SetWriteDeadline(time.Now().Add(responseTimeout))
+}
+
+// hostAllowed reports whether the Host of a request is a name of this server.
+func (s *server) hostAllowed(r *http.Request) bool {
+	host := strings.ToLower(hostOf(r.Host))
+	if isLoopback(host) || slices.Contains(s.hosts(r), host) {
+		return true
+	}
+	return s.exposed && slices.Contains(probes, r.URL.Path)
+}
+
+// hosts are the names of this server: localhost, the address that the client
+// has reached (so that each address of each interface counts, and no other),
+// and the host of DASHBOARD_URL.
+func (s *server) hosts(r *http.Request) []string {
+	hosts := []string{"localhost", localAddress(r)}
+	if u, err := url.Parse(s.DashboardURL()); err == nil && u.Hostname() != "" {
+		hosts = append(hosts, strings.ToLower(u.Hostname()))
+	}
+	return hosts
+}
+
+// localAddress is the address of this machine on which the connection ends.
+func localAddress(r *http.Request) string {
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		return hostOf(a.String())
+	}
+	return ""
+}
+
+// PageURL is an address of the dashboard that a browser on this machine can
+// open: nothing opens 0.0.0.0.
+func PageURL(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + listen + "/"
+}
+
+// hostOf is a Host header or an address without its port.
+func hostOf(hostport string) string {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = hostport
 	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	if host == "localhost" || slices.Contains(s.Hosts, host) {
-		return true
-	}
+	return strings.Trim(host, "[]")
+}
+
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
 }
 
-// admission decides about requests that change something.
-type admission struct {
-	cfg    Config
-	failed *rate.Limiter // wrong tokens: 5 a minute
-}
-
-func newAdmission(cfg Config) *admission {
-	return &admission{cfg: cfg, failed: rate.NewLimiter(rate.Limit(5.0/60), 5)}
-}
-
-// admit wraps a handler of an admin route.
-func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
+// fromHere lets a request to the login's first page through unless another
+// site's page makes it: an image tag would begin a login, and in the sim
+// profile finish it. A link on another page leads to the dashboard instead,
+// where the person presses Log in.
+func fromHere(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		want := a.cfg.AdminToken()
-		if want.IsZero() {
-			if a.cfg.Profile == "sim" && fromLoopback(r) {
-				next(w, r)
-				return
-			}
-			problem(w, http.StatusForbidden, "no admin token set", "This changes something, and no ADMIN_TOKEN is set. Put ADMIN_TOKEN=<at least 32 characters> into the .env file and restart the server.", nil)
-			return
-		}
-		if c, err := r.Cookie(sessionCookie); err == nil && a.cfg.Board.sessions.holds(c.Value, want, time.Now()) {
+		switch site := r.Header.Get("Sec-Fetch-Site"); {
+		case site == "" || site == "none" || site == "same-origin":
 			next(w, r)
-			return
+		case topLevel(r):
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+		default:
+			writeProblem(w, http.StatusForbidden, "cross-origin request", "A login begins on the dashboard, not on another site's page.", nil)
 		}
-		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok {
-			unadmitted(w, "Send the header Authorization: Bearer <ADMIN_TOKEN of the .env file>.")
-			return
-		}
-		if !a.right(got, want) {
-			a.refuse(w, "This is not the ADMIN_TOKEN of the .env file.")
+	}
+}
+
+// byKite lets a request to the login's last page through unless it is part of
+// another page: Kite sends the whole window here.
+func byKite(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" && !topLevel(r) {
+			writeProblem(w, http.StatusForbidden, "cross-origin request", "A login ends in a window of its own, not inside another site's page.", nil)
 			return
 		}
 		next(w, r)
 	}
 }
 
-func (a *admission) right(got string, want messages.Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1
+// topLevel reports whether a browser loads the page of a whole window or tab.
+func topLevel(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
-// refuse answers a wrong admin token, and slows guessing down.
-func (a *admission) refuse(w http.ResponseWriter, detail string) {
-	if !a.failed.Allow() {
-		problem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Wait a minute, then send the right one.", nil)
-		return
+// admission decides about requests that change something.
+type admission struct{ cfg Config }
+
+// admit wraps a handler of an admin route.
+func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		want := a.cfg.AdminToken()
+		if want.IsZero() {
+			if a.cfg.Profile == "sim" && isLoopback(hostOf(r.RemoteAddr)) {
+				next(w, r)
+				return
+			}
+			writeProblem(w, http.StatusForbidden, "no admin token set", "This changes something, and no ADMIN_TOKEN is set. "+setAdminToken, nil)
+			return
+		}
+		if c, err := r.Cookie(sessionCookie); err == nil && a.cfg.Store.sessions.holds(c.Value, want, time.Now()) {
+			next(w, r)
+			return
+		}
+		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			unauthorized(w, "Send the header Authorization: Bearer <ADMIN_TOKEN of the .env file>.")
+			return
+		}
+		if a.matches(w, r, got, want) {
+			next(w, r)
+		}
 	}
-	unadmitted(w, detail)
 }
 
-func unadmitted(w http.ResponseWriter, detail string) {
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	problem(w, http.StatusUnauthorized, "admin token needed", detail, nil)
-}
+const (
+	setAdminToken = "Put ADMIN_TOKEN=<at least 32 characters> into the .env file and restart the server."
+	minAdminToken = 32
+)
 
-func fromLoopback(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
+// matches reports whether an admin token is the right one; otherwise it
+// answers the request.
+func (a *admission) matches(w http.ResponseWriter, r *http.Request, got string, want messages.Secret) bool {
+	if len(want.Reveal()) < minAdminToken {
+		writeProblem(w, http.StatusForbidden, "admin token too short", "The ADMIN_TOKEN of the .env file is shorter than 32 characters and does not count. "+setAdminToken, nil)
 		return false
 	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	right, counted := a.cfg.Store.guesses.try(hostOf(r.RemoteAddr), func() bool {
+		return subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1
+	})
+	switch {
+	case !counted:
+		w.Header().Set("Retry-After", "60")
+		writeProblem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Five wrong tokens came from this address within a minute: no token is looked at now. Wait a minute, then send the right one. A browser that is logged in is not affected.", nil)
+	case !right:
+		unauthorized(w, "This is not the ADMIN_TOKEN of the .env file.")
+	}
+	return right
+}
+
+// guesses slow the guessing of the admin token down: after five wrong ones
+// from an address none is compared until a minute's share is free again, not
+// even the right one. Safe for concurrent use; it outlives the actor.
+type guesses struct {
+	mu     sync.Mutex
+	failed map[string]*rate.Limiter // by address
+}
+
+// guessers is how many addresses are counted one by one; the rest share one
+// count.
+const guessers = 1000
+
+// try compares unless too many wrong tokens came from the address.
+func (g *guesses) try(address string, compare func() bool) (right, counted bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed == nil {
+		g.failed = map[string]*rate.Limiter{}
+	}
+	l := g.failed[address]
+	if l == nil && len(g.failed) >= guessers {
+		maps.DeleteFunc(g.failed, func(_ string, l *rate.Limiter) bool { return l.Tokens() >= 5 })
+	}
+	if l == nil && len(g.failed) >= guessers {
+		address = ""
+		l = g.failed[address]
+	}
+	if l == nil {
+		l = rate.NewLimiter(rate.Limit(5.0/60), 5)
+	}
+	if l.Tokens() < 1 {
+		return false, false
+	}
+	if compare() {
+		return true, true
+	}
+	l.Allow()
+	g.failed[address] = l
+	return false, true
+}
+
+func unauthorized(w http.ResponseWriter, detail string) {
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	writeProblem(w, http.StatusUnauthorized, "admin token needed", detail, nil)
+}
+
+// A browser shows the admin token once and is known by a cookie from then on:
+// a page's script cannot read it, and no other site's page can make use of it.
+const (
+	sessionCookie = "kitestring_session"
+	sessionLasts  = 12 * time.Hour
+	sessionLimit  = 64 // browsers at a time
+)
+
+// sessions are the browsers that have shown the admin token. Safe for
+// concurrent use.
+type sessions struct {
+	mu   sync.Mutex
+	list []session
+}
+
+type session struct {
+	id     string
+	secret messages.Secret // the admin token that it was opened with: another one ends it
+	until  time.Time
+}
+
+// begin opens a session; beyond the limit the oldest ends.
+func (s *sessions) begin(secret messages.Secret, now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) == sessionLimit {
+		s.list = s.list[1:]
+	}
+	id := rand.Text() + rand.Text()
+	s.list = append(s.list, session{id, secret, now.Add(sessionLasts)})
+	return id
+}
+
+func (s *sessions) holds(id string, secret messages.Secret, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := false
+	for _, o := range s.list {
+		if subtle.ConstantTimeCompare([]byte(o.id), []byte(id)) == 1 {
+			found = o.secret.Equal(secret) && now.Before(o.until)
+		}
+	}
+	return found
+}
+
+// openSession is POST /api/v1/session.
+func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
+	var in api.AdminSession
+	if !decodeBody(w, r, &in) {
+		return
+	}
+	want := s.AdminToken()
+	if want.IsZero() {
+		writeProblem(w, http.StatusConflict, "no admin token set", "No ADMIN_TOKEN is set. "+setAdminToken, nil)
+		return
+	}
+	if !s.admin.matches(w, r, in.AdminToken, want) {
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: sessionCookie, Value: s.Store.sessions.begin(want, time.Now()), Path: "/", MaxAge: int(sessionLasts / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
+	})
+	w.WriteHeader(http.StatusNoContent)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,8 +15,11 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// stopWithin bounds an orderly stop.
-const stopWithin = 10 * time.Second
+// stopWithin bounds an orderly stop, flushWithin the wait for the log's reader.
+const (
+	stopWithin  = 10 * time.Second
+	flushWithin = 2 * time.Second
+)
 
 func (p *program) runCommand() *cobra.Command {
 	f := &runFlags{}
@@ -39,10 +43,16 @@ takes a restart. Every field may be left out:
 default and its range.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := f.config(p)
-			if err != nil {
+			var cfg tree.Config
+			stream := tree.NewLogWriter(p.stderr, func(lines uint64) {
+				cfg.Log.Warn("log lines dropped: the reader of the log is too slow or gone", "lines", lines)
+			})
+			defer stream.Close(flushWithin)
+			var err error
+			if cfg, err = f.config(p, stream); err != nil {
 				return err
 			}
+			cfg.Stream = stream
 			return p.serve(c.Context(), cfg, f.configFile)
 		},
 	}
@@ -58,22 +68,28 @@ default and its range.`,
 	return c
 }
 
-// serve runs the house until ctx ends, then stops it in order. A hangup makes
-// it read its configuration again; on a terminal, that terminal is gone, and
-// so is whoever could stop the server.
+// serve runs the server until ctx ends, then stops it in order. A hangup makes
+// it read its configuration again. A server that was started in a terminal ends
+// at a hangup: the terminal is gone, and nobody could stop the server any more.
 func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string) error {
+	budget := newLogBudget(cfg.Log.Handler())
+	defer budget.report()
+	cfg.Log = slog.New(budget)
+	// A reader of the log that goes away must not end the server: writes fail.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	systemd := newNotifier(cfg.Log)
 	defer systemd.close()
 	cfg.Pulse = systemd.pulse
-	house, err := tree.Open(ctx, cfg)
+	server, err := tree.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	systemd.ready()
-	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, house.Profile(), house.URL())
+	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
 	for running := true; running; {
 		select {
 		case <-ctx.Done():
@@ -84,12 +100,12 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 				break
 			}
 			cfg.Log.Info("hangup: env file and configuration are read again", "env_file", cfg.EnvFile, "config", configFile)
-			choices, err := readConfigFile(configFile)
+			reloaded, err := readConfigFile(configFile)
 			if err == nil {
-				err = house.Reload(choices)
+				err = server.Reload(reloaded)
 			}
 			if err != nil {
-				cfg.Log.Warn("nothing was read again, everything goes on as before: mend what the error names, and send SIGHUP again", "error", err)
+				cfg.Log.Warn("nothing was read again, everything goes on as before: correct what the error names, and send SIGHUP again", "error", err)
 			}
 		}
 	}
@@ -97,13 +113,13 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 	// The interrupt has ended ctx; the stop has a bound of its own.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	if err := house.Stop(stop); err != nil {
+	if err := server.Stop(stop); err != nil {
 		return fmt.Errorf("stopped, but not everything in order: %w", err)
 	}
 	return nil
 }
 
-// onTerminal tells whether a person reads standard error.
+// onTerminal: standard error is a terminal, so a person reads it.
 func (p *program) onTerminal() bool {
 	file, _ := p.stderr.(*os.File)
 	return file != nil && isatty.IsTerminal(file.Fd())

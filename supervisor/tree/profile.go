@@ -18,7 +18,7 @@ const (
 	SimAPISecret = "simsecret"
 )
 
-// Keys of the .env file that are ours beside the credentials.
+// Keys of the .env file besides the credentials.
 const (
 	keyProfile    = "KITESTRING_PROFILE" // the mark of a file that the simulator wrote
 	keyAdminToken = "ADMIN_TOKEN"
@@ -32,10 +32,10 @@ const (
 // minAdminToken is the length below which an admin token is no protection.
 const minAdminToken = 32
 
-// chooseProfile resolves auto: live when there is an API key that is not the
+// resolveProfile resolves auto: live when there is an API key that is not the
 // simulator's, sim when the file is the simulator's own or holds nothing. What a
 // person or another program has put into the file is never overwritten.
-func chooseProfile(wanted string, store *token.Store) (string, error) {
+func resolveProfile(wanted string, store *token.Store) (string, error) {
 	file := store.Path()
 	has := store.Credentials().APIKey != ""
 	switch wanted {
@@ -143,8 +143,8 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 	}
 	if profile == "sim" {
 		at := "http://" + simAddr
-		if far := value(store, keyAPIURL); far != "" {
-			at = far
+		if remote := value(store, keyAPIURL); remote != "" {
+			at = remote
 		}
 		ex.APIURL, ex.WSURL, ex.LoginURL = at, "ws"+strings.TrimPrefix(at, "http"), at+"/connect/login"
 	}
@@ -156,7 +156,7 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 		if u, err := url.Parse(address); err != nil || u.Host == "" {
 			return ex, fmt.Errorf("%s is not an address like %s", key, *into)
 		}
-		*into = address
+		*into = strings.TrimRight(address, "/") // paths are appended to it
 	}
 	extra, err := url.ParseQuery(value(store, keyWSExtra))
 	if err != nil {
@@ -210,4 +210,28 @@ func checkExposure(addr string, store *token.Store) error {
 		return errors.New("--addr " + addr + " can be reached from other machines: put ADMIN_TOKEN=<at least 32 characters> into the .env file first, or listen on 127.0.0.1")
 	}
 	return nil
+}
+
+// Plan is what a server would make of a .env file, found without opening or
+// writing anything: for "kitestring doctor".
+type Plan struct {
+	Profile  string        // that the wanted one comes to
+	Embedded bool          // the exchange is inside the server: without one there is none
+	Exchange kite.Exchange // addresses only; zero when Embedded
+}
+
+// PlanFor is the plan for a wanted profile (auto, sim, sandbox, live) and an
+// address to listen on. Its errors are those that Open would give.
+func PlanFor(store *token.Store, profile, addr string) (p Plan, err error) {
+	if p.Profile, err = resolveProfile(profile, store); err != nil {
+		return p, err
+	}
+	if err := checkExposure(addr, store); err != nil {
+		return p, err
+	}
+	if p.Embedded = p.Profile == "sim" && value(store, keyAPIURL) == ""; p.Embedded {
+		return p, nil
+	}
+	p.Exchange, err = endpoints(p.Profile, store, "")
+	return p, err
 }

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"kitestring/actors/simulator"
@@ -10,44 +9,39 @@ import (
 	"kitestring/actors/web"
 )
 
-// rehearsal is the simulated exchange as the window may touch it.
-type rehearsal struct {
+// simulatorControl is what the web actor may do with the simulated exchange.
+type simulatorControl struct {
 	exchange *simulator.Exchange
 	store    *token.Store
 }
 
-// rehearsal is nil outside the sim profile.
-func (h *Server) rehearsal() web.Exchange {
-	if h.exchange == nil {
-		return nil // not a nil *rehearsal in an interface
+// simulatorControl is nil outside the sim profile.
+func (s *Server) simulatorControl() web.Exchange {
+	if s.exchange == nil {
+		return nil // not a nil *simulatorControl in an interface
 	}
-	return rehearsal{h.exchange, h.store}
+	return simulatorControl{s.exchange, s.store}
 }
 
 // Inject implements web.Exchange.
-func (r rehearsal) Inject(kind string, d time.Duration) error {
-	kinds := simulator.FaultKinds()
-	if !slices.Contains(kinds, simulator.FaultKind(kind)) {
-		known := make([]string, len(kinds))
-		for i, k := range kinds {
-			known[i] = string(k)
-		}
-		return &web.NameError{What: "kind of fault", Name: kind, Known: known}
+func (c simulatorControl) Inject(kind string, d time.Duration) error {
+	if err := checkKind(simulator.FaultKinds(), kind); err != nil {
+		return err
 	}
-	return r.exchange.InjectFault(simulator.Fault{Kind: simulator.FaultKind(kind), ForMS: int(d / time.Millisecond)})
+	return c.exchange.InjectFault(simulator.Fault{Kind: simulator.FaultKind(kind), ForMS: int(d / time.Millisecond)})
 }
 
 // Lift implements web.Exchange.
-func (r rehearsal) Lift() { r.exchange.ClearFaults() }
+func (c simulatorControl) Lift() { c.exchange.ClearFaults() }
 
 // Rotate implements web.Exchange.
-func (r rehearsal) Rotate(ctx context.Context) (string, error) {
-	if err := simMayWrite(r.store); err != nil {
+func (c simulatorControl) Rotate(ctx context.Context) (string, error) {
+	if err := simMayWrite(c.store); err != nil {
 		return "", err // a person has put an account into the file since the start
 	}
-	t, err := r.exchange.Rotate()
+	t, err := c.exchange.Rotate()
 	if err != nil {
 		return "", err
 	}
-	return t.Fingerprint(), r.store.Set(ctx, token.KeyAccessToken, t.Reveal())
+	return t.Fingerprint(), c.store.Set(ctx, token.KeyAccessToken, t.Reveal())
 }

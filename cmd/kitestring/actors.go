@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kitestring/actors/web/api"
+)
+
+func (p *program) actorsCommand() *cobra.Command {
+	return p.reading(&cobra.Command{
+		Use: "actors", Short: "The supervision tree", Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var all []api.Actor
+			if err := p.get(c.Context(), "/api/v1/actors", &all); err != nil || p.client.json {
+				return err
+			}
+			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "ACTOR\tSTATE\tEPOCH\tGEN\tUPTIME\tMAILBOX\tCONFLATED\tDROPPED\tRESTARTS\tIN WINDOW\tNEXT TRY\tLAST ERROR")
+			depth := map[string]int{}
+			for _, a := range all {
+				if a.Parent != "" {
+					depth[a.Name] = depth[a.Parent] + 1
+				}
+				name := strings.Repeat("  ", depth[a.Name]) + a.Name
+				if a.Kind != "worker" {
+					fmt.Fprintf(w, "%s\t%s\t\t\t\t\t\t\t%d\t%d/%d\t\t%s\n", name, a.State, a.Restarts, a.ChildrenInWindow, a.ChildrenAllowed, a.LastError)
+					continue
+				}
+				generation, next := "-", "-"
+				if a.Generation > 0 {
+					generation = fmt.Sprint(a.Generation)
+				}
+				if a.NextRetryAt != nil {
+					next = time.Until(*a.NextRetryAt).Round(time.Millisecond).String()
+				}
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%d/%d\t%d\t%d\t%d\t%d/%d\t%s\t%s\n", name, a.State, a.Epoch, generation,
+					time.Duration(a.UptimeSeconds*float64(time.Second)).Round(time.Second), a.Mailbox.Depth, a.Mailbox.Capacity,
+					a.Mailbox.Conflated, a.Mailbox.Dropped, a.Restarts, a.RestartsInWindow, a.RestartsAllowed, next, a.LastError)
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			for _, a := range all {
+				if a.State == "quarantined" {
+					fmt.Fprintf(p.stderr, "%s failed too often and waits for you: remove the cause that its last error names, then run: kitestring restart %s\n", a.Name, a.Name)
+				}
+			}
+			return nil
+		},
+	})
+}
+
+func (p *program) restartCommand() *cobra.Command {
+	return p.acting(&cobra.Command{
+		Use: "restart NAME", Short: "Restart one actor; reinstate it when it is quarantined", Args: usage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			var answer map[string]string
+			if err := p.post(c.Context(), "/api/v1/actors/"+url.PathEscape(args[0])+"/restart", nil, &answer); err != nil || p.client.json {
+				return err
+			}
+			fmt.Fprintf(p.stdout, "restarting %s; see \"kitestring actors\"\n", args[0])
+			return nil
+		},
+	})
+}
+
+func (p *program) chaosCommand() *cobra.Command {
+	var kind string
+	var d time.Duration
+	c := &cobra.Command{
+		Use: "chaos NAME --kind KIND", Short: "Inject a fault into an actor of a running server",
+		Long: `Inject a fault into an actor of a running server. Kinds: panic, hang, slow,
+exit, goroutine (a panic in one of its goroutines), leak (a goroutine that does
+not end), drop_token_messages (it ignores messages about the token), panic-start
+(it panics, and again when it restarts), panic-stop (it panics when it ends).`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			if kind == "" {
+				return &exitWith{exitUsage, errors.New("--kind is missing; it is one of " + strings.Join(chaosKinds(), ", "))}
+			}
+			if !slices.Contains(chaosKinds(), kind) {
+				return &exitWith{exitUsage, fmt.Errorf("--kind %q: it is one of %s", kind, strings.Join(chaosKinds(), ", "))}
+			}
+			if d < 0 {
+				return &exitWith{exitUsage, fmt.Errorf("--for %s: it is a time like 10s; 0 is the kind's default", d)}
+			}
+			var answer api.Chaos
+			err := p.post(c.Context(), "/api/v1/chaos", api.Chaos{Actor: args[0], Kind: kind, ForMS: d.Milliseconds()}, &answer)
+			if err != nil || p.client.json {
+				return err
+			}
+			fmt.Fprintf(p.stdout, "fault %s injected into %s; see \"kitestring actors\"\n", kind, args[0])
+			return nil
+		},
+	}
+	c.Flags().StringVar(&kind, "kind", "", "the kind of fault")
+	c.Flags().DurationVar(&d, "for", 0, "how long it lasts (hang, slow, drop_token_messages); 0: the kind's default")
+	return p.acting(c)
+}
