@@ -374,6 +374,9 @@ func (a *auth) ask(session messages.Session, serial int) {
 			var failed *kite.Error
 			if errors.As(err, &failed) {
 				answer.kind, answer.status = failed.Kind, failed.Status
+				if failed.Type != "" {
+					answer.words = failed.Words()
+				}
 			}
 			a.log.Debug("profile check failed", "error", err, "generation", uint64(session.Generation))
 		}

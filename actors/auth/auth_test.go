@@ -158,7 +158,7 @@ func TestTheAdoptedTokenDies(t *testing.T) {
 		b.tell(messages.TokenDoubted{Generation: 1})
 		b.pass(3 * time.Second)
 		r = b.want(1, messages.Rejected)
-		if !strings.Contains(r.Adopted.Reason, "Another login ended this token") || !r.LoginDue || !r.ExpiryHint.IsZero() {
+		if !strings.Contains(r.Adopted.Reason, "Another login ended this token") || !strings.Contains(r.Adopted.Reason, "Kite says: TokenException: Incorrect api_key or access_token.") || !r.LoginDue || !r.ExpiryHint.IsZero() {
 			t.Errorf("report %+v", r)
 		}
 		if testutil.ToFloat64(b.cfg.Metrics.valid) != 0 || testutil.ToFloat64(b.cfg.Metrics.due) != 1 {

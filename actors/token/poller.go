@@ -99,7 +99,7 @@ func (p *poller) run(ctx context.Context) error {
 // watchedLook looks in a goroutine of its own and says so when it does not come
 // back: a call of the kernel into a dead network mount returns when it likes,
 // and cannot be cancelled. There is one look at a time over all incarnations,
-// because a hung one keeps a thread. It is false when the incarnation has ended
+// and few more when it hangs, because each keeps a thread. It is false when the incarnation has ended
 // meanwhile; the look then ends by itself.
 func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, confirm bool) bool {
 	done := make(chan struct{})
@@ -110,13 +110,10 @@ func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, con
 				p.self.Fail(fmt.Errorf("look: panic: %v", v))
 			}
 		}()
-		select {
-		case p.store.looking <- struct{}{}:
-		case <-ctx.Done():
-			return
+		if p.store.beginLook(ctx) {
+			defer p.store.endLook()
+			p.look(ctx, via, confirm)
 		}
-		defer func() { <-p.store.looking }()
-		p.look(ctx, via, confirm)
 	}()
 	hung := time.NewTimer(hungAfter)
 	defer hung.Stop()
