@@ -49,7 +49,6 @@ type poller struct {
 	awake   bool      // an event has arrived since the last change that none had announced
 	refused bool      // the last finding
 	since   time.Time // when the text was first seen as it is; monotonic
-	waits   bool      // the last finding lacks nothing but that the file is still
 	silent  string
 }
 
@@ -154,8 +153,9 @@ func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bo
 	if !p.looked || r.hash != p.last.hash {
 		p.since = time.Now()
 	}
+	// While the file is refused, each other look judges it again.
 	still := r.err == nil && !r.held && time.Since(p.since) >= stillAfter
-	if !p.store.takeReopened() && p.looked && !confirm && r.same(&p.last) && !(p.waits && still) {
+	if !p.store.takeReopened() && p.looked && !confirm && r.same(&p.last) {
 		p.trace = path
 		return
 	}
@@ -170,7 +170,6 @@ func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bo
 	r.text = nil // messages carry no secrets in the open
 	seen.read = r
 	p.trace, p.last, p.looked, p.refused = path, r, true, seen.finding.refusal != nil
-	p.waits = p.refused && seen.finding.refusal.unfinished
 	p.self.Tell(seen)
 }
 
