@@ -232,7 +232,7 @@ func TestLoginAbuse(t *testing.T) {
 			return q
 		}, messages.LoginTimeout, "longer than 10 minutes", 0},
 		{"replayed", func(b *loginBench) string { q := good(b); b.callback(q); return q }, messages.LoginBadState, "was used before and counts only once. It succeeded then.", 1},
-		{"state used twice", func(b *loginBench) string {
+		{"state used again", func(b *loginBench) string {
 			s := b.begin()
 			b.callback(success(s, requestToken))
 			return success(s, "anotherRequestToken0123456789abc")
@@ -421,7 +421,7 @@ func TestPaste(t *testing.T) {
 	}
 }
 
-// TestExchangePanics: whoever joined is not left waiting.
+// TestExchangePanics: a callback that joined is not left waiting.
 func TestExchangePanics(t *testing.T) {
 	b := newLoginBench(t)
 	state := b.begin()
