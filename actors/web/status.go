@@ -60,6 +60,7 @@ func (s *server) status() api.Status {
 		}
 	}
 	st.Live, st.Causes = judge(view{auth, env.Warnings, feed, phase, stats, s.Clock.Now(), time.Now()})
+	st.Causes = append(st.Causes, b.notes()...)
 	st.Message = strings.Join(st.Causes, " ")
 	if len(st.Causes) == 0 || st.Live && phase.Phase == messages.Open {
 		st.Message = strings.TrimSpace(fmt.Sprintf("Data is live: %.0f ticks/s from %d instruments. %s", stats.TicksPerSecond, stats.Instruments, st.Message))

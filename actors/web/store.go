@@ -29,6 +29,7 @@ type Store struct {
 	phase       messages.PhaseChanged
 	login       *messages.LoginEnded // nil: none since the start
 	gap         *api.StatusGap       // nil: none since the start
+	notices     notices
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
@@ -118,6 +119,7 @@ func (s *Store) Apply(msg any) {
 		s.phase = m
 	case messages.InstrumentsResolved:
 		s.underlyings = m.Underlyings
+		s.noteInstruments(m)
 		// Readings and bars of others are no longer updated.
 		maps.DeleteFunc(s.readings, func(of [2]string, _ messages.Reading) bool { return !s.shows(of[0]) })
 		maps.DeleteFunc(s.running, func(of series, _ messages.Bar) bool { return !s.shows(of.underlying) })

@@ -56,7 +56,9 @@ func TestAStalledLogBlocksNoLogger(t *testing.T) {
 		t.Errorf("%d lines dropped, want %d", dropped, want)
 	}
 	actorstest.Until(t, "the last line is written", func() bool { return strings.Contains(reader.String(), fmt.Sprintf("n=%d\n", all-1)) })
-	actorstest.Until(t, "the dropped lines are reported", func() bool { return strings.Contains(reader.String(), fmt.Sprintf("lines dropped\" lines=%d\n", dropped)) })
+	actorstest.Until(t, "the dropped lines are reported", func() bool {
+		return strings.Contains(reader.String(), fmt.Sprintf("lines dropped\" lines=%d\n", dropped))
+	})
 	last := -1
 	for _, line := range strings.Split(reader.String(), "\n") {
 		var n int

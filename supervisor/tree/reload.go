@@ -53,7 +53,7 @@ func (s *Server) Reload(c Reloadable) error {
 	}
 	was := s.reloadable.Swap(&c)
 	restart := []string{"token"}
-	if !reflect.DeepEqual(was.Underlyings, c.Underlyings) {
+	if !reflect.DeepEqual(was.Underlyings, c.Underlyings) || !reflect.DeepEqual(was.Instruments, c.Instruments) {
 		restart = append(restart, "instruments")
 	}
 	if c.HolidayFile != "" || was.HolidayFile != "" {
@@ -63,9 +63,6 @@ func (s *Server) Reload(c Reloadable) error {
 		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {
 			restart = append(restart, a.Kind)
 		}
-	}
-	if !reflect.DeepEqual(was.Instruments, c.Instruments) {
-		s.wantConfigured(c)
 	}
 	if runs := s.cfg.Reloadable.MailboxTicks; runs != c.MailboxTicks {
 		s.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "configured", c.MailboxTicks)
@@ -77,10 +74,4 @@ func (s *Server) Reload(c Reloadable) error {
 		}
 	}
 	return nil
-}
-
-// wantConfigured asks the feed for the instruments of the configuration, and for
-// no others in its name.
-func (s *Server) wantConfigured(c Reloadable) {
-	s.tree.Engine().Send(pidFeed, messages.WantInstruments{Owner: "configuration", Wants: c.Instruments})
 }

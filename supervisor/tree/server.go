@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -177,7 +178,13 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
 	s.kite.Transport = newTransport()
 	s.kite.Budget = kite.NewBudget()
-	s.kite.Observe = s.metrics.rest.Observe
+	s.kite.Observe = func(class kite.Class, code int, took time.Duration) {
+		s.metrics.rest.Observe(class, code, took)
+		if code == http.StatusOK {
+			s.webStore.NoteServed(string(class))
+		}
+	}
+	s.kite.Refused = func(e *kite.Error) { s.webStore.NoteRefusal(string(e.Class), e.Words()) }
 	s.kite.Skipped = func(class kite.Class, items int, why string) {
 		s.metrics.rest.Skip(class, items)
 		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
@@ -187,9 +194,6 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	if err := s.startTree(ctx); err != nil {
 		return nil, err
-	}
-	if len(cfg.Reloadable.Instruments) > 0 {
-		s.wantConfigured(cfg.Reloadable)
 	}
 	return s, nil
 }
