@@ -165,6 +165,14 @@ func (a *auth) step(ev event) {
 	for _, e := range effects {
 		a.perform(e, now)
 	}
+	if after.userID != "" && a.Store.Account() == "" {
+		a.self.Go("remember account", func(context.Context) error {
+			if err := a.Store.SetAccount(after.userID); err != nil {
+				a.log.Warn("the account is not remembered", "error", err)
+			}
+			return nil
+		})
+	}
 	a.logTransitions(before, after)
 	a.show(false)
 }

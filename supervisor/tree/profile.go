@@ -22,6 +22,7 @@ const (
 const (
 	keyProfile    = "KITESTRING_PROFILE" // the mark of a file that the simulator wrote
 	keyAdminToken = "ADMIN_TOKEN"
+	keyAccount    = "ZERODHA_USER_ID" // that a login must be of
 	keyAPIURL     = "KITE_API_URL"
 	keyWSURL      = "KITE_WS_URL"
 	keyLoginURL   = "KITE_LOGIN_URL"

@@ -78,6 +78,7 @@ type SimConfig struct {
 // runs. The .env file is not in there.
 //
 //	expiry-PROFILE.json   when tokens ended in the mornings, as observed (auth)
+//	account-PROFILE       the account of the last login (auth)
 //	simulator/            tokens that the embedded exchange withdrew, as hashes
 //	traces/TIME-WHAT.trace  the last seconds before a failure, for "go tool trace";
 //	                      the newest ten, 64 MB at most
