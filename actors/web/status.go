@@ -193,6 +193,9 @@ func unusedParts(v view, live bool) (causes []string) {
 	}
 	if !hasToken || v.auth.Adopted.State == messages.Rejected {
 		for _, w := range v.warnings { // one of them may be why a login is asked for
+			if strings.Contains(w, "log in") {
+				continue // the file has no token, which is said already
+			}
 			causes = append(causes, sentence("In the .env file: "+w))
 		}
 	}
