@@ -123,4 +123,3 @@ func slowBodies(t *testing.T, s *server) func() {
 func mutedStreams(t *testing.T, s *server) func() {
 	return dial(t, s, 100, "GET /api/v1/stream HTTP/1.1\r\nHost: %s\r\n\r\n")
 }
-
