@@ -178,6 +178,7 @@ func (in *incarnation) handle(kind itemKind) {
 		}
 	}
 	if in.active.any && in.applyLasting(kind) {
+		in.discard(kind)
 		return
 	}
 	switch kind {
@@ -200,6 +201,22 @@ func (in *incarnation) handle(kind itemKind) {
 func (in *incarnation) count() {
 	in.cell.stats.handled.Add(in.handled)
 	in.handled = 0
+}
+
+// discard is what handle does with an item that a fault drops.
+func (in *incarnation) discard(kind itemKind) {
+	it := &in.it
+	switch kind {
+	case batch:
+		it.batch.Release()
+		it.batch = nil
+	case conflated:
+		for i := range it.backlog {
+			it.backlog[i].batch.Release()
+			it.backlog[i].batch = nil
+		}
+		it.table.Take()
+	}
 }
 
 func (in *incarnation) deliverBatch(b messages.Batch) {
