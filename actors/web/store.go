@@ -12,6 +12,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // keptEvents is how many events the timeline holds.
@@ -35,8 +36,11 @@ type Store struct {
 	rotated     rotated     // the last one on the timeline
 	events      []api.Event // oldest first
 	lastEvent   uint64
-	clock       actors.Clock // nil until a web actor ran
+	budgets     map[string]*eventBudget // by kind of event
+	clock       actors.Clock            // nil until a web actor ran
 	sessions    sessions
+	guesses     guesses
+	connections connections
 	hub         hub
 }
 
@@ -55,7 +59,7 @@ type rotated struct {
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}}
+	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, budgets: map[string]*eventBudget{}}
 }
 
 // Apply takes a message of an actor. One that it does not know changes nothing.
@@ -101,7 +105,7 @@ func (s *Store) Apply(msg any) {
 		}
 		s.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)
 	case messages.OrderUpdated:
-		s.event("order", 0, "order %s: %s", m.OrderID, m.Status)
+		s.event("order", 0, "order %s: %s", foreign(m.OrderID), foreign(m.Status))
 	case messages.GapDetected:
 		s.gap = &api.StatusGap{Reason: m.Reason, Instruments: len(m.Gaps), At: m.At}
 		s.event("gap", m.Generation, "%d instruments were blind at a %s", len(m.Gaps), m.Reason)
@@ -166,9 +170,34 @@ func (s *Store) Note(kind, format string, args ...any) {
 	s.event(kind, 0, format, args...)
 }
 
+// scrubber hides what looks like a secret in texts from outside; the values
+// that are known are hidden where the API sends them.
+var scrubber = scrub.New()
+
+// foreign is a word from outside, scrubbed and short where it is printed: an
+// event that is left out costs nothing.
+type foreign string
+
+// String implements fmt.Stringer.
+func (f foreign) String() string { return scrubber.Line(string(f[:min(len(f), 200)]), 60) }
+
 func (s *Store) event(kind string, g messages.Generation, format string, args ...any) {
+	now := time.Now()
+	budget := s.budgets[kind]
+	if budget == nil {
+		budget = &eventBudget{}
+		s.budgets[kind] = budget // kinds are few: constants of the program
+	}
+	omitted, ok := budget.allow(now)
+	if !ok {
+		return
+	}
+	text := printable(scrubber.Hide(fmt.Sprintf(format, args...)), eventLength)
+	if omitted > 0 {
+		text += fmt.Sprintf(" (%d more of this kind came before and are left out)", omitted)
+	}
 	s.lastEvent++
-	e := api.Event{ID: s.lastEvent, At: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...), Generation: g}
+	e := api.Event{ID: s.lastEvent, At: now.UTC(), Kind: kind, Text: text, Generation: g}
 	if s.clock != nil {
 		e.ExchangeAt = known(s.clock.Now())
 	}
@@ -228,11 +257,4 @@ func (s *Store) underlyingNames() []string {
 		names = append(names, u.Name)
 	}
 	return names
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
 }

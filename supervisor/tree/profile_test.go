@@ -58,7 +58,7 @@ func TestTheSimulatorWritesIntoItsOwnFileOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			profile, err := chooseProfile(c.wanted, store)
+			profile, err := resolveProfile(c.wanted, store)
 			if c.profile != "" && (err != nil || profile != c.profile) || c.profile == "" && err == nil {
 				t.Fatalf("profile %q, %v; want %q", profile, err, c.profile)
 			}

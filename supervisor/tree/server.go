@@ -292,8 +292,8 @@ func (s *Server) Profile() string { return s.profile }
 // Addr is where the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// URL is the dashboard's address.
-func (s *Server) URL() string { return "http://" + s.Addr() + "/" }
+// URL is the dashboard's address, as a browser on this machine opens it.
+func (s *Server) URL() string { return web.PageURL(s.Addr()) }
 
 // SimAddr is where the embedded exchange listens, "" outside the sim profile.
 func (s *Server) SimAddr() string {

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
+	"kitestring/actors/reminder"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
@@ -23,9 +23,8 @@ import (
 // webConfig wires the web actor: it looks through these small interfaces only.
 func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
-	host, _, _ := net.SplitHostPort(s.Addr())
 	return web.Config{
-		Listen: s.listener.listen, Hosts: []string{host}, Store: s.webStore,
+		Listen: s.listener.listen, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
 			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
@@ -44,9 +43,11 @@ func (s *Server) webConfig() web.Config {
 		Reminders: s.reminderStatus, Trace: s.traceNow,
 		Clock: s.clock, Process: s.process(), Profile: s.profile, Log: s.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.
-		Metrics:    promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
-		Instrument: s.metrics.web,
-		AdminToken: func() messages.Secret { return s.store.Secret(keyAdminToken) },
+		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
+		Instrument:   s.metrics.web,
+		AdminToken:   func() messages.Secret { return s.store.Secret(keyAdminToken) },
+		DashboardURL: func() string { return value(s.store, reminder.KeyDashboardURL) },
+		Secrets:      s.secrets,
 	}
 }
 

@@ -19,6 +19,7 @@ type Status struct {
 	Profile     string               `json:"profile"` // sim, sandbox, live
 	Live        bool                 `json:"live"`    // the token is valid and data flows (or the market is closed and the socket lives)
 	Message     string               `json:"message"` // the same in words: what is wrong and what to do
+	Causes      []string             `json:"causes"`  // the parts of the message, the gravest first: what is wrong, then what is left out
 	Token       StatusToken          `json:"token"`
 	Feed        StatusFeed           `json:"feed"`
 	Actors      StatusActors         `json:"actors"`
