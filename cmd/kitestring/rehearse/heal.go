@@ -1,7 +1,6 @@
 package rehearse
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -171,8 +170,8 @@ var _ = register(Drill{
 		check(f.Truncate(int64(len(whole))))
 		start, warnings := time.Now(), ""
 		r.within(healWithin, "the status says that the file does not answer", func() (bool, any) {
-			warnings = strings.Join(r.token().Warnings, " ") + r.token().Reason
-			return strings.Contains(warnings, "hang") || strings.Contains(warnings, "not answer"), warnings
+			warnings = r.token().Watcher
+			return strings.Contains(warnings, "has not answered"), warnings
 		})
 		r.note("after %s the status says: %s", time.Since(start).Round(time.Millisecond), warnings)
 		r.streams(3 * time.Second)
@@ -181,8 +180,8 @@ var _ = register(Drill{
 		r.adopted(g, healWithin)
 		r.recovery(start)
 		r.within(healWithin, "the warning is over", func() (bool, any) {
-			warnings := fmt.Sprint(r.token().Warnings)
-			return !strings.Contains(warnings, "hang") && !strings.Contains(warnings, "not answer"), warnings
+			watcher := r.token().Watcher
+			return watcher == "events", watcher
 		})
 		r.live()
 	},
