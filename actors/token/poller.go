@@ -27,6 +27,8 @@ const (
 	stillAfter = 3 * time.Second
 	// hungAfter is how long a look may take: it is some milliseconds otherwise.
 	hungAfter = 3 * time.Second
+	// mostLooks bounds the threads that a dead mount can keep.
+	mostLooks = 4
 )
 
 // poller is the watcher's task: it keeps the watches, reads at every wake and at
@@ -98,8 +100,9 @@ func (p *poller) run(ctx context.Context) error {
 
 // watchedLook looks in a goroutine of its own and says so when it does not come
 // back: a call of the kernel into a dead network mount returns when it likes,
-// and cannot be cancelled. There is one look at a time over all incarnations,
-// because a hung one keeps a thread. It is false when the incarnation has ended
+// and cannot be cancelled. There are at most mostLooks at a time over all
+// incarnations, because a hung one keeps a thread; the heartbeat of the actor
+// brings the next incarnation, whose look may come back. It is false when the incarnation has ended
 // meanwhile; the look then ends by itself.
 func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, confirm bool) bool {
 	done := make(chan struct{})

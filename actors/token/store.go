@@ -36,7 +36,7 @@ type Store struct {
 	metrics *Metrics
 	usage   usage
 
-	looking chan struct{} // holds one while somebody looks at the file
+	looking chan struct{} // holds one for each look at the file that is under way
 
 	mu        sync.Mutex
 	env       *Env   // the file as it was last read; empty when it was not there
@@ -80,7 +80,7 @@ func Open(cfg StoreConfig) (*Store, error) {
 	}
 	s := &Store{
 		path: path, getenv: cfg.Getenv, log: cfg.Log, now: cfg.Now, metrics: cfg.Metrics,
-		env: Parse(nil), records: make(map[messages.Generation]*record), looking: make(chan struct{}, 1),
+		env: Parse(nil), records: make(map[messages.Generation]*record), looking: make(chan struct{}, mostLooks),
 	}
 	if s.getenv == nil {
 		s.getenv = func(string) string { return "" }
