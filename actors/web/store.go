@@ -33,8 +33,9 @@ type Store struct {
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
-	rotated     rotated     // the last one on the timeline
-	events      []api.Event // oldest first
+	missing     map[string]api.StatusMissing // data asked for over REST, by what it is
+	rotated     rotated                      // the last one on the timeline
+	events      []api.Event                  // oldest first
 	lastEvent   uint64
 	budgets     map[string]*eventBudget // by kind of event
 	clock       actors.Clock            // nil until a web actor ran
@@ -59,7 +60,7 @@ type rotated struct {
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, budgets: map[string]*eventBudget{}}
+	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, budgets: map[string]*eventBudget{}}
 }
 
 // Apply takes a message of an actor. One that it does not know changes nothing.
@@ -125,6 +126,15 @@ func (s *Store) Apply(msg any) {
 		maps.DeleteFunc(s.running, func(of series, _ messages.Bar) bool { return !s.shows(of.underlying) })
 	case messages.FuturesRolled:
 		s.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
+	case messages.DataState:
+		switch was, missing := s.missing[m.What]; {
+		case m.Reason == "" && missing:
+			delete(s.missing, m.What)
+			s.event("data", 0, "the %s comes again", m.What)
+		case m.Reason != "" && m.Reason != was.Reason:
+			s.missing[m.What] = api.StatusMissing{What: m.What, Reason: m.Reason, Since: m.At}
+			s.event("data", 0, "the %s does not come: %s", m.What, m.Reason)
+		}
 	case messages.BarUpdated:
 		s.running[series{m.Bar.Underlying, m.Bar.Source, m.Bar.Interval}] = m.Bar
 		s.hub.send("bar", m.Key(), streamedBar(m.Bar, false))
@@ -257,4 +267,12 @@ func (s *Store) underlyingNames() []string {
 		names = append(names, u.Name)
 	}
 	return names
+}
+
+// missingData is the data that does not come, by name.
+func (s *Store) missingData() []api.StatusMissing {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := slices.SortedFunc(maps.Values(s.missing), func(a, b api.StatusMissing) int { return cmp.Compare(a.What, b.What) })
+	return append([]api.StatusMissing{}, list...) // never null in JSON
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"kitestring/actors/analysis"
+	"kitestring/actors/bars"
 	"kitestring/actors/instruments"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
@@ -146,7 +147,7 @@ func (r *configReader) analysis(path string, cfg *tree.Reloadable) error {
 		{"thresholds", func(path string) error { return r.thresholds(path, &cfg.Thresholds) }},
 	})
 	cfg.AnalysisProfile = analysis.Profile(profile)
-	cfg.BarInterval, _ = analysis.ParseInterval(interval)
+	cfg.BarInterval, _ = bars.ParseInterval(interval)
 	if err == nil && cfg.AnalysisProfile == analysis.Classic && len(cfg.Thresholds) > 0 {
 		err = r.errorf("%s: %w", path, errClassicIsFixed)
 	}

@@ -19,7 +19,7 @@ import (
 type Reloadable struct {
 	Underlyings     []instruments.UnderlyingSpec // none: instruments.Defaults
 	AnalysisProfile analysis.Profile             // "": calibrated
-	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
+	BarInterval     time.Duration                // that analyses judge: one of bars.Intervals; 0: 5 minutes
 	Thresholds      analysis.Thresholds          // in place of the analyses' defaults
 	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192

@@ -20,6 +20,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
+	"kitestring/actors/bars"
 	"kitestring/actors/feed"
 	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
@@ -94,7 +95,7 @@ type Server struct {
 	authStore   *auth.Store
 	logins      *auth.Logins
 	feed        *feed.Store
-	series      *analysis.Store
+	series      *bars.Store
 	opening     *analysis.OpenInterest
 	instruments *instruments.Store
 	phases      *market.PhaseStore
@@ -128,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s := &Server{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
-		feed:   feed.NewStore(), series: &analysis.Store{}, opening: &analysis.OpenInterest{},
+		feed:   feed.NewStore(), series: &bars.Store{}, opening: &analysis.OpenInterest{},
 		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))

@@ -10,9 +10,12 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
+	"kitestring/actors/bars"
 	"kitestring/actors/feed"
 	"kitestring/actors/instruments"
+	"kitestring/actors/kite"
 	"kitestring/actors/market"
+	"kitestring/actors/readings"
 	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
@@ -160,22 +163,23 @@ func (s *Server) core() []supervisor.Spec {
 
 // analyses are bars and one actor for each analysis there is.
 func (s *Server) analyses() []supervisor.Spec {
-	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Heartbeat: barsHeartbeat, HeartbeatWhile: barsDue(s.instruments, s.feed, s.clock), Produce: analysis.NewBars(analysis.BarsConfig{
+	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Heartbeat: barsHeartbeat, HeartbeatWhile: barsDue(s.instruments, s.feed, s.clock), Produce: bars.New(bars.Config{
 		Clock: s.clock, Tokens: s.store, Series: s.series, Instruments: s.instruments,
-		Historian: analysis.NewREST(s.kite, s.store, "bars"), Listeners: receivers[messages.BarClosed](), Auth: pidAuth,
+		Hours:     s.hours,
+		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: receivers[messages.BarClosed](), Auth: pidAuth,
 	})})}
 	for _, a := range analysis.All() {
-		cfg := analysis.Config{
+		cfg := readings.Config{
 			Clock: s.clock, Tokens: s.store, History: s.series, Instruments: s.instruments,
-			Market: s.phases, Opening: s.opening, Auth: pidAuth, Listeners: readers(a.Kind),
+			Market: s.phases, Hours: s.hours, Opening: s.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
-			cfg.Quoter = analysis.NewREST(s.kite, s.store, a.Kind)
+			cfg.Quoter = readings.NewQuoter(kite.NewSessions(s.kite, s.store, a.Kind))
 		}
 		spec := supervisor.Spec{Name: a.Kind, Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			cfg := cfg
 			cfg.Analysis, cfg.Profile, cfg.Interval = a.With(c.Thresholds[a.Kind]), c.AnalysisProfile, c.BarInterval
-			return analysis.New(cfg)
+			return readings.New(cfg)
 		})}
 		if a.Needs.Ticks() {
 			spec = s.subscriber(spec)

@@ -24,10 +24,18 @@ type Status struct {
 	Feed        StatusFeed           `json:"feed"`
 	Actors      StatusActors         `json:"actors"`
 	Market      StatusMarket         `json:"market"`
+	Missing     []StatusMissing      `json:"missing"`     // data that was asked for over REST and does not come
 	Underlyings []string             `json:"underlyings"` // that are worked on, in their order; empty until the instruments are known
 	Login       *messages.LoginEnded `json:"last_login"`  // null: none since the start
 	Process     StatusProcess        `json:"process"`
 	At          time.Time            `json:"at"` // the server's clock now: what ages are counted from
+}
+
+// StatusMissing is data that does not come, and why.
+type StatusMissing struct {
+	What   string    `json:"what"`
+	Reason string    `json:"reason"` // with Kite's own words where it gave some
+	Since  time.Time `json:"since"`
 }
 
 // StatusToken is the adopted token.

@@ -1,16 +1,17 @@
-package analysis
+package bars
 
 import (
 	"math"
 	"slices"
 	"time"
 
+	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
 const (
-	// historyDays of minutes hold more than keepMinutes of sessions; a long
+	// historyDays of minutes hold more than messages.BarMinutes of sessions; a long
 	// weekend leaves fewer.
 	historyDays = 9
 	// ripening is how long after its end a minute is taken as complete in the
@@ -18,17 +19,10 @@ const (
 	ripening = 3
 )
 
-// HistoricalCandle is a minute of the exchange's history, in rupees.
-type HistoricalCandle struct {
-	Start                  time.Time
-	Open, High, Low, Close float64
-	Volume, OI             int64
-}
-
 // addHole notes a blind span and marks the closed minutes that it touches; it
 // reports whether there were any.
-func (t *track) addHole(h blind) (marked bool) {
-	if h.to <= h.from || !touchesSession(h.from, h.to) {
+func (t *series) addHole(h blind) (marked bool) {
+	if h.to <= h.from || !t.sessions.touch(h.from, h.to) && midnight(h.to-1) != t.proven {
 		return false
 	}
 	t.holes = append(t.holes, h)
@@ -45,26 +39,10 @@ func (t *track) addHole(h blind) (marked bool) {
 	return marked
 }
 
-// touchesSession reports whether a span has a moment in a session, holidays
-// not considered.
-func touchesSession(from, to int64) bool {
-	if to-from >= 4*day {
-		return true
-	}
-	for d := istDay(from); d <= istDay(to); d++ {
-		open := sessionStart(d*day - istOffset)
-		weekday := time.Unix(open, 0).In(ist.Zone).Weekday()
-		if weekday != time.Saturday && weekday != time.Sunday && from < open+sessionClose-sessionOpen && to > open {
-			return true
-		}
-	}
-	return false
-}
-
 // gap takes note of a blind span that the feed found; it reports whether bars
 // that are closed already have been marked. The feed learns of the span by the
 // first tick after it, which may have come here before or may come later.
-func (t *track) gap(g messages.Gap, now int64) (marked bool) {
+func (t *series) gap(g messages.Gap, now int64) (marked bool) {
 	if g.From.IsZero() {
 		return false // nothing came before: the first bar is partial by itself
 	}
@@ -84,12 +62,13 @@ func (t *track) gap(g messages.Gap, now int64) (marked bool) {
 
 // wants is the span of history that would help now, false for none. Asking for
 // it until a merge has come is the caller's business.
-func (t *track) wants(now int64) (from int64, ok bool) {
+func (t *series) wants(now int64) (from int64, ok bool) {
+	first := ist.Day(time.Unix(now, 0)).Unix() - historyDays*day
 	if !t.covered.loaded {
-		return ist.Day(time.Unix(now, 0)).Unix() - historyDays*day, true
+		return first, true
 	}
 	for _, h := range t.holes {
-		if f := floor(h.from, 60); f+60+ripening <= now && (!ok || f < from) {
+		if f := max(first, floor(h.from, 60)); h.to > first && f+60+ripening <= now && (!ok || f < from) {
 			from, ok = f, true
 		}
 	}
@@ -98,8 +77,10 @@ func (t *track) wants(now int64) (from int64, ok bool) {
 
 // merge takes history asked for at the time asked, from from on. A whole live
 // minute wins over history's; history wins over a missing, partial, gapped or
-// blurred one. It reports whether anything changed.
-func (t *track) merge(candles []HistoricalCandle, from, asked int64, g messages.Generation) (changed bool) {
+// blurred one. It gives how many rows it used, and whether anything changed. A
+// series that has no history yet is not loaded by an answer without a minute of
+// a session.
+func (t *series) merge(candles []kite.Candle, from, asked int64, g messages.Generation) (used int, changed bool) {
 	ripe := floor(asked-ripening, 60)
 	if t.running.Ticks > 0 {
 		ripe = min(ripe, t.running.Start.Unix())
@@ -107,14 +88,18 @@ func (t *track) merge(candles []HistoricalCandle, from, asked int64, g messages.
 	merged := make([]messages.Bar, 0, len(t.minutes)+len(candles))
 	for _, c := range candles {
 		start := floor(c.Start.Unix(), 60)
-		if start < from || start+60 > ripe || !inSession(start) || !plausible(c.Open, c.High, c.Low, c.Close, float64(c.Volume)) {
+		if start < from || start+60 > ripe || !t.sessions.contain(start) && t.sessions.expect(start) || !plausible(c) {
 			continue
 		}
 		merged = append(merged, t.fromHistory(c, start, g))
 	}
+	if used = len(merged); used == 0 && !t.covered.loaded && t.sessions.touch(from, ripe) {
+		return 0, false
+	}
 	byStart := func(a, b messages.Bar) int { return a.Start.Compare(b.Start) }
 	slices.SortStableFunc(merged, byStart)
 	merged = slices.CompactFunc(merged, func(a, b messages.Bar) bool { return a.Start.Equal(b.Start) })
+	t.cutHoles(ripe, merged)
 	for _, m := range t.minutes {
 		i, found := slices.BinarySearchFunc(merged, m, byStart)
 		switch {
@@ -124,11 +109,10 @@ func (t *track) merge(candles []HistoricalCandle, from, asked int64, g messages.
 			merged[i] = m
 		}
 	}
-	merged = newest(merged, keepMinutes)
+	merged = newest(merged, messages.BarMinutes)
 	changed = !slices.Equal(merged, t.minutes)
 	t.minutes = merged
 
-	t.cutHoles(ripe)
 	if first := t.covered.from - 60; t.seen != 0 && !t.covered.loaded && ripe < first {
 		t.addHole(blind{from: ripe, to: first})
 	}
@@ -137,22 +121,36 @@ func (t *track) merge(candles []HistoricalCandle, from, asked int64, g messages.
 	}
 	t.covered.loaded = true
 	t.coveredUntil = max(t.coveredUntil, ripe)
-	return changed
+	return used, changed
 }
 
-// cutHoles forgets what is blind before the time.
-func (t *track) cutHoles(ripe int64) {
+// mostTries is how often history is asked for a blind span of which it has no
+// minute: with the backoff some two minutes. A span in which nothing was traded
+// has none for ever.
+const mostTries = 8
+
+// cutHoles forgets what is blind before the time, unless history may only be
+// late with it.
+func (t *series) cutHoles(ripe int64, history []messages.Bar) {
 	kept := t.holes[:0]
 	for _, h := range t.holes {
-		if h.to > ripe {
-			h.from = max(h.from, ripe)
+		end := min(h.to, ripe)
+		healed := slices.ContainsFunc(history, func(m messages.Bar) bool { return m.End().Unix() > h.from && m.Start.Unix() < end })
+		if h.from < end && !healed {
+			h.tries++
+		}
+		switch {
+		case h.from < end && !healed && h.tries < mostTries:
+			kept = append(kept, h)
+		case h.to > ripe:
+			h.from, h.tries = max(h.from, ripe), 0
 			kept = append(kept, h)
 		}
 	}
 	t.holes = kept
 }
 
-func (t *track) fromHistory(c HistoricalCandle, start int64, g messages.Generation) messages.Bar {
+func (t *series) fromHistory(c kite.Candle, start int64, g messages.Generation) messages.Bar {
 	price := func(rupees float64) int32 { return int32(math.Round(rupees * float64(t.divisor))) }
 	at := time.Unix(start, 0).UTC()
 	return messages.Bar{
@@ -163,18 +161,18 @@ func (t *track) fromHistory(c HistoricalCandle, start int64, g messages.Generati
 	}
 }
 
-// plausible reports whether a bar can be one: positive, finite, ordered.
-func plausible(open, high, low, closing, volume float64) bool {
-	for _, x := range [...]float64{open, high, low, closing, volume} {
+// plausible reports whether a candle can be one: positive, finite, ordered.
+func plausible(c kite.Candle) bool {
+	for _, x := range [...]float64{c.Open, c.High, c.Low, c.Close} {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return false
 		}
 	}
-	return low > 0 && volume >= 0 && high >= max(open, closing) && low <= min(open, closing)
+	return c.Low > 0 && c.Volume >= 0 && c.High >= max(c.Open, c.Close) && c.Low <= min(c.Open, c.Close)
 }
 
-// whole is every closed bar of an interval, made anew of the minutes.
-func (t *track) whole(i int, now int64) []messages.Bar {
+// whole is every closed bar of an interval, made of the minutes.
+func (t *series) whole(i int, now int64) []messages.Bar {
 	if i == 0 {
 		return slices.Clone(t.minutes)
 	}

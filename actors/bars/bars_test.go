@@ -1,9 +1,8 @@
-package analysis
+package bars
 
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,8 +10,8 @@ import (
 
 	"github.com/anthdm/hollywood/actor"
 
-	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/hours"
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -32,6 +31,8 @@ func clockFrom(t testing.TB, s string) runningClock {
 
 func (c runningClock) Now() time.Time { return c.base.Add(time.Since(c.began)) }
 
+func TestMain(m *testing.M) { actorstest.Main(m) }
+
 // pass lets the bubble's time go by, and all that happens at its last moment
 // happen: a timer of an actor's may ring together with ours.
 func pass(d time.Duration) {
@@ -39,36 +40,16 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// book is a token source and what was noted in it.
-type book struct {
-	mu   sync.Mutex
-	view actors.TokenView
-	uses []messages.Generation
+// adopt adopts the session of a generation.
+func adopt(tokens *actorstest.Tokens, g messages.Generation) messages.TokenAdopted {
+	return tokens.WriteAdopted(actorstest.Session(g))
 }
 
-func (b *book) Current() actors.TokenView {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.view
-}
-
-func (b *book) Used(_ string, g messages.Generation) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.uses = append(b.uses, g)
-}
-
-func (b *book) adopt(g messages.Generation) messages.TokenAdopted {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.view.Adopted = messages.Session{Generation: g, APIKey: "k", Token: messages.NewAccessToken("token of generation " + string(rune('0'+g)))}
-	return messages.TokenAdopted{Session: b.view.Adopted}
-}
-
-func (b *book) used() []messages.Generation {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.uses)
+func used(tokens *actorstest.Tokens) (list []messages.Generation) {
+	for _, u := range tokens.Uses() {
+		list = append(list, u.Generation)
+	}
+	return list
 }
 
 func niftyToday(t testing.TB) messages.Underlying {
@@ -119,7 +100,7 @@ type archive struct {
 	slow     time.Duration
 }
 
-func (a *archive) Historical(_ context.Context, s messages.Session, instrument uint32, from, to time.Time) ([]HistoricalCandle, error) {
+func (a *archive) Historical(_ context.Context, s messages.Session, instrument uint32, from, to time.Time) ([]kite.Candle, error) {
 	time.Sleep(a.slow)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -127,10 +108,10 @@ func (a *archive) Historical(_ context.Context, s messages.Session, instrument u
 	if a.err != nil {
 		return nil, a.err
 	}
-	var out []HistoricalCandle
+	var out []kite.Candle
 	for at := from.Truncate(time.Minute); at.Before(to); at = at.Add(time.Minute) {
-		if d := at.In(ist.Zone).Weekday(); d != time.Saturday && d != time.Sunday && inSession(at.Unix()) {
-			out = append(out, HistoricalCandle{Start: at, Open: 240, High: 241, Low: 239, Close: 240, Volume: 10})
+		if d := at.In(ist.Zone).Weekday(); d != time.Saturday && d != time.Sunday && hours.BuiltIn().IsOpen(at, hours.Of(instrument)) {
+			out = append(out, kite.Candle{Start: at, Open: 240, High: 241, Low: 239, Close: 240, Volume: 10})
 		}
 	}
 	return out, nil
@@ -150,8 +131,8 @@ func (a *archive) questions() (sessions []messages.Generation, asked []uint32) {
 
 func TestBarsActor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}, &archive{}
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens(), &Store{}, &archive{}
+		h := actorstest.Start(t, "bars", New(Config{
 			Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}, Auth: authPID,
 		}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
@@ -160,7 +141,7 @@ func TestBarsActor(t *testing.T) {
 		if _, asked := past.questions(); len(asked) != 0 {
 			t.Fatal("history was asked for without a token")
 		}
-		h.Tell(tokens.adopt(1))
+		h.Tell(adopt(tokens, 1))
 		pass(time.Second) // within it both series have their windows
 		bars := series.History("NIFTY", messages.FromFuture, 5*time.Minute)
 		if n := len(bars); n < 300 || !bars[n-1].Start.Equal(time.Unix(clockTime(t, "2026-03-02 10:55:00"), 0)) || !bars[n-1].Backfilled || bars[n-1].Volume != 50 || bars[n-1].Partial {
@@ -192,7 +173,7 @@ func TestBarsActor(t *testing.T) {
 		h.Tell(batch(1)) // the older socket's last words
 		h.Tell("a word")
 		synctest.Wait()
-		if got := tokens.used(); !slices.Equal(got, []messages.Generation{1, 2}) {
+		if got := used(tokens); !slices.Equal(got, []messages.Generation{1, 2}) {
 			t.Errorf("uses %v", got)
 		}
 	})
@@ -203,7 +184,7 @@ func TestBarsActor(t *testing.T) {
 func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Store{} // far ahead of the ticks
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: &book{}, Series: series, Listeners: []*actor.PID{webPID}}))
+		h := actorstest.Start(t, "bars", New(Config{Clock: clock, Tokens: actorstest.NewTokens(), Series: series, Listeners: []*actor.PID{webPID}}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		at := func(s string) time.Time { return time.Unix(clockTime(t, "2026-03-02 "+s), 0) }
 		h.Tell(batch(1, tickOf(niftyIndex, at("10:00:00"), 24000, 0), tickOf(niftyFuture, at("10:00:00"), 24010, 5000)))
@@ -232,7 +213,7 @@ func TestBarsWaitForTheirOwnLastTick(t *testing.T) {
 func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, series := clockFrom(t, "2026-03-02 11:59:00"), &Store{} // far ahead of the ticks
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: &book{}, Series: series, Listeners: []*actor.PID{webPID}}))
+		h := actorstest.Start(t, "bars", New(Config{Clock: clock, Tokens: actorstest.NewTokens(), Series: series, Listeners: []*actor.PID{webPID}}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		tick := func(s string, price int32, volume uint32) {
 			h.Tell(batch(1, tickOf(niftyFuture, time.Unix(clockTime(t, "2026-03-02 "+s), 0), price, volume)))
@@ -272,12 +253,12 @@ func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
 // marked and healed.
 func TestBarClosedTooEarlyIsHealed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:58"), &book{}, &Store{}, &archive{}
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:58"), actorstest.NewTokens(), &Store{}, &archive{}
+		h := actorstest.Start(t, "bars", New(Config{
 			Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}, Auth: authPID,
 		}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
-		h.Tell(tokens.adopt(1))
+		h.Tell(adopt(tokens, 1))
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24010, 5000))) // 11:03, partial
 		pass(10 * time.Second)
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24011, 5001))) // 11:04:08
@@ -311,11 +292,11 @@ func TestBarClosedTooEarlyIsHealed(t *testing.T) {
 
 func TestBackfillFollowsTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{}
+		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens(), &archive{}
 		past.fail(&kite.Error{Kind: kite.TokenRefused, Status: 403})
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Store{}, Historian: past, Auth: authPID}))
+		h := actorstest.Start(t, "bars", New(Config{Clock: clock, Tokens: tokens, Series: &Store{}, Historian: past, Auth: authPID}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
-		h.Tell(tokens.adopt(1))
+		h.Tell(adopt(tokens, 1))
 		pass(30 * time.Second)
 		if n, _ := past.questions(); len(n) < 3 || len(n) > 12 {
 			t.Errorf("%d questions in 30 s of refusals", len(n))
@@ -324,7 +305,7 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 			t.Errorf("%+v", doubts)
 		}
 		past.fail(nil)
-		h.Tell(tokens.adopt(2))
+		h.Tell(adopt(tokens, 2))
 		pass(time.Second)
 		sessions, asked := past.questions()
 		if n := len(sessions); sessions[n-1] != 2 || sessions[n-2] != 2 || asked[n-1] == asked[n-2] {
@@ -337,13 +318,13 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 // and speaks against no token.
 func TestBackfillOvertakenByTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &archive{slow: 3 * time.Second}
+		clock, tokens, past := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens(), &archive{slow: 3 * time.Second}
 		past.fail(&kite.Error{Kind: kite.TokenRefused, Status: 403})
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: &Store{}, Historian: past, Auth: authPID}))
+		h := actorstest.Start(t, "bars", New(Config{Clock: clock, Tokens: tokens, Series: &Store{}, Historian: past, Auth: authPID}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
-		h.Tell(tokens.adopt(1))
+		h.Tell(adopt(tokens, 1))
 		pass(2 * time.Second)
-		h.Tell(tokens.adopt(2))
+		h.Tell(adopt(tokens, 2))
 		pass(4 * time.Second) // 1 s to the failure, then 3 s
 		if sessions, _ := past.questions(); !slices.Equal(sessions, []messages.Generation{1, 2}) {
 			t.Errorf("sessions %v", sessions)
@@ -356,9 +337,9 @@ func TestBackfillOvertakenByTheToken(t *testing.T) {
 
 func TestBarsRollWithTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}, &archive{}
-		tokens.adopt(1)
-		h := actorstest.Start(t, "bars", NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}}))
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens(), &Store{}, &archive{}
+		adopt(tokens, 1)
+		h := actorstest.Start(t, "bars", New(Config{Clock: clock, Tokens: tokens, Series: series, Historian: past, Listeners: []*actor.PID{webPID}}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now(), 24010, 900_000)))
 		pass(time.Second)
@@ -385,9 +366,9 @@ func TestBarsRollWithTheFuture(t *testing.T) {
 
 func TestSeriesOutlivesTheActor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}, &archive{}
-		tokens.adopt(1)
-		produce := NewBars(BarsConfig{Clock: clock, Tokens: tokens, Series: series, Historian: past})
+		clock, tokens, series, past := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens(), &Store{}, &archive{}
+		adopt(tokens, 1)
+		produce := New(Config{Clock: clock, Tokens: tokens, Series: series, Historian: past})
 		h := actorstest.Start(t, "bars", produce)
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		pass(time.Second)
@@ -407,173 +388,3 @@ func TestSeriesOutlivesTheActor(t *testing.T) {
 		series.change(0, seriesKey{"NIFTY", messages.FromIndex}, func(*seriesSet) { t.Error("an incarnation that was given up may write") })
 	})
 }
-
-func TestAnalystReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), &book{}
-		a, ok := Find("pcr")
-		if !ok {
-			t.Fatal("no pcr")
-		}
-		h := actorstest.Start(t, "pcr", New(Config{Analysis: a, Clock: clock, Tokens: tokens, Listeners: []*actor.PID{webPID}}))
-		h.Tell(messages.PhaseChanged{Phase: messages.Open})
-		u := niftyToday(t)
-		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{u}})
-		pass(pace)
-		r := actorstest.Await[messages.Reading](h, nil)
-		if r.Status != messages.Unavailable || r.Underlying != "NIFTY" || r.Reason == "" || r.Epoch != 1 || r.Profile != "calibrated" || r.Values != nil {
-			t.Errorf("%+v", r)
-		}
-		var ticks []messages.Tick
-		for _, o := range u.Chain {
-			ticks = append(ticks, tickOf(o.Token, clock.Now(), 100, 7))
-		}
-		h.Tell(batch(3, ticks...))
-		pass(pace)
-		if all := sentTo[messages.Reading](h, webPID); len(all) != 2 {
-			t.Fatalf("%d readings: what is new waits for no repetition", len(all))
-		}
-		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Status != messages.Unavailable })
-		if r.Values["pcr"] != 1.0 || r.Coverage != 1 || r.Generation != 3 || r.Signal != "neutral" {
-			t.Errorf("%+v", r)
-		}
-		if got := tokens.used(); !slices.Equal(got, []messages.Generation{3}) {
-			t.Errorf("uses %v", got)
-		}
-		n := len(sentTo[messages.Reading](h, webPID))
-		for range 100 { // the same again, 100 times in 1 s
-			for i := range ticks {
-				ticks[i].ExchangeTime = uint32(clock.Now().Unix())
-			}
-			h.Tell(batch(3, slices.Clone(ticks)...))
-			pass(10 * time.Millisecond)
-		}
-		if got := len(sentTo[messages.Reading](h, webPID)) - n; got != 0 {
-			t.Errorf("%d readings that say nothing new", got)
-		}
-		pass(repeat)
-		if got := len(sentTo[messages.Reading](h, webPID)) - n; got < 1 || got > 2 {
-			t.Errorf("%d readings in 5 quiet seconds", got)
-		}
-		pass(5 * time.Minute) // the option feed is cut off
-		all := sentTo[messages.Reading](h, webPID)
-		if last := all[len(all)-1]; last.Status != messages.Unavailable || !strings.Contains(last.Reason, "old") || last.AsOf.IsZero() || last.Values != nil {
-			t.Errorf("%+v", last)
-		}
-	})
-}
-
-func TestAnalystIsSeeded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		clock, tokens, series := clockFrom(t, "2026-03-02 11:03:10"), &book{}, &Store{}
-		key := seriesKey{"NIFTY", messages.FromIndex}
-		series.change(1, key, func(s *seriesSet) {
-			for i := range 40 {
-				at := time.Unix(clockTime(t, "2026-03-02 07:40:00"), 0).Add(time.Duration(i) * 5 * time.Minute)
-				s.closed[2] = append(s.closed[2], messages.Bar{Underlying: "NIFTY", Interval: 5 * time.Minute, Start: at, Open: 100, High: 200, Low: 50, Close: 100 + int32(i), Divisor: 1, Newest: at, Generation: 2})
-			}
-		})
-		closes := Analysis{Kind: "closes", Needs: Needs{Index: true}, Warmup: 10, Judge: func(in *Input) Judgement {
-			j := Judgement{Status: messages.Watching, Signal: "seen", Values: map[string]any{"bars": len(in.Index.Closed), "running": in.Index.Running != nil}}
-			j.Over(in.Index.Last(1))
-			return j
-		}}
-		h := actorstest.Start(t, "closes", New(Config{
-			Analysis: closes, Clock: clock, Tokens: tokens, History: series, Listeners: []*actor.PID{webPID},
-			Instruments: resolved{messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}}},
-		}))
-		pass(pace)
-		r := actorstest.Await[messages.Reading](h, nil)
-		if r.Values["bars"] != 40 || r.Generation != 2 {
-			t.Errorf("%+v", r)
-		}
-		bar := messages.Bar{Underlying: "NIFTY", Interval: 5 * time.Minute, Start: clock.Now().Truncate(5 * time.Minute), Divisor: 1, Ticks: 1, Newest: clock.Now(), Generation: 4}
-		h.Tell(messages.BarUpdated{Bar: bar})
-		h.Tell(messages.GenerationReached{Generation: 4})
-		pass(pace)
-		actorstest.Await(h, func(r messages.Reading) bool { return r.Values["running"] == true })
-		h.Tell(messages.BarClosed{Bar: bar})
-		h.Tell(messages.BarClosed{Bar: bar}) // told twice, counted once
-		h.Tell(messages.BarUpdated{Bar: bar})
-		h.Tell(messages.BarClosed{Bar: messages.Bar{Underlying: "NIFTY", Interval: time.Minute, Divisor: 1}})
-		h.Tell(messages.BarClosed{Bar: messages.Bar{Underlying: "SENSEX", Interval: 5 * time.Minute, Divisor: 1}})
-		pass(pace)
-		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Values["bars"] == 41 })
-		if r.Values["running"] != false || r.Generation != 4 {
-			t.Errorf("%+v", r)
-		}
-		h.Tell(messages.BarsLoaded{Underlying: "NIFTY", Source: messages.FromIndex, Interval: 5 * time.Minute, Bars: nil})
-		pass(pace)
-		r = actorstest.Await(h, func(r messages.Reading) bool { return r.Status == messages.Unavailable })
-		if r.Reason != "0 of 10 bars of the index so far" || r.Values != nil {
-			t.Errorf("%+v", r)
-		}
-		if got := tokens.used(); !slices.Equal(got, []messages.Generation{4}) {
-			t.Errorf("uses %v", got)
-		}
-	})
-}
-
-func TestCoreKnowsItsInstruments(t *testing.T) {
-	a, _ := Find("pcr")
-	u := niftyToday(t)
-	at := time.Unix(clockTime(t, "2026-03-02 11:00:00"), 0)
-	c := NewCore(a, Calibrated, "NIFTY", DefaultInterval, nil)
-	c.Update(u)
-	for _, o := range u.Chain {
-		tick := tickOf(o.Token, at, 100, 7)
-		if !c.Tick(&tick, 1) {
-			t.Fatalf("a tick of %d changes nothing", o.Token)
-		}
-		older := tickOf(o.Token, at.Add(-time.Second), 200, 8)
-		untimed := tickOf(o.Token, time.Unix(0, 0), 200, 8)
-		if c.Tick(&older, 1) || c.Tick(&untimed, 1) {
-			t.Fatal("an older tick replaced a newer one")
-		}
-	}
-	other := tickOf(12345, at, 1, 1)
-	if c.Tick(&other, 1) || c.Update(messages.Underlying{Name: "SENSEX"}) || c.Update("a word") {
-		t.Error("what is not ours changed something")
-	}
-	known := func() (n int) {
-		for _, o := range c.in.Chain {
-			if !o.Quote.At.IsZero() {
-				n++
-			}
-		}
-		return n
-	}
-	if !slices.IsSortedFunc(c.in.Chain, func(a, b Option) int {
-		if a.Strike != b.Strike {
-			return int(a.Strike - b.Strike)
-		}
-		if a.Put == b.Put {
-			return 0
-		}
-		if b.Put {
-			return -1
-		}
-		return 1
-	}) {
-		t.Errorf("the chain is not in order: %+v", c.in.Chain)
-	}
-	moved := u // the money moved: two strikes are new
-	moved.Chain = slices.Clone(u.Chain)
-	for i := range 4 {
-		moved.Chain[i].Token += 1 << 24
-		moved.Chain[i].Strike += 250
-	}
-	c.Update(moved)
-	if known() != 6 {
-		t.Errorf("%d of 6 options kept", known())
-	}
-	moved.Expiry = u.Expiry.AddDate(0, 0, 7) // the instrument tokens are recycled
-	c.Update(moved)
-	if known() != 0 {
-		t.Errorf("%d options took their past along", known())
-	}
-}
-
-type resolved struct{ messages.InstrumentsResolved }
-
-func (r resolved) Resolved() (messages.InstrumentsResolved, bool) { return r.InstrumentsResolved, true }

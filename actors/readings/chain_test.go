@@ -1,4 +1,4 @@
-package analysis
+package readings
 
 import (
 	"context"
@@ -11,71 +11,76 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
+	"kitestring/actors/actorstest"
+	"kitestring/actors/analysis"
+	"kitestring/actors/bars"
 	"kitestring/messages"
 )
 
-// street is bars and every analysis on one goroutine, wired as the tree wires
+// market is bars and every analysis on one goroutine, wired as the tree wires
 // them: what one sends the other receives at once, and time is set by hand.
-type street struct {
+type market struct {
 	now      time.Time
-	series   Store
+	series   bars.Store
 	actors   map[string]actors.Actor
+	timers   map[string]*holder
 	readings map[string]messages.Reading // kind/underlying
-	tokens   *book
+	tokens   *actorstest.Tokens
 }
 
-// resident is the hold of one actor on the street.
-type resident struct {
-	street *street
+// holder is the hold of one actor.
+type holder struct {
+	market *market
 	name   string
+	every  any // the message of its timer
 }
 
-func (s *street) Now() time.Time { return s.now }
+func (s *market) Now() time.Time { return s.now }
 
-func (r *resident) Name() string    { return r.name }
-func (r *resident) Epoch() uint64   { return 7 }
-func (r *resident) PID() *actor.PID { return pidOf(r.name) }
-func (r *resident) Send(to *actor.PID, msg any) {
+func (r *holder) Name() string    { return r.name }
+func (r *holder) Epoch() uint64   { return 7 }
+func (r *holder) PID() *actor.PID { return pidOf(r.name) }
+func (r *holder) Send(to *actor.PID, msg any) {
 	if m, ok := msg.(messages.Reading); ok && to.Equals(webPID) {
-		r.street.readings[m.Kind+"/"+m.Underlying] = m
+		r.market.readings[m.Kind+"/"+m.Underlying] = m
 	}
-	for name, a := range r.street.actors {
+	for name, a := range r.market.actors {
 		if to.Equals(pidOf(name)) {
 			a.Receive(msg)
 		}
 	}
 }
 
-func (r *resident) Tell(msg any)                               { r.street.actors[r.name].Receive(msg) }
-func (r *resident) After(time.Duration, any) func()            { return func() {} }
-func (r *resident) Every(time.Duration, any) func()            { return func() {} }
-func (r *resident) Go(string, func(ctx context.Context) error) {}
-func (r *resident) Fail(err error)                             { panic(err) }
-func (r *resident) Beat()                                      {}
-func (r *resident) Log() *slog.Logger                          { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func (r *holder) Tell(msg any)                               { r.market.actors[r.name].Receive(msg) }
+func (r *holder) After(time.Duration, any) func()            { return func() {} }
+func (r *holder) Every(_ time.Duration, msg any) func()      { r.every = msg; return func() {} }
+func (r *holder) Go(string, func(ctx context.Context) error) {}
+func (r *holder) Fail(err error)                             { panic(err) }
+func (r *holder) Beat()                                      {}
+func (r *holder) Log() *slog.Logger                          { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func pidOf(name string) *actor.PID { return actor.NewPID(actor.LocalLookupAddr, name+"/main") }
 
-func newStreet(t testing.TB, from string, underlyings []messages.Underlying) *street {
-	s := &street{
-		now: time.Unix(clockTime(t, from), 0), actors: map[string]actors.Actor{},
-		readings: map[string]messages.Reading{}, tokens: &book{},
+func newMarket(t testing.TB, from string, underlyings []messages.Underlying) *market {
+	s := &market{
+		now: time.Unix(clockTime(t, from), 0), actors: map[string]actors.Actor{}, timers: map[string]*holder{},
+		readings: map[string]messages.Reading{}, tokens: actorstest.NewTokens(),
 	}
 	listeners := []*actor.PID{webPID}
-	for _, a := range All() {
+	for _, a := range analysis.All() {
 		listeners = append(listeners, pidOf(a.Kind))
 	}
-	s.actors["bars"] = NewBars(BarsConfig{Clock: s, Tokens: s.tokens, Series: &s.series, Listeners: listeners})(&resident{s, "bars"})
-	for _, a := range All() {
+	s.actors["bars"] = bars.New(bars.Config{Clock: s, Tokens: s.tokens, Series: &s.series, Listeners: listeners})(s.holder("bars"))
+	for _, a := range analysis.All() {
 		to := []*actor.PID{webPID}
-		for _, other := range All() {
+		for _, other := range analysis.All() {
 			for _, kind := range other.Needs.Readings {
 				if kind == a.Kind {
 					to = append(to, pidOf(other.Kind))
 				}
 			}
 		}
-		s.actors[a.Kind] = New(Config{Analysis: a, Clock: s, Tokens: s.tokens, History: &s.series, Listeners: to})(&resident{s, a.Kind})
+		s.actors[a.Kind] = New(Config{Analysis: a, Clock: s, Tokens: s.tokens, History: &s.series, Listeners: to})(s.holder(a.Kind))
 	}
 	s.all(actors.Started{})
 	s.all(messages.InstrumentsResolved{Underlyings: underlyings})
@@ -83,17 +88,30 @@ func newStreet(t testing.TB, from string, underlyings []messages.Underlying) *st
 	return s
 }
 
-func (s *street) all(msg any) {
+func (s *market) holder(name string) *holder {
+	s.timers[name] = &holder{market: s, name: name}
+	return s.timers[name]
+}
+
+// pace is a moment at which all timers are due: bars first.
+func (s *market) pace() {
+	s.actors["bars"].Receive(s.timers["bars"].every)
+	for _, a := range analysis.All() {
+		s.actors[a.Kind].Receive(s.timers[a.Kind].every)
+	}
+}
+
+func (s *market) all(msg any) {
 	s.actors["bars"].Receive(msg)
-	for _, a := range All() {
+	for _, a := range analysis.All() {
 		s.actors[a.Kind].Receive(msg)
 	}
 }
 
 // frame hands ticks to those who subscribe to them.
-func (s *street) frame(b *messages.Ticks) {
+func (s *market) frame(b *messages.Ticks) {
 	s.actors["bars"].Receive(b)
-	for _, a := range All() {
+	for _, a := range analysis.All() {
 		if a.Needs.Ticks() {
 			s.actors[a.Kind].Receive(b)
 		}
@@ -103,7 +121,7 @@ func (s *street) frame(b *messages.Ticks) {
 // indices are NIFTY, BANKNIFTY and SENSEX with 82 options each.
 func indices(t testing.TB) []messages.Underlying {
 	var all []messages.Underlying
-	for n, name := range goldenSymbols {
+	for n, name := range []string{"NIFTY", "BANKNIFTY", "SENSEX"} {
 		u := niftyToday(t)
 		u.Name = name
 		u.Index.Token = []uint32{256265, 260105, 265}[n]
@@ -140,7 +158,7 @@ func TestTicksBecomeReadingsOfEveryKind(t *testing.T) {
 
 func testReadingsOfEveryKind(t *testing.T) {
 	underlyings := indices(t)
-	s := newStreet(t, "2026-03-02 09:14:50", underlyings)
+	s := newMarket(t, "2026-03-02 09:14:50", underlyings)
 	// Ten hours of session: enough for windows of 100 bars. A tick in 10 s.
 	n := 0
 	run := func(to string, options bool) {
@@ -149,20 +167,20 @@ func testReadingsOfEveryKind(t *testing.T) {
 			n++
 			pass(10 * time.Second)
 			if n%30 == 0 {
-				s.all(paced{})
+				s.pace()
 			}
 		}
-		for range 2 { // outlook hears the others
+		for range 2 { // outlook gets the others' readings
 			pass(repeat)
-			s.all(paced{})
+			s.pace()
 		}
 	}
 	run("2026-03-02 15:30:10", true)
 	pass(18 * time.Hour)
-	s.now = time.Unix(clockTime(t, "2026-03-03 09:14:50"), 0)
-	run("2026-03-03 13:30:00", true)
+	s.now = time.Unix(clockTime(t, "2026-03-04 09:14:50"), 0)
+	run("2026-03-04 13:30:00", true)
 	for _, u := range underlyings {
-		for _, a := range All() {
+		for _, a := range analysis.All() {
 			r, ok := s.readings[a.Kind+"/"+u.Name]
 			switch {
 			case !ok:
@@ -182,7 +200,7 @@ func testReadingsOfEveryKind(t *testing.T) {
 		t.Errorf("outlook covers %g", r.Coverage)
 	}
 
-	run("2026-03-03 13:40:00", false) // the option feed is cut off
+	run("2026-03-04 13:40:00", false) // the option feed is cut off
 	cut := s.readings["pcr/NIFTY"]
 	if age := s.now.Sub(cut.AsOf); cut.Status != messages.Unavailable || age < 9*time.Minute || cut.Reason == "" {
 		t.Errorf("pcr without options: %+v", cut)
@@ -206,7 +224,7 @@ func testReadingsOfEveryKind(t *testing.T) {
 // four rounds of readings: 1e8 ns are a tenth of a core.
 func BenchmarkMarketSecond(b *testing.B) {
 	underlyings := indices(b)
-	s := newStreet(b, "2026-03-02 09:14:50", underlyings)
+	s := newMarket(b, "2026-03-02 09:14:50", underlyings)
 	n := 0
 	for end := time.Unix(clockTime(b, "2026-03-02 14:00:00"), 0); s.now.Before(end); s.now = s.now.Add(10 * time.Second) {
 		s.frame(second(underlyings, s.now, n, n%6 == 0))
@@ -219,10 +237,10 @@ func BenchmarkMarketSecond(b *testing.B) {
 			n++
 			s.frame(second(underlyings, s.now, n, true))
 			if k%3 == 2 {
-				s.all(paced{})
+				s.pace()
 			}
 		}
-		s.all(paced{})
+		s.pace()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1e7, "%core")
 }

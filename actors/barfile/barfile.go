@@ -1,4 +1,12 @@
-package analysis
+// Package barfile reads bars from a file, and lets the analyses judge them bar
+// by bar: what `kitestring analyse` does.
+//
+// Promise: it takes what Kite and its clients hand out (the raw answer of the
+// historical API, the client's list of dicts, a data frame's CSV), survives the
+// dirt of real files, and reports each row that it leaves out with its line.
+//
+// Limits: a file is one instrument at one interval; it is held in memory.
+package barfile
 
 import (
 	"bufio"
@@ -6,11 +14,14 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"kitestring/actors/analysis"
+	"kitestring/actors/hours"
 	"kitestring/messages/ist"
 )
 
@@ -18,7 +29,7 @@ import (
 type Loaded struct {
 	Symbol   string // as the file says, else from its name: "nifty_5m.csv" is NIFTY
 	Interval time.Duration
-	Candles  []Candle
+	Candles  []analysis.Candle
 	Report   LoadReport
 }
 
@@ -37,18 +48,21 @@ type Dropped struct {
 	Reason string `json:"reason"`
 }
 
-// Load reads bars from CSV (columns time_ist, open, high, low, close, volume in
-// any order; others are ignored) or from JSON (an object with candles, or a
-// list of them: timestamp or time_ist, open, high, low, close, volume). name is
-// the file's, for errors and the symbol.
+// Load reads bars: CSV with a column for the time (time_ist, date, datetime,
+// timestamp or time) and open, high, low, close, volume in any order, others
+// being ignored; or JSON: Kite's raw answer {"data":{"candles":[[time, open,
+// high, low, close, volume, ...]]}}, an object with candles, or a list of
+// candles, each a list like Kite's or an object with the names of the columns.
+// No volume counts as 0: an index has none. name is the file's, for errors and
+// the symbol.
 //
 // Times are IST unless they carry a zone. A row that cannot be a bar, or that
 // comes a second time, is left out and reported with its line. Calibrated
-// leaves out bars outside the session and prices more than 20 % away from
+// leaves out prints round the sessions and prices more than 20 % away from
 // their neighbours (the exchange halts before) as well, and sorts by time;
 // classic keeps them, in the order of the file. A file of another form, or
 // without one usable bar, is refused with line and reason.
-func Load(r io.Reader, name string, p Profile) (Loaded, error) {
+func Load(r io.Reader, name string, p analysis.Profile) (Loaded, error) {
 	base := filepath.Base(name)
 	l := Loaded{Symbol: strings.ToUpper(base[:min(strings.IndexAny(base+".", "_.-"), len(base))])}
 	l.Report.Dropped, l.Report.Notes = []Dropped{}, []string{}
@@ -95,15 +109,16 @@ func firstByte(in *bufio.Reader) (byte, error) {
 }
 
 // judge makes candles of rows.
-func (l *Loaded) judge(rows []fileRow, p Profile) {
+func (l *Loaded) judge(rows []fileRow, p analysis.Profile) {
 	drop := func(r fileRow, reason string) {
 		l.Report.Dropped = append(l.Report.Dropped, Dropped{r.line, r.time, reason})
 	}
 	type kept struct {
-		Candle
+		analysis.Candle
 		row fileRow
 	}
 	var bars []kept
+	table := hours.BuiltIn()
 	spellings := map[string]bool{}
 	seen := map[int64]int{}
 	for _, r := range rows {
@@ -121,16 +136,16 @@ func (l *Loaded) judge(rows []fileRow, p Profile) {
 			drop(r, reason)
 			continue
 		}
-		if first, twice := seen[at.Unix()]; twice {
+		if first, repeated := seen[at.Unix()]; repeated {
 			drop(r, fmt.Sprintf("the bar stands in line %d already", first))
 			continue
 		}
-		if p == Calibrated && !inSession(at.Unix()) {
-			drop(r, "outside the session 09:15 to 15:29:59")
+		if p == analysis.Calibrated && table.Expects(at, hours.Market) && !table.IsOpen(at, hours.Market) {
+			drop(r, "outside the sessions of that day")
 			continue
 		}
 		seen[at.Unix()], spellings[spelling] = r.line, true
-		bars = append(bars, kept{Candle{Time: at, Open: v[0], High: v[1], Low: v[2], Close: v[3], Volume: v[4]}, r})
+		bars = append(bars, kept{analysis.Candle{Time: at, Open: v[0], High: v[1], Low: v[2], Close: v[3], Volume: v[4]}, r})
 	}
 	if len(spellings) > 1 {
 		l.Report.Notes = append(l.Report.Notes, fmt.Sprintf("times are spelled in %d ways", len(spellings)))
@@ -138,12 +153,12 @@ func (l *Loaded) judge(rows []fileRow, p Profile) {
 	byTime := func(a, b kept) int { return a.Time.Compare(b.Time) }
 	if !slices.IsSortedFunc(bars, byTime) {
 		l.Report.Notes = append(l.Report.Notes, "the rows are not in the order of time")
-		if p == Calibrated {
+		if p == analysis.Calibrated {
 			slices.SortFunc(bars, byTime)
 		}
 	}
 	for i, b := range bars {
-		if p == Calibrated {
+		if p == analysis.Calibrated {
 			var around []float64
 			for k := max(0, i-2); k <= min(len(bars)-1, i+2); k++ {
 				around = append(around, bars[k].Close)
@@ -163,7 +178,7 @@ func (l *Loaded) judge(rows []fileRow, p Profile) {
 // measure finds the interval, and what is missing between bars of a day.
 func (l *Loaded) measure() {
 	count := map[time.Duration]int{}
-	l.Interval = DefaultInterval
+	l.Interval = analysis.DefaultInterval
 	for i := 1; i < len(l.Candles); i++ {
 		d := l.Candles[i].Time.Sub(l.Candles[i-1].Time)
 		if count[d]++; d > 0 && count[d] > count[l.Interval] {
@@ -175,7 +190,7 @@ func (l *Loaded) measure() {
 	for i := range l.Candles {
 		c := &l.Candles[i]
 		c.Newest = c.Time.Add(l.Interval - time.Second)
-		if i == 0 || istDay(c.Time.Unix()) != istDay(l.Candles[i-1].Time.Unix()) {
+		if i == 0 || !ist.Day(c.Time).Equal(ist.Day(l.Candles[i-1].Time)) {
 			continue
 		}
 		if d := c.Time.Sub(l.Candles[i-1].Time); d > l.Interval {
@@ -194,9 +209,12 @@ func (l *Loaded) measure() {
 // implausible says why numbers cannot be a bar, "" when they can.
 func implausible(v [5]float64) string {
 	open, high, low, closing, volume := v[0], v[1], v[2], v[3], v[4]
+	for _, x := range v {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return "a number is not finite"
+		}
+	}
 	switch {
-	case plausible(open, high, low, closing, volume):
-		return ""
 	case volume < 0:
 		return fmt.Sprintf("the volume is negative: %g", volume)
 	case min(open, high, low, closing) <= 0:
@@ -206,6 +224,6 @@ func implausible(v [5]float64) string {
 	case high < max(open, closing) || low > min(open, closing):
 		return fmt.Sprintf("open %g or close %g lies outside low %g to high %g", open, closing, low, high)
 	default:
-		return "a number is not finite"
+		return ""
 	}
 }

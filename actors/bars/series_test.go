@@ -1,15 +1,22 @@
-package analysis
+package bars
 
 import (
+	"bytes"
+	"encoding/csv"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/messages/minute"
 )
 
 const (
@@ -26,9 +33,9 @@ func clockTime(t testing.TB, s string) int64 {
 	return at.Unix()
 }
 
-// recorded is a track with all that it closed.
+// recorded is a series with all that it closed.
 type recorded struct {
-	*track
+	*series
 	closed [len(Intervals)][]messages.Bar
 }
 
@@ -38,17 +45,21 @@ func record(instrument uint32) *recorded {
 	if messages.SegmentOf(instrument) == messages.Indices {
 		source = messages.FromIndex
 	}
-	r.track = newTrack(seriesKey{"NIFTY", source}, instrument, nil, coverage{}, func(i int, b messages.Bar) {
+	r.series = newSeries(seriesKey{"NIFTY", source}, instrument, nil, nil, coverage{}, func(i int, b messages.Bar) {
 		r.closed[i] = append(r.closed[i], b)
 	})
 	return r
 }
 
 func (r *recorded) tick(at int64, price int32, volume uint32) {
-	p := tickArrival(&messages.Tick{
+	r.takeTick(&messages.Tick{
 		InstrumentToken: r.instrument, LastPrice: price, Volume: volume, OI: 7, ExchangeTime: uint32(at), Mode: messages.ModeFull,
-	}, false, 1)
-	r.take(&p, at)
+	}, false, at)
+}
+
+func (r *recorded) takeTick(tick *messages.Tick, snapshot bool, now int64) {
+	m := minute.Of(tick, minute.Start(tick.ExchangeTime))
+	r.take(&m, snapshot, 1, now)
 }
 
 type ohlcv struct {
@@ -149,15 +160,14 @@ func TestVolumeBaselines(t *testing.T) {
 			r.tick(at("2026-03-02 10:00:31"), 100, 5900)
 			r.tick(at("2026-03-02 10:00:32"), 100, 5905)
 		}, 5},
-		{"after a gap told after the next tick", func(r *recorded) {
+		{"after a gap announced after the next tick", func(r *recorded) {
 			r.tick(at("2026-03-02 10:00:01"), 100, 5000)
 			r.tick(at("2026-03-02 10:00:31"), 100, 5900)
 			r.tick(at("2026-03-02 10:00:32"), 100, 5905)
 			r.gap(messages.Gap{From: time.Unix(at("2026-03-02 10:00:01"), 0), To: time.Unix(at("2026-03-02 10:00:31"), 0), VolumeWhile: 900}, 0)
 		}, 5},
 		{"a snapshot of ticks taken before", func(r *recorded) {
-			p := tickArrival(&messages.Tick{InstrumentToken: niftyFuture, LastPrice: 90, Volume: 5000, ExchangeTime: uint32(at("2026-03-02 10:00:01")), Mode: messages.ModeFull}, true, 1)
-			r.take(&p, at("2026-03-02 10:00:01"))
+			r.takeTick(&messages.Tick{InstrumentToken: niftyFuture, LastPrice: 90, Volume: 5000, ExchangeTime: uint32(at("2026-03-02 10:00:01")), Mode: messages.ModeFull}, true, at("2026-03-02 10:00:01"))
 			r.tick(at("2026-03-02 10:00:03"), 100, 5004)
 		}, 4},
 	} {
@@ -230,11 +240,10 @@ func TestMinutesGivenUpAreMarked(t *testing.T) {
 	r.tick(ten+60, 100, 2)
 	r.tick(ten+125, 100, 3)
 	// The rest of 10:02 and all of 10:03 were given up.
-	p := minuteArrival(&messages.Minute{
+	r.take(&messages.Minute{
 		InstrumentToken: niftyFuture, Start: uint32(ten + 240), First: 101, High: 105, Low: 99, Last: 103, VolumeFirst: 50, VolumeLast: 60, Count: 9,
 		Newest: messages.Tick{InstrumentToken: niftyFuture, ExchangeTime: uint32(ten + 290), Mode: messages.ModeFull}, Gapped: true,
-	}, 1)
-	r.take(&p, ten+290)
+	}, false, 1, ten+290)
 	r.advance(ten + 300)
 	want := []ohlcv{
 		{start: ten, open: 100, high: 100, low: 100, close: 100, partial: true},
@@ -265,21 +274,18 @@ func TestIgnoredArrivals(t *testing.T) {
 }
 
 // conflate makes of ticks what a full mailbox makes of them.
-func conflate(ticks []messages.Tick) []messages.Minute {
-	var out []messages.Minute
-	for _, k := range ticks {
-		start := k.ExchangeTime - k.ExchangeTime%60
-		if n := len(out); n > 0 && out[n-1].Start == start {
-			m := &out[n-1]
-			m.High, m.Low, m.Last = max(m.High, k.LastPrice), min(m.Low, k.LastPrice), k.LastPrice
-			m.VolumeLast, m.OI, m.Newest = k.Volume, k.OI, k
-			m.Count++
+func conflate(ticks []messages.Tick) (out []messages.Minute) {
+	for i := range ticks {
+		var table minute.Table
+		same := i
+		for same < len(ticks) && minute.Start(ticks[same].ExchangeTime) == minute.Start(ticks[i].ExchangeTime) {
+			same++
+		}
+		if i > 0 && minute.Start(ticks[i-1].ExchangeTime) == minute.Start(ticks[i].ExchangeTime) {
 			continue
 		}
-		out = append(out, messages.Minute{
-			InstrumentToken: k.InstrumentToken, Start: start, First: k.LastPrice, High: k.LastPrice, Low: k.LastPrice, Last: k.LastPrice,
-			VolumeFirst: k.Volume, VolumeLast: k.Volume, OI: k.OI, Count: 1, Newest: k,
-		})
+		table.Merge(&messages.Ticks{Ticks: ticks[i:same]})
+		out = append(out, table.Take().(*messages.Minutes).Minutes...)
 	}
 	return out
 }
@@ -308,20 +314,17 @@ func TestConflationDoesNotShowInBars(t *testing.T) {
 		}
 		plain, mixed := record(instrument), record(instrument)
 		for i := range ticks {
-			p := tickArrival(&ticks[i], false, 3)
-			plain.take(&p, p.at)
+			plain.takeTick(&ticks[i], false, int64(ticks[i].ExchangeTime))
 		}
 		for from := 0; from < n; {
 			to := rapid.IntRange(from+1, n).Draw(t, "to")
 			if rapid.Bool().Draw(t, "conflated") {
 				for _, m := range conflate(ticks[from:to]) {
-					p := minuteArrival(&m, 3)
-					mixed.take(&p, p.at)
+					mixed.take(&m, false, 1, arrivedAt(&m))
 				}
 			} else {
 				for i := from; i < to; i++ {
-					p := tickArrival(&ticks[i], false, 3)
-					mixed.take(&p, p.at)
+					mixed.takeTick(&ticks[i], false, int64(ticks[i].ExchangeTime))
 				}
 			}
 			from = to
@@ -339,55 +342,79 @@ func TestConflationDoesNotShowInBars(t *testing.T) {
 	})
 }
 
+// The bars made of the ticks of real bars are those bars: a day a symbol, and
+// all the days of the shared data where it is there.
 func TestReplayedRowsComeBack(t *testing.T) {
-	for _, symbol := range goldenSymbols {
-		times, rows := goldenBars(t, symbol)
-		index, future := record(niftyIndex), record(niftyFuture)
-		type row struct {
-			at                     int64
-			open, high, low, close int32
-			volume                 int64
-		}
-		var want []row
-		paise := func(x float64) int32 { return int32(math.Round(x * 100)) }
-		for k, c := range rows {
-			at := clockTime(t, times[k])
-			if !inSession(at) {
-				continue
+	for _, name := range []string{"nifty_5m.csv", "banknifty_5m.csv", "sensex_5m.csv"} {
+		t.Run(name, func(t *testing.T) {
+			day, err := os.ReadFile(filepath.Join("..", "analysis", "testdata", "bars", name))
+			if err != nil {
+				t.Fatal(err)
 			}
-			w := row{at, paise(c.Open), paise(c.High), paise(c.Low), paise(c.Close), int64(c.Volume)}
-			if n := len(want); n == 0 || istDay(want[n-1].at) != istDay(at) {
-				// The exchange's pre-open print: the day's volume starts at 0.
-				index.tick(sessionStart(at)-60, w.open, 0)
-				future.tick(sessionStart(at)-60, w.open, 0)
-			}
-			want = append(want, w)
-			for i, price := range []int32{w.open, w.high, w.low, w.close} {
-				index.tick(at+int64(i)*75, price, 0)
-				volume := future.volume
-				if i == 2 {
-					volume += uint32(w.volume)
-				}
-				future.tick(at+int64(i)*75, price, volume)
-			}
-		}
-		end := want[len(want)-1].at + 300
-		index.advance(end)
-		future.advance(end)
-		if len(index.closed[2]) != len(want) || len(future.closed[2]) != len(want) {
-			t.Fatalf("%s: %d and %d bars of %d rows", symbol, len(index.closed[2]), len(future.closed[2]), len(want))
-		}
-		for i, w := range want {
-			x, f := index.closed[2][i], future.closed[2][i]
-			if got := (row{x.Start.Unix(), x.Open, x.High, x.Low, x.Close, f.Volume}); got != w || x.Volume != 0 || f.Close != w.close {
-				t.Errorf("%s %v: got %+v, want %+v", symbol, x.Start.In(ist.Zone), got, w)
-			}
-			if x.Partial || x.Gapped {
-				t.Errorf("%s %v is partial or gapped", symbol, x.Start)
-			}
-		}
-		t.Logf("%s: %d rows compared", symbol, len(want))
+			replayRows(t, day)
+		})
+		t.Run("shared "+name, func(t *testing.T) { replayRows(t, actorstest.ReadShared(t, "bars", name)) })
 	}
+}
+
+func replayRows(t *testing.T, file []byte) {
+	t.Helper()
+	rows, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, future := record(niftyIndex), record(niftyFuture)
+	type row struct {
+		at                     int64
+		open, high, low, close int32
+		volume                 int64
+	}
+	var want []row
+	number := func(cell string) float64 {
+		x, err := strconv.ParseFloat(cell, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	paise := func(cell string) int32 { return int32(math.Round(number(cell) * 100)) }
+	for _, cells := range rows[1:] {
+		at := clockTime(t, cells[0])
+		if !index.sessions.contain(at) {
+			continue
+		}
+		w := row{at, paise(cells[1]), paise(cells[2]), paise(cells[3]), paise(cells[4]), int64(number(cells[5]))}
+		if n := len(want); n == 0 || midnight(want[n-1].at) != midnight(at) {
+			// The exchange's pre-open print: the day's volume starts at 0.
+			index.tick(index.sessions.open(at)-60, w.open, 0)
+			future.tick(index.sessions.open(at)-60, w.open, 0)
+		}
+		want = append(want, w)
+		for i, price := range []int32{w.open, w.high, w.low, w.close} {
+			index.tick(at+int64(i)*75, price, 0)
+			volume := future.volume
+			if i == 2 {
+				volume += uint32(w.volume)
+			}
+			future.tick(at+int64(i)*75, price, volume)
+		}
+	}
+	end := want[len(want)-1].at + 300
+	index.advance(end)
+	future.advance(end)
+	if len(index.closed[2]) != len(want) || len(future.closed[2]) != len(want) {
+		t.Fatalf("%d and %d bars of %d rows", len(index.closed[2]), len(future.closed[2]), len(want))
+	}
+	for i, w := range want {
+		x, f := index.closed[2][i], future.closed[2][i]
+		if got := (row{x.Start.Unix(), x.Open, x.High, x.Low, x.Close, f.Volume}); got != w || x.Volume != 0 || f.Close != w.close {
+			t.Errorf("%v: got %+v, want %+v", x.Start.In(ist.Zone), got, w)
+		}
+		if x.Partial || x.Gapped {
+			t.Errorf("%v is partial or gapped", x.Start)
+		}
+	}
+	t.Logf("%d rows compared", len(want))
 }
 
 func BenchmarkBarUpdate(b *testing.B) {
@@ -395,10 +422,10 @@ func BenchmarkBarUpdate(b *testing.B) {
 	start := clockTime(b, "2026-03-02 09:15:00")
 	r.emit = func(int, messages.Bar) {}
 	for i := range b.N {
-		p := tickArrival(&messages.Tick{
-			InstrumentToken: niftyFuture, LastPrice: 2400000 + int32(i%100), Volume: uint32(i), ExchangeTime: uint32(start + int64(i/40)%22000 + int64(i/880_000)*day), Mode: messages.ModeFull,
-		}, false, 1)
-		r.take(&p, p.at)
+		at := start + int64(i/40)%22000 + int64(i/880_000)*day
+		r.takeTick(&messages.Tick{
+			InstrumentToken: niftyFuture, LastPrice: 2400000 + int32(i%100), Volume: uint32(i), ExchangeTime: uint32(at), Mode: messages.ModeFull,
+		}, false, at)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/tick")
 }

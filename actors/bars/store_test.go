@@ -1,4 +1,4 @@
-package analysis
+package bars
 
 import (
 	"sync"
@@ -33,14 +33,14 @@ func TestSeriesIsReadWhileWritten(t *testing.T) {
 		})
 	}
 	start := time.Unix(clockTime(t, "2026-03-02 09:15:00"), 0)
-	for i := range 3 * keepMinutes {
+	for i := range 3 * messages.BarMinutes {
 		s.change(1, key, func(set *seriesSet) {
-			set.closed[0] = newest(append(set.closed[0], messages.Bar{Start: start.Add(time.Duration(i) * time.Minute)}), keepMinutes)
+			set.closed[0] = newest(append(set.closed[0], messages.Bar{Start: start.Add(time.Duration(i) * time.Minute)}), messages.BarMinutes)
 		})
 	}
 	close(stop)
 	readers.Wait()
-	if n := len(s.History("NIFTY", messages.FromIndex, time.Minute)); n != keepMinutes {
+	if n := len(s.History("NIFTY", messages.FromIndex, time.Minute)); n != messages.BarMinutes {
 		t.Errorf("%d bars", n)
 	}
 	if s.History("NIFTY", messages.FromIndex, time.Hour) != nil || s.History("SENSEX", messages.FromIndex, time.Minute) != nil {

@@ -1,4 +1,4 @@
-package analysis
+package bars
 
 import (
 	"slices"
@@ -21,10 +21,6 @@ func ParseInterval(name string) (time.Duration, bool) {
 	}
 	return 0, false
 }
-
-// keepMinutes is a little over five sessions of 375 minutes: enough for the
-// longest window (100 bars of 15 minutes take four sessions).
-const keepMinutes = 2000
 
 // Store holds the bars of every underlying: written by the bars actor, read
 // by anybody, longer-lived than any of them. The zero value is ready.
@@ -107,7 +103,7 @@ func (s *Store) coverage(key seriesKey) coverage {
 }
 
 // keep is how many bars of an interval are held.
-func keep(i int) int { return keepMinutes * int(time.Minute) / int(Intervals[i]) }
+func keep(i int) int { return messages.BarMinutes * int(time.Minute) / int(Intervals[i]) }
 
 // newest is the last n bars; what is cut off goes when append next moves them.
 func newest(bars []messages.Bar, n int) []messages.Bar { return bars[max(0, len(bars)-n):] }

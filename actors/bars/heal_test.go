@@ -1,4 +1,4 @@
-package analysis
+package bars
 
 import (
 	"math"
@@ -9,6 +9,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kitestring/actors/hours"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 )
 
@@ -16,15 +18,15 @@ import (
 // the running minute too, as far as it has come.
 type exchange struct{ *recorded }
 
-func (e exchange) history(from, to int64) []HistoricalCandle {
-	var out []HistoricalCandle
+func (e exchange) history(from, to int64) []kite.Candle {
+	var out []kite.Candle
 	bars := slices.Clone(e.closed[0])
 	if b, ok := e.bar(0); ok {
 		bars = append(bars, b)
 	}
 	for _, b := range bars {
 		if s := b.Start.Unix(); s >= from && s <= to {
-			out = append(out, HistoricalCandle{
+			out = append(out, kite.Candle{
 				Start: b.Start, Open: b.Price(b.Open), High: b.Price(b.High), Low: b.Price(b.Low), Close: b.Price(b.Close), Volume: b.Volume, OI: b.OI,
 			})
 		}
@@ -72,7 +74,7 @@ func TestKilledRunEqualsUnkilledOne(t *testing.T) {
 					}
 					live = record(niftyFuture)
 					emit := live.emit
-					live.track = newTrack(live.key, niftyFuture, minutes, covered, emit)
+					live.series = newSeries(live.key, niftyFuture, nil, minutes, covered, emit)
 				}
 				live.tick(at, price, volume)
 			}
@@ -106,18 +108,18 @@ func TestMergeLetsLiveWin(t *testing.T) {
 		r.tick(ten+s, 100_00+int32(s), uint32(1000+s))
 	}
 	// History of 09:59 to 10:05, in other numbers; 10:05 runs.
-	var candles []HistoricalCandle
+	var candles []kite.Candle
 	for k := int64(-1); k <= 5; k++ {
-		candles = append(candles, HistoricalCandle{Start: time.Unix(ten+60*k, 0), Open: 7, High: 9, Low: 6, Close: 8, Volume: 5})
+		candles = append(candles, kite.Candle{Start: time.Unix(ten+60*k, 0), Open: 7, High: 9, Low: 6, Close: 8, Volume: 5})
 	}
-	candles = append(candles, HistoricalCandle{Start: time.Unix(ten-120, 0), Open: 9, High: 7, Low: 6, Close: 8})                             // upside down
-	candles = append(candles, HistoricalCandle{Start: time.Unix(clockTime(t, "2026-03-02 09:00:00"), 0), Open: 7, High: 9, Low: 6, Close: 8}) // pre-open
+	candles = append(candles, kite.Candle{Start: time.Unix(ten-120, 0), Open: 9, High: 7, Low: 6, Close: 8})                             // upside down
+	candles = append(candles, kite.Candle{Start: time.Unix(clockTime(t, "2026-03-02 09:00:00"), 0), Open: 7, High: 9, Low: 6, Close: 8}) // pre-open
 	r.gap(messages.Gap{From: time.Unix(ten+130, 0), To: time.Unix(ten+150, 0)}, 0)
 	from, ok := r.wants(ten + 303)
 	if !ok || from >= ten-8*day {
 		t.Fatalf("wants %d %v", from, ok)
 	}
-	if !r.merge(candles, from, ten+303, 2) {
+	if _, changed := r.merge(candles, from, ten+303, 2); !changed {
 		t.Fatal("nothing changed")
 	}
 	var fromHistory []int64
@@ -148,9 +150,9 @@ func TestMergeLetsLiveWin(t *testing.T) {
 // first.
 func TestHistoryAndFirstTickMeet(t *testing.T) {
 	ten := clockTime(t, "2026-03-02 10:00:00")
-	flat := func(from, to int64) (out []HistoricalCandle) {
+	flat := func(from, to int64) (out []kite.Candle) {
 		for at := from; at < to; at += 60 {
-			out = append(out, HistoricalCandle{Start: time.Unix(at, 0), Open: 7, High: 9, Low: 6, Close: 8})
+			out = append(out, kite.Candle{Start: time.Unix(at, 0), Open: 7, High: 9, Low: 6, Close: 8})
 		}
 		return out
 	}
@@ -177,8 +179,7 @@ func TestHistoryAndFirstTickMeet(t *testing.T) {
 			r.merge(flat(ten-3600, ten+180), ten-3600, ten+183, 1)
 		}, ten + 243, ten + 180},
 		{"a cached tick proves nothing of the time since", func(r *recorded) {
-			p := tickArrival(&messages.Tick{InstrumentToken: niftyFuture, LastPrice: 100, ExchangeTime: uint32(ten + 10), Mode: messages.ModeFull}, false, 1)
-			r.take(&p, ten+330)
+			r.takeTick(&messages.Tick{InstrumentToken: niftyFuture, LastPrice: 100, ExchangeTime: uint32(ten + 10), Mode: messages.ModeFull}, false, ten+330)
 			r.tick(ten+331, 100, 1)
 			r.covered.loaded = true
 		}, ten + 400, ten + 300},
@@ -200,7 +201,7 @@ func TestMergeLeavesTheRunningMinute(t *testing.T) {
 	r.tick(ten+5, 100, 1)
 	r.tick(ten+50, 102, 1)
 	// Its minute is over, and history has it, but its successor has not come.
-	r.merge([]HistoricalCandle{
+	r.merge([]kite.Candle{
 		{Start: time.Unix(ten-60, 0), Open: 7, High: 9, Low: 6, Close: 8}, {Start: time.Unix(ten, 0), Open: 7, High: 9, Low: 6, Close: 8},
 	}, ten-600, ten+64, 1)
 	r.advance(ten + 60)
@@ -218,11 +219,11 @@ func TestHalfHealedGap(t *testing.T) {
 	r.covered.loaded, r.covered.from = true, ten-600
 	r.tick(ten+430, 100, 1)
 	r.gap(messages.Gap{From: time.Unix(ten, 0), To: time.Unix(ten+430, 0)}, 0)
-	var candles []HistoricalCandle
-	for k := range int64(7) {
-		candles = append(candles, HistoricalCandle{Start: time.Unix(ten+60*k, 0), Open: 7, High: 9, Low: 6, Close: 8})
+	var candles []kite.Candle
+	for k := int64(-1); k < 7; k++ {
+		candles = append(candles, kite.Candle{Start: time.Unix(ten+60*k, 0), Open: 7, High: 9, Low: 6, Close: 8})
 	}
-	r.merge(candles, ten, ten+435, 1)
+	r.merge(candles, ten-60, ten+435, 1)
 	bars := r.whole(2, ten+435)
 	if last := bars[len(bars)-1]; last.Start.Unix() != ten || last.Gapped || last.Partial {
 		t.Errorf("the healed bar: %+v", last)
@@ -243,19 +244,34 @@ func TestGapsOutsideSessionsNeedNoHistory(t *testing.T) {
 	}{
 		{"2026-03-02 15:30:00", "2026-03-03 09:15:00", false},
 		{"2026-03-02 15:29:59", "2026-03-03 09:15:00", true},
-		{"2026-03-02 15:30:00", "2026-03-03 09:15:01", true},
+		{"2026-03-02 15:30:00", "2026-03-03 12:00:00", false}, // Holi
+		{"2026-03-04 15:30:00", "2026-03-05 09:15:01", true},
 		{"2026-03-06 15:30:00", "2026-03-09 09:15:00", false}, // over a weekend
 		{"2026-03-06 15:30:00", "2026-03-10 09:15:00", true},
 		{"2026-03-02 16:00:00", "2026-03-02 17:00:00", false},
+		{"2026-08-03 15:33:00", "2026-08-03 15:34:00", true}, // derivatives to 15:40
+		{"2026-11-08 18:10:00", "2026-11-08 18:11:00", true}, // Muhurat, a Sunday
+		{"2026-02-01 10:00:00", "2026-02-01 10:01:00", true}, // the budget, a Sunday
+		{"2026-02-08 10:00:00", "2026-02-08 10:01:00", false},
 	} {
-		if got := touchesSession(at(c.from), at(c.to)); got != c.want {
+		if got := (&sessions{segment: hours.NFO}).touch(at(c.from), at(c.to)); got != c.want {
 			t.Errorf("%s to %s: %v", c.from, c.to, got)
 		}
 	}
 }
 
 func TestPlausible(t *testing.T) {
-	if !plausible(1, 2, 1, 2, 0) || plausible(1, 2, 0, 2, 0) || plausible(1, 2, 1, 2, -1) || plausible(3, 2, 1, 2, 0) || plausible(math.NaN(), 2, 1, 2, 0) || plausible(1, math.Inf(1), 1, 2, 0) {
-		t.Error("plausible")
+	bar := func(open, high, low, closing float64, volume int64) kite.Candle {
+		return kite.Candle{Open: open, High: high, Low: low, Close: closing, Volume: volume}
+	}
+	if !plausible(bar(1, 2, 1, 2, 0)) {
+		t.Error("a bar is implausible")
+	}
+	for _, c := range []kite.Candle{
+		bar(1, 2, 0, 2, 0), bar(1, 2, 1, 2, -1), bar(3, 2, 1, 2, 0), bar(math.NaN(), 2, 1, 2, 0), bar(1, math.Inf(1), 1, 2, 0),
+	} {
+		if plausible(c) {
+			t.Errorf("%+v is plausible", c)
+		}
 	}
 }

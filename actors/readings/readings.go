@@ -1,4 +1,13 @@
-package analysis
+// Package readings feeds the analyses: one actor for each turns messages into
+// [messages.Reading]s, for all underlyings.
+//
+// Promise: a reading goes out at most every 250 ms while it changes, and every
+// 5 s otherwise; one whose inputs are missing or old says so. What Kite refused
+// over REST is in the reading, in Kite's own words.
+//
+// Limits: the actor keeps no history of its own: after a restart bars come from
+// the store, quotes with the next tick.
+package readings
 
 import (
 	"fmt"
@@ -8,23 +17,34 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
+	"kitestring/actors/analysis"
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
 const (
 	// repeat is how often an unchanged reading goes out, and how often one is
-	// judged anew although nothing came: its inputs grow old.
+	// judged again although nothing came: its inputs grow old.
 	repeat = 5 * time.Second
-	// DefaultInterval is the length of the bars that analyses judge.
-	DefaultInterval = 5 * time.Minute
+	// pace is how often readings go out at most.
+	pace = 250 * time.Millisecond
 )
 
-// History gives closed bars, oldest first: [Store] does.
+type paced struct{}
+
+// Instruments gives the index, future and chain of each underlying to an actor
+// that has just started; later changes come as messages.
+type Instruments interface {
+	// Resolved is the newest resolution, false before the first.
+	Resolved() (messages.InstrumentsResolved, bool)
+}
+
+// History gives closed bars, oldest first.
 type History interface {
 	History(underlying string, source messages.BarSource, interval time.Duration) []messages.Bar
 }
 
-// Market tells the phase of the exchange's day, to an actor that has just
+// Market gives the phase of the exchange's day to an actor that has just
 // started; later changes come as messages.
 type Market interface {
 	// Phase is the newest phase, false before the first.
@@ -34,54 +54,56 @@ type Market interface {
 // Config is what an analysis needs. Everything but Analysis, Clock and Tokens
 // may be left out: then it starts empty and waits for messages.
 type Config struct {
-	Analysis    Analysis
-	Profile     Profile       // "": calibrated
-	Interval    time.Duration // of the bars judged; 0: DefaultInterval
+	Analysis    analysis.Analysis
+	Profile     analysis.Profile // "": calibrated
+	Interval    time.Duration    // of the bars judged; 0: analysis.DefaultInterval
 	Clock       actors.Clock
 	Tokens      actors.TokenSource
 	History     History
 	Instruments Instruments
 	Market      Market
-	Opening     *OpenInterest
+	Hours       *hours.Store // nil: the built-in table
+	Opening     *analysis.OpenInterest
 	Quoter      Quoter       // for an analysis that needs REST
-	Auth        *actor.PID   // told of a refused token; nil: nobody
-	Listeners   []*actor.PID // of readings: web, outlook, whoever needs this kind
+	Auth        *actor.PID   // gets TokenDoubted; nil: nobody
+	Listeners   []*actor.PID // of readings: web, outlook, each analysis that needs this kind
 }
 
 // New makes the actor of one analysis over all underlyings. It answers *Ticks,
-// *Minutes, BarClosed, BarUpdated, BarsLoaded, GenerationReached, Reading,
+// *Minutes, BarClosed, BarUpdated, BarsLoaded, DataState, GenerationReached, Reading,
 // InstrumentsResolved, FuturesRolled, PhaseChanged, TokenAdopted and AskDirect;
-// it sends Reading: when one says something new at most every 250 ms, and every
-// 5 s otherwise.
+// it sends Reading, and DataState when quotes asked for over REST are refused and
+// when they come again.
 func New(cfg Config) actors.Producer {
 	if cfg.Interval == 0 {
-		cfg.Interval = DefaultInterval
+		cfg.Interval = analysis.DefaultInterval
 	}
 	if cfg.Profile == "" {
-		cfg.Profile = Calibrated
+		cfg.Profile = analysis.Calibrated
 	}
 	if cfg.Opening == nil {
-		cfg.Opening = &OpenInterest{}
+		cfg.Opening = &analysis.OpenInterest{}
 	}
 	return func(self actors.Self) actors.Actor {
-		return &analyst{cfg: cfg, self: self, desks: map[string]*desk{}, byToken: map[uint32]*desk{}}
+		return &analysisActor{cfg: cfg, self: self, underlyings: map[string]*perUnderlying{}, byToken: map[uint32]*perUnderlying{}}
 	}
 }
 
-// analyst is the actor; a desk is its place for one underlying.
-type analyst struct {
-	cfg        Config
-	self       actors.Self
-	desks      map[string]*desk
-	byToken    map[uint32]*desk
-	phase      messages.PhaseChanged
-	generation messages.Generation
-	rest       restState
-	unknown    int
+// analysisActor is the actor of one analysis.
+type analysisActor struct {
+	cfg         Config
+	self        actors.Self
+	underlyings map[string]*perUnderlying
+	byToken     map[uint32]*perUnderlying
+	phase       messages.PhaseChanged
+	generation  messages.Generation
+	rest        restState
+	unknown     int
 }
 
-type desk struct {
-	core      *Core
+// perUnderlying is what it keeps of one underlying.
+type perUnderlying struct {
+	core      *analysis.Core
 	dirty     bool
 	judged    time.Time // monotonic
 	published time.Time // monotonic
@@ -90,7 +112,7 @@ type desk struct {
 }
 
 // Receive implements actors.Actor.
-func (a *analyst) Receive(msg any) {
+func (a *analysisActor) Receive(msg any) {
 	switch m := msg.(type) {
 	case actors.Started:
 		a.start()
@@ -99,18 +121,18 @@ func (a *analyst) Receive(msg any) {
 		for i := range m.Ticks {
 			a.tick(&m.Ticks[i], m.Generation)
 		}
-		a.self.Beat()
 	case *messages.Minutes:
 		a.reach(m.Generation)
 		for i := range m.Minutes {
 			a.tick(&m.Minutes[i].Newest, m.Generation)
 		}
-		a.self.Beat()
 	case messages.BarClosed:
 		a.update(m.Bar.Underlying, m)
 	case messages.BarUpdated:
 		a.update(m.Bar.Underlying, m)
 	case messages.BarsLoaded:
+		a.update(m.Underlying, m)
+	case messages.DataState:
 		a.update(m.Underlying, m)
 	case messages.GenerationReached:
 		a.reach(m.Generation)
@@ -129,7 +151,7 @@ func (a *analyst) Receive(msg any) {
 	case messages.AskDirect:
 		a.ask(m.Underlying)
 	case answered:
-		a.answer(m)
+		a.answered(m)
 	case paced:
 		a.publish()
 		a.watch()
@@ -141,7 +163,7 @@ func (a *analyst) Receive(msg any) {
 }
 
 // start asks for what came before this incarnation.
-func (a *analyst) start() {
+func (a *analysisActor) start() {
 	if a.cfg.Market != nil {
 		if p, ok := a.cfg.Market.Phase(); ok {
 			a.phase = p
@@ -160,31 +182,30 @@ func (a *analyst) start() {
 
 // reach notes that data of a generation has come: this is how an analysis uses
 // a token. Data of an older one still counts during a swap; its number does not.
-func (a *analyst) reach(g messages.Generation) {
+func (a *analysisActor) reach(g messages.Generation) {
 	if g > a.generation {
 		a.generation = g
 		a.cfg.Tokens.Used(a.self.Name(), g)
 	}
 }
 
-func (a *analyst) tick(t *messages.Tick, g messages.Generation) {
+func (a *analysisActor) tick(t *messages.Tick, g messages.Generation) {
 	if d := a.byToken[t.InstrumentToken]; d != nil && d.core.Tick(t, g) {
 		d.dirty = true
 	}
 }
 
-func (a *analyst) update(underlying string, msg any) {
-	if d := a.desks[underlying]; d != nil && d.core.Update(msg) {
+func (a *analysisActor) update(underlying string, msg any) {
+	if d := a.underlyings[underlying]; d != nil && d.core.Update(msg) {
 		d.dirty = true
-		a.self.Beat()
 	}
 }
 
-// resolve opens a desk for each underlying and closes those that are gone.
-func (a *analyst) resolve(m messages.InstrumentsResolved) {
+// resolve follows each underlying, and forgets those that are gone.
+func (a *analysisActor) resolve(m messages.InstrumentsResolved) {
 	clear(a.byToken)
 	for _, u := range m.Underlyings {
-		d := a.desks[u.Name]
+		d := a.underlyings[u.Name]
 		if d == nil {
 			d = a.open(u.Name)
 		}
@@ -192,9 +213,9 @@ func (a *analyst) resolve(m messages.InstrumentsResolved) {
 		d.dirty = d.core.Update(u) || d.dirty
 		d.core.Wants(func(instrument uint32) { a.byToken[instrument] = d })
 	}
-	for name := range a.desks {
+	for name := range a.underlyings {
 		if !slices.ContainsFunc(m.Underlyings, func(u messages.Underlying) bool { return u.Name == name }) {
-			delete(a.desks, name)
+			delete(a.underlyings, name)
 		}
 	}
 	if a.rest.asked.IsZero() {
@@ -202,8 +223,8 @@ func (a *analyst) resolve(m messages.InstrumentsResolved) {
 	}
 }
 
-func (a *analyst) open(underlying string) *desk {
-	d := &desk{core: NewCore(a.cfg.Analysis, a.cfg.Profile, underlying, a.cfg.Interval, a.cfg.Opening), dirty: true}
+func (a *analysisActor) open(underlying string) *perUnderlying {
+	d := &perUnderlying{core: analysis.NewCore(a.cfg.Analysis, a.cfg.Profile, underlying, a.cfg.Interval, a.cfg.Opening, a.cfg.Hours), dirty: true}
 	d.core.Update(a.phase)
 	if a.cfg.History != nil && a.cfg.Analysis.Needs.Bars() {
 		for _, source := range [...]messages.BarSource{messages.FromIndex, messages.FromFuture} {
@@ -213,20 +234,20 @@ func (a *analyst) open(underlying string) *desk {
 			})
 		}
 	}
-	a.desks[underlying] = d
+	a.underlyings[underlying] = d
 	return d
 }
 
-func (a *analyst) enter(m messages.PhaseChanged) {
+func (a *analysisActor) enter(m messages.PhaseChanged) {
 	a.phase = m
-	for _, d := range a.desks {
+	for _, d := range a.underlyings {
 		d.dirty = d.core.Update(m) || d.dirty
 	}
 }
 
 // publish judges what has changed, and everything each 5 s.
-func (a *analyst) publish() {
-	for _, d := range a.desks {
+func (a *analysisActor) publish() {
+	for _, d := range a.underlyings {
 		now := time.Now()
 		if !d.dirty && now.Sub(d.judged) < repeat {
 			continue
@@ -234,7 +255,7 @@ func (a *analyst) publish() {
 		d.dirty, d.judged = false, now
 		r := d.core.Reading(a.cfg.Clock.Now())
 		r.Epoch = a.self.Epoch()
-		if same(r, d.last) && now.Sub(d.published) < repeat {
+		if analysis.Same(r, d.last) && now.Sub(d.published) < repeat {
 			continue
 		}
 		d.last, d.published = r, now

@@ -1,4 +1,4 @@
-package analysis
+package barfile
 
 import (
 	"bytes"
@@ -24,6 +24,9 @@ type fileRow struct {
 
 var fileColumns = [...]string{"open", "high", "low", "close", "volume"}
 
+// timeColumns are the names that a time has, the first of them first.
+var timeColumns = [...]string{"time_ist", "date", "datetime", "timestamp", "time"}
+
 func (l *Loaded) readCSV(in io.Reader) ([]fileRow, error) {
 	r := csv.NewReader(in)
 	r.FieldsPerRecord = -1
@@ -38,17 +41,29 @@ func (l *Loaded) readCSV(in io.Reader) ([]fileRow, error) {
 	at := map[string]int{}
 	for i, h := range header {
 		h = strings.ToLower(strings.TrimSpace(h))
-		if _, twice := at[h]; twice {
-			return nil, fmt.Errorf("line %d: the column %q stands twice", line, h)
+		if _, repeated := at[h]; repeated {
+			return nil, fmt.Errorf("line %d: the column %q stands there again", line, h)
 		}
 		at[h] = i
-		if h != "time_ist" && !slices.Contains(fileColumns[:], h) {
-			others = append(others, h)
+	}
+	when := ""
+	for _, name := range timeColumns {
+		if _, ok := at[name]; ok && when == "" {
+			when = name
 		}
 	}
-	for _, want := range append([]string{"time_ist"}, fileColumns[:]...) {
+	for _, want := range append([]string{when}, fileColumns[:4]...) {
 		if _, ok := at[want]; !ok {
-			return nil, fmt.Errorf("line %d: the column %q is missing; needed are time_ist, open, high, low, close, volume", line, want)
+			if want == "" {
+				want = timeColumns[0]
+			}
+			return nil, fmt.Errorf("line %d: the column %q is missing; needed are a time (%s), open, high, low, close, and volume where there is one",
+				line, want, strings.Join(timeColumns[:], ", "))
+		}
+	}
+	for _, h := range header {
+		if h = strings.ToLower(strings.TrimSpace(h)); h != "" && h != when && !slices.Contains(fileColumns[:], h) {
+			others = append(others, h)
 		}
 	}
 	if len(others) > 0 {
@@ -65,12 +80,12 @@ func (l *Loaded) readCSV(in io.Reader) ([]fileRow, error) {
 		}
 		line, _ := r.FieldPos(0)
 		cell := func(name string) string {
-			if i := at[name]; i < len(record) {
+			if i, ok := at[name]; ok && i < len(record) {
 				return strings.Clone(strings.TrimSpace(record[i]))
 			}
 			return ""
 		}
-		row := fileRow{line: line, time: cell("time_ist")}
+		row := fileRow{line: line, time: cell(when)}
 		for i, name := range fileColumns {
 			row.cells[i] = cell(name)
 		}
@@ -114,49 +129,47 @@ func (l *Loaded) readJSON(in io.Reader) ([]fileRow, error) {
 	if err != nil {
 		return nil, refuse("not JSON", err)
 	}
-	if first == json.Delim('{') {
-		found := false
-		for !found && d.More() {
-			key, err := d.Token()
-			if err != nil {
+	// Into the object that has the candles: the file's own, or Kite's "data".
+	for inside := first == json.Delim('{'); inside; {
+		if !d.More() {
+			return nil, refuse("the object has no list named candles", nil)
+		}
+		key, err := d.Token()
+		if err != nil {
+			return nil, refuse("not JSON", err)
+		}
+		switch key {
+		case "data":
+			if open, err := d.Token(); err != nil || open != json.Delim('{') && open != json.Delim('[') {
+				return nil, refuse("data is neither an object nor a list", err)
+			} else if open == json.Delim('[') {
+				inside = false
+			}
+		case "candles":
+			if open, err := d.Token(); err != nil || open != json.Delim('[') {
+				return nil, refuse("candles is not a list", err)
+			}
+			inside = false
+		case "symbol":
+			if err := d.Decode(&l.Symbol); err != nil {
+				return nil, refuse("symbol is not a text", err)
+			}
+		default:
+			var skip json.RawMessage
+			if err := d.Decode(&skip); err != nil {
 				return nil, refuse("not JSON", err)
 			}
-			switch key {
-			case "candles":
-				open, err := d.Token()
-				if err != nil || open != json.Delim('[') {
-					return nil, refuse("candles is not a list", err)
-				}
-				found = true
-			case "symbol":
-				if err := d.Decode(&l.Symbol); err != nil {
-					return nil, refuse("symbol is not a text", err)
-				}
-			default:
-				var skip json.RawMessage
-				if err := d.Decode(&skip); err != nil {
-					return nil, refuse("not JSON", err)
-				}
-			}
-		}
-		if !found {
-			return nil, refuse("the object has no list named candles", nil)
 		}
 	}
 	var rows []fileRow
 	for d.More() {
 		row := fileRow{line: line()}
-		var fields map[string]json.RawMessage
-		if err := d.Decode(&fields); err != nil {
-			return nil, refuse("a candle is not an object", err)
+		var candle json.RawMessage
+		if err := d.Decode(&candle); err != nil {
+			return nil, refuse("not JSON", err)
 		}
-		for _, name := range [...]string{"timestamp", "time_ist", "time"} {
-			if v, ok := fields[name]; ok && row.time == "" {
-				_ = json.Unmarshal(v, &row.time) // what is no text is no time, and reported as one
-			}
-		}
-		for i, name := range fileColumns {
-			row.cells[i] = string(fields[name])
+		if err := row.read(candle); err != nil {
+			return nil, refuse("a candle is neither an object nor a list", err)
 		}
 		rows = append(rows, row)
 	}
@@ -164,6 +177,34 @@ func (l *Loaded) readJSON(in io.Reader) ([]fileRow, error) {
 		return nil, refuse("the list does not end", err)
 	}
 	return rows, nil
+}
+
+// read takes a candle: an object with names, or [time, open, high, low, close,
+// volume, ...] as Kite sends it.
+func (r *fileRow) read(candle json.RawMessage) error {
+	fields := map[string]json.RawMessage{}
+	if candle[0] == '[' {
+		var cells []json.RawMessage
+		if err := json.Unmarshal(candle, &cells); err != nil {
+			return err
+		}
+		for i, name := range append([]string{timeColumns[0]}, fileColumns[:]...) {
+			if i < len(cells) {
+				fields[name] = cells[i]
+			}
+		}
+	} else if err := json.Unmarshal(candle, &fields); err != nil {
+		return err
+	}
+	for _, name := range timeColumns {
+		if v, ok := fields[name]; ok && r.time == "" {
+			_ = json.Unmarshal(v, &r.time) // what is no text is no time, and reported as one
+		}
+	}
+	for i, name := range fileColumns {
+		r.cells[i] = string(fields[name])
+	}
+	return nil
 }
 
 // fileTime reads a time; spelling tells the layouts apart.
@@ -183,6 +224,9 @@ func fileTime(s string) (at time.Time, spelling string, ok bool) {
 // -1 for all good.
 func parseCells(cells [5]string, v *[5]float64) int {
 	for i, s := range cells {
+		if i == 4 && (s == "" || s == "null") {
+			continue // an index has no volume
+		}
 		x, err := strconv.ParseFloat(s, 64)
 		if err != nil {
 			return i
