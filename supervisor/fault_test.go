@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestSlowDeafAndLeakLast(t *testing.T) {
+func TestSlowDropTokenMessagesAndLeakLast(t *testing.T) {
 	opts := Options{IsTokenMessage: func(msg any) bool { _, is := msg.(tokenMessage); return is }}
 	var d diary
 	inBubble(t, group("root", victim(&d)), opts, func(t *testing.T, s *Supervisor) {

@@ -81,7 +81,7 @@ func TestCandidateRetriesReadTheNewest(t *testing.T) {
 		if b.kite.questions(1) != asked || b.kite.questions(2) != 1 {
 			t.Errorf("the superseded were asked about again: %d and %d", b.kite.questions(1)-asked, b.kite.questions(2))
 		}
-		if err := b.house.Err(); err != nil {
+		if err := b.harness.Err(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -518,7 +518,7 @@ func TestActorShowsNoSecret(t *testing.T) {
 		b.tell("a stray message")
 		b.want(5, messages.Valid)
 		said := b.log.String()
-		for _, s := range b.house.Sent() {
+		for _, s := range b.harness.Sent() {
 			said += fmt.Sprintf("%v %+v %#v\n", s.Msg, s.Msg, s.Msg)
 			j, err := json.Marshal(s.Msg)
 			if err != nil {
@@ -556,9 +556,9 @@ func TestStopEndsTheQuestion(t *testing.T) {
 		b.tell(b.store.write(1, messages.ChangeByEvent))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		b.house.Stop() // waits for the tasks
-		if ctx.Err() != nil || b.house.Err() != nil {
-			t.Errorf("stop: %v, %v", ctx.Err(), b.house.Err())
+		b.harness.Stop() // waits for the tasks
+		if ctx.Err() != nil || b.harness.Err() != nil {
+			t.Errorf("stop: %v, %v", ctx.Err(), b.harness.Err())
 		}
 	})
 }

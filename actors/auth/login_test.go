@@ -402,7 +402,7 @@ func TestPaste(t *testing.T) {
 	}
 }
 
-// TestExchangePanics: whoever joined is not left waiting.
+// TestExchangePanics: a request that joined the exchange is not left waiting.
 func TestExchangePanics(t *testing.T) {
 	b := newLoginBench(t)
 	state := b.begin()

@@ -199,7 +199,7 @@ func (b *bars) tick() {
 	for _, s := range b.series {
 		// The other series' ticks prove nothing about this one's while two sockets
 		// hand over, each in its own time; nor does a clock that runs faster than
-		// ours. So 2 s of ours without a tick of its own must have passed as well.
+		// ours. So 2 s of our clock without a tick of its own must have passed as well.
 		if due := s.due(); due != 0 && s.idle >= patience && to >= due-grace {
 			s.advance(to)
 			if s.changed {

@@ -156,7 +156,7 @@ func TestBarsActor(t *testing.T) {
 		}
 
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now().Add(10*time.Second), 24020, 5007)))
-		pass(75 * time.Second) // the minute ends, closes by the clock, and is asked for anew
+		pass(75 * time.Second) // the minute ends, closes by the clock, and is asked for again
 		bars = series.History("NIFTY", messages.FromFuture, time.Minute)
 		last := bars[len(bars)-1]
 		if last.Start.Unix() != clockTime(t, "2026-03-02 11:03:00") || last.Partial || !last.Backfilled {
@@ -314,7 +314,7 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 	})
 }
 
-// A question that is refused after the token has changed is put anew at once,
+// A question that is refused after the token has changed is put again at once,
 // and speaks against no token.
 func TestBackfillOvertakenByTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

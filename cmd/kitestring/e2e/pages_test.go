@@ -122,7 +122,7 @@ func TestScriptIsSmall(t *testing.T) {
 }
 
 // cutOff finds what is wider than the window and is in no region of its own
-// that scrolls, tables that are in none, and on a desk those that have to.
+// that scrolls, tables that are in none, and on a large screen those that have to.
 const cutOff = `(() => {
 	const found = [];
 	const wide = document.documentElement.clientWidth;
