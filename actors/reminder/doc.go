@@ -21,7 +21,7 @@
 //	DASHBOARD_URL       how the dashboard is reached from outside, for the link
 //
 // All but the last are secrets: addresses of topics and webhooks open them to
-// whoever knows them. None stands in any log line, error or status.
+// anyone who knows them. None stands in any log line, error or status.
 //
 // Limits: a slot that passed before the process began, or longer than ten
 // minutes ago (the machine slept), is not made up for; the next one comes. An
