@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
@@ -27,6 +28,9 @@ type Store struct {
 	tables [MaxShards]*table
 	ids    atomic.Uint64 // socket ids: rising over all incarnations
 	orders orderBook
+
+	judging sync.Mutex // before a table's lock
+	times   hours.Judge
 
 	mu          sync.Mutex
 	owners      []messages.WantInstruments // the newest of each owner
@@ -216,9 +220,13 @@ func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 }
 
 // Newest is the exchange time of the newest tick of NSE and BSE, their indices
-// and derivatives included; commodities trade on days when these do not. The
-// zero time: none yet.
-func (s *Store) Newest() time.Time {
+// and derivatives included; commodities trade on days when these do not. A time
+// far ahead of the exchange's clock, now, does not count while ticks of other
+// instruments do not agree with it. The zero time: none yet.
+func (s *Store) Newest(now time.Time) time.Time {
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	clock := s.times.Now(now.Unix())
 	var newest uint32
 	for _, t := range s.tables {
 		t.locked(func() {
@@ -226,7 +234,13 @@ func (s *Store) Newest() time.Time {
 				slot := &t.slots[i]
 				switch messages.SegmentOf(slot.token) {
 				case messages.NSE, messages.NFO, messages.BSE, messages.BFO, messages.Indices:
-					if slot.used && slot.length > 0 {
+					if !slot.used || slot.length == 0 {
+						continue
+					}
+					if slot.judged != slot.exchange {
+						slot.judged, slot.possible = slot.exchange, s.times.Accept(slot.token, int64(slot.exchange), clock)
+					}
+					if slot.possible {
 						newest = max(newest, slot.exchange)
 					}
 				}

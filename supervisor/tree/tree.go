@@ -78,7 +78,7 @@ func (s *Server) root() supervisor.Spec {
 		{Name: "web", Produce: web.New(s.webConfig())},
 		{Name: "market", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return market.New(market.Config{
-				Clock: s.clock, Phases: s.phases, Hours: s.hours, LastTick: s.feed.Newest, Listeners: receivers[messages.PhaseChanged](), HolidayFile: c.HolidayFile,
+				Clock: s.clock, Phases: s.phases, Hours: s.hours, LastTick: func() time.Time { return s.feed.Newest(s.clock.Now()) }, Listeners: receivers[messages.PhaseChanged](), HolidayFile: c.HolidayFile,
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
