@@ -373,10 +373,7 @@ func (a *auth) ask(session messages.Session, serial int) {
 			answer.kind = kite.Network // whatever it is, it is no verdict
 			var failed *kite.Error
 			if errors.As(err, &failed) {
-				answer.kind, answer.status = failed.Kind, failed.Status
-				if failed.Type != "" {
-					answer.words = failed.Words()
-				}
+				answer.kind, answer.status, answer.words = failed.Kind, failed.Status, kite.Said(err)
 			}
 			a.log.Debug("profile check failed", "error", err, "generation", uint64(session.Generation))
 		}

@@ -87,6 +87,20 @@ func TestCandidateRetriesReadTheNewest(t *testing.T) {
 	})
 }
 
+// A 403 that is no TokenException is no verdict; what Kite says of it is quoted.
+func TestKitesOwnWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "wrong key")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.pass(time.Second)
+		r := b.want(0, messages.NoToken)
+		if r.Candidate == nil || r.Candidate.State != messages.Unverified || !strings.Contains(r.Candidate.Reason, "for another reason than the token. Kite says: Api key is invalid.") {
+			t.Errorf("candidate %+v", r.Candidate)
+		}
+	})
+}
+
 func TestTypingErrorLeavesTheTokenInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t).start()

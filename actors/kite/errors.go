@@ -80,6 +80,16 @@ func (e *Error) Words() string {
 	return words
 }
 
+// Said is what Kite itself said, scrubbed; "": its answer had no words, or there
+// was none.
+func Said(err error) string {
+	var e *Error
+	if !errors.As(err, &e) || e.Type == "" && (e.Detail == "" || e.Status < http.StatusBadRequest) {
+		return ""
+	}
+	return e.Words()
+}
+
 // Reason is why a request brought nothing, for a person: Kite's own words where
 // it refused the request for another reason than the token.
 func Reason(err error) string {
