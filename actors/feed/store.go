@@ -38,7 +38,8 @@ type Store struct {
 	subs        [MaxShards][]sub // by shard; replaced, never changed
 	refused     []Refusal
 	rejected    map[messages.Generation]bool
-	rotations   []*receipt // oldest first
+	live        messages.Generation // newest that brought a valid frame
+	rotations   []*receipt          // oldest first
 	gaps        []messages.GapDetected
 	connects    map[string]uint64
 	disconnects map[string]uint64
@@ -194,6 +195,20 @@ func (s *Store) isRejected(g messages.Generation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rejected[g]
+}
+
+func (s *Store) noteLive(g messages.Generation) {
+	s.mu.Lock()
+	s.live = max(s.live, g)
+	s.mu.Unlock()
+}
+
+// Live is the newest generation on a socket of which a valid frame has come, 0
+// for none: Kite accepts its token.
+func (s *Store) Live() messages.Generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live
 }
 
 func (s *Store) show(state messages.FeedState, shards []messages.ShardStatus) {

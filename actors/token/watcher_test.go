@@ -86,6 +86,9 @@ func TestRefused(t *testing.T) {
 		if m.Path != path || m.At.IsZero() {
 			t.Errorf("the rejection is %+v", m)
 		}
+		if got := s.Fault(); got != m.Reason {
+			t.Errorf("the store's fault is %q, not %q", got, m.Reason)
+		}
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -105,6 +108,9 @@ func TestRefused(t *testing.T) {
 	move(t, path, fmt.Sprintf(fileText, next))
 	if m := await(t, h, next); m.Session.Generation != 2 {
 		t.Errorf("the healed file has generation %d, want 2", m.Session.Generation)
+	}
+	if got := s.Fault(); got != "" {
+		t.Errorf("the fault of the healed file is %q", got)
 	}
 	if n := len(announced(h)); n != 2 {
 		t.Errorf("%d announcements, want 2", n)

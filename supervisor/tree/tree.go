@@ -151,7 +151,7 @@ func (s *Server) core() []supervisor.Spec {
 	specs := []supervisor.Spec{
 		{Name: "token", Heartbeat: tokenHeartbeat, Produce: token.New(token.Config{Store: s.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
 		{Name: "auth", Produce: auth.New(auth.Config{
-			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Clock: s.clock,
+			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Frames: s.feed, Clock: s.clock,
 			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth,
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
