@@ -36,6 +36,7 @@ type Store struct {
 	now     func() time.Time
 	metrics *Metrics
 	usage   usage
+	spare   reserve
 
 	mu        sync.Mutex
 	env       *Env   // the file as it was last read; empty when it was not there
