@@ -241,8 +241,8 @@ func TestReadingsNameTheirSettings(t *testing.T) {
 	}
 }
 
-// No choice makes a closed bar's reading change afterwards.
-func TestChosenReadingsDoNotRepaint(t *testing.T) {
+// No setting makes a closed bar's reading change afterwards.
+func TestReadingsDoNotRepaintWithAnySettings(t *testing.T) {
 	_, bars := goldenBars(t, "NIFTY")
 	for _, a := range overBars() {
 		for _, edge := range []func(*Parameter) float64{
