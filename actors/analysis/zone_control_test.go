@@ -172,6 +172,25 @@ func TestZoneControlTakesTheFuturesVolume(t *testing.T) {
 	wantValues(t, Judgement{Values: zones[0].(classic.Object)}, classic.Object{"volume_strength": nil, "liquidity": nil})
 }
 
+// A bar of the index gets the volume of the future's bar of the same time and
+// of no other, and keeps its own gaps beside the future's.
+func TestIndexPairsWithTheFutureByTime(t *testing.T) {
+	minute := func(n int, volume float64) Candle {
+		return Candle{Time: noon.Add(time.Duration(n) * time.Minute), Volume: volume}
+	}
+	in := &Input{}
+	in.Index.Closed = []Candle{minute(0, 7), minute(1, 7), minute(2, 7), minute(3, 7)}
+	in.Index.Closed[1].Gapped, in.Index.Closed[3].Partial = true, true
+	in.Future.Closed = []Candle{minute(0, 10), minute(1, 20), minute(3, 40), minute(4, 50), minute(5, 60)}
+	in.Future.Closed[0].Gapped = true
+	bars, share := indexWithVolume(in, 4)
+	want := []Candle{minute(0, 10), minute(1, 20), minute(2, 0), minute(3, 40)}
+	want[0].Gapped, want[1].Gapped, want[3].Partial = true, true, true
+	if !slices.Equal(bars, want) || share != 0.75 {
+		t.Errorf("share %v, bars\n%+v, want\n%+v", share, bars, want)
+	}
+}
+
 func TestZoneControlWithoutInput(t *testing.T) {
 	for name, in := range map[string]*Input{
 		"no bars":     {},
