@@ -105,7 +105,7 @@ func newClock() istClock { return istClock{time.Until(morning)} }
 
 func (c istClock) Now() time.Time { return time.Now().Add(c.offset) }
 
-// loud is a harness whose log can be read.
+// loud is an actor's self whose log can be read.
 type loud struct {
 	actors.Self
 	log *slog.Logger
@@ -131,11 +131,11 @@ func (b *syncBuffer) String() string {
 }
 
 type bench struct {
-	t     *testing.T
-	store *fakeStore
-	kite  *fakeKite
-	log   *syncBuffer
-	cfg   Config
+	t       *testing.T
+	store   *fakeStore
+	kite    *fakeKite
+	log     *syncBuffer
+	cfg     Config
 	harness *actorstest.Harness
 }
 

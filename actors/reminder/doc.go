@@ -15,7 +15,8 @@
 //	TELEGRAM_BOT_TOKEN  of the bot that writes; with
 //	TELEGRAM_CHAT_ID    whom it writes to: a number, or @channel
 //	TELEGRAM_API_URL    a Bot API server of one's own (default https://api.telegram.org)
-//	WEBHOOK_URL         gets a POST with JSON {event, slot, day, text, login_url}
+//	WEBHOOK_URL         gets a POST with JSON {event, slot, day, text, content, login_url}; Slack
+//	                    shows text, Discord content (it is the same)
 //	WEBHOOK_TOKEN       sent to it as a bearer token, when set
 //	DASHBOARD_URL       how the dashboard is reached from outside, for the link
 //

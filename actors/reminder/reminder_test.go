@@ -191,7 +191,7 @@ func TestEachChannelGetsItsMessage(t *testing.T) {
 	var posted map[string]string
 	l = hook.got()[1]
 	if err := json.Unmarshal([]byte(l.body), &posted); err != nil || l.path != "/CANARY?key=CANARY" || l.authorization != "Bearer CANARY-hook" ||
-		posted["event"] != "login_due" || posted["slot"] != "08:45" || posted["day"] != "2026-11-23" || posted["login_url"] != "https://kite.example/login" {
+		posted["event"] != "login_due" || posted["content"] == "" || posted["content"] != posted["text"] || posted["slot"] != "08:45" || posted["day"] != "2026-11-23" || posted["login_url"] != "https://kite.example/login" {
 		t.Errorf("the webhook got %+v", l)
 	}
 	if sent := testutil.ToFloat64(m.memory.sent[webhook][true]); sent != 3 {

@@ -32,6 +32,7 @@ func (s *Server) webConfig() web.Config {
 				c := s.store.Credentials()
 				return c.APIKey, c.APISecret
 			},
+			Account: func() string { return value(s.store, keyAccount) }, Accounts: s.authStore,
 			EnvFile: s.cfg.EnvFile, Metrics: s.metrics.auth, Log: s.log,
 			Notify: func(m messages.LoginEnded) { s.webStore.Apply(m) },
 		}),
@@ -171,7 +172,7 @@ func (s *Server) observe(e supervisor.Event) {
 	case supervisor.Ready:
 		if e.Epoch > 1 {
 			s.webStore.Note("actor", "%s runs again (epoch %d)", e.Actor, e.Epoch)
-			s.repeatPhase(e.Actor)
+			s.repeatLast(e.Actor)
 		}
 	case supervisor.Failed, supervisor.Abandoned, supervisor.Quarantine, supervisor.Reinstated, supervisor.Escalated, supervisor.LeftOver:
 		text := e.Actor + " " + strings.ReplaceAll(string(e.Kind), "_", " ")
