@@ -54,7 +54,7 @@ func TestParametersAreDeclaredSoundly(t *testing.T) {
 	}
 }
 
-func TestRulesAreTold(t *testing.T) {
+func TestRulesAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		analysis Analysis
 		settings Settings
@@ -242,7 +242,7 @@ func TestReadingsNameTheirSettings(t *testing.T) {
 }
 
 // No choice makes a closed bar's reading change afterwards.
-func TestChosenReadingsDoNotRepaint(t *testing.T) {
+func TestConfiguredReadingsDoNotRepaint(t *testing.T) {
 	_, bars := goldenBars(t, "NIFTY")
 	for _, a := range overBars() {
 		for _, edge := range []func(*Parameter) float64{
