@@ -70,7 +70,7 @@ the table of sessions; "kitestring assets print runbook" has its format.`,
 	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes")
+	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes, instruments, sessions")
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
 	return c
 }
