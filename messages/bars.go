@@ -95,7 +95,7 @@ func (GenerationReached) Key() string { return "generation_reached" }
 
 // DataState says whether data that is asked for over REST comes: Reason is why
 // it does not, with Kite's own words where it gave some; "": it comes again.
-// Sent by bars and direct; received by analyses and web.
+// Sent by bars and direct; received by analyses and web. Sent by feed; received by web.
 type DataState struct {
 	What       string // for people, e.g. "history of NIFTY's future"
 	Underlying string // of a history

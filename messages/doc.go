@@ -26,6 +26,7 @@
 //	feed -> web: FeedChanged, RotationRecorded, OrderUpdated: the state of the sockets, the receipt of a new token, an order
 //	bars -> analyses, web: BarClosed, BarUpdated, BarsLoaded: a bar has ended, moves, was loaded from history
 //	bars -> analyses, web: GenerationReached: ticks of a session have come as far as the bars
+//	feed -> web: DataState: the order book is refused, and why; it comes again
 //	bars, direct -> analyses, web: DataState: history or quotes are refused or empty, and why; they come again
 //	analyses -> analyses, web: Reading: what an analysis says; to those analyses that build on it
 //

@@ -23,6 +23,7 @@ type Tokens struct {
 	candidate messages.Generation
 	refusals  int
 	uses      []Use
+	fault     string
 }
 
 // Use is one call of Used.
@@ -143,6 +144,20 @@ func (s *Tokens) Reject(g messages.Generation, reason string) bool {
 		s.candidate = 0
 	}
 	return true
+}
+
+// SetFault makes the file one that cannot be used, "" one that can.
+func (s *Tokens) SetFault(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = reason
+}
+
+// Fault is token.Store's.
+func (s *Tokens) Fault() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
 }
 
 // Reopen is token.Store's, and Write of the next generation at once.

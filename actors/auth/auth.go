@@ -28,6 +28,16 @@ type Tokens interface {
 	// Reopen offers a refused g again, as a new generation; false: g is not the
 	// newest, or was not refused.
 	Reopen(g messages.Generation) bool
+	// Fault is why the file cannot be used as it is; "": it can.
+	Fault() string
+}
+
+// Frames is what the feed knows, asked at the start: its message may have come
+// while no auth ran.
+type Frames interface {
+	// Live is the newest generation on a socket of which a valid frame has come,
+	// 0 for none.
+	Live() messages.Generation
 }
 
 // Coherence is which generation each actor used last.
@@ -44,6 +54,7 @@ type Config struct {
 	Exchange  kite.Exchange
 	Tokens    Tokens
 	Coherence Coherence
+	Frames    Frames // nil: nobody to ask
 	Clock     actors.Clock
 	Feed      *actor.PID // gets TokenVerdict
 	Holders   []Holder   // get TokenAdopted
@@ -131,7 +142,11 @@ func (a *auth) start() {
 	if fault != nil {
 		a.log.Warn("learned expiry times are lost", "error", fault)
 	}
-	a.step(restored{view: a.Tokens.Current()})
+	joined := restored{view: a.Tokens.Current(), fault: a.Tokens.Fault()}
+	if a.Frames != nil {
+		joined.live = a.Frames.Live()
+	}
+	a.step(joined)
 	a.show(true)
 	if f := a.state.adopted; f.generation() != 0 {
 		a.broadcast(f, a.Clock.Now())
@@ -156,7 +171,7 @@ func (a *auth) step(ev event) {
 		if e, ok := e.(adopt); ok && !a.Tokens.Adopt(e.tokenRecord.generation()) {
 			// The store knows better: the file has changed again meanwhile.
 			a.log.Info("adoption overtaken", "generation", uint64(e.tokenRecord.generation()))
-			a.step(restored{view: a.Tokens.Current(), wait: firstRetry})
+			a.step(restored{view: a.Tokens.Current(), fault: a.Tokens.Fault(), wait: firstRetry})
 			return
 		}
 	}
@@ -373,10 +388,7 @@ func (a *auth) ask(session messages.Session, serial int) {
 			answer.kind = kite.Network // whatever it is, it is no verdict
 			var failed *kite.Error
 			if errors.As(err, &failed) {
-				answer.kind, answer.status = failed.Kind, failed.Status
-				if failed.Type != "" {
-					answer.words = failed.Words()
-				}
+				answer.kind, answer.status, answer.words = failed.Kind, failed.Status, kite.Said(err)
 			}
 			a.log.Debug("profile check failed", "error", err, "generation", uint64(session.Generation))
 		}

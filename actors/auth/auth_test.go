@@ -87,6 +87,20 @@ func TestCandidateRetriesReadTheNewest(t *testing.T) {
 	})
 }
 
+// A 403 that is no TokenException is no verdict; what Kite says of it is quoted.
+func TestKitesOwnWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t).start()
+		b.kite.say(1, "wrong key")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.pass(time.Second)
+		r := b.want(0, messages.NoToken)
+		if r.Candidate == nil || r.Candidate.State != messages.Unverified || !strings.Contains(r.Candidate.Reason, "for another reason than the token. Kite says: Api key is invalid.") {
+			t.Errorf("candidate %+v", r.Candidate)
+		}
+	})
+}
+
 func TestTypingErrorLeavesTheTokenInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t).start()
@@ -423,6 +437,37 @@ func TestAskingForALoginNamesTheFile(t *testing.T) {
 		}
 	})
 }
+
+// What was sent while no auth ran is asked for at the start: the file's fault,
+// and a frame that proves the candidate while the profile cannot be reached.
+func TestARestartAsksForWhatItMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		feed := &frames{}
+		b.cfg.Frames = feed
+		b.start()
+		b.kite.say(1, "502")
+		b.tell(b.store.write(1, messages.ChangeByEvent))
+		b.want(0, messages.NoToken)
+		b.store.SetFault("line 4 has no newline at its end")
+		b.start()
+		if r := b.want(0, messages.NoToken); r.FileFault != "line 4 has no newline at its end" {
+			t.Errorf("report %+v", r)
+		}
+		feed.live = 1
+		b.start()
+		b.want(1, messages.Suspect) // the profile still does not answer
+		b.store.SetFault("")
+		b.start()
+		if r := b.want(1, messages.Suspect); r.FileFault != "" {
+			t.Errorf("report %+v", r)
+		}
+	})
+}
+
+type frames struct{ live messages.Generation }
+
+func (f *frames) Live() messages.Generation { return f.live }
 
 func TestFeedProvesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -85,6 +85,8 @@ func (k *fakeKite) RoundTrip(r *http.Request) (*http.Response, error) {
 		status, body = 200, `{"status":"success","data":{"user_id":"AB1234"}}`
 	case "dead":
 		status, body = 403, `{"status":"error","error_type":"TokenException","message":"Incorrect api_key or access_token."}`
+	case "wrong key":
+		status, body = 403, `{"status":"error","message":"Api key is invalid"}`
 	case "429":
 		status, body = 429, "<html>slow down "+token+"</html>"
 	case "502":

@@ -255,6 +255,10 @@ func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (
 
 // explain says for a person why Kite did not exchange.
 func (h *Handlers) explain(err error) string {
+	return h.refused(err) + kiteSays(kite.Said(err))
+}
+
+func (h *Handlers) refused(err error) string {
 	var e *kite.Error
 	if errors.As(err, &e) && e.BadChecksum {
 		return "Kite refused the checksum: ZERODHA_API_SECRET does not belong to ZERODHA_API_KEY. Compare both lines in " + h.EnvFile + " with developers.kite.trade (was the secret regenerated?), then log in again."

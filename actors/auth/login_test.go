@@ -252,6 +252,7 @@ func TestLoginAbuse(t *testing.T) {
 			return q
 		}, messages.LoginExchangeFailed, "ZERODHA_API_SECRET is missing. Add the line ZERODHA_API_SECRET=... to /home/me/.env", 0},
 		{"not allowed", func(b *loginBench) string { b.answer.Store(fails(403, "PermissionException", "no")); return good(b) }, messages.LoginExchangeFailed, "does not let this account", 1},
+		{"Kite's own words, without a type", func(b *loginBench) string { b.answer.Store(fails(403, "", "Api key is invalid")); return good(b) }, messages.LoginExchangeFailed, "then log in again. Kite says: Api key is invalid.", 1},
 		{"misunderstood", func(b *loginBench) string { b.answer.Store(fails(400, "InputException", "no")); return good(b) }, messages.LoginExchangeFailed, "did not understand", 1},
 		{"429", func(b *loginBench) string { b.answer.Store(fails(429, "NetworkException", "no")); return good(b) }, messages.LoginExchangeFailed, "slow down", 1},
 		{"502", func(b *loginBench) string { b.answer.Store(fails(502, "", "no")); return good(b) }, messages.LoginExchangeFailed, "fault of its own", 1},

@@ -53,7 +53,7 @@ func next(s state, ev event, now instant) (state, []effect) {
 	case received:
 		s, out = s.receive(ev.ToAuth, now)
 	case restored:
-		s = s.restore(ev, now)
+		s, out = s.restore(ev, now)
 	case answered:
 		s, out = s.answer(ev, now)
 	case timerFired:
@@ -259,8 +259,9 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 }
 
 // restore joins what the store holds with what the last incarnation knew.
-func (s state) restore(r restored, now instant) state {
+func (s state) restore(r restored, now instant) (state, []effect) {
 	s.asking, s.hurry = 0, true // soon, but a crash loop does not ask more often
+	s.fileFault = r.fault
 	// The store goes on offering an adopted token that Kite refused since; the
 	// record of this generation, which is kept, says Rejected then.
 	if a := r.view.Adopted; a.Generation > s.adopted.generation() {
@@ -276,7 +277,14 @@ func (s state) restore(r restored, now instant) state {
 	case s.candidate.state != messages.Rejected || s.candidate.generation() <= s.adopted.generation():
 		s.candidate = tokenRecord{}
 	}
-	return s
+	switch {
+	case r.live != 0 && r.live == s.adopted.generation():
+		s.adopted.live = true // an old frame, which ends no doubt
+		return s, nil
+	case r.live != 0:
+		return s.frame(r.live, now)
+	}
+	return s, nil
 }
 
 // loginDue: a trading day wants a token and none of today is proven.
@@ -386,10 +394,12 @@ type event interface{ event() }
 type (
 	// said is a message of another actor.
 	received struct{ messages.ToAuth }
-	// restored is what the token store says at a start.
+	// restored is what the token store and the feed say at a start.
 	restored struct {
-		view actors.TokenView
-		wait time.Duration // before the same candidate is asked about again
+		view  actors.TokenView
+		fault string              // of the file; "": none
+		live  messages.Generation // newest that brought a frame; 0: none
+		wait  time.Duration       // before the same candidate is asked about again
 	}
 	// answered is the profile's answer, or why there is none.
 	answered struct {

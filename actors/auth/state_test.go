@@ -122,6 +122,10 @@ func TestStates(t *testing.T) {
 		{"the adopted token dies", []any{changed(1), ok, doubted(1), timerFired{}, kite.TokenRefused}, "1 rejected, 0 no_token", "reject 1, tell 1 rejected"},
 		{"a dead token stays dead at a restart", []any{changed(1), ok, doubted(1), timerFired{}, kite.TokenRefused, restored{}}, "1 rejected, 0 no_token", ""},
 		{"a rejected candidate too", []any{changed(1), ok, changed(2), kite.TokenRefused, restored{view: actors.TokenView{Adopted: actorstest.Session(1)}}}, "1 valid, 2 rejected", "ask 1"},
+		{"a frame that came while none ran proves the candidate", []any{changed(1), restored{view: actors.TokenView{Candidate: actorstest.Session(1)}, live: 1}}, "1 valid, 0 no_token", "adopt 1 by frame, ask 1"},
+		{"or the next one", []any{restored{live: 1}, changed(1)}, "1 valid, 0 no_token", "adopt 1 by frame, ask 1"},
+		{"but revives none", []any{changed(1), ok, doubted(1), timerFired{}, kite.TokenRefused, restored{live: 1}}, "1 rejected, 0 no_token", ""},
+		{"and ends no doubt", []any{changed(1), live(1), kite.TokenRefused, restored{live: 1}}, "1 suspect, 0 no_token", "ask 1"},
 		{"a restart takes both up", []any{restored{view: actors.TokenView{Adopted: actorstest.Session(3), Candidate: actorstest.Session(4)}}}, "3 valid, 4 unverified", "ask 4"},
 		{"a restart forgets what the store gave up", []any{changed(1), restored{}}, "0 no_token, 0 no_token", ""},
 		{"a doubt waits for the answer under way", []any{changed(1), doubted(1)}, "0 no_token, 1 unverified", ""},
@@ -294,7 +298,7 @@ func TestNoSequenceRevives(t *testing.T) {
 				if newest > s.adopted.generation() && !refused[newest] {
 					view.Candidate = actorstest.Session(newest)
 				}
-				ev = restored{view: view}
+				ev = restored{view: view, live: generation.Draw(t, "live")}
 			}
 			was := s
 			var effects []effect

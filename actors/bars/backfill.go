@@ -122,7 +122,7 @@ func (b *bars) merge(m fetched) {
 		return
 	}
 	if m.err != nil {
-		b.failed(s, overtaken, m.generation, m.err.Error())
+		b.failed(s, overtaken, m.generation, kite.Reason(m.err))
 		b.fetch()
 		return
 	}

@@ -25,7 +25,7 @@ func TestColdStart(t *testing.T) {
 	r.until("waiting for a token", func() bool { return r.state.Stats().State == messages.AwaitingToken })
 	r.offer(1, "A")
 	live := actorstest.Await[messages.FeedLive](r.actor, nil)
-	if live.Generation != 1 {
+	if live.Generation != 1 || r.state.Live() != 1 {
 		t.Fatalf("live on %d", live.Generation)
 	}
 	r.adopt(1, "A")

@@ -178,7 +178,7 @@ func TestSinkPanics(t *testing.T) {
 		"frame":     func(_ *Store, table *table) { table.frame(1).release() },
 		"stats":     func(state *Store, _ *table) { state.Stats() },
 		"last tick": func(state *Store, _ *table) { state.LastTick(257) },
-		"newest":    func(state *Store, _ *table) { state.Newest() },
+		"newest":    func(state *Store, _ *table) { state.Newest(time.Now()) },
 		"sequence":  func(state *Store, _ *table) { state.sequence() },
 		"seed":      func(state *Store, _ *table) { state.Seed("x", func() {}) },
 		"attach":    func(state *Store, _ *table) { state.Attach("x", &batches{}) },

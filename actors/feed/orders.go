@@ -167,14 +167,21 @@ func (f *Feed) reconcile(g messages.Generation) {
 				session = adopted
 			}
 			err := f.askOrders(ctx, session)
-			if err == nil || ctx.Err() != nil {
+			if ctx.Err() != nil {
 				return nil
 			}
-			refused := kite.KindOf(err) == kite.TokenRefused
+			if err == nil {
+				f.self.Send(f.cfg.Web, messages.DataState{What: "order book", At: f.cfg.Clock.Now()})
+				return nil
+			}
+			refused, last := kite.KindOf(err) == kite.TokenRefused, attempt == len(ordersAgain)
 			if refused {
 				f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: session.Generation})
 			}
-			if refused || attempt == len(ordersAgain) {
+			if last || kite.KindOf(err) == kite.Forbidden { // another question may help, but a person should know now
+				f.self.Send(f.cfg.Web, messages.DataState{What: "order book", Reason: kite.Reason(err), At: f.cfg.Clock.Now()})
+			}
+			if refused || last {
 				f.self.Log().Warn("order updates may be missing", "generation", session.Generation, "error", err)
 				return nil
 			}

@@ -3,13 +3,18 @@ package feed
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/kite"
+	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
@@ -99,4 +104,23 @@ func TestLogBudget(t *testing.T) {
 	if ok, held := b.take(now.Add(time.Minute)); lines != 5 || !ok || held != 995 {
 		t.Errorf("%d lines, then %v with %d held", lines, ok, held)
 	}
+}
+
+// An order book that Kite refuses is announced at once, in Kite's own words.
+func TestARefusedOrderBookIsAnnounced(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"status":"error","message":"Insufficient permission for that call.","error_type":"PermissionException"}`))
+	}))
+	t.Cleanup(server.Close)
+	transport := &http.Transport{DisableKeepAlives: true}
+	r := newRig(t, func(r *rig) {
+		r.cfg.Exchange.APIURL, r.cfg.Exchange.Budget, r.cfg.Exchange.Transport = server.URL, kite.NewBudget(), transport
+	})
+	r.want(messages.ModeFull, 256265)
+	r.adopt(1, "one")
+	actorstest.Await(r.actor, func(m messages.DataState) bool {
+		return m.What == "order book" && strings.Contains(m.Reason, "PermissionException: Insufficient permission")
+	})
 }

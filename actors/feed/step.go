@@ -69,6 +69,7 @@ func (f *Feed) do(i int, e effect) {
 	case ask:
 		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation})
 	case reportLive:
+		f.cfg.State.noteLive(e.generation)
 		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation})
 	case lead:
 		f.settled(i, e.id, table.settle(e.id, false, false, time.Now()))

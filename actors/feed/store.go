@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
@@ -28,13 +29,17 @@ type Store struct {
 	ids    atomic.Uint64 // socket ids: rising over all incarnations
 	orders orderBook
 
+	judging sync.Mutex // before a table's lock
+	times   hours.Judge
+
 	mu          sync.Mutex
 	owners      []messages.WantInstruments // the newest of each owner
 	wanted      map[uint32]placed
 	subs        [MaxShards][]sub // by shard; replaced, never changed
 	refused     []Refusal
 	rejected    map[messages.Generation]bool
-	rotations   []*receipt // oldest first
+	live        messages.Generation // newest that brought a valid frame
+	rotations   []*receipt          // oldest first
 	gaps        []messages.GapDetected
 	connects    map[string]uint64
 	disconnects map[string]uint64
@@ -192,6 +197,20 @@ func (s *Store) isRejected(g messages.Generation) bool {
 	return s.rejected[g]
 }
 
+func (s *Store) noteLive(g messages.Generation) {
+	s.mu.Lock()
+	s.live = max(s.live, g)
+	s.mu.Unlock()
+}
+
+// Live is the newest generation on a socket of which a valid frame has come, 0
+// for none: Kite accepts its token.
+func (s *Store) Live() messages.Generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live
+}
+
 func (s *Store) show(state messages.FeedState, shards []messages.ShardStatus) {
 	s.mu.Lock()
 	s.state, s.shards = state, shards
@@ -216,9 +235,13 @@ func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 }
 
 // Newest is the exchange time of the newest tick of NSE and BSE, their indices
-// and derivatives included; commodities trade on days when these do not. The
-// zero time: none yet.
-func (s *Store) Newest() time.Time {
+// and derivatives included; commodities trade on days when these do not. A time
+// far ahead of the exchange's clock, now, does not count while ticks of other
+// instruments do not agree with it. The zero time: none yet.
+func (s *Store) Newest(now time.Time) time.Time {
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	clock := s.times.Now(now.Unix())
 	var newest uint32
 	for _, t := range s.tables {
 		t.locked(func() {
@@ -226,7 +249,13 @@ func (s *Store) Newest() time.Time {
 				slot := &t.slots[i]
 				switch messages.SegmentOf(slot.token) {
 				case messages.NSE, messages.NFO, messages.BSE, messages.BFO, messages.Indices:
-					if slot.used && slot.length > 0 {
+					if !slot.used || slot.length == 0 {
+						continue
+					}
+					if slot.judged != slot.exchange {
+						slot.judged, slot.possible = slot.exchange, s.times.Accept(slot.token, int64(slot.exchange), clock)
+					}
+					if slot.possible {
 						newest = max(newest, slot.exchange)
 					}
 				}

@@ -39,6 +39,8 @@ type slot struct {
 	trade    uint32 // time
 	quantity uint32
 	epoch    uint32 // the unbroken stretch in which the packet came
+	judged   uint32 // the exchange time that Newest looked at last
+	possible bool   // that time
 }
 
 func (s *slot) packet() []byte { return s.raw[:s.length] }

@@ -239,3 +239,24 @@ func TestSwapInLTP(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 }
+
+// A tick far ahead of the clock does not move the newest exchange time, which
+// decides about the phase and the age of the data; three instruments that agree
+// prove the clock wrong.
+func TestNewestIgnoresATickFarAhead(t *testing.T) {
+	state, table, _ := testTable(messages.ModeFull, 257, 265, 513)
+	state.Attach("checker", nil) // it knows two instruments only
+	for _, step := range []struct {
+		token, seconds uint32
+		want           uint32
+	}{{257, 1, 1}, {265, 3600, 1}, {257, 5, 5}, {513, 3601, 5}, {265, 3602, 5}, {257, 3603, 3603}} {
+		if _, err := takeRaw(table, 1, wire.AppendFrame(nil, packet(messages.ModeFull, step.token, step.seconds)), aDay); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if got, want := state.Newest(aDay), aDay.Add(time.Duration(step.want)*time.Second); !got.Equal(want) {
+				t.Errorf("after a tick of %d at second %d the newest is %v, want %v", step.token, step.seconds, got, want)
+			}
+		}
+	}
+}

@@ -147,7 +147,11 @@ func TestYesterdaysFileServes(t *testing.T) {
 				wants := count[messages.WantInstruments](h)
 				w.set(func() { w.now, w.answer = at(t, "2026-03-05 08:30:00"), answer })
 				settle()
-				u := last[messages.InstrumentsResolved](h).Underlyings[0]
+				resolved := last[messages.InstrumentsResolved](h)
+				u := resolved.Underlyings[0]
+				if len(resolved.Notices) != 1 || !strings.Contains(resolved.Notices[0], "the instruments file of 2026-03-04 serves") {
+					t.Errorf("notices %q", resolved.Notices)
+				}
 				if len(u.Chain) != 82 || !strings.Contains(u.Reason, "the instruments file of 2026-03-04 serves") {
 					t.Errorf("%d options, %q", len(u.Chain), u.Reason)
 				}
@@ -156,8 +160,8 @@ func TestYesterdaysFileServes(t *testing.T) {
 				}
 				w.set(func() { w.answer = file(march().String()) })
 				time.Sleep(time.Minute)
-				if u := last[messages.InstrumentsResolved](h).Underlyings[0]; u.Reason != "" {
-					t.Errorf("after the recovery: %q", u.Reason)
+				if got := last[messages.InstrumentsResolved](h); got.Underlyings[0].Reason != "" || len(got.Notices) != 0 {
+					t.Errorf("after the recovery: %q, %q", got.Underlyings[0].Reason, got.Notices)
 				}
 			})
 		})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kitestring/actors/hours"
+	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -188,7 +189,7 @@ func ended(specs []UnderlyingSpec, s state, e fetched) (state, []effect) {
 			pause = max(pause, 5*time.Second)
 		}
 		s.failures++
-		s.fault = e.err.Error()
+		s.fault = kite.Reason(e.err)
 		effects = append(effects, s.pause(min(pause, time.Minute)))
 		return s.resolve(specs, e.now, effects)
 	}
@@ -235,20 +236,17 @@ func (s state) resolve(specs []UnderlyingSpec, now time.Time, effects []effect) 
 	s.middles, s.futures = slices.Clone(s.middles), slices.Clone(s.futures)
 	s.underlyings = make([]messages.Underlying, len(specs))
 	var rolls []effect
+	unfetched := s.unfetched(now)
 	for i := range specs {
 		if s.table == nil {
-			s.underlyings[i] = messages.Underlying{Name: specs[i].Name}
-			s.underlyings[i].Reason = "the instruments file cannot be fetched, it is being retried: " + s.fault
+			s.underlyings[i] = messages.Underlying{Name: specs[i].Name, Reason: unfetched}
 			continue
 		}
 		r := resolve(&specs[i], &s.table.contracts[i], now, s.hours, s.spots[i], s.middles[i])
-		if s.fault != "" && !s.table.day.Equal(fileDay(now)) {
-			stale := fmt.Sprintf("the instruments file of %s serves, today's cannot be fetched, it is being retried: %s", s.table.day.Format(time.DateOnly), s.fault)
-			if r.Reason != "" {
-				stale = r.Reason + "; " + stale
-			}
-			r.Reason = stale
+		if r.Reason != "" && unfetched != "" {
+			r.Reason += "; "
 		}
+		r.Reason += unfetched
 		s.underlyings[i], s.middles[i] = r.Underlying, r.middle
 		if !r.until.IsZero() && (s.until.IsZero() || r.until.Before(s.until)) {
 			s.until = r.until
@@ -271,6 +269,11 @@ func (s state) resolve(specs []UnderlyingSpec, now time.Time, effects []effect) 
 			effects = append(effects, want{Owner: configuration, Wants: checked})
 		}
 		s.notices = append(s.table.notices(s.looks), refused...)
+	} else if s.table == nil {
+		s.notices = nil
+	}
+	if unfetched != "" && !slices.Contains(s.notices, unfetched) {
+		s.notices = append([]string{unfetched}, s.notices...)
 	}
 	if first || !slices.Equal(s.notices, before.notices) || !reflect.DeepEqual(s.underlyings, before.underlyings) {
 		out := messages.InstrumentsResolved{Underlyings: s.underlyings, Notices: s.notices, At: now.UTC()}
@@ -280,6 +283,17 @@ func (s state) resolve(specs []UnderlyingSpec, now time.Time, effects []effect) 
 		effects = append(effects, publish{s.memory, out})
 	}
 	return s, append(effects, rolls...)
+}
+
+// unfetched says that today's file cannot be fetched; "": it was.
+func (s *state) unfetched(now time.Time) string {
+	switch {
+	case s.table == nil:
+		return "the instruments file cannot be fetched, it is being retried: " + s.fault
+	case s.fault != "" && !s.table.day.Equal(fileDay(now)):
+		return fmt.Sprintf("the instruments file of %s serves, today's cannot be fetched, it is being retried: %s", s.table.day.Format(time.DateOnly), s.fault)
+	}
+	return ""
 }
 
 // notices are what a person must know of a file that is not whole.

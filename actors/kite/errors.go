@@ -80,6 +80,26 @@ func (e *Error) Words() string {
 	return words
 }
 
+// Said is what Kite itself said, scrubbed; "": its answer had no words, or there
+// was none.
+func Said(err error) string {
+	var e *Error
+	if !errors.As(err, &e) || e.Type == "" && (e.Detail == "" || e.Status < http.StatusBadRequest) {
+		return ""
+	}
+	return e.Words()
+}
+
+// Reason is why a request brought nothing, for a person: Kite's own words where
+// it refused the request for another reason than the token.
+func Reason(err error) string {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != Forbidden {
+		return err.Error()
+	}
+	return "Kite refuses it: " + e.Words() + "; what the app's plan includes is shown in the Kite Connect developer console"
+}
+
 // Unwrap gives the context's error when that is the cause, so that errors.Is
 // distinguishes a cancelled request from a network that is down.
 func (e *Error) Unwrap() error { return e.cause }

@@ -210,7 +210,7 @@ func TestARefusalIsInTheReading(t *testing.T) {
 		h.Tell(adopt(tokens, 1))
 		pass(time.Second)
 		all := sentTo[messages.Reading](h, webPID)
-		if last := all[len(all)-1]; !strings.Contains(last.Reason, "Insufficient permission for that call.") || strings.Contains(last.Reason, "not asked") {
+		if last := all[len(all)-1]; !strings.Contains(last.Reason, "Kite refuses it: PermissionException: Insufficient permission for that call") || strings.Contains(last.Reason, "not asked") {
 			t.Errorf("%+v", last)
 		}
 		quoter.mu.Lock()

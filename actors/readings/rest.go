@@ -130,7 +130,7 @@ func (a *analysisActor) answered(m answered) {
 	}
 	if m.err != nil {
 		a.self.Log().Warn("quote failed", "generation", m.generation, "error", m.err)
-		a.refuse(m.err.Error())
+		a.refuse(kite.Reason(m.err))
 		if kite.KindOf(m.err) == kite.TokenRefused {
 			a.rest.refused = m.generation
 			if a.cfg.Auth != nil {

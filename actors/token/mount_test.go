@@ -124,7 +124,7 @@ func bindScene(dir string) error {
 	if !strings.Contains(log.String(), "written in place") {
 		return errors.New("the log does not say that the file was written in place")
 	}
-	r, _ := readOnce(path, lease)
+	r, _ := readOnce(path, openFile, lease)
 	_, f := judge(path, &r, os.Getenv, true, false)
 	if w := strings.Join(f.warnings, "\n"); !strings.Contains(w, "mounted by itself") {
 		return fmt.Errorf("warnings do not name the mount: %q", w)

@@ -145,7 +145,7 @@ func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, con
 func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bool) {
 	path := follow(p.store.path)
 	p.keepWatch(path)
-	r := readStable(ctx, p.store.path, p.last.hash, p.lease)
+	r := readStable(ctx, p.store.path, p.last.hash, p.store.spare.open, p.lease)
 	if ctx.Err() != nil {
 		return
 	}

@@ -3,8 +3,10 @@ package token
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,6 +29,65 @@ const (
 
 // leaser takes a read lease.
 type leaser func(f *os.File) (outcome leased, release func())
+
+// opener opens the file without blocking on a pipe; closing closes it.
+type opener func(path string) (f *os.File, closing func(), err error)
+
+func openFile(path string) (f *os.File, closing func(), err error) {
+	if f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+		return nil, nil, err
+	}
+	return f, func() { _ = f.Close() }, nil
+}
+
+// reserve is a descriptor held back, with which the file is still read when
+// connections have taken all others. Safe for concurrent use.
+type reserve struct {
+	mu    sync.Mutex
+	spare *os.File // nil: in use, or there was none to be had
+}
+
+// open is an opener.
+func (r *reserve) open(path string) (f *os.File, closing func(), err error) {
+	f, closing, err = openFile(path)
+	if err == nil {
+		r.fill()
+		return f, closing, nil
+	}
+	spare := r.take()
+	if !noDescriptor(err) || spare == nil {
+		return nil, nil, err
+	}
+	_ = spare.Close()
+	f, release, err := openFile(path)
+	if err != nil {
+		r.fill()
+		return nil, nil, err
+	}
+	return f, func() { release(); r.fill() }, nil
+}
+
+func (r *reserve) take() *os.File {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	spare := r.spare
+	r.spare = nil
+	return spare
+}
+
+func (r *reserve) fill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.spare == nil {
+		r.spare, _ = os.Open(os.DevNull) // else at the next reading
+	}
+}
+
+// noDescriptor reports whether the process (or the machine) has as many files
+// and connections open as it may.
+func noDescriptor(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
 
 // reading is one look at the file.
 type reading struct {
@@ -51,13 +112,13 @@ func (r *reading) same(o *reading) bool {
 // readStable reads a text that a writer has completed, as far as that can be
 // known (see the package comment). known is the hash of the text that was
 // judged last: if it still stands there, there is nothing to wait for.
-func readStable(ctx context.Context, path string, known [sha256.Size]byte, lease leaser) reading {
+func readStable(ctx context.Context, path string, known [sha256.Size]byte, open opener, lease leaser) reading {
 	var last reading
 	var since time.Time // when the text became what it is
 	retry := retryFirst
 	begun := time.Now()
 	for first := true; ; first = false {
-		r, outcome := readOnce(path, lease)
+		r, outcome := readOnce(path, open, lease)
 		if r.err != nil || outcome == leaseGranted || r.hash == known {
 			return r
 		}
@@ -85,12 +146,12 @@ func readStable(ctx context.Context, path string, known [sha256.Size]byte, lease
 }
 
 // readOnce reads the file under a lease, or without one when there is none.
-func readOnce(path string, lease leaser) (reading, leased) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+func readOnce(path string, open opener, lease leaser) (reading, leased) {
+	f, closing, err := open(path)
 	if err != nil {
 		return reading{err: err}, leaseNone
 	}
-	defer f.Close()
+	defer closing()
 	outcome, release := lease(f)
 	text, info, err := readOpen(f)
 	release()

@@ -36,6 +36,7 @@ type Store struct {
 	now     func() time.Time
 	metrics *Metrics
 	usage   usage
+	spare   reserve
 
 	mu        sync.Mutex
 	env       *Env   // the file as it was last read; empty when it was not there
@@ -51,6 +52,7 @@ type Store struct {
 	looks     int                 // that have not come back; one, unless it hangs
 	lookBegan time.Time           // the newest of them; monotonic
 	reopened  bool                // the newest value is to be tried again
+	fault     string              // why the file cannot be used, as published; "": it can
 	login     [sha256.Size]byte   // of the token that our own login wrote and the watcher has not seen yet
 }
 
@@ -252,6 +254,20 @@ func (s *Store) takeReopened() bool {
 	reopened := s.reopened
 	s.reopened = false
 	return reopened
+}
+
+// Fault is why the file cannot be used as it is, as it was published; "": it
+// can, or it has not been read yet.
+func (s *Store) Fault() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
+}
+
+func (s *Store) setFault(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = reason
 }
 
 // Rejected says whether Kite refused g, and why.

@@ -35,7 +35,10 @@ type refusal struct {
 	line       int // 0: no single line is to blame
 	reason     string
 	unfinished bool // it can be used once the file has been still for a while
+	process    bool // the file is not to blame: it could not even be opened
 }
+
+const outOfDescriptors = "the file cannot be read now, and nothing is wrong with it: this process, or the machine, has as many files and connections open as it may (too many open files); the last token stays in use and the file is tried again all the time. See who holds connections (kitestring_http_connections on /metrics, ls -l /proc/PID/fd) and raise the limit (LimitNOFILE in the unit, ulimit -n, fs.file-max)"
 
 // examine judges a file's content. hadToken says that a token was known
 // before: then a file without one is unfinished or damaged, and a stale one of
@@ -105,6 +108,8 @@ func judge(path string, r *reading, getenv func(string) string, hadToken, still 
 		return Parse(nil), f
 	case errors.Is(r.err, fs.ErrPermission):
 		return Parse(nil), finding{refusal: &refusal{reason: "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
+	case noDescriptor(r.err):
+		return Parse(nil), finding{refusal: &refusal{reason: outOfDescriptors, process: true}}
 	case r.err != nil:
 		return Parse(nil), finding{refusal: &refusal{reason: fmt.Sprintf("the file cannot be read: %v", r.err)}}
 	}
@@ -128,7 +133,7 @@ func checkLine(e *Env, key string) *refusal {
 	case l.several:
 		return &refusal{line: l.number, reason: fmt.Sprintf("line %d (%s): the value spans lines; write it on one", l.number, key)}
 	case !l.terminated() && key != KeyRedirectURL:
-		return &refusal{l.number, fmt.Sprintf("line %d (%s) has no newline at its end, so it may be half written: end it with a newline, or leave the file as it is for %v", l.number, key, stillAfter), true}
+		return &refusal{l.number, fmt.Sprintf("line %d (%s) has no newline at its end, so it may be half written: end it with a newline, or leave the file as it is for %v", l.number, key, stillAfter), true, false}
 	}
 	return nil
 }
@@ -257,7 +262,7 @@ func Inspect(path string, getenv func(string) string) Inspection {
 	if getenv == nil {
 		getenv = func(string) string { return "" }
 	}
-	r, _ := readOnce(path, lease)
+	r, _ := readOnce(path, openFile, lease)
 	still := !r.held && time.Since(time.Unix(0, r.changed)) >= stillAfter
 	env, f := judge(path, &r, getenv, false, still)
 	i := Inspection{

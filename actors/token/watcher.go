@@ -69,11 +69,17 @@ func (w *watcher) step(ev event) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case accept:
+			store.setFault("")
 			log.Info("env file accepted", "warnings", e.warnings)
 			w.publish(messages.EnvAccepted{Path: store.path, Warnings: e.warnings, At: now}, w.cfg.Auth, w.cfg.Web)
 		case refuse:
-			log.Warn("env file rejected", "line", e.refusal.line, "reason", e.refusal.reason)
-			store.metrics.change(e.via, resultMalformed)
+			store.setFault(e.refusal.reason)
+			if e.refusal.process {
+				log.Warn("env file not read", "reason", e.refusal.reason)
+			} else {
+				log.Warn("env file rejected", "line", e.refusal.line, "reason", e.refusal.reason)
+				store.metrics.change(e.via, resultMalformed)
+			}
 			w.publish(messages.EnvRejected{Path: store.path, Line: e.refusal.line, Reason: e.refusal.reason, At: now}, w.cfg.Auth, w.cfg.Web)
 		case announce:
 			store.metrics.announced(e.change)

@@ -86,6 +86,7 @@ func TestRefused(t *testing.T) {
 		if m.Path != path || m.At.IsZero() {
 			t.Errorf("the rejection is %+v", m)
 		}
+		actorstest.Until(t, "the store knows the fault", func() bool { return strings.Contains(s.Fault(), c.reason) })
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -105,6 +106,9 @@ func TestRefused(t *testing.T) {
 	move(t, path, fmt.Sprintf(fileText, next))
 	if m := await(t, h, next); m.Session.Generation != 2 {
 		t.Errorf("the healed file has generation %d, want 2", m.Session.Generation)
+	}
+	if got := s.Fault(); got != "" {
+		t.Errorf("the fault of the healed file is %q", got)
 	}
 	if n := len(announced(h)); n != 2 {
 		t.Errorf("%d announcements, want 2", n)
@@ -338,7 +342,7 @@ func TestSettling(t *testing.T) {
 	path := fileWith(t, newToken())
 	for outcome, least := range map[leased]time.Duration{leaseGranted: 0, leaseNone: 25 * time.Millisecond, leaseBusy: 250 * time.Millisecond} {
 		begun := time.Now()
-		r := readStable(t.Context(), path, [32]byte{}, func(*os.File) (leased, func()) { return outcome, func() {} })
+		r := readStable(t.Context(), path, [32]byte{}, openFile, func(*os.File) (leased, func()) { return outcome, func() {} })
 		if took := time.Since(begun); r.err != nil || took < least || outcome == leaseGranted && took > settleHeld {
 			t.Errorf("outcome %d: %v after %v, want at least %v", outcome, r.err, took, least)
 		}

@@ -249,13 +249,13 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// readWhole reads a regular file. Opening does not block on a pipe.
+// readWhole reads a regular file.
 func readWhole(path string) ([]byte, fs.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, closing, err := openFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
+	defer closing()
 	return readOpen(f)
 }
 

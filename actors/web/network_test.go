@@ -174,7 +174,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	store.Apply(messages.Reading{Kind: "direct", Underlying: "NIFTY", Reason: leak})
 	store.Apply(messages.WatchChanged{Degraded: true, Reason: leak})
 	store.Apply(messages.EnvAccepted{Warnings: []string{leak}})
-	store.NoteRefusal("quote", leak)
+	store.Apply(messages.DataState{What: "quotes", Reason: leak})
 	for _, path := range []string{
 		"/readyz", "/api/v1/status", "/api/v1/token", "/api/v1/events", "/api/v1/actors", "/api/v1/actors/feed", "/api/v1/readings",
 		"/api/v1/instruments", "/api/v1/bars/" + secret, "/api/v1/nothing-" + secret, "/api/v1/actors/" + secret,

@@ -1,68 +1,64 @@
 package web
 
 import (
-	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
+	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
-
-// notices is what a person must know although data may be live. Guarded by
-// Store.mu.
-type notices struct {
-	instruments []string
-	refusals    map[string]string // by class of requests: Kite's own words
-}
-
-// NoteRefusal shows that Kite refuses requests of a class for another reason
-// than the token, with its own words, until NoteServed.
-func (s *Store) NoteRefusal(class, words string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.notices.refusals[class] == words {
-		return
-	}
-	if s.notices.refusals == nil {
-		s.notices.refusals = map[string]string{}
-	}
-	s.notices.refusals[class] = words
-	s.event("rest", 0, "%s", refusal(class, words))
-}
-
-// NoteServed ends what NoteRefusal began.
-func (s *Store) NoteServed(class string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.notices.refusals[class] != "" {
-		delete(s.notices.refusals, class)
-		s.event("rest", 0, "kite answers %s requests again", class)
-	}
-}
-
-func refusal(class, words string) string {
-	return fmt.Sprintf("Kite refuses %s requests: %s. What the app's plan includes is shown in the Kite Connect developer console.", class, words)
-}
 
 // noteInstruments keeps what is wrong with the instruments. Called with mu held.
 func (s *Store) noteInstruments(m messages.InstrumentsResolved) {
 	for _, notice := range m.Notices {
-		if !slices.Contains(s.notices.instruments, notice) {
+		if !slices.Contains(s.notices, notice) {
 			s.event("instruments", m.Generation, "%s", notice)
 		}
 	}
-	s.notices.instruments = m.Notices
+	s.notices = m.Notices
 }
 
-// notes are the notices as sentences.
-func (s *Store) notes() []string {
+// noteData keeps which data does not come. Called with mu held.
+func (s *Store) noteData(m messages.DataState) {
+	switch was, missing := s.missing[m.What]; {
+	case m.Reason == "" && missing:
+		delete(s.missing, m.What)
+		s.event("data", 0, "the %s comes again", m.What)
+	case m.Reason != "" && m.Reason != was.Reason:
+		s.missing[m.What] = api.StatusMissing{What: m.What, Reason: m.Reason, Since: m.At}
+		s.event("data", 0, "the %s does not come: %s", m.What, m.Reason)
+	}
+}
+
+// missingData is the data that does not come, by name.
+func (s *Store) missingData() []api.StatusMissing {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var list []string
-	for _, class := range slices.Sorted(maps.Keys(s.notices.refusals)) {
-		list = append(list, refusal(class, s.notices.refusals[class]))
+	list := make([]api.StatusMissing, 0, len(s.missing)) // never null in JSON
+	for _, what := range slices.Sorted(maps.Keys(s.missing)) {
+		list = append(list, s.missing[what])
 	}
-	for _, notice := range s.notices.instruments {
+	return list
+}
+
+// notes are what a person must know although data may be live, as sentences:
+// one for all data that does not come for the same reason.
+func (s *Store) notes() (list []string) {
+	var reasons []string
+	what := map[string][]string{}
+	for _, m := range s.missingData() {
+		if what[m.Reason] == nil {
+			reasons = append(reasons, m.Reason)
+		}
+		what[m.Reason] = append(what[m.Reason], m.What)
+	}
+	for _, reason := range reasons {
+		list = append(list, sentence("What does not come: "+strings.Join(what[reason], ", ")+because(reason)))
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, notice := range s.notices {
 		list = append(list, "Instruments: "+notice+".")
 	}
 	return list

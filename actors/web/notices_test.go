@@ -1,34 +1,38 @@
 package web
 
 import (
-	"strings"
+	"slices"
 	"testing"
 
 	"kitestring/messages"
 )
 
+// What a person must know is in the status' causes, one sentence for each
+// reason, and an event each when it comes and when it ends.
 func TestNotices(t *testing.T) {
 	s := NewStore()
+	const reason = "Kite refuses it: PermissionException: Insufficient permission for that call"
 	for range 2 {
 		s.Apply(messages.InstrumentsResolved{Notices: []string{"the file is not whole: SENSEX has no future"}})
-		s.NoteRefusal("quote", "PermissionException: Insufficient permission for that call")
+		s.Apply(messages.DataState{What: "quotes", Reason: reason})
+		s.Apply(messages.DataState{What: "history of NIFTY's future", Reason: reason})
 	}
-	notes := strings.Join(s.notes(), "\n")
-	for _, want := range []string{"Kite refuses quote requests: PermissionException: Insufficient permission for that call.", "Instruments: the file is not whole: SENSEX has no future."} {
-		if !strings.Contains(notes, want) {
-			t.Errorf("notes lack %q:\n%s", want, notes)
-		}
-	}
-	if n := len(s.events); n != 2 {
-		t.Errorf("%d events of two facts that came two times: %+v", n, s.events)
-	}
-	s.Apply(messages.InstrumentsResolved{})
-	s.NoteServed("quote")
-	s.NoteServed("quote")
-	if notes := s.notes(); len(notes) != 0 {
-		t.Errorf("when all is well the notes are %q", notes)
+	want := []string{"What does not come: history of NIFTY's future, quotes: " + reason + ".", "Instruments: the file is not whole: SENSEX has no future."}
+	if notes := s.notes(); !slices.Equal(notes, want) {
+		t.Errorf("the notes are %q, want %q", notes, want)
 	}
 	if n := len(s.events); n != 3 {
-		t.Errorf("%d events, want one more for the end of the refusal", n)
+		t.Errorf("%d events of three things that came two times: %+v", n, s.events)
+	}
+	s.Apply(messages.InstrumentsResolved{})
+	for range 2 {
+		s.Apply(messages.DataState{What: "quotes"})
+		s.Apply(messages.DataState{What: "history of NIFTY's future"})
+	}
+	if notes := s.notes(); len(notes) != 0 {
+		t.Errorf("in the end the notes are %q", notes)
+	}
+	if n := len(s.events); n != 5 {
+		t.Errorf("%d events, want one more for the end of each refusal", n)
 	}
 }

@@ -29,7 +29,7 @@ type Store struct {
 	phase       messages.PhaseChanged
 	login       *messages.LoginEnded // nil: none since the start
 	gap         *api.StatusGap       // nil: none since the start
-	notices     notices
+	notices     []string             // what is wrong with the instruments
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
@@ -127,14 +127,7 @@ func (s *Store) Apply(msg any) {
 	case messages.FuturesRolled:
 		s.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
 	case messages.DataState:
-		switch was, missing := s.missing[m.What]; {
-		case m.Reason == "" && missing:
-			delete(s.missing, m.What)
-			s.event("data", 0, "the %s comes again", m.What)
-		case m.Reason != "" && m.Reason != was.Reason:
-			s.missing[m.What] = api.StatusMissing{What: m.What, Reason: m.Reason, Since: m.At}
-			s.event("data", 0, "the %s does not come: %s", m.What, m.Reason)
-		}
+		s.noteData(m)
 	case messages.BarUpdated:
 		s.running[series{m.Bar.Underlying, m.Bar.Source, m.Bar.Interval}] = m.Bar
 		s.hub.send("bar", m.Key(), streamedBar(m.Bar, false))
@@ -267,12 +260,4 @@ func (s *Store) underlyingNames() []string {
 		names = append(names, u.Name)
 	}
 	return names
-}
-
-// missingData is the data that does not come, by name.
-func (s *Store) missingData() []api.StatusMissing {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	list := slices.SortedFunc(maps.Values(s.missing), func(a, b api.StatusMissing) int { return cmp.Compare(a.What, b.What) })
-	return append([]api.StatusMissing{}, list...) // never null in JSON
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -180,13 +179,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
 	s.kite.Transport = newTransport()
 	s.kite.Budget = kite.NewBudget()
-	s.kite.Observe = func(class kite.Class, code int, took time.Duration) {
-		s.metrics.rest.Observe(class, code, took)
-		if code == http.StatusOK {
-			s.webStore.NoteServed(string(class))
-		}
-	}
-	s.kite.Refused = func(e *kite.Error) { s.webStore.NoteRefusal(string(e.Class), e.Words()) }
+	s.kite.Observe = s.metrics.rest.Observe
 	s.kite.Skipped = func(class kite.Class, items int, why string) {
 		s.metrics.rest.Skip(class, items)
 		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)

@@ -78,7 +78,7 @@ func (s *Server) root() supervisor.Spec {
 		{Name: "web", Produce: web.New(s.webConfig())},
 		{Name: "market", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return market.New(market.Config{
-				Clock: s.clock, Phases: s.phases, Hours: s.hours, LastTick: s.feed.Newest, Listeners: receivers[messages.PhaseChanged](), HolidayFile: c.HolidayFile,
+				Clock: s.clock, Phases: s.phases, Hours: s.hours, LastTick: func() time.Time { return s.feed.Newest(s.clock.Now()) }, Listeners: receivers[messages.PhaseChanged](), HolidayFile: c.HolidayFile,
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
@@ -151,7 +151,7 @@ func (s *Server) core() []supervisor.Spec {
 	specs := []supervisor.Spec{
 		{Name: "token", Heartbeat: tokenHeartbeat, Produce: token.New(token.Config{Store: s.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
 		{Name: "auth", Produce: auth.New(auth.Config{
-			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Clock: s.clock,
+			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Frames: s.feed, Clock: s.clock,
 			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth,
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{

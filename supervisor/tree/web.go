@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"kitestring/actors"
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
 	"kitestring/actors/reminder"
@@ -25,7 +26,7 @@ func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
 	return web.Config{
 		Listen: s.listener.listen, Store: s.webStore,
-		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed}, Bars: s.bars,
+		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed, s.clock}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
 			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
 			Credentials: func() (string, messages.Secret) {
@@ -144,7 +145,10 @@ func (s *Server) lastUsed(name string) messages.Generation {
 }
 
 // feedView is the feed's store with the counters that the page shows.
-type feedView struct{ *feed.Store }
+type feedView struct {
+	*feed.Store
+	clock actors.Clock
+}
 
 // Stats implements web.Feed.
 func (f feedView) Stats() web.FeedStats {
@@ -154,7 +158,7 @@ func (f feedView) Stats() web.FeedStats {
 		refused = append(refused, api.Refusal(r))
 	}
 	return web.FeedStats{
-		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.Newest(),
+		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.Newest(f.clock.Now()),
 		Instruments: s.Instruments, Sockets: s.Sockets, Refused: refused,
 	}
 }

@@ -37,6 +37,7 @@ var wires = []wiring{
 	{"feed", "bars, web", []any{messages.GapDetected{}}},
 	{"feed", "web", []any{messages.FeedChanged{}, messages.RotationRecorded{}, messages.OrderUpdated{}}},
 	{"bars", "analyses, web", []any{messages.BarClosed{}, messages.BarUpdated{}, messages.BarsLoaded{}, messages.GenerationReached{}}},
+	{"feed", "web", []any{messages.DataState{}}},
 	{"bars, direct", "analyses, web", []any{messages.DataState{}}},
 	{"analyses", "analyses, web", []any{messages.Reading{}}},
 }

@@ -66,9 +66,11 @@ var _ = register(Drill{
 			n := before.instruments()
 			return n == len(watched), fmt.Sprintf("%d of %d", n, len(watched))
 		})
-		cut := time.Now()
+		last, cut := r.lastEvent(), time.Now()
 		value := r.rotate()
 		after := r.observe(value, watched)
+		// The refused dial alone parks: auth doubts a first refusal for 2 s.
+		r.happens(10*time.Second, "feed", last, "unauthorised", "refused the connection (403); the token is being checked")
 		r.parked()
 		start := time.Now()
 		r.byRename(value)

@@ -236,7 +236,7 @@ var _ = register(Drill{
 var _ = register(Drill{
 	Name: "yesterdays-token", Topic: Token, Short: true, Setup: Setup{Cold: true, ManualLogin: true, Prepare: withDeadToken},
 	Inject: "a start with a dead token in the file",
-	Hold:   "one upgrade, at most two profile calls, then no dial until a new token; live within 10 s of it",
+	Hold:   "the profile rejects the token in at most two calls; at most one upgrade, then no dial until a new token; live within 10 s of it",
 	Steps: func(r *Rig) {
 		r.within(10*time.Second, "the dead token is rejected", func() (bool, any) {
 			t := r.token()
