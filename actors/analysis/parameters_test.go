@@ -54,7 +54,7 @@ func TestParametersAreDeclaredSoundly(t *testing.T) {
 	}
 }
 
-func TestRulesAreTold(t *testing.T) {
+func TestRulesAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		analysis Analysis
 		settings Settings
@@ -241,8 +241,8 @@ func TestReadingsNameTheirSettings(t *testing.T) {
 	}
 }
 
-// No setting makes a closed bar's reading change afterwards.
-func TestReadingsDoNotRepaintWithAnySettings(t *testing.T) {
+// No choice makes a closed bar's reading change afterwards.
+func TestConfiguredReadingsDoNotRepaint(t *testing.T) {
 	_, bars := goldenBars(t, "NIFTY")
 	for _, a := range overBars() {
 		for _, edge := range []func(*Parameter) float64{

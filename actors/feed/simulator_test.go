@@ -120,8 +120,11 @@ func TestSimulatorSwapsWithIndependentSampling(t *testing.T) {
 		s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > seen+50 })
 		s.rotate(t)
 	}
-	if _, back := s.r.sink.check(); back != 0 || s.r.sink.fault != "" {
-		t.Errorf("%d ticks went back or came again; %s", back, s.r.sink.fault)
+	// Kite's packets have no sequence: what is older is told by time, volume and
+	// trade. Of packets of the same age the simulator's sequence may go back.
+	_, back := s.r.sink.check()
+	if s.r.sink.older != 0 || s.r.sink.same != 0 || s.r.sink.fault != "" {
+		t.Errorf("%d ticks came after newer ones, %d came again; %s", s.r.sink.older, s.r.sink.same, s.r.sink.fault)
 	}
 	for _, g := range s.r.state.Gaps() {
 		t.Errorf("a gap where none was: %+v", g)
@@ -140,7 +143,7 @@ func TestSimulatorSwapsWithIndependentSampling(t *testing.T) {
 	if median > 100 && !actorstest.Race {
 		t.Errorf("the median swap took %.1f ms", median)
 	}
-	t.Logf("%d swaps: median %.1f ms, slowest %.1f ms; %+v", swaps, median, took[len(took)-1], sum)
+	t.Logf("%d swaps: median %.1f ms, slowest %.1f ms; %+v; %d of the same age in another order", swaps, median, took[len(took)-1], sum, back)
 }
 
 // The morning's login next to a socket that slept through the rest of

@@ -13,7 +13,7 @@ import (
 type timeouts struct {
 	dial        time.Duration // until the upgrade is answered
 	dead        time.Duration // silence of a connection that is dead, found at the next pulse; at half of it a ping
-	noData      time.Duration // without a whole message, of a connection that brings bytes; thrice that while a long one comes
+	noData      time.Duration // without a whole message, of a connection that brings bytes; dead longer while a long one comes
 	firstFrame  time.Duration // upgrade -> first valid frame
 	overlap     time.Duration // longest time that both sockets of a swap stream
 	silent      time.Duration // from then on instruments that never ticked are not waited for

@@ -326,7 +326,7 @@ func (s *silence) look(now time.Time, bytes, payload, messages int64) int {
 	}
 	patience := s.noData
 	if s.payloadAt.After(s.messageAt) && now.Sub(s.payloadAt) < s.dead {
-		patience *= 3 // a long message on a slow line
+		patience += s.dead // a long message on a slow line
 	}
 	switch quiet := now.Sub(s.byteAt); {
 	case quiet >= s.dead:

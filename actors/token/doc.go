@@ -30,8 +30,9 @@
 //     the last word on one of the keys below: then the file is refused and
 //     what was known before stays.
 //
-// The keys that kitestring uses: ZERODHA_API_KEY, ZERODHA_API_SECRET, ZERODHA_ACCESS_TOKEN,
-// REDIRECT_URL. The file wins over the process environment for every key that
+// The keys of a session: ZERODHA_API_KEY, ZERODHA_API_SECRET, ZERODHA_ACCESS_TOKEN,
+// REDIRECT_URL. Further ones are read by others from the [Store] (ADMIN_TOKEN,
+// ZERODHA_USER_ID: package tree; NTFY_URL and so on: package reminder). The file wins over the process environment for every key that
 // it holds; the environment serves for keys that it lacks.
 //
 // # When a value is announced

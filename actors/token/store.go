@@ -217,7 +217,7 @@ func (s *Store) Reopen(g messages.Generation) bool {
 const (
 	// lookHangs is when a look that has not come back is given up: another one may
 	// find the mount mended.
-	lookHangs = 10 * time.Second
+	lookHangs = 8 * time.Second
 	// mostLooks bounds the threads that hung looks keep.
 	mostLooks = 4
 )

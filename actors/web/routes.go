@@ -44,7 +44,7 @@ func (s *server) table() []route {
 		{"GET", "/metrics", "Prometheus exposition", s.Metrics.ServeHTTP, shape{media: "text/plain"}},
 		{"GET", "/login", "sends the browser to Kite's login", fromHere(s.Login.Login), shape{code: http.StatusSeeOther, media: "text/html"}},
 		{"GET", "/callback", "where Kite sends the browser back", s.callback(), shape{code: http.StatusSeeOther, media: "text/html"}},
-		{"GET", "/api/v1/status", "one screen: token, feed, actors, market", always(s.status), shape{gives: api.Status{}}},
+		{"GET", "/api/v1/status", "one screen: token, feed, actors, market; causes: what is wrong, the gravest first, then what is left out; missing: data that Kite refuses or does not have, with the reason", always(s.status), shape{gives: api.Status{}}},
 		{"GET", "/api/v1/token", "the token's state and the generation that each actor last used", always(s.token), shape{gives: api.Token{}}},
 		{"GET", "/api/v1/rotations", "receipts of the last 100 rotations, newest first", all(s.Feed.Rotations), shape{gives: []messages.Rotation{}}},
 		{"GET", "/api/v1/actors", "the supervision tree, in its order", all(s.Tree.Actors), shape{gives: []api.Actor{}}},

@@ -79,8 +79,9 @@ func (p *program) chaosCommand() *cobra.Command {
 		Use: "chaos NAME --kind KIND", Short: "Inject a fault into an actor of a running server",
 		Long: `Inject a fault into an actor of a running server. Kinds: panic, hang, slow,
 exit, goroutine (a panic in one of its goroutines), leak (a goroutine that does
-not end), drop_token_messages (it ignores messages about the token), panic-start
-(it panics, and again when it restarts), panic-stop (it panics when it ends).`,
+not end), drop_token_messages (it ignores messages about the token),
+drop_messages (it ignores all messages), panic-start (it panics, and again when
+it restarts), panic-stop (it panics when it ends).`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if kind == "" {

@@ -140,8 +140,8 @@ func TestAnalyseRefusesWithLineAndReason(t *testing.T) {
 		want []string
 	}{
 		"empty.csv":     {"", []string{"line 1", "empty"}},
-		"columns.csv":   {"date,open,high,low,close,volume\n", []string{"line 1", `"time_ist" is missing`}},
-		"twice.csv":     {"time_ist,open,open,high,low,close,volume\n", []string{"line 1", `"open" stands twice`}},
+		"columns.csv":   {"when,open,high,low,close,volume\n", []string{"line 1", `"time_ist" is missing`}},
+		"again.csv":     {"time_ist,open,open,high,low,close,volume\n", []string{"line 1", `"open" stands there again`}},
 		"quote.csv":     {"time_ist,open,high,low,close,volume\n2026-03-02 09:15:00,\"1,2,3,4,5\n", []string{"line 2", "CSV"}},
 		"unusable.csv":  {"time_ist,open,high,low,close,volume\nyesterday,1,1,1,1,1\n", []string{"line 2", "yesterday"}},
 		"negative.csv":  {"time_ist,open,high,low,close,volume\n2026-03-02 09:15:00,1,1,1,1,-5\n", []string{"line 2", "negative"}},

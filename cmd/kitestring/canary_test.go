@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -219,6 +220,20 @@ func (d *canaryDay) ask(method, path string, body any) (*http.Response, []byte) 
 
 func (d *canaryDay) askAs(authorization, method, path string, body any) (*http.Response, []byte) {
 	d.t.Helper()
+	return d.askWith(d.http, authorization, method, path, body)
+}
+
+// askElsewhere asks from another address: after five wrong admin tokens an
+// address is refused for a while, whatever it sends.
+func (d *canaryDay) askElsewhere(authorization, method, path string, body any) {
+	d.t.Helper()
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	transport := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}
+	d.askWith(&http.Client{Transport: transport, Timeout: 10 * time.Second}, authorization, method, path, body)
+}
+
+func (d *canaryDay) askWith(client *http.Client, authorization, method, path string, body any) (*http.Response, []byte) {
+	d.t.Helper()
 	var payload io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -232,7 +247,7 @@ func (d *canaryDay) askAs(authorization, method, path string, body any) (*http.R
 		d.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", authorization)
-	resp, err := d.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		d.say(path, []byte(err.(*url.Error).Err.Error())) // the client's own, without its URL
 		return nil, nil
@@ -315,11 +330,11 @@ func (d *canaryDay) look(when string) {
 			}
 		}
 	}
-	d.askAs("Bearer "+d.secrets.fresh("wrong admin token", 40), http.MethodPost, "/api/v1/token/validate", nil)
+	d.askElsewhere("Bearer "+d.secrets.fresh("wrong admin token", 40), http.MethodPost, "/api/v1/token/validate", nil)
 	d.ask(http.MethodPost, "/api/v1/login/complete", `{"pasted":`)
 	d.ask(http.MethodPost, "/api/v1/chaos", api.Chaos{Actor: "moon", Kind: "panic"})
 	d.ask(http.MethodPost, "/api/v1/session", api.AdminSession{AdminToken: d.admin})
-	d.ask(http.MethodPost, "/api/v1/session", api.AdminSession{AdminToken: d.environ["ADMIN_TOKEN"]})
+	d.askElsewhere("", http.MethodPost, "/api/v1/session", api.AdminSession{AdminToken: d.environ["ADMIN_TOKEN"]})
 	d.say("goroutines "+when, []byte(stacks()))
 }
 

@@ -22,8 +22,8 @@ func (p *program) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check the .env file, its directory, the port and Kite; name a fix for each trap",
 		Long: `Check what can keep a token from its server: the .env file and its directory,
- the environment, the port, the redirect URL, the clock, Kite and
-the token, systemd. A fix of one line stands under each finding.
+the environment, the port, the redirect URL, the clock, Kite, the token and
+systemd. A fix of one line stands under each finding.
 
 Nothing is changed. A server may be running or not.
 

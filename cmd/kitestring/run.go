@@ -34,7 +34,9 @@ moment, without a restart and without losing a tick.
 Without a file, or with one that the simulator wrote, the server runs on a
 built-in simulator of the exchange and logs in to it by itself. A file that holds
 anything else is never written to for the simulator, unless --profile sim asks for
-it; real credentials are never replaced.
+it; real credentials are never replaced. An ADMIN_TOKEN in it has 32 characters or
+more, on loopback too. ZERODHA_USER_ID names the account that a login must be of;
+without it, that of the first login counts.
 
 --config names a JSON file. It is read again at SIGHUP; a size of mailboxes
 takes a restart. Every field may be left out:
@@ -42,7 +44,10 @@ takes a restart. Every field may be left out:
 ` + configExample + `
 
 "kitestring assets print parameters" lists the thresholds: what each means, its
-default and its range.`,
+default and its range. "instruments" are subscribed to in addition to what the
+analyses need; one that the day's instruments file does not have under its
+tradingsymbol is left out, and "kitestring status" names it. "holidays" replaces
+the table of sessions; "kitestring assets print runbook" has its format.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var cfg tree.Config
@@ -65,7 +70,7 @@ default and its range.`,
 	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes")
+	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes, instruments, sessions")
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
 	return c
 }

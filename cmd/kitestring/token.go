@@ -39,7 +39,11 @@ func (p *program) tokenCommand() *cobra.Command {
 		Long: `Write a token from standard input into the .env file, for those who get it from
 another program: the token alone, quoted, or as a line ` + token.KeyAccessToken + `=...
 A running server sees the change within 0.3 s. The token is never taken from the
-command line, where other users could read it.`,
+command line, where other users could read it.
+
+A file that does not exist is made only with --create: a wrong folder must not
+get a file that no server reads. A token that does not have the 32 characters of
+Kite's is refused; --force writes it.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return p.setToken(c.Context(), envFile, force, create) },
 	}

@@ -32,11 +32,11 @@ func (r *Rig) restartedByHeartbeat(name string, d time.Duration, before uint64) 
 
 var _ = register(Drill{
 	Name: "heartbeat-feed", Topic: Actors, Setup: Setup{Start: ordinary, Cold: true, ManualLogin: true},
-	Inject: "at the first login of an open day no message about the token reaches the feed: it waits for ever",
+	Inject: "at the first login of an open day no message reaches the feed: it waits for ever",
 	Hold:   "the heartbeat restarts it within 60 s; it asks for everything that it needs and is live",
 	Steps: func(r *Rig) {
 		epoch := r.actor("feed").Epoch
-		r.chaos(api.Chaos{Actor: "feed", Kind: "drop_token_messages"})
+		r.chaos(api.Chaos{Actor: "feed", Kind: "drop_messages"})
 		r.login()
 		r.restartedByHeartbeat("feed", 100*time.Second, epoch)
 		r.live()

@@ -69,7 +69,7 @@ func TestEveryDrillIsDeclaredInFull(t *testing.T) {
 		}
 		names[d.Name] = true
 	}
-	if all[0].Name != "rotate-valid" || all[len(all)-1].Name != "chaos" {
+	if all[0].Topic != Token || all[len(all)-1].Name != "chaos" {
 		t.Errorf("a full run goes from %s to %s, want from the token to chaos", all[0].Name, all[len(all)-1].Name)
 	}
 	if _, err := Find([]string{"mute", "no such drill"}); err == nil || !strings.Contains(err.Error(), "rotate-valid") {
