@@ -120,7 +120,7 @@ func TestSimulatorSwapsWithIndependentSampling(t *testing.T) {
 		s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > seen+50 })
 		s.rotate(t)
 	}
-	// Kite's packets have no sequence: what is older is told by time, volume and
+	// Kite's packets have no sequence: what is older is known by time, volume and
 	// trade. Of packets of the same age the simulator's sequence may go back.
 	_, back := s.r.sink.check()
 	if s.r.sink.older != 0 || s.r.sink.same != 0 || s.r.sink.fault != "" {
