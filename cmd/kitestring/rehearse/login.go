@@ -69,7 +69,7 @@ var _ = register(Drill{
 				failf("%d exchanges", n)
 			}
 		})
-		r.stray("replayed", func() { r.follow(back) })
+		r.abuse("replayed", messages.LoginBadState, func() { r.follow(back) })
 	},
 })
 
