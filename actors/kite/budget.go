@@ -17,11 +17,12 @@ const (
 	ClassInstruments Class = "instruments"
 	ClassSession     Class = "session"
 	ClassProfile     Class = "profile"
+	ClassOrder       Class = "order" // what the gateway's programs write
 	ClassOther       Class = "other"
 )
 
 // Budget holds every REST user of the process to Kite's limits for one API
-// key: quote 1 request/s, historical 3/s, everything else together 10/s. One
+// key: quote 1 request/s, historical 3/s, everything else together 10/s, orders 10/s and 400 a minute. One
 // Budget is shared by all.
 //
 // Kite counts what arrives within a second, and a network delays one request
@@ -29,7 +30,7 @@ const (
 // burst is paid for by a lower rate, so that no second holds more than is
 // allowed.
 type Budget struct {
-	quote, historical, other lane
+	quote, historical, order, other lane
 }
 
 // lane lets one at a time wait for the limiter. A limiter gives back the slot
@@ -59,6 +60,7 @@ func NewBudget() *Budget {
 	return &Budget{
 		quote:      newLane(1050*time.Millisecond, 1),
 		historical: newLane(350*time.Millisecond, 1),
+		order:      newLane(150*time.Millisecond, 1), // 400 a minute, which is less than 10 a second
 		other:      newLane(150*time.Millisecond, 3),
 	}
 }
@@ -71,6 +73,8 @@ func (b *Budget) Wait(ctx context.Context, class Class) error {
 		return b.quote.wait(ctx)
 	case ClassHistorical:
 		return b.historical.wait(ctx)
+	case ClassOrder:
+		return b.order.wait(ctx)
 	default:
 		return b.other.wait(ctx)
 	}

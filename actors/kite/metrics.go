@@ -35,7 +35,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}, []string{"class"})
 	reg.MustRegister(m.requests, seconds, throttled)
 	for _, c := range []Class{
-		ClassQuote, ClassHistorical, ClassInstruments, ClassSession, ClassProfile, ClassOther,
+		ClassQuote, ClassHistorical, ClassInstruments, ClassSession, ClassProfile, ClassOrder, ClassOther,
 	} {
 		m.seconds[c], m.throttled[c] = seconds.WithLabelValues(string(c)), throttled.WithLabelValues(string(c))
 	}
