@@ -50,6 +50,15 @@ type Ticks struct {
 	recycle func(*Ticks)
 }
 
+// Batch is a batch of ticks with counted holders, as a mailbox sees it.
+// *Ticks is one. Its methods are quick and take no lock that somebody holds
+// while pushing.
+type Batch interface {
+	Len() int     // ticks
+	Retain(n int) // n more holders
+	Release()     // one holder less
+}
+
 // NewTicks makes a batch that recycle gets back after its last Release.
 func NewTicks(recycle func(*Ticks)) *Ticks { return &Ticks{recycle: recycle} }
 

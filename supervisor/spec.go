@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 // Strategy says who is restarted when a child fails.
@@ -101,14 +102,8 @@ type Mailbox struct {
 	Gap func(n int) any
 }
 
-// Batch is a batch of ticks with counted holders. *messages.Ticks is one. Its
-// methods are called under a mailbox's mutex: they must be quick and take no
-// lock that somebody holds while pushing.
-type Batch interface {
-	Len() int     // ticks
-	Retain(n int) // n more holders
-	Release()     // one holder less
-}
+// Batch is what a mailbox counts the holders of, under its mutex.
+type Batch = messages.Batch
 
 // Conflator merges batches that come too fast. It is used by one goroutine at
 // a time. Its memory must be bounded.

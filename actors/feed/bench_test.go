@@ -127,27 +127,6 @@ func (f firstTick) Push(b *messages.Ticks) bool {
 	return false
 }
 
-func BenchmarkMinutes(b *testing.B) {
-	tokens := instruments(3000)
-	var d wire.Decoder
-	ticks, err := d.Decode(benchFrames(tokens)[0], nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	batch := messages.NewTicks(nil)
-	var m Minutes
-	i := 0
-	for b.Loop() {
-		from := i * chunkTicks % len(ticks)
-		batch.Ticks = ticks[from:min(from+chunkTicks, len(ticks))]
-		m.Merge(batch)
-		if i++; i%100 == 0 {
-			m.Take()
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/chunkTicks, "ns/tick")
-}
-
 // BenchmarkRoll is a swap of three full shards: no slot is free for a second
 // socket, so that each in its turn closes and connects anew. The gap of a shard
 // is the time from its last tick of the old generation to its first of the new

@@ -16,6 +16,7 @@ import (
 	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/messages"
+	"kitestring/messages/minute"
 	"kitestring/supervisor"
 )
 
@@ -122,7 +123,7 @@ func (h *Server) analyses() []supervisor.Spec {
 // instrument and minute when it does not. Its seed is the last tick of every
 // instrument, so that a quiet one is not forgotten by a restart.
 func (h *Server) subscriber(s supervisor.Spec) supervisor.Spec {
-	s.Mailbox = supervisor.Mailbox{Contract: supervisor.Lossless, Ticks: h.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minutes{} }}
+	s.Mailbox = supervisor.Mailbox{Contract: supervisor.Lossless, Ticks: h.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minute.Table{} }}
 	s.Seed = func(open func()) supervisor.Batch {
 		if b := h.feed.Seed(s.Name, open); b != nil {
 			return b
@@ -193,20 +194,6 @@ type tickSink struct{ front *supervisor.Inlet }
 
 // Push implements actors.Sink.
 func (s tickSink) Push(b *messages.Ticks) bool { return s.front.Push(b) }
-
-// minutes fits the feed's conflation to a mailbox of ours.
-type minutes struct{ table feed.Minutes }
-
-func (m *minutes) Merge(b supervisor.Batch) { m.table.Merge(b.(*messages.Ticks)) }
-
-func (m *minutes) Take() any {
-	if taken := m.table.Take(); taken != nil {
-		return taken
-	}
-	return nil
-}
-
-func (m *minutes) Len() int { return m.table.Len() }
 
 // wallPhase reads the market's wall for those who have just started.
 type wallPhase struct{ wall *market.PhaseStore }

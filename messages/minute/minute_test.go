@@ -1,4 +1,4 @@
-package feed
+package minute
 
 import (
 	"slices"
@@ -26,12 +26,12 @@ func TestMinutesEqualTicks(t *testing.T) {
 		bars[[2]uint32{token, start}] = b
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		var m Minutes
+		var m Table
 		want, got := map[[2]uint32]bar{}, map[[2]uint32]bar{}
 		gapped := false
 		take := func() {
 			n := m.Len()
-			out := m.Take()
+			out, _ := m.Take().(*messages.Minutes)
 			if (out == nil) != (n == 0) || out != nil && len(out.Minutes) != n {
 				t.Fatalf("Len %d, took %v", n, out)
 			}
@@ -69,7 +69,7 @@ func TestMinutesEqualTicks(t *testing.T) {
 				given[tick.InstrumentToken] = map[uint32]bool{}
 			}
 			given[tick.InstrumentToken][start] = true
-			lostAny = lostAny || len(given[tick.InstrumentToken]) > minutesKept
+			lostAny = lostAny || len(given[tick.InstrumentToken]) > kept
 		}
 		take()
 		if gapped != lostAny {
@@ -91,7 +91,7 @@ func TestMinutesEqualTicks(t *testing.T) {
 
 // A snapshot may hold an older minute than what has come since.
 func TestMinutesLate(t *testing.T) {
-	var m Minutes
+	var m Table
 	push := func(at uint32, price int32) {
 		b := messages.NewTicks(nil)
 		b.Generation = 3
@@ -103,7 +103,7 @@ func TestMinutesLate(t *testing.T) {
 	push(61, 5) // into it
 	push(0, 3)  // without a time: the newest minute
 	push(1, 9)  // no room any more
-	out := m.Take()
+	out := m.Take().(*messages.Minutes)
 	if out.Generation != 3 || len(out.Minutes) != 2 {
 		t.Fatalf("%+v", out)
 	}
@@ -114,4 +114,24 @@ func TestMinutesLate(t *testing.T) {
 	if m.Take() != nil || m.Len() != 0 {
 		t.Error("not empty after Take")
 	}
+}
+
+func BenchmarkMerge(b *testing.B) {
+	const size = 512 // ticks in a batch
+	ticks := make([]messages.Tick, 3000)
+	for i := range ticks {
+		ticks[i] = messages.Tick{InstrumentToken: uint32(i+1)<<8 | 2, ExchangeTime: 1_700_000_000, LastPrice: 100, Mode: messages.ModeFull}
+	}
+	batch := messages.NewTicks(nil)
+	var t Table
+	i := 0
+	for b.Loop() {
+		from := i * size % len(ticks)
+		batch.Ticks = ticks[from:min(from+size, len(ticks))]
+		t.Merge(batch)
+		if i++; i%100 == 0 {
+			t.Take()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/tick")
 }
