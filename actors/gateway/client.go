@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,13 +31,14 @@ const (
 
 // client is one WebSocket of a program.
 type client struct {
-	name    string
-	scopes  Scopes
-	agent   string // its User-Agent, made harmless
-	since   time.Time
-	conn    net.Conn
-	out     *outbox
-	revoked func() // closes it
+	name   string
+	scopes Scopes
+	agent  string // its User-Agent, made harmless
+	since  time.Time
+	mu     sync.Mutex
+	gone   bool     // dropped, perhaps before it had a connection
+	conn   net.Conn // set once, by attach
+	out    *outbox
 
 	modes   map[uint32]messages.Mode // guarded by relay.mu
 	framing bool                     // guarded by relay.mu
@@ -54,8 +56,7 @@ var upgrader = websocket.Upgrader{
 // serve reads a client until it goes. It never sends a Close frame and never
 // closes a client for what it sent.
 func (g *Gateway) serve(ctx context.Context, ws *websocket.Conn, c *client) {
-	c.conn = ws.NetConn()
-	c.revoked = func() { _ = c.conn.Close() }
+	c.attach(ws.NetConn())
 	// The library must write nothing by itself: frames are written whole by one
 	// goroutine.
 	ws.SetPingHandler(func(data string) error { c.out.answer([]byte(data)); return nil })
@@ -117,6 +118,24 @@ func (g *Gateway) command(c *client, text []byte) {
 // tell sends a text whose data is a string, as every client can take it.
 func (c *client) tell(kind wire.TextType, message string) {
 	c.out.text(wire.AppendText(nil, wire.NewText(kind, message)))
+}
+
+// attach gives the client its connection.
+func (c *client) attach(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn = conn; c.gone {
+		_ = conn.Close()
+	}
+}
+
+// drop ends the client's TCP connection, without a Close frame.
+func (c *client) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone = true; c.conn != nil {
+		_ = c.conn.Close()
+	}
 }
 
 // write sends what waits until the client or ctx ends.

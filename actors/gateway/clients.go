@@ -155,6 +155,18 @@ func (s *Store) Find(key messages.Secret) (Record, bool) {
 	return Record{}, false
 }
 
+// named is the client of that name, while its key is still the one of hash.
+func (s *Store) named(name, hash string) (Record, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		if r.Name == name && r.Hash == hash {
+			return r, true
+		}
+	}
+	return Record{}, false
+}
+
 // onRevoke has f told of each revoked name; one listener, the newest.
 func (s *Store) onRevoke(f func(name string)) {
 	s.mu.Lock()

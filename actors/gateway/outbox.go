@@ -30,9 +30,9 @@ type outbox struct {
 	mu      sync.Mutex
 	wake    chan struct{} // holds one token while something waits
 	buf     []byte
-	waiting int       // packets in buf
-	frame   int       // where the open frame begins in buf; -1: none is open
-	packets int       // in the open frame
+	waiting int // packets in buf
+	frame   int // where the open frame begins in buf; -1: none is open
+	packets int // in the open frame
 	dirty   map[uint32]struct{}
 	pong    []byte    // payload of the newest ping that has no answer yet; nil: none
 	last    time.Time // when something was put in: no heartbeat is due yet
