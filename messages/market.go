@@ -5,8 +5,10 @@ import "time"
 // Phase is the phase of an exchange's day.
 type Phase uint8
 
-// The phases, in IST: pre-open 09:00-09:08, matching 09:08-09:15, open
-// 09:15-15:30, closing 15:30-16:00, closed. The zero value is Closed.
+// The phases of equities and their derivatives: pre-open for the 15 minutes
+// before a session of which the last 7 are matching, open while a session runs,
+// closing for 30 minutes after the last one, else closed. The zero value is
+// Closed. Package actors/hours has the sessions.
 const (
 	Closed Phase = iota
 	PreOpen
@@ -26,7 +28,7 @@ func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (p *Phase) UnmarshalText(text []byte) error { return named(phases[:], text, (*uint8)(p)) }
 
-// PhaseChanged tells the phase of the exchange's day, at its start and at each
+// PhaseChanged is the phase of the exchange's day, at the start and at each
 // change. Sent by market; received by auth, feed, instruments, analyses, web.
 type PhaseChanged struct {
 	Phase      Phase

@@ -132,3 +132,16 @@ func TestBatchGoesBackAfterItsLastHolder(t *testing.T) {
 		t.Error("not recycled after the last holder")
 	}
 }
+
+// A doubt about one generation must not replace a waiting one about the next.
+func TestProofAndDoubtOfTwoGenerationsBothWait(t *testing.T) {
+	type keyed interface{ Key() string }
+	for _, pair := range [][2]keyed{
+		{messages.FeedLive{Generation: 1}, messages.FeedLive{Generation: 2}},
+		{messages.TokenDoubted{Generation: 1}, messages.TokenDoubted{Generation: 2}},
+	} {
+		if pair[0].Key() == pair[1].Key() {
+			t.Errorf("%#v and %#v replace each other", pair[0], pair[1])
+		}
+	}
+}

@@ -1,10 +1,17 @@
 package messages
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Generation numbers the changes of the token's value within one process:
 // 1, 2, 3, ... It is the clock of the whole system. 0 means "none".
 type Generation uint64
+
+// key makes the newest message of a kind replace an older one about the same
+// generation only.
+func (g Generation) key(kind string) string { return kind + "/" + strconv.FormatUint(uint64(g), 10) }
 
 // Session is a token with all that is needed to use it.
 type Session struct {
@@ -99,19 +106,11 @@ type TokenAdopted struct {
 
 // FeedLive says that a valid frame arrived on a socket of a generation.
 // Sent by feed; received by auth.
-type FeedLive struct {
-	Generation Generation
-	At         time.Time
-}
+type FeedLive struct{ Generation Generation }
 
 // TokenDoubted says that Kite answered 403 somewhere: not a verdict, a reason
 // to ask the profile. Sent by feed and every REST user; received by auth.
-type TokenDoubted struct {
-	Generation Generation
-	By         string // the actor
-	Reason     string
-	At         time.Time
-}
+type TokenDoubted struct{ Generation Generation }
 
 // ValidateToken asks for a check of the current token now.
 // Sent by web; received by auth.
@@ -198,12 +197,12 @@ func (PhaseChanged) toAuth()  {}
 
 // Key makes the newest message of a kind replace an older one that still
 // waits in a mailbox; a message without a Key is never replaced.
-func (TokenChanged) Key() string  { return "token_changed" }
-func (TokenAdopted) Key() string  { return "token_adopted" }
-func (EnvRejected) Key() string   { return "env" }
-func (EnvAccepted) Key() string   { return "env" }
-func (WatchChanged) Key() string  { return "watch" }
-func (FeedLive) Key() string      { return "feed_live" }
-func (TokenDoubted) Key() string  { return "token_doubted" }
-func (ValidateToken) Key() string { return "validate_token" }
-func (AuthChanged) Key() string   { return "auth_changed" }
+func (TokenChanged) Key() string   { return "token_changed" }
+func (TokenAdopted) Key() string   { return "token_adopted" }
+func (EnvRejected) Key() string    { return "env" }
+func (EnvAccepted) Key() string    { return "env" }
+func (WatchChanged) Key() string   { return "watch" }
+func (m FeedLive) Key() string     { return m.Generation.key("feed_live") }
+func (m TokenDoubted) Key() string { return m.Generation.key("token_doubted") }
+func (ValidateToken) Key() string  { return "validate_token" }
+func (AuthChanged) Key() string    { return "auth_changed" }

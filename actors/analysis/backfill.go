@@ -91,7 +91,7 @@ func (b *bars) merge(m fetched) {
 				"generation", m.generation, "error", m.err)
 		}
 		if kite.KindOf(m.err) == kite.TokenRefused && b.cfg.Auth != nil {
-			b.self.Send(b.cfg.Auth, messages.TokenDoubted{Generation: m.generation, By: b.self.Name(), Reason: "history was refused", At: b.cfg.Clock.Now()})
+			b.self.Send(b.cfg.Auth, messages.TokenDoubted{Generation: m.generation})
 		}
 		return
 	}

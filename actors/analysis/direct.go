@@ -179,7 +179,7 @@ func (a *analyst) answer(m answered) {
 		if kite.KindOf(m.err) == kite.TokenRefused {
 			a.rest.refused = m.generation
 			if a.cfg.Auth != nil {
-				a.self.Send(a.cfg.Auth, messages.TokenDoubted{Generation: m.generation, By: a.self.Name(), Reason: "a quote was refused", At: a.cfg.Clock.Now()})
+				a.self.Send(a.cfg.Auth, messages.TokenDoubted{Generation: m.generation})
 			}
 		}
 		return

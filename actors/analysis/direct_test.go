@@ -135,7 +135,7 @@ func TestDirectAsksWhileTheFeedIsDown(t *testing.T) {
 		if got := quoter.questions(); len(got) != 7+1 {
 			t.Errorf("%d questions with a refused token", len(got)-7)
 		}
-		if doubts := sentTo[messages.TokenDoubted](h, authPID); len(doubts) != 1 || doubts[0].Generation != 1 || doubts[0].By != "direct" {
+		if doubts := sentTo[messages.TokenDoubted](h, authPID); len(doubts) != 1 || doubts[0].Generation != 1 {
 			t.Errorf("%+v", doubts)
 		}
 		all := sentTo[messages.Reading](h, webPID)

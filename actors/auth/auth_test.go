@@ -130,7 +130,7 @@ func TestYesterdaysToken(t *testing.T) {
 		b.start()
 		b.tell(messages.TokenChanged{Session: sessionOf(1), Source: messages.ChangeAtStart})
 		for range 100 { // the feed and the analyses meet 403s too
-			b.tell(messages.TokenDoubted{Generation: 1, By: "feed"})
+			b.tell(messages.TokenDoubted{Generation: 1})
 		}
 		b.pass(6 * time.Minute)
 		if n := b.kite.questions(1); n != 1 {
@@ -155,7 +155,7 @@ func TestTheAdoptedTokenDies(t *testing.T) {
 			t.Errorf("an unanswered check counts as death: %+v", r)
 		}
 		b.kite.say(1, "dead")
-		b.tell(messages.TokenDoubted{Generation: 1, By: "instruments"})
+		b.tell(messages.TokenDoubted{Generation: 1})
 		b.pass(3 * time.Second)
 		r = b.want(1, messages.Rejected)
 		if !strings.Contains(r.Adopted.Reason, "Another login ended this token") || !r.LoginDue || !r.ExpiryHint.IsZero() {

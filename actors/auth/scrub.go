@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // scrubber is a slog.Handler between the log and the secrets.
@@ -17,10 +16,10 @@ type scrubber struct {
 	secrets func() []messages.Secret
 }
 
-// NewScrubber wraps a handler so that no value of secrets reaches it, neither
-// plain nor as a URL spells it: the last resort, for what should have been a
+// NewScrubber wraps a handler so that none of the secrets reaches it, in any
+// form that package scrub knows: the last resort, for what should have been a
 // messages.Secret and was not. secrets is asked at each record; attributes of
-// With are looked at when they are added.
+// With are scrubbed when they are added.
 func NewScrubber(next slog.Handler, secrets func() []messages.Secret) slog.Handler {
 	return &scrubber{next, secrets}
 }
@@ -32,10 +31,10 @@ func (s *scrubber) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle implements slog.Handler.
 func (s *scrubber) Handle(ctx context.Context, r slog.Record) error {
-	replace := s.replacer()
-	clean := slog.NewRecord(r.Time, r.Level, replace.Replace(r.Message), r.PC)
+	hide := scrub.New(s.secrets()...).Hide
+	clean := slog.NewRecord(r.Time, r.Level, hide(r.Message), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		clean.AddAttrs(scrubAttr(replace, a))
+		clean.AddAttrs(scrubAttr(hide, a))
 		return true
 	})
 	return s.next.Handle(ctx, clean)
@@ -43,10 +42,10 @@ func (s *scrubber) Handle(ctx context.Context, r slog.Record) error {
 
 // WithAttrs implements slog.Handler.
 func (s *scrubber) WithAttrs(attrs []slog.Attr) slog.Handler {
-	replace := s.replacer()
+	hide := scrub.New(s.secrets()...).Hide
 	clean := make([]slog.Attr, len(attrs))
 	for i, a := range attrs {
-		clean[i] = scrubAttr(replace, a)
+		clean[i] = scrubAttr(hide, a)
 	}
 	return &scrubber{s.next.WithAttrs(clean), s.secrets}
 }
@@ -56,38 +55,19 @@ func (s *scrubber) WithGroup(name string) slog.Handler {
 	return &scrubber{s.next.WithGroup(name), s.secrets}
 }
 
-// shortest is the length from which a value is taken for a secret: replacing
-// "a" everywhere would hide the log itself.
-const shortest = 6
-
-func (s *scrubber) replacer() *strings.Replacer {
-	var pairs []string
-	for _, secret := range s.secrets() {
-		value := secret.Reveal()
-		if len(value) < shortest {
-			continue
-		}
-		pairs = append(pairs, value, secret.String())
-		if escaped := url.QueryEscape(value); escaped != value {
-			pairs = append(pairs, escaped, secret.String())
-		}
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-func scrubAttr(replace *strings.Replacer, a slog.Attr) slog.Attr {
-	a.Key = replace.Replace(a.Key)
+func scrubAttr(hide func(string) string, a slog.Attr) slog.Attr {
+	a.Key = hide(a.Key)
 	switch v := a.Value.Resolve(); v.Kind() {
 	case slog.KindString:
-		a.Value = slog.StringValue(replace.Replace(v.String()))
+		a.Value = slog.StringValue(hide(v.String()))
 	case slog.KindGroup:
 		var clean []slog.Attr
 		for _, member := range v.Group() {
-			clean = append(clean, scrubAttr(replace, member))
+			clean = append(clean, scrubAttr(hide, member))
 		}
 		a.Value = slog.GroupValue(clean...)
 	case slog.KindAny:
-		a.Value = scrubAny(replace, v)
+		a.Value = scrubAny(hide, v)
 	default:
 		a.Value = v
 	}
@@ -96,13 +76,13 @@ func scrubAttr(replace *strings.Replacer, a slog.Attr) slog.Attr {
 
 // scrubAny leaves a value as it is unless one of the ways in which handlers
 // print it shows a secret; then only its text is left.
-func scrubAny(replace *strings.Replacer, v slog.Value) slog.Value {
+func scrubAny(hide func(string) string, v slog.Value) slog.Value {
 	texts := []string{fmt.Sprintf("%+v", v.Any()), fmt.Sprintf("%s", v.Any())} // %s shows bytes
 	if b, err := json.Marshal(v.Any()); err == nil {
 		texts = append(texts, string(b))
 	}
 	for _, text := range texts {
-		if clean := replace.Replace(text); clean != text {
+		if clean := hide(text); clean != text {
 			return slog.StringValue(clean)
 		}
 	}

@@ -102,7 +102,7 @@ func TestDayAtTheSimulator(t *testing.T) {
 	if _, err := exchange.Rotate(); err != nil {
 		t.Fatal(err)
 	}
-	house.Tell(messages.TokenDoubted{Generation: 1, By: "feed"})
+	house.Tell(messages.TokenDoubted{Generation: 1})
 	report = actorstest.Await(house, func(a messages.AuthChanged) bool { return a.Adopted.State == messages.Rejected })
 	if !strings.Contains(report.Adopted.Reason, "ended this token") {
 		t.Errorf("reason %q", report.Adopted.Reason)

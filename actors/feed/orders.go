@@ -152,7 +152,7 @@ func (f *Feed) reconcile(g messages.Generation) {
 			}
 			refused := kite.KindOf(err) == kite.TokenRefused
 			if refused {
-				f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: session.Generation, By: Name, Reason: "GET /orders was refused", At: time.Now()})
+				f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: session.Generation})
 			}
 			if refused || attempt == len(ordersAgain) {
 				f.self.Log().Warn("order updates may be missing", "generation", session.Generation, "error", err)

@@ -66,9 +66,9 @@ func (f *Feed) do(i int, e effect) {
 			f.step(i, kept{e.id})
 		}
 	case ask:
-		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation, By: Name, Reason: e.why, At: time.Now()})
+		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation})
 	case tellLive:
-		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation, At: time.Now()})
+		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation})
 	case endWait:
 		if f.cfg.State.tables[i].settle(e.id, time.Now()) {
 			f.self.Tell(socketMoved{i, moved(e)})

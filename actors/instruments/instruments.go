@@ -232,7 +232,7 @@ func (a *instruments) ended(r result) {
 			log.Warn("instrument token recycled", "instrument_token", c.instrumentToken, "was", c.was, "is", c.is)
 		}
 	case kind == kite.TokenRefused:
-		a.self.Send(a.cfg.Auth, messages.TokenDoubted{Generation: a.client.Generation(), By: owner, Reason: r.err.Error(), At: now.UTC()})
+		a.self.Send(a.cfg.Auth, messages.TokenDoubted{Generation: a.client.Generation()})
 		fallthrough
 	default:
 		e.throttle = kind == kite.RateLimited

@@ -8,6 +8,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
@@ -15,25 +16,26 @@ import (
 // timer for the next change would be wrong.
 const poll = 200 * time.Millisecond
 
-// PhaseStore shows the phase to those who cannot wait for the next change: an actor
-// that has just been restarted asks it in Started. It outlives the actor. The
-// zero value is ready and shows the zero PhaseChanged until the actor's start.
+// PhaseStore shows the phase to an actor that has just been restarted and
+// cannot wait for the next change. It outlives the actor. The zero value is
+// ready.
 type PhaseStore struct {
-	said atomic.Pointer[messages.PhaseChanged]
+	last atomic.Pointer[messages.PhaseChanged]
 }
 
-// Phase is what was told last; At is zero before that.
-func (w *PhaseStore) Phase() messages.PhaseChanged {
-	if said := w.said.Load(); said != nil {
-		return *said
+// Phase is what was announced last, false before the first time.
+func (s *PhaseStore) Phase() (messages.PhaseChanged, bool) {
+	if p := s.last.Load(); p != nil {
+		return *p, true
 	}
-	return messages.PhaseChanged{}
+	return messages.PhaseChanged{}, false
 }
 
-// Config is what the market clock needs. Clock, Wall and LastTick are required.
+// Config is what the market clock needs. Clock, Phases and LastTick are required.
 type Config struct {
 	Clock     actors.Clock
-	Wall      *PhaseStore
+	Phases    *PhaseStore
+	Hours     *hours.Store // where the table in use is put; nil: nowhere
 	Listeners []*actor.PID // of PhaseChanged
 	// HolidayFile replaces the built-in table, "": none. It is read at the
 	// start and once a day; while it cannot be used the last good table stays,
@@ -55,21 +57,26 @@ type clock struct {
 	state state
 }
 
-// look is told each poll.
+// look is the message of each poll.
 type look struct{}
 
 // Receive implements actors.Actor.
 func (c *clock) Receive(msg any) {
 	switch m := msg.(type) {
 	case actors.Started:
-		c.state.calendar = BuiltIn()
+		c.state.table = c.cfg.Hours.Table()
+		if c.cfg.HolidayFile == "" {
+			c.use(hours.BuiltIn())
+		}
 		c.self.Every(poll, look{})
 		c.observe()
 	case look:
 		c.observe()
-	case calendarRead:
+	case tableRead:
 		if m.err != nil {
 			c.self.Log().Warn("holiday file not usable", "error", m.err)
+		} else {
+			c.use(m.table)
 		}
 		c.step(m)
 		c.observe()
@@ -79,19 +86,26 @@ func (c *clock) Receive(msg any) {
 	}
 }
 
+func (c *clock) use(table *hours.Table) {
+	c.state.table = table
+	if c.cfg.Hours != nil {
+		c.cfg.Hours.Set(table)
+	}
+}
+
 func (c *clock) observe() {
 	c.step(observed{now: c.cfg.Clock.Now(), lastTick: c.cfg.LastTick()})
 }
 
-func (c *clock) step(event any) {
-	var effects []any
-	c.state, effects = next(c.state, event)
+func (c *clock) step(e event) {
+	var effects []effect
+	c.state, effects = next(c.state, e)
 	for _, effect := range effects {
 		switch e := effect.(type) {
-		case readCalendar:
+		case readTable:
 			c.read()
-		case messages.PhaseChanged:
-			c.tell(e)
+		case announce:
+			c.announce(e.PhaseChanged)
 		}
 	}
 }
@@ -102,17 +116,17 @@ func (c *clock) read() {
 		return
 	}
 	c.self.Go("read holidays", func(context.Context) error {
-		calendar, err := Load(path)
-		c.self.Tell(calendarRead{calendar, err})
+		table, err := hours.Load(path)
+		c.self.Tell(tableRead{table, err})
 		return nil
 	})
 }
 
-func (c *clock) tell(said messages.PhaseChanged) {
-	c.cfg.Wall.said.Store(&said)
-	c.self.Log().Info("phase changed", "phase", said.Phase, "exchange_time", said.At, "next", said.Next,
-		"trading_day", said.TradingDay, "login_due", said.LoginDue, "warning", said.Warning)
+func (c *clock) announce(p messages.PhaseChanged) {
+	c.cfg.Phases.last.Store(&p)
+	c.self.Log().Info("phase changed", "phase", p.Phase, "exchange_time", p.At, "next", p.Next,
+		"trading_day", p.TradingDay, "login_due", p.LoginDue, "warning", p.Warning)
 	for _, to := range c.cfg.Listeners {
-		c.self.Send(to, said)
+		c.self.Send(to, p)
 	}
 }

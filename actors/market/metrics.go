@@ -6,14 +6,14 @@ import (
 	"kitestring/messages"
 )
 
-// Metrics registers the calendar for Prometheus, which knows neither IST nor
+// Metrics registers the phase for Prometheus, which knows neither IST nor
 // holidays: without it no rule could tell silence at night from silence in
-// market hours. It is read from the wall at each scrape.
-func Metrics(reg prometheus.Registerer, wall *PhaseStore) {
+// market hours.
+func Metrics(reg prometheus.Registerer, phases *PhaseStore) {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kitestring_market_open", Help: "1 in the open phase of the exchange's day, by its own clock and calendar.",
 	}, func() float64 {
-		if wall.Phase().Phase == messages.Open {
+		if p, ok := phases.Phase(); ok && p.Phase == messages.Open {
 			return 1
 		}
 		return 0

@@ -11,14 +11,14 @@ import (
 )
 
 func TestMarketOpenFollowsTheWall(t *testing.T) {
-	wall := &PhaseStore{}
+	phases := &PhaseStore{}
 	reg := prometheus.NewPedanticRegistry()
-	Metrics(reg, wall)
+	Metrics(reg, phases)
 	for _, c := range []struct {
 		phase messages.Phase
 		want  string
 	}{{messages.Closed, "0"}, {messages.PreOpen, "0"}, {messages.Open, "1"}, {messages.Closing, "0"}} {
-		wall.said.Store(&messages.PhaseChanged{Phase: c.phase})
+		phases.last.Store(&messages.PhaseChanged{Phase: c.phase})
 		err := testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP kitestring_market_open 1 in the open phase of the exchange's day, by its own clock and calendar.
 # TYPE kitestring_market_open gauge

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kitestring/actors/hours"
 )
 
 func TestClockSkewIsReported(t *testing.T) {
@@ -20,31 +22,31 @@ func TestClockSkewIsReported(t *testing.T) {
 		{"30 s behind", -30 * time.Second, func(i int) time.Duration { return time.Duration(i%3) * 100 * time.Millisecond }, "30s behind"},
 		{"10 s ahead", 10 * time.Second, func(int) time.Duration { return 0 }, ""},
 	} {
-		s := state{calendar: BuiltIn()}
-		told := 0
+		s := state{table: hours.BuiltIn()}
+		announced := 0
 		for i := range 200 {
 			tick := start.Add(time.Duration(i) * time.Second)
-			var effects []any
+			var effects []effect
 			s, effects = next(s, observed{now: tick.Add(c.off + c.delay(i)), lastTick: tick})
 			for _, e := range effects {
-				if _, ok := e.(readCalendar); !ok {
-					told++
+				if _, ok := e.(readTable); !ok {
+					announced++
 				}
 			}
 		}
-		if w := s.said.Warning; !strings.Contains(w, c.want) || (w == "") != (c.want == "") {
+		if w := s.last.Warning; !strings.Contains(w, c.want) || (w == "") != (c.want == "") {
 			t.Errorf("%s: warned %q, want %q", c.name, w, c.want)
 		}
-		if told > 2 {
-			t.Errorf("%s: told %d times", c.name, told)
+		if announced > 2 {
+			t.Errorf("%s: announced %d times", c.name, announced)
 		}
 		// Set right, the clock is trusted again.
 		for i := range skewSamples + 1 {
 			tick := start.Add(time.Duration(200+i) * time.Second)
 			s, _ = next(s, observed{now: tick, lastTick: tick})
 		}
-		if s.said.Warning != "" {
-			t.Errorf("%s: still warned %q", c.name, s.said.Warning)
+		if s.last.Warning != "" {
+			t.Errorf("%s: still warned %q", c.name, s.last.Warning)
 		}
 	}
 }

@@ -15,36 +15,45 @@ import (
 // may import, tests aside. Arrows run down only: cmd -> supervisor/tree -> supervisor | actors/* -> actors/kite
 // -> actors -> messages. A pattern ends in /... for a folder with all below.
 var arrows = map[string][]string{
-	"messages":               {},
-	"messages/wire":          {"messages"},
-	"messages/ist":           {},
-	"messages/minute":        {"messages"},
+	"messages":        {},
+	"messages/ist":    {},
+	"messages/minute": {"messages"},
+	"messages/scrub":  {"messages"},
+	"messages/wire":   {"messages"},
+
 	"actors":                 {"messages"},
-	"actors/actorstest":      {"actors"},
+	"actors/actorstest":      {"actors", "messages"},
+	"actors/hours":           {"messages/ist"},
+	"actors/kite":            {"actors", "messages", "messages/..."},
 	"actors/internal/serve":  {},
-	"actors/kite":            {"actors", "messages", "messages/ist"},
-	"actors/token":           {"actors", "messages"},
+	"actors/token":           actorPackage,
 	"actors/token/envstyles": {},
-	"actors/auth":            {"actors", "actors/kite", "messages", "messages/ist"},
-	"actors/feed":            {"actors", "actors/kite", "messages", "messages/..."},
-	"actors/market":          {"actors", "messages", "messages/ist"},
-	"actors/instruments":     {"actors", "actors/kite", "messages", "messages/ist"},
-	"actors/reminder":        {"actors", "messages", "messages/ist"},
-	"actors/analysis":        {"actors", "actors/kite", "messages", "messages/ist"},
-	"actors/simulator":       {"actors", "actors/internal/serve", "messages", "messages/..."},
+	"actors/auth":            actorPackage,
+	"actors/feed":            actorPackage,
+	"actors/market":          actorPackage,
+	"actors/instruments":     actorPackage,
+	"actors/reminder":        actorPackage,
+	"actors/analysis":        actorPackage,
+	"actors/simulator":       append([]string{"actors/internal/serve"}, actorPackage...),
+	"actors/web":             append([]string{"actors/internal/serve", "actors/web/api"}, actorPackage...),
 	"actors/web/api":         {"messages"},
-	"actors/web":             {"actors", "actors/internal/serve", "actors/web/api", "messages"},
-	"supervisor":             {"actors", "messages"},
-	"supervisor/tree":        {"supervisor", "actors", "actors/...", "messages", "messages/..."},
-	"cmd/kitestring/drills":  {"supervisor", "supervisor/tree", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
-	"cmd/kitestring/soak":    {"actors/simulator", "actors/web/api", "messages", "messages/ist"},
-	"cmd/kitestring/e2e":     {}, // tests only: a whole server and a browser
-	"cmd/kitestring/assets":  {},
-	"cmd/kitestring":         {"cmd/kitestring/drills", "cmd/kitestring/soak", "cmd/kitestring/assets", "supervisor", "supervisor/tree", "actors/analysis", "actors/instruments", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+
+	"supervisor":      {"actors", "messages"},
+	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
+
+	"cmd/kitestring/assets": {},
+	"cmd/kitestring/drills": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/soak":   {"actors/hours", "actors/simulator", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/e2e":    {}, // tests only: a whole server and a browser
+	"cmd/kitestring":        {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
-// stdAndModels is all that messages may import besides us.
-var strictlyStd = []string{"messages", "messages/wire", "messages/ist", "messages/minute", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
+// actorPackage is what any actor may import: the contract, what lies below the
+// actors, and the messages. Never another actor.
+var actorPackage = []string{"actors", "actors/hours", "actors/kite", "messages", "messages/..."}
+
+// strictlyStd import the standard library only, besides us.
+var strictlyStd = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/hours", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
 	root := moduleRoot(t)

@@ -9,8 +9,8 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/analysis"
+	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
-	"kitestring/actors/market"
 	"kitestring/messages"
 )
 
@@ -31,7 +31,7 @@ func (c *Reloadable) check() error {
 	if c.HolidayFile == "" {
 		return nil
 	}
-	if _, err := market.Load(c.HolidayFile); err != nil {
+	if _, err := hours.Load(c.HolidayFile); err != nil {
 		return fmt.Errorf("the table of holidays cannot be used: %w", err)
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
+	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
@@ -93,7 +94,8 @@ type Server struct {
 	series      *analysis.Store
 	opening     *analysis.OpenInterest
 	instruments *instruments.Store
-	wall        *market.PhaseStore
+	phases      *market.PhaseStore
+	hours       *hours.Store
 	reminders   *reminder.Store
 	board       *web.Store
 	exchange    *simulator.Exchange // nil unless it is embedded
@@ -124,10 +126,10 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
 		feed:   feed.NewStore(), series: &analysis.Store{}, opening: &analysis.OpenInterest{},
-		instruments: instruments.NewStore(), wall: &market.PhaseStore{}, board: web.NewStore(),
+		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, board: web.NewStore(),
 	}
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
-	market.Metrics(h.registry, h.wall)
+	market.Metrics(h.registry, h.phases)
 	h.reminders = reminder.NewStore(h.registry)
 	defer func() {
 		if err != nil {
@@ -304,8 +306,8 @@ func (h *Server) process() api.StatusProcess {
 // wholeTradingDay reports whether the exchange trades all day: the simulator
 // knows no special sessions.
 func wholeTradingDay(day time.Time) bool {
-	d := market.BuiltIn().Day(day)
-	return d.Trading && d.Close.Sub(d.Open) > 6*time.Hour
+	d := hours.BuiltIn().Day(day, hours.Market)
+	return d.Trading() && d.Close().Sub(d.Open()) > 6*time.Hour
 }
 
 // offClock is a clock that is wrong.

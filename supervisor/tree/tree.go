@@ -75,7 +75,7 @@ func (h *Server) startTree(ctx context.Context) error {
 		{Name: "web", Produce: web.New(h.window())},
 		{Name: "market", Produce: h.reloaded(func(c Reloadable) actors.Producer {
 			return market.New(market.Config{
-				Clock: h.clock, Wall: h.wall, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: c.HolidayFile,
+				Clock: h.clock, Phases: h.phases, Hours: h.hours, LastTick: h.feed.Newest, Listeners: h.marketListeners(), HolidayFile: c.HolidayFile,
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
@@ -101,7 +101,7 @@ func (h *Server) analyses() []supervisor.Spec {
 	for _, a := range analysis.All() {
 		cfg := analysis.Config{
 			Clock: h.clock, Tokens: h.store, History: h.series, Instruments: h.instruments,
-			Market: wallPhase{h.wall}, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
+			Market: h.phases, Opening: h.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
 			cfg.Quoter = analysis.NewREST(h.kite, h.store, a.Kind)
@@ -194,14 +194,6 @@ type tickSink struct{ front *supervisor.Inlet }
 
 // Push implements actors.Sink.
 func (s tickSink) Push(b *messages.Ticks) bool { return s.front.Push(b) }
-
-// wallPhase reads the market's wall for those who have just started.
-type wallPhase struct{ wall *market.PhaseStore }
-
-func (w wallPhase) Phase() (messages.PhaseChanged, bool) {
-	p := w.wall.Phase()
-	return p, !p.At.IsZero()
-}
 
 // selfLogin is how the embedded exchange logs in to itself: it visits our own
 // /login, as a person's browser would. nil: a person does it.

@@ -1,0 +1,188 @@
+package actorstest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"kitestring/actors"
+	"kitestring/messages"
+)
+
+// Tokens is a token source without a file. It keeps the rules of token.Store,
+// and a test of this package compares the two: generations only grow, the
+// adopted one moves forward only, a rejected generation is never given out as
+// a candidate or adopted again, and an adopted token that is rejected later
+// stays adopted.
+type Tokens struct {
+	mu        sync.Mutex
+	changes   map[messages.Generation]messages.TokenChanged
+	rejected  map[messages.Generation]string
+	newest    messages.Generation
+	adopted   messages.Generation
+	candidate messages.Generation
+	refusals  int
+	uses      []Use
+}
+
+// Use is one call of Used.
+type Use struct {
+	Holder     string
+	Generation messages.Generation
+}
+
+// NewTokens makes a source that holds no token.
+func NewTokens() *Tokens {
+	return &Tokens{changes: make(map[messages.Generation]messages.TokenChanged), rejected: make(map[messages.Generation]string)}
+}
+
+// Session is a session of generation g with a token of its own.
+func Session(g messages.Generation) messages.Session {
+	return messages.Session{Generation: g, APIKey: "key", Token: messages.NewAccessToken(fmt.Sprintf("token-of-generation-%d", g))}
+}
+
+// Write makes a session the newest one and the candidate, as a change of the
+// file does, and returns the message that the token actor sends. The generation
+// must be newer than every one before it.
+func (s *Tokens) Write(session messages.Session, source messages.ChangeSource) messages.TokenChanged {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if session.Generation <= s.newest {
+		panic(fmt.Sprintf("generation %d is not newer than %d", session.Generation, s.newest))
+	}
+	change := messages.TokenChanged{Session: session, Source: source}
+	s.changes[session.Generation] = change
+	s.newest, s.candidate = session.Generation, session.Generation
+	return change
+}
+
+// WriteAdopted is Write and Adopt in one. It returns the message that auth sends.
+func (s *Tokens) WriteAdopted(session messages.Session) messages.TokenAdopted {
+	s.Write(session, messages.ChangeByEvent)
+	s.Adopt(session.Generation)
+	return messages.TokenAdopted{Session: session}
+}
+
+// Current implements actors.TokenSource.
+func (s *Tokens) Current() actors.TokenView {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return actors.TokenView{
+		Adopted: s.changes[s.adopted].Session, Candidate: s.changes[s.candidate].Session, Changed: s.changes[s.candidate],
+	}
+}
+
+// Used implements actors.TokenSource.
+func (s *Tokens) Used(holder string, g messages.Generation) {
+	if g == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uses = append(s.uses, Use{holder, g})
+}
+
+// Uses is every call of Used, in order.
+func (s *Tokens) Uses() []Use {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.uses)
+}
+
+// LastUsed is the generation that a holder used last, 0 for none.
+func (s *Tokens) LastUsed(holder string) messages.Generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastUses()[holder]
+}
+
+func (s *Tokens) lastUses() map[string]messages.Generation {
+	last := make(map[string]messages.Generation)
+	for _, u := range s.uses {
+		last[u.Holder] = u.Generation
+	}
+	return last
+}
+
+// RefuseAdoptions makes the next n calls of Adopt fail.
+func (s *Tokens) RefuseAdoptions(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusals = n
+}
+
+// Adopt is token.Store's.
+func (s *Tokens) Adopt(g messages.Generation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusals > 0 {
+		s.refusals--
+		return false
+	}
+	_, known := s.changes[g]
+	if _, rejected := s.rejected[g]; !known || rejected || g <= s.adopted {
+		return false
+	}
+	s.adopted = g
+	if s.candidate <= g {
+		s.candidate = 0
+	}
+	return true
+}
+
+// Reject is token.Store's.
+func (s *Tokens) Reject(g messages.Generation, reason string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.changes[g]
+	if _, rejected := s.rejected[g]; !known || rejected {
+		return false
+	}
+	s.rejected[g] = reason
+	if s.candidate == g {
+		s.candidate = 0
+	}
+	return true
+}
+
+// Rejected is token.Store's.
+func (s *Tokens) Rejected(g messages.Generation) (reason string, rejected bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reason, rejected = s.rejected[g]
+	return reason, rejected
+}
+
+// Adopted is token.Store's.
+func (s *Tokens) Adopted() messages.Generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.adopted
+}
+
+// Lagging is token.Store's: the holders, sorted, whose last use was older than
+// the adopted generation.
+func (s *Tokens) Lagging() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for holder, g := range s.lastUses() {
+		if g < s.adopted {
+			names = append(names, holder)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Idle is token.Store's: how many of the names have not used g or a newer one.
+func (s *Tokens) Idle(g messages.Generation, names []string) (idle int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.lastUses()
+	for _, name := range names {
+		if last[name] < g {
+			idle++
+		}
+	}
+	return idle
+}
