@@ -79,6 +79,7 @@ func (g *Gateway) serve(ctx context.Context, ws *websocket.Conn, c *client) {
 	for {
 		kind, r, err := ws.NextReader()
 		if err != nil {
+			g.cfg.Metrics.dropped(c.name, c.ending())
 			return
 		}
 		text, err := io.ReadAll(io.LimitReader(r, mostCommand+1))
@@ -162,7 +163,8 @@ func (g *Gateway) write(ctx context.Context, c *client) {
 		began := time.Now()
 		if err := writeAll(c.conn, buf); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				g.dropped(c, "stuck")
+				g.self.Log().Warn("gateway client took no byte and was dropped", "client", c.name, "after", stuck.String())
+				c.drop()
 			}
 			return
 		}
@@ -171,6 +173,16 @@ func (g *Gateway) write(ctx context.Context, c *client) {
 			spare = nil // an idle client keeps little
 		}
 	}
+}
+
+// ending says who ended the socket.
+func (c *client) ending() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return "gateway"
+	}
+	return "client"
 }
 
 // ended asks the connection whether it was closed.

@@ -361,12 +361,6 @@ func (g *Gateway) all() []*client {
 	return list
 }
 
-// dropped notes a client that the gateway gave up.
-func (g *Gateway) dropped(c *client, reason string) {
-	g.cfg.Metrics.dropped(c.name, reason)
-	g.self.Log().Warn("gateway client dropped", "client", c.name, "reason", reason)
-}
-
 func (g *Gateway) lastLine(c *client) {
 	if p := recover(); p != nil {
 		g.self.Log().Error("gateway client panicked", "client", c.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -436,7 +430,7 @@ func (g *Gateway) client(s messages.Session) *kite.Client {
 }
 
 func (g *Gateway) doubt(generation messages.Generation) {
-	g.self.Send(g.cfg.Auth, messages.TokenDoubted{Generation: generation, By: Name, Reason: "Kite refused a program's request", At: time.Now()})
+	g.self.Send(g.cfg.Auth, messages.TokenDoubted{Generation: generation})
 }
 
 // wakeWaiting lets requests that wait for a token look again.

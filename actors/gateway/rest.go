@@ -176,6 +176,7 @@ func (g *Gateway) reply(w http.ResponseWriter, r *http.Request, a kite.Answer, g
 	h := w.Header()
 	h.Set("X-Kitestring-Generation", strconv.FormatUint(uint64(generation), 10))
 	h.Set("X-Kitestring-Source", source)
+	g.cfg.Metrics.source(source)
 	switch {
 	case a.Status == http.StatusOK && strings.HasPrefix(a.ContentType, "text/csv"):
 		h.Set("Content-Type", "text/csv")
