@@ -62,7 +62,7 @@ type Rotation struct {
 	RetiredMS    *float64     `json:"retired_ms"` // the old socket closed
 	TotalMS      *float64     `json:"total_ms"`   // until nothing of the older generation was left
 	Overlapped   int64        `json:"ticks_overlapped"`
-	Duplicated   *int64       `json:"ticks_duplicated"` // delivered twice; nil where the source is not sequenced
+	Repeated     *int64       `json:"ticks_duplicated"` // delivered more than once; nil where the source is not sequenced
 	Lost         *int64       `json:"ticks_lost"`       // nil where the source is not sequenced
 	Shards       int          `json:"shards"`
 	Result       string       `json:"result"` // pending, adopted, rejected, superseded

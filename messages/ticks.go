@@ -8,7 +8,7 @@ import (
 // Tick is one decoded packet in 64 bytes: a cache line, no pointers. Integers
 // are as Kite sends them; a field that the mode does not carry is 0. Five
 // levels of depth and the day's OI extremes stay in the batch's Raw bytes and
-// are read from there on demand (wire.Depth).
+// are read from there on demand (wire.DepthOf).
 type Tick struct {
 	InstrumentToken uint32
 	LastPrice       int32 // prices are signed: spreads and crude can be negative
@@ -118,9 +118,9 @@ type Gap struct {
 // GapDetected carries the blind spans of a reconnect or swap.
 // Sent by feed; received by bars and web.
 type GapDetected struct {
-	Reason     GapReason
-	Shard      int
-	Generation Generation
-	Gaps       []Gap
-	At         time.Time
+	Reason     GapReason  `json:"reason"`
+	Shard      int        `json:"shard"`
+	Generation Generation `json:"generation"`
+	Gaps       []Gap      `json:"instruments"`
+	At         time.Time  `json:"at"` // when it was over
 }

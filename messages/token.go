@@ -176,10 +176,17 @@ const (
 // LoginEnded says that a login came to an end.
 // Sent by auth's HTTP handlers; received by web.
 type LoginEnded struct {
-	Result      LoginResult
-	Reason      string
-	Fingerprint string // of the token that it brought; "": none
-	At          time.Time
+	Result      LoginResult `json:"result"`
+	Reason      string      `json:"reason"`
+	Fingerprint string      `json:"fingerprint,omitempty"` // of the token that it brought, which is adopted a moment later; "": none
+	At          time.Time   `json:"at"`
+}
+
+// Holder is an actor and the generation that it last worked with.
+type Holder struct {
+	Actor      string     `json:"actor"`
+	Generation Generation `json:"generation"`
+	At         time.Time  `json:"at"` // when it took up the newest generation that it ever used
 }
 
 // ToAuth is what the auth actor answers.

@@ -2,8 +2,10 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -18,23 +20,23 @@ import (
 // Tokens is the token store as auth needs it.
 type Tokens interface {
 	actors.TokenSource
-	// Adopt makes g the generation of the house; false: g is not the pending
-	// candidate (any more).
+	// Adopt makes g the generation that everybody works with; false: g is not
+	// the pending candidate (any more).
 	Adopt(g messages.Generation) bool
 	// Reject notes that Kite refuses g; false: noted before, or unknown.
 	Reject(g messages.Generation, reason string) bool
 }
 
-// Coherence is the book of uses.
+// Coherence is which generation each actor used last.
 type Coherence interface {
-	// Lagging names those whose last use of a token was of an older generation
-	// than the adopted one; who never used one does not count.
+	// Lagging names the actors whose last use of a token was of an older
+	// generation than the adopted one; one without any use does not count.
 	Lagging() []string
 	// Idle counts the names that have not used generation g, or a newer one.
 	Idle(g messages.Generation, names []string) int
 }
 
-// Config is what auth needs of its house.
+// Config is what auth needs.
 type Config struct {
 	Exchange  kite.Exchange
 	Tokens    Tokens
@@ -44,11 +46,11 @@ type Config struct {
 	Holders   []Holder   // get TokenAdopted
 	Users     []string   // the names of those of them who note each use of a token
 	Web       *actor.PID // gets AuthChanged
-	Memory    *Store
+	Store     *Store
 	Metrics   *Metrics
 }
 
-// Holder is one who works with the adopted token.
+// Holder is an actor that works with the adopted token.
 type Holder struct {
 	Name string // as it notes its uses
 	PID  *actor.PID
@@ -75,25 +77,25 @@ type auth struct {
 	next   func()             // stops the timer of the next look
 	sent   atomic.Uint64      // the generation of the last question that left
 
-	settled messages.Generation
-	adopted time.Time // monotonic; when the adopted generation was taken up, or the watch began
-	doubted time.Time // monotonic; since when the house is incoherent; zero: it is not
-	warned  bool
-	told    time.Time // monotonic; when those who lag were last told again
+	settled    messages.Generation
+	adopted    time.Time // monotonic; when the adopted generation was taken up, or the watch began
+	incoherent time.Time // monotonic; since when an actor lags; zero: none does
+	warned     bool
+	reminded   time.Time // monotonic; when those that lag last got the adoption again
 }
 
-// look is the time to look at the house's coherence.
-type look struct{}
+// checkCoherence is the timer's message.
+type checkCoherence struct{}
 
 // How often, and after how long to speak.
 const (
-	lookSettling = 50 * time.Millisecond // while an adoption spreads
+	lookSettling = 50 * time.Millisecond // while an adoption is taken up
 	lookSettled  = time.Second
 	patience     = time.Second
-	// tellAgain is how often those who lag are told again. Whoever lags because
-	// Kite does not answer begins anew then, so that it is not often.
-	tellAgain = 10 * time.Second
-	// mostIdle is how long "adopted by all" waits for who has not had anything
+	// remindEvery is how often actors that lag get the adoption again. One that
+	// lags because Kite does not answer starts over then, so that it is not often.
+	remindEvery = 10 * time.Second
+	// mostIdle is how long "adopted by all" waits for actors that have had nothing
 	// to do with the token: an analysis without a tick may have nothing all night.
 	mostIdle = 3 * time.Second
 )
@@ -107,38 +109,38 @@ func (a *auth) Receive(msg any) {
 	case event:
 		a.step(m)
 	case messages.ToAuth:
-		a.step(said{m})
-	case look:
-		a.look()
-		a.step(woke{}) // the exchange's clock moves at a pace of its own
+		a.step(received{m})
+	case checkCoherence:
+		a.checkCoherence()
+		a.step(timerFired{}) // the exchange's clock moves at a pace of its own
 	default:
 		a.log.Warn("message not understood", "type", fmt.Sprintf("%T", msg))
 	}
 }
 
-func (a *auth) now() instant { return instant{wall: time.Now(), exchange: a.Clock.Now()} }
+func (a *auth) now() instant { return instant{machine: time.Now(), exchange: a.Clock.Now()} }
 
 // start joins memory and store, and says again what others may have missed.
 func (a *auth) start() {
 	var fault error
-	a.state, a.settled, fault = a.Memory.load()
+	a.state, a.settled, fault = a.Store.load()
 	if fault != nil {
-		a.log.Warn("learned expiry times start anew", "error", fault)
+		a.log.Warn("learned expiry times are lost", "error", fault)
 	}
 	a.step(restored{view: a.Tokens.Current()})
 	a.show(true)
 	if f := a.state.adopted; f.generation() != 0 {
-		a.spread(f, a.Clock.Now())
+		a.broadcast(f, a.Clock.Now())
 		a.adopted = time.Now()
 	}
-	for _, f := range []fact{a.state.candidate, a.state.adopted} {
+	for _, f := range []tokenRecord{a.state.candidate, a.state.adopted} {
 		if f.state == messages.Rejected {
 			a.self.Send(a.Feed, messages.TokenVerdict{
 				Generation: f.generation(), Verdict: messages.VerdictRejected, Reason: f.reason, At: a.Clock.Now(),
 			})
 		}
 	}
-	a.look()
+	a.checkCoherence()
 }
 
 // step moves the state and does what follows from it.
@@ -147,50 +149,50 @@ func (a *auth) step(ev event) {
 	now := a.now()
 	after, effects := next(before, ev, now)
 	for _, e := range effects {
-		if e, ok := e.(adopt); ok && !a.Tokens.Adopt(e.fact.generation()) {
+		if e, ok := e.(adopt); ok && !a.Tokens.Adopt(e.tokenRecord.generation()) {
 			// The store knows better: the file has changed again meanwhile.
-			a.log.Info("adoption overtaken", "generation", uint64(e.fact.generation()))
+			a.log.Info("adoption overtaken", "generation", uint64(e.tokenRecord.generation()))
 			a.step(restored{view: a.Tokens.Current(), wait: firstRetry})
 			return
 		}
 	}
 	a.state = after
-	a.Memory.save(after)
+	a.Store.save(after)
 	for _, e := range effects {
 		a.perform(e, now)
 	}
-	a.tellStory(before, after)
+	a.logTransitions(before, after)
 	a.show(false)
 }
 
 func (a *auth) perform(e effect, now instant) {
 	switch e := e.(type) {
 	case adopt:
-		a.spread(e.fact, now.wall)
-		a.adopted = now.wall
+		a.broadcast(e.tokenRecord, now.machine)
+		a.adopted = now.machine
 		if !a.warned { // each adoption has its own second
-			a.doubted = time.Time{}
+			a.incoherent = time.Time{}
 		}
-		a.self.Tell(look{})
+		a.self.Tell(checkCoherence{})
 	case reject:
 		a.Tokens.Reject(e.generation, e.reason)
-	case tell:
+	case sendVerdict:
 		a.self.Send(a.Feed, e.verdict)
 	case ask:
 		a.ask(e.session, e.serial)
-	case wake:
+	case setTimer:
 		if a.stop != nil {
 			a.stop()
 		}
-		a.stop = a.self.After(e.at.Sub(now.wall), woke{})
+		a.stop = a.self.After(e.at.Sub(now.machine), timerFired{})
 	case learn:
 		a.learn(e.expiry)
 	}
 }
 
-// spread tells everybody which token to work with. The question that proved it
-// was a use of it.
-func (a *auth) spread(f fact, at time.Time) {
+// broadcast sends the adoption to every holder. The question that proved the
+// token was a use of it.
+func (a *auth) broadcast(f tokenRecord, at time.Time) {
 	if g := f.generation(); a.sent.Load() == uint64(g) {
 		a.Tokens.Used(a.self.Name(), g)
 	}
@@ -199,7 +201,7 @@ func (a *auth) spread(f fact, at time.Time) {
 	}
 }
 
-// remind tells those who lag once more: the word may have been lost on them.
+// remind sends the adoption again to those that lag: they may have missed it.
 func (a *auth) remind(behind []string) {
 	f := a.state.adopted
 	for _, h := range a.Holders {
@@ -210,17 +212,17 @@ func (a *auth) remind(behind []string) {
 }
 
 func (a *auth) learn(e Expiry) {
-	a.state.expiryTime = learnt(a.Memory.add(e))
-	a.Memory.save(a.state)
+	a.state.expiryTime = learnedTime(a.Store.add(e))
+	a.Store.save(a.state)
 	a.self.Go("keep expiry", func(context.Context) error {
-		if err := a.Memory.write(); err != nil {
+		if err := a.Store.write(); err != nil {
 			a.log.Warn("learned expiry time not kept", "error", err)
 		}
 		return nil
 	})
 }
 
-// show tells web and the metrics what has changed.
+// show gives web and the metrics what has changed.
 func (a *auth) show(always bool) {
 	r := a.state.report(a.now())
 	old := a.shown
@@ -239,9 +241,9 @@ func equal(a, b *messages.TokenStatus) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }
 
-// tellStory logs the transitions, each once.
-func (a *auth) tellStory(before, after state) {
-	for _, pair := range [][2]fact{{before.candidate, after.candidate}, {before.adopted, after.adopted}} {
+// logTransitions logs the transitions, each once.
+func (a *auth) logTransitions(before, after state) {
+	for _, pair := range [][2]tokenRecord{{before.candidate, after.candidate}, {before.adopted, after.adopted}} {
 		was, is := pair[0], pair[1]
 		if is.generation() == 0 || was.generation() == is.generation() && was.state == is.state {
 			continue
@@ -264,8 +266,8 @@ func (a *auth) tellStory(before, after state) {
 	}
 }
 
-// look watches over "all services use one token".
-func (a *auth) look() {
+// checkCoherence watches over "all services use one token".
+func (a *auth) checkCoherence() {
 	g := a.state.adopted.generation()
 	var behind []string
 	if g > 0 {
@@ -280,20 +282,20 @@ func (a *auth) look() {
 		if g > a.settled {
 			a.settle(g, now, log())
 		} else if a.warned {
-			log().Info("token coherent again", "after_ms", now.Sub(a.doubted).Milliseconds())
+			log().Info("token coherent again", "after_ms", now.Sub(a.incoherent).Milliseconds())
 		}
-		a.doubted, a.warned, a.told = time.Time{}, false, time.Time{}
+		a.incoherent, a.warned, a.reminded = time.Time{}, false, time.Time{}
 		a.Metrics.coherent.Set(1)
-	case a.doubted.IsZero():
-		a.doubted = now
-	case now.Sub(a.doubted) > patience:
+	case a.incoherent.IsZero():
+		a.incoherent = now
+	case now.Sub(a.incoherent) > patience:
 		if !a.warned {
-			log().Warn("token not adopted by all", "after_ms", now.Sub(a.doubted).Milliseconds(), "behind", behind)
+			log().Warn("token not adopted by all", "after_ms", now.Sub(a.incoherent).Milliseconds(), "behind", behind)
 			a.warned = true
 			a.Metrics.coherent.Set(0)
 		}
-		if now.Sub(a.told) >= tellAgain {
-			a.told = now
+		if now.Sub(a.reminded) >= remindEvery {
+			a.reminded = now
 			a.remind(behind)
 		}
 	}
@@ -304,7 +306,7 @@ func (a *auth) look() {
 	if g > a.settled || len(behind) > 0 {
 		pause = lookSettling
 	}
-	a.next = a.self.After(pause, look{})
+	a.next = a.self.After(pause, checkCoherence{})
 }
 
 // settle says once a generation that everybody works with it.
@@ -315,5 +317,52 @@ func (a *auth) settle(g messages.Generation, now time.Time, log *slog.Logger) {
 	}
 	log.Info("token adopted by all", "after_ms", now.Sub(a.adopted).Milliseconds(), "users", len(a.Users)-idle, "idle", idle)
 	a.settled = g
-	a.Memory.settle(g)
+	a.Store.settle(g)
+}
+
+// ask puts one question to /user/profile, in a task, instead of any older one.
+func (a *auth) ask(session messages.Session, serial int) {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	superseded, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
+	if a.client == nil || a.client.Generation() != session.Generation {
+		a.client = kite.New(a.Exchange, session, a.use)
+	}
+	client := a.client
+	a.self.Go("validate", func(ctx context.Context) error {
+		defer cancel()
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		defer context.AfterFunc(superseded, stop)()
+		profile, err := client.Profile(ctx)
+		if superseded.Err() != nil || ctx.Err() != nil {
+			return nil
+		}
+		answer := answered{
+			serial: serial, generation: session.Generation,
+			userID: profile.UserID, jitter: 0.5 + rand.Float64()/2,
+		}
+		if err != nil {
+			answer.kind = kite.Network // whatever it is, it is no verdict
+			var failed *kite.Error
+			if errors.As(err, &failed) {
+				answer.kind, answer.status = failed.Kind, failed.Status
+			}
+			a.log.Debug("profile check failed", "error", err, "generation", uint64(session.Generation))
+		}
+		a.self.Tell(answer)
+		return nil
+	})
+}
+
+// use notes a question that has left. Asking about a candidate is no work with
+// it: uses are of the adopted token, and a typing error must not make the
+// actors look incoherent.
+func (a *auth) use(g messages.Generation) {
+	a.sent.Store(uint64(g))
+	if a.Tokens.Current().Adopted.Generation == g {
+		a.Tokens.Used(a.self.Name(), g)
+	}
 }

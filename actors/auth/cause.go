@@ -10,7 +10,7 @@ import (
 )
 
 // Kite's daily flush: documented for 06:00 IST, reported as late as 08:30
-// (kite-connect.md 1.2). The clock is a hint for words and warnings, never a
+// in the Kite Connect forum. The clock is a hint for words and warnings, never a
 // verdict.
 const (
 	flushBegins = 6 * time.Hour
@@ -18,7 +18,7 @@ const (
 )
 
 // flushed reports whether the daily flush is what ended a token that was good.
-func flushed(f fact, now time.Time) bool {
+func flushed(f tokenRecord, now time.Time) bool {
 	begin, end := ist.Day(now).Add(flushBegins), ist.Day(now).Add(flushEnds)
 	if now.Before(begin) {
 		return false
@@ -27,9 +27,9 @@ func flushed(f fact, now time.Time) bool {
 	return now.Before(end) || f.validAt.Before(begin)
 }
 
-// cause says in plain words why Kite refuses a token, as far as it can be
-// told, and what to do.
-func (s state) cause(f fact, now time.Time) string {
+// cause says for a person why Kite refuses a token, as far as that is
+// known, and what to do.
+func (s state) cause(f tokenRecord, now time.Time) string {
 	if !f.proven.IsZero() {
 		if flushed(f, now) {
 			return "The daily flush ended this token, as Kite ends every token in the morning. Log in for today."
@@ -50,7 +50,7 @@ func (s state) cause(f fact, now time.Time) string {
 	}
 }
 
-// unanswered says in plain words why there is no verdict.
+// unanswered says for a person why there is no verdict.
 func unanswered(kind kite.Kind, status int) string {
 	switch kind {
 	case kite.Forbidden:
@@ -76,19 +76,19 @@ type Expiry struct {
 }
 
 // died is the observation that a rejection makes, if the flush was its cause
-// and was seen within the window: a death that a sleeping process finds at
+// and was seen in the hours of the flush: a death that a sleeping process finds at
 // noon teaches nothing.
-func died(f fact, now time.Time) (Expiry, bool) {
+func died(f tokenRecord, now time.Time) (Expiry, bool) {
 	if f.proven.IsZero() || !flushed(f, now) || !now.Before(ist.Day(now).Add(flushEnds)) {
 		return Expiry{}, false
 	}
 	return Expiry{ValidAt: f.validAt.UTC(), EndedAt: now.UTC()}, true
 }
 
-// learnt is the time of day, IST, at which to expect the end: the earliest of
+// learnedTime is the time of day, IST, at which to expect the end: the earliest of
 // the last five observations, because a warning too early is the cheaper one.
 // 0: nothing observed yet.
-func learnt(seen []Expiry) time.Duration {
+func learnedTime(seen []Expiry) time.Duration {
 	var earliest time.Duration
 	for _, e := range seen[max(0, len(seen)-5):] {
 		d := e.EndedAt.Sub(ist.Day(e.EndedAt))
@@ -101,7 +101,7 @@ func learnt(seen []Expiry) time.Duration {
 
 // expiryHint is the first flush after the token was proven; zero without a
 // living token.
-func expiryHint(f fact, timeOfDay time.Duration) time.Time {
+func expiryHint(f tokenRecord, timeOfDay time.Duration) time.Time {
 	if f.proven.IsZero() || f.state == messages.Rejected {
 		return time.Time{}
 	}

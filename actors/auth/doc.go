@@ -4,7 +4,7 @@
 // Promise: a token is called rejected only when Kite itself said so (403 with
 // TokenException from /user/profile); a network, a 429 or a 5xx never does. A
 // rejected token is never taken again: only a new generation leaves that
-// state. A candidate becomes the token of the house when the profile or a
+// state. A candidate becomes the token that everybody works with when the profile or a
 // frame on a socket proves it, and numbers only rise. No password, no TOTP
 // seed: the person logs in at Kite, in a browser.
 //
@@ -12,9 +12,8 @@
 // of it, because Kite's answer is the same for every cause. Expiry times are
 // hints; a probe decides.
 //
-// Files: state.go is the logic, pure, over fact.go and events.go, with the words
-// of cause.go and the pauses of retry.go; auth.go the actor around it;
-// validator.go the question to Kite; login.go, logins.go, callback.go and
-// page.go the HTTP side; memory.go what outlives an incarnation; scrub.go the
-// log's last resort against secrets.
+// Files: state.go is the logic, pure, with the words of cause.go; auth.go the
+// actor around it and the question to Kite; login.go and logins.go the HTTP
+// side; store.go what outlives an incarnation; scrub.go the log's last resort
+// against secrets.
 package auth

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,95 +29,23 @@ var (
 	holderPID = actor.NewPID("local", "instruments/main")
 )
 
-// fakeStore keeps the rules of the token store.
+// fakeStore is the shared fake, with an actor that lags on demand.
 type fakeStore struct {
-	mu       sync.Mutex
-	view     actors.TokenView
-	rejected map[messages.Generation]string
-	used     map[string]messages.Generation
-	refuse   int // adoptions to refuse
-	deaf     bool
+	*actorstest.Tokens
+	lags atomic.Bool // pcr does
 }
 
-func newStore() *fakeStore {
-	return &fakeStore{rejected: map[messages.Generation]string{}, used: map[string]messages.Generation{}}
-}
+func newStore() *fakeStore { return &fakeStore{Tokens: actorstest.NewTokens()} }
 
 func (s *fakeStore) write(g messages.Generation, source messages.ChangeSource) messages.TokenChanged {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.view.Candidate = sessionOf(g)
-	s.view.Changed = messages.TokenChanged{Session: sessionOf(g), Source: source}
-	return s.view.Changed
+	return s.Write(actorstest.Session(g), source)
 }
 
-func (s *fakeStore) Current() actors.TokenView {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.view
-}
-
-func (s *fakeStore) Used(holder string, g messages.Generation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.used[holder] = g
-}
-
-func (s *fakeStore) Adopt(g messages.Generation) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refuse > 0 {
-		s.refuse--
-		return false
+func (s *fakeStore) Lagging() []string {
+	if s.lags.Load() {
+		return append(s.Tokens.Lagging(), "pcr")
 	}
-	if g != s.view.Candidate.Generation {
-		return false
-	}
-	s.view.Adopted, s.view.Candidate = s.view.Candidate, messages.Session{}
-	return true
-}
-
-func (s *fakeStore) Reject(g messages.Generation, reason string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rejected[g] = reason
-	if s.view.Candidate.Generation == g {
-		s.view.Candidate = messages.Session{}
-	}
-	if s.view.Adopted.Generation == g {
-		s.view.Adopted = messages.Session{}
-	}
-	return true
-}
-
-func (s *fakeStore) Lagging() (names []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.view.Adopted.IsZero() && s.used["auth"] != s.view.Adopted.Generation {
-		names = append(names, "auth")
-	}
-	if s.deaf {
-		names = append(names, "pcr")
-	}
-	return names
-}
-
-func (s *fakeStore) Idle(g messages.Generation, names []string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	idle := 0
-	for _, name := range names {
-		if s.used[name] < g {
-			idle++
-		}
-	}
-	return idle
-}
-
-func (s *fakeStore) setDeaf(deaf bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deaf = deaf
+	return s.Tokens.Lagging()
 }
 
 // fakeKite answers /user/profile by token.
@@ -132,13 +61,13 @@ func newKite() *fakeKite { return &fakeKite{says: map[string]string{}, asked: ma
 func (k *fakeKite) say(g messages.Generation, what string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.says[sessionOf(g).Token.Reveal()] = what
+	k.says[actorstest.Session(g).Token.Reveal()] = what
 }
 
 func (k *fakeKite) questions(g messages.Generation) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.asked[sessionOf(g).Token.Reveal()]
+	return k.asked[actorstest.Session(g).Token.Reveal()]
 }
 
 func (k *fakeKite) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -221,7 +150,7 @@ func begin(t *testing.T) *bench {
 		Feed:      feedPID,
 		Holders:   []Holder{{"feed", feedPID}, {"pcr", holderPID}, {"web", webPID}},
 		Web:       webPID,
-		Memory:    NewStore(filepath.Join(t.TempDir(), "expiry.json")),
+		Store:     NewStore(filepath.Join(t.TempDir(), "expiry.json")),
 		Metrics:   NewMetrics(prometheus.NewRegistry()),
 	}
 	return b

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,7 +22,7 @@ import (
 // has gone away, because a request token is good only once.
 const exchangeLasts = 20 * time.Second
 
-// HandlersConfig is what the login needs of its house.
+// HandlersConfig is what the login needs.
 type HandlersConfig struct {
 	Exchange kite.Exchange
 	Logins   *Logins
@@ -75,7 +78,7 @@ func (h *Handlers) Start() (string, error) {
 	}
 	address, err := url.Parse(h.Exchange.LoginURL)
 	if err != nil || address.Host == "" {
-		return "", plainly("The address of Kite's login page is not usable: check KITE_LOGIN_URL.")
+		return "", userError("The address of Kite's login page is not usable: check KITE_LOGIN_URL.")
 	}
 	query := address.Query()
 	query.Set("v", "3")
@@ -97,14 +100,14 @@ func (h *Handlers) credentials() (string, messages.Secret, error) {
 }
 
 func (h *Handlers) missing(line string) error {
-	return plainly(fmt.Sprintf("%s is missing. Add the line %s=... to %s (the value is on developers.kite.trade, under your app), then log in again.", line, line, h.EnvFile))
+	return userError(fmt.Sprintf("%s is missing. Add the line %s=... to %s (the value is on developers.kite.trade, under your app), then log in again.", line, line, h.EnvFile))
 }
 
-// plainly is an error in words for a person.
-type plainly string
+// userError is an error in words for a person.
+type userError string
 
 // Error implements error.
-func (p plainly) Error() string { return string(p) }
+func (p userError) Error() string { return string(p) }
 
 // Callback is GET /callback: where Kite sends the browser after the login. It
 // ends on a page without a query, or on one that says what went wrong.
@@ -120,7 +123,7 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 		h.ended(o, "")
 	}
 	if o.result == messages.LoginOK {
-		// The mark tells the page that this window is the login's own.
+		// The fragment marks the page as the end of a login.
 		http.Redirect(w, r, "/#logged-in", http.StatusSeeOther)
 		return
 	}
@@ -156,7 +159,7 @@ func (h *Handlers) conclude(ctx context.Context, state string, requestToken mess
 	case claimJoined:
 		select {
 		case <-l.done:
-			return l.outcome // told by the one who exchanged
+			return l.outcome // reported by the callback that exchanged
 		case <-ctx.Done():
 			return outcome{messages.LoginTimeout, http.StatusServiceUnavailable, "The login is still being finished. Look at the first page."}
 		}
@@ -203,7 +206,7 @@ func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (
 	return outcome{messages.LoginOK, http.StatusOK, "Logged in. The new access token is in the file."}, fingerprint
 }
 
-// explain says in plain words why Kite did not exchange.
+// explain says for a person why Kite did not exchange.
 func (h *Handlers) explain(err error) string {
 	var e *kite.Error
 	if errors.As(err, &e) && e.BadChecksum {
@@ -227,7 +230,7 @@ func (h *Handlers) explain(err error) string {
 	}
 }
 
-// unwritten says in plain words why the file could not be written.
+// unwritten says for a person why the file could not be written.
 func (h *Handlers) unwritten(err error) string {
 	why := "could not be written (the log has the details)"
 	do := "Make it writable"
@@ -242,9 +245,115 @@ func (h *Handlers) unwritten(err error) string {
 	return "Kite accepted the login, but " + h.EnvFile + " " + why + ". The token before it is untouched. " + do + ", then log in again."
 }
 
-// ended tells everybody once.
+// ended reports the end of a login, once.
 func (h *Handlers) ended(o outcome, fingerprint string) {
 	h.Metrics.logins[o.result].Inc()
 	h.Log.Info("login ended", "result", string(o.result), "reason", o.reason)
 	h.Notify(messages.LoginEnded{Result: o.result, Reason: o.reason, Fingerprint: fingerprint, At: time.Now()})
+}
+
+// requestTokens are 32 alphanumerics; a little room for the day they are not.
+var requestTokens = regexp.MustCompile(`^[A-Za-z0-9]{8,128}$`)
+
+const cancelled = "The login was cancelled at Kite. Nothing has changed; log in when you are ready."
+
+// readCallback takes Kite's redirect apart. The outcome is empty when there is
+// something to exchange.
+func readCallback(raw string) (state string, requestToken messages.Secret, refused outcome) {
+	query, err := url.ParseQuery(raw)
+	if err != nil || len(raw) > 4096 {
+		return "", messages.Secret{}, bad("This is not the address that Kite redirects to. Log in again.")
+	}
+	for _, name := range []string{"status", "state", "request_token"} {
+		if len(query[name]) > 1 {
+			return "", messages.Secret{}, bad("The parameter " + name + " is repeated in the address. Log in again.")
+		}
+	}
+	// On cancel Kite sends the status alone, without our state.
+	switch status := query.Get("status"); {
+	case status == "cancelled":
+		return "", messages.Secret{}, outcome{messages.LoginCancelled, http.StatusOK, cancelled}
+	case len(query) == 0:
+		return "", messages.Secret{}, bad("This is the page on which a login ends; one begins at /login.")
+	case status != "success":
+		return "", messages.Secret{}, bad("The parameter status does not say success: Kite did not let the login through. Log in again.")
+	case query.Get("state") == "":
+		return "", messages.Secret{}, bad("The parameter state is missing: this login was not begun here. Log in from this server's page.")
+	case !requestTokens.MatchString(query.Get("request_token")):
+		return "", messages.Secret{}, bad("The parameter request_token is missing or damaged. Log in again.")
+	}
+	return query.Get("state"), messages.NewSecret(query.Get("request_token")), outcome{}
+}
+
+// readPasted understands what a person may have copied, and says what to copy
+// instead when it is something else.
+func readPasted(pasted string) (state string, requestToken messages.Secret, refused outcome) {
+	const want = "Paste the address of the page on which the browser lands after the login: it contains request_token=."
+	s := strings.Trim(strings.TrimSpace(pasted), `"'<>`)
+	_, query, isQuery := strings.Cut(s, "?")
+	if !isQuery {
+		query = s
+	}
+	query, _, _ = strings.Cut(query, "#")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		values = nil
+	}
+	switch token := values.Get("request_token"); {
+	case s == "":
+		refused = bad("Nothing was pasted. " + want)
+	case values.Get("status") == "cancelled":
+		refused = outcome{messages.LoginCancelled, http.StatusOK, cancelled}
+	case requestTokens.MatchString(token):
+		return values.Get("state"), messages.NewSecret(token), outcome{}
+	case token != "":
+		refused = bad("The request_token in what was pasted is damaged. " + want)
+	case values.Has("access_token"):
+		refused = bad("That holds an access token, not a request token. " + want)
+	case strings.Contains(s, "/connect/"):
+		refused = bad("That is the address of Kite's login page: log in there first. " + want)
+	case strings.Contains(s, "/"):
+		refused = bad("That address has no request_token. " + want)
+	case requestTokens.MatchString(s):
+		return "", messages.NewSecret(s), outcome{}
+	default:
+		refused = bad("That is neither an address nor a request token. " + want)
+	}
+	return "", messages.Secret{}, refused
+}
+
+var page = template.Must(template.New("login").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}} - kitestring</title>
+<main>
+<h1>{{.Title}}</h1>
+<p>{{.Reason}}</p>
+<p><a href="/login">Log in again</a> or <a href="/">go to the first page</a>.</p>
+</main>
+</html>
+`))
+
+// writePage shows a person what happened. It loads nothing and leaks nothing:
+// its address may hold a request token.
+func writePage(w http.ResponseWriter, status int, title, reason string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	_ = page.Execute(w, struct{ Title, Reason string }{title, reason}) // the browser has gone
+}
+
+// get lets GET through, and nothing be cached or passed on: HEAD and prefetches by
+// other methods must not use a login up.
+func get(w http.ResponseWriter, r *http.Request) bool {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return false
+	}
+	return true
 }

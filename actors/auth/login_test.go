@@ -31,7 +31,7 @@ const (
 	accessToken  = "canaryAccess0123456789abcdefghij"
 )
 
-// loginBench is a login with a Kite and a file that do as they are told.
+// loginBench is a login with a Kite and a file that the test controls.
 type loginBench struct {
 	*Handlers
 	t         testing.TB
@@ -204,7 +204,7 @@ func TestLoginAbuse(t *testing.T) {
 		{"another status", func(b *loginBench) string { return "status=failed&state=" + b.begin() }, messages.LoginBadState, "The parameter status", 0},
 		{"no state", func(*loginBench) string { return "status=success&request_token=" + requestToken }, messages.LoginBadState, "The parameter state is missing", 0},
 		{"wrong state", func(b *loginBench) string { b.begin(); return success("invented", requestToken) }, messages.LoginBadState, "The parameter state belongs to no login", 0},
-		{"two states", func(b *loginBench) string { return good(b) + "&state=x" }, messages.LoginBadState, "The parameter state stands twice", 0},
+		{"two states", func(b *loginBench) string { return good(b) + "&state=x" }, messages.LoginBadState, "The parameter state is repeated", 0},
 		{"no request token", func(b *loginBench) string { return "status=success&state=" + b.begin() }, messages.LoginBadState, "The parameter request_token is missing", 0},
 		{"damaged request token", func(b *loginBench) string { return success(b.begin(), "a'b\"<script>") }, messages.LoginBadState, "The parameter request_token is missing or damaged", 0},
 		{"broken query", func(b *loginBench) string { return good(b) + "&%zz" }, messages.LoginBadState, "not the address that Kite redirects to", 0},
@@ -216,7 +216,7 @@ func TestLoginAbuse(t *testing.T) {
 			b.begin()
 			return q
 		}, messages.LoginBadState, "belongs to no login", 0},
-		{"replayed", func(b *loginBench) string { q := good(b); b.callback(q); return q }, messages.LoginBadState, "was used before and counts only once. It went well then.", 1},
+		{"replayed", func(b *loginBench) string { q := good(b); b.callback(q); return q }, messages.LoginBadState, "was used before and counts only once. It succeeded then.", 1},
 		{"state used twice", func(b *loginBench) string {
 			s := b.begin()
 			b.callback(success(s, requestToken))
@@ -295,7 +295,7 @@ func TestTwoCallbacksAtOnce(t *testing.T) {
 	}
 	close(release)
 	for range 3 {
-		if w := <-results; w.Code != http.StatusSeeOther && !strings.Contains(w.Body.String(), "It went well then.") {
+		if w := <-results; w.Code != http.StatusSeeOther && !strings.Contains(w.Body.String(), "It succeeded then.") {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
@@ -337,7 +337,7 @@ func TestOtherMethodsUseNothingUp(t *testing.T) {
 func TestSameTokenIsRecognised(t *testing.T) {
 	b := newLoginBench(t)
 	store := newStore()
-	store.view.Adopted = messages.Session{Generation: 1, Token: messages.NewAccessToken(accessToken)}
+	store.WriteAdopted(messages.Session{Generation: 1, Token: messages.NewAccessToken(accessToken)})
 	b.Tokens = store
 	b.expect(b.callback(success(b.begin(), requestToken)), messages.LoginOK, "")
 	if !strings.Contains(b.ended[0].Reason, "the same access token as before") {

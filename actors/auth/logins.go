@@ -12,7 +12,7 @@ import (
 const (
 	// loginLasts is how long a login that was begun here may take.
 	loginLasts = 10 * time.Minute
-	// loginsKept is how long it is remembered, to tell late from unknown.
+	// loginsKept is how long it is remembered, to distinguish late from unknown.
 	loginsKept = time.Hour
 	// mostLogins bounds the memory: a page in a reload loop begins many.
 	mostLogins = 1024
@@ -40,7 +40,7 @@ type login struct {
 	outcome      outcome
 }
 
-// NewLogins makes an empty book.
+// NewLogins makes a store without logins.
 func NewLogins() *Logins {
 	return &Logins{
 		begun: map[string]*login{}, tried: map[string]*login{},
@@ -63,7 +63,7 @@ func (l *Logins) begin() string {
 	return n.state
 }
 
-// claimed says who may exchange.
+// claimed says whether a callback may exchange.
 type claimed uint8
 
 const (
@@ -125,7 +125,7 @@ func (l *Logins) finish(n *login, o outcome) {
 	close(n.done)
 }
 
-// past says in plain words how a login ended.
+// past says for a person how a login ended.
 func (l *Logins) past(n *login) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +133,7 @@ func (l *Logins) past(n *login) string {
 	case "":
 		return "It is still being finished."
 	case messages.LoginOK:
-		return "It went well then."
+		return "It succeeded then."
 	default:
 		return "It did not work then."
 	}

@@ -15,16 +15,16 @@ type Metrics struct {
 // NewMetrics registers auth's metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	gauge := func(name, help string) prometheus.Gauge {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "kitestring_" + name, Help: help})
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 		reg.MustRegister(g)
 		return g
 	}
 	m := &Metrics{
-		valid:    gauge("token_valid", "1 while the adopted token is good as far as Kite has said."),
-		rejected: gauge("token_rejected", "1 while Kite refuses the newest token in the file."),
-		coherent: gauge("token_coherent", "0 while, for more than a second, somebody works with another generation than the adopted one."),
-		expiry:   gauge("token_expiry_hint_timestamp_seconds", "When the adopted token is expected to end; 0 without one."),
-		due:      gauge("login_due", "1 while a trading day waits for its login."),
+		valid:    gauge("kitestring_token_valid", "1 while the adopted token is good as far as Kite has said."),
+		rejected: gauge("kitestring_token_rejected", "1 while Kite refuses the newest token in the file."),
+		coherent: gauge("kitestring_token_coherent", "0 while, for more than a second, an actor works with another generation than the adopted one."),
+		expiry:   gauge("kitestring_token_expiry_hint_timestamp_seconds", "When the adopted token is expected to end; 0 without one."),
+		due:      gauge("kitestring_login_due", "1 while a trading day waits for its login."),
 		logins:   map[messages.LoginResult]prometheus.Counter{},
 	}
 	m.coherent.Set(1)

@@ -27,13 +27,8 @@ type fileOf struct {
 
 // SetToken implements the login's store.
 func (f *fileOf) SetToken(_ context.Context, token messages.AccessToken) error {
-	f.mu.Lock()
 	f.newest++
-	f.view.Candidate = messages.Session{Generation: f.newest, APIKey: "simkey", Token: token}
-	f.view.Changed = messages.TokenChanged{Session: f.view.Candidate, Source: messages.ChangeByLogin}
-	change := f.view.Changed
-	f.mu.Unlock()
-	f.announce(change)
+	f.announce(f.Write(messages.Session{Generation: f.newest, APIKey: "simkey", Token: token}, messages.ChangeByLogin))
 	return nil
 }
 
@@ -57,7 +52,7 @@ func TestDayAtTheSimulator(t *testing.T) {
 	file := &fileOf{fakeStore: newStore()}
 	house := actorstest.Start(t, "auth", New(Config{
 		Exchange: ex, Tokens: file, Coherence: file, Clock: exchange.Clock(), Feed: feedPID, Web: webPID,
-		Holders: []Holder{{"pcr", holderPID}}, Memory: NewStore(filepath.Join(t.TempDir(), "expiry.json")), Metrics: metrics,
+		Holders: []Holder{{"pcr", holderPID}}, Store: NewStore(filepath.Join(t.TempDir(), "expiry.json")), Metrics: metrics,
 	}))
 	file.announce = func(c messages.TokenChanged) { house.Tell(c) }
 

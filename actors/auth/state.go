@@ -3,6 +3,7 @@ package auth
 import (
 	"time"
 
+	"kitestring/actors"
 	"kitestring/actors/kite"
 	"kitestring/messages"
 )
@@ -18,15 +19,16 @@ const (
 
 // instant is one moment on both clocks: schedules and what happened here go by
 // the machine's, the token's life (flush, expiry) by the exchange's.
-type instant struct{ wall, exchange time.Time }
+type instant struct{ machine, exchange time.Time }
 
-// state is the auth actor's whole mind. Two facts, never one: the adopted
-// token, with which everybody works, and the candidate, the newest in the file.
+// state is all that the auth actor decides by. There are two tokens, never one:
+// the adopted one, with which everybody works, and the candidate, the newest in
+// the file.
 type state struct {
-	adopted   fact
-	candidate fact                // pending or rejected, and newer than adopted; zero: none
-	newest    messages.Generation // ever heard of: nothing older is taken up again
-	live      messages.Generation // a frame came before the change was heard of; 0: none
+	adopted   tokenRecord
+	candidate tokenRecord         // pending or rejected, and newer than adopted; zero: none
+	newest    messages.Generation // ever seen: nothing older is taken up again
+	live      messages.Generation // a frame came before its TokenChanged; 0: none
 	userID    string
 
 	open       bool // market hours
@@ -45,13 +47,13 @@ type state struct {
 func next(s state, ev event, now instant) (state, []effect) {
 	var out []effect
 	switch ev := ev.(type) {
-	case said:
-		s, out = s.hear(ev.ToAuth, now)
+	case received:
+		s, out = s.receive(ev.ToAuth, now)
 	case restored:
 		s = s.restore(ev, now)
 	case answered:
 		s, out = s.answer(ev, now)
-	case woke:
+	case timerFired:
 	}
 	return s.schedule(now, out)
 }
@@ -70,8 +72,8 @@ func (s state) schedule(now instant, out []effect) (state, []effect) {
 	default:
 		return s, out
 	}
-	if now.wall.Before(due) {
-		return s, append(out, wake{due})
+	if now.machine.Before(due) {
+		return s, append(out, setTimer{due})
 	}
 	s.serial++
 	s.asking = session.Generation
@@ -86,19 +88,19 @@ func (s state) nextCheck(now instant) time.Time {
 	hint := expiryHint(s.adopted, s.expiryTime)
 	flush := s.asked.exchange.Before(hint) && !now.exchange.Before(hint)
 	switch {
-	case s.asked.wall.IsZero():
+	case s.asked.machine.IsZero():
 		return time.Time{}
 	case s.hurry || flush:
-		return s.asked.wall.Add(soonest)
+		return s.asked.machine.Add(soonest)
 	case s.open:
-		return s.asked.wall.Add(periodOpen)
+		return s.asked.machine.Add(periodOpen)
 	default:
-		return s.asked.wall.Add(periodClosed)
+		return s.asked.machine.Add(periodClosed)
 	}
 }
 
-// hear answers each knock.
-func (s state) hear(msg messages.ToAuth, now instant) (state, []effect) {
+// receive answers a message of another actor.
+func (s state) receive(msg messages.ToAuth, now instant) (state, []effect) {
 	switch m := msg.(type) {
 	case messages.TokenChanged:
 		return s.changed(m, now)
@@ -140,7 +142,7 @@ func (s state) changed(m messages.TokenChanged, now instant) (state, []effect) {
 
 func (s state) adoptCandidate(proof messages.Proof, now instant) (state, []effect) {
 	s.adopted = s.candidate.prove(proof, now)
-	s.candidate, s.live, s.hurry = fact{}, 0, false
+	s.candidate, s.live, s.hurry = tokenRecord{}, 0, false
 	// Proven by a frame, it has not been asked about yet, or the question is
 	// still in flight; proven by the profile, it has just been.
 	s.asked = instant{}
@@ -166,17 +168,17 @@ func (s state) frame(g messages.Generation, now instant) (state, []effect) {
 
 // doubt is a 403 somewhere: no verdict, a reason to ask.
 func (s state) doubt(g messages.Generation, now instant) (state, []effect) {
-	for _, f := range []fact{s.candidate, s.adopted} {
+	for _, f := range []tokenRecord{s.candidate, s.adopted} {
 		if f.generation() == g && f.state == messages.Rejected {
-			return s, []effect{tell{messages.TokenVerdict{
-				Generation: g, Verdict: messages.VerdictRejected, Reason: f.reason, At: now.wall,
+			return s, []effect{sendVerdict{messages.TokenVerdict{
+				Generation: g, Verdict: messages.VerdictRejected, Reason: f.reason, At: now.machine,
 			}}}
 		}
 	}
 	switch g {
 	case s.asking: // the answer is on its way
 	case s.candidate.generation():
-		if soon := now.wall.Add(soonest); s.candidate.again.After(soon) {
+		if soon := now.machine.Add(soonest); s.candidate.again.After(soon) {
 			s.candidate.again = soon
 		}
 	case s.adopted.generation():
@@ -191,7 +193,7 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 		return s, nil // about a token that is not the newest any more
 	}
 	s.asking = 0
-	verdict := messages.TokenVerdict{Generation: a.generation, Verdict: messages.VerdictUnknown, At: now.wall}
+	verdict := messages.TokenVerdict{Generation: a.generation, Verdict: messages.VerdictUnknown, At: now.machine}
 	f, about := &s.candidate, a.generation == s.candidate.generation()
 	if !about {
 		f = &s.adopted
@@ -204,7 +206,7 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 	case kite.NoError:
 		verdict.Verdict = messages.VerdictValid
 		s.userID = a.userID
-		f.checked = now.wall
+		f.checked = now.machine
 		if about {
 			s, out = s.adoptCandidate(messages.ProofProfile, now)
 		} else {
@@ -216,12 +218,12 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 		if expiry, ok := died(*f, now.exchange); ok {
 			out = append(out, learn{expiry})
 		}
-		f.checked = now.wall
+		f.checked = now.machine
 		*f = f.become(messages.Rejected, verdict.Reason, now)
 	default:
 		verdict.Reason = unanswered(a.kind, a.status)
 		f.failures++
-		f.again = now.wall.Add(retryAfter(a.kind, f.failures, a.jitter))
+		f.again = now.machine.Add(retryAfter(a.kind, f.failures, a.jitter))
 		switch f.state {
 		case messages.Valid, messages.Suspect:
 			*f = f.become(messages.Suspect, verdict.Reason+" Kite accepted it at the last check.", now)
@@ -229,13 +231,14 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 			*f = f.become(f.state, verdict.Reason+" Asking again.", now)
 		}
 	}
-	return s, append(out, tell{verdict})
+	return s, append(out, sendVerdict{verdict})
 }
 
 // restore joins what the store holds with what the last incarnation knew.
 func (s state) restore(r restored, now instant) state {
 	s.asking, s.hurry = 0, true // soon, but a crash loop does not ask more often
-	// The store offers no adopted token after its death: then ours is Rejected.
+	// The store goes on offering an adopted token that Kite refused since; the
+	// record of this generation, which is kept, says Rejected then.
 	if a := r.view.Adopted; a.Generation > s.adopted.generation() {
 		// Adopted means proven, though this memory does not know by what.
 		s.adopted = fresh(a, messages.ChangeAtStart, now).prove(messages.ProofProfile, now)
@@ -245,9 +248,9 @@ func (s state) restore(r restored, now instant) state {
 	case c.Generation > s.newest:
 		s.candidate, s.newest = fresh(c, r.view.Changed.Source, now), c.Generation
 	case c.Generation == s.candidate.generation() && s.candidate.pending():
-		s.candidate.again = now.wall.Add(r.wait)
+		s.candidate.again = now.machine.Add(r.wait)
 	case s.candidate.state != messages.Rejected || s.candidate.generation() <= s.adopted.generation():
-		s.candidate = fact{}
+		s.candidate = tokenRecord{}
 	}
 	return s
 }
@@ -265,7 +268,7 @@ func (s state) report(now instant) messages.AuthChanged {
 		LoginDue:   s.loginDue(),
 		FileFault:  s.fileFault,
 		ExpiryHint: expiryHint(s.adopted, s.expiryTime),
-		At:         now.wall,
+		At:         now.machine,
 	}
 	if s.adopted.generation() == 0 {
 		r.Adopted.Reason = "No access token has been proven since the start: log in."
@@ -275,4 +278,139 @@ func (s state) report(now instant) messages.AuthChanged {
 		r.Candidate = &c
 	}
 	return r
+}
+
+// tokenRecord is what is known of one generation. The zero value is "no token".
+type tokenRecord struct {
+	session  messages.Session
+	source   messages.ChangeSource
+	state    messages.AuthState
+	reason   string
+	seen     time.Time // exchange time of its TokenChanged
+	since    time.Time // machine time of the state's beginning
+	checked  time.Time // machine time of the profile's last verdict; zero: none
+	proven   time.Time // exchange time of the first proof; zero: none
+	validAt  time.Time // exchange time of the last proof
+	proof    messages.Proof
+	failures int       // questions in a row without a verdict
+	again    time.Time // monotonic; not to be asked before
+}
+
+func (f tokenRecord) generation() messages.Generation { return f.session.Generation }
+
+// pending: a token that still waits for its verdict.
+func (f tokenRecord) pending() bool { return f.state == messages.Unverified }
+
+func (f tokenRecord) become(state messages.AuthState, reason string, now instant) tokenRecord {
+	if f.state != state {
+		f.since = now.machine
+	}
+	f.state, f.reason = state, reason
+	return f
+}
+
+func (f tokenRecord) prove(proof messages.Proof, now instant) tokenRecord {
+	if f.proven.IsZero() {
+		f.proven, f.proof = now.exchange, proof
+	}
+	f.validAt, f.failures, f.again = now.exchange, 0, time.Time{}
+	return f.become(messages.Valid, "", now)
+}
+
+func fresh(session messages.Session, source messages.ChangeSource, now instant) tokenRecord {
+	return tokenRecord{
+		session: session, source: source, state: messages.Unverified,
+		reason: "Asking Kite whether it accepts this token.",
+		seen:   now.exchange, since: now.machine,
+	}
+}
+
+func (f tokenRecord) status() messages.TokenStatus {
+	return messages.TokenStatus{
+		Generation: f.generation(), Fingerprint: f.session.Token.Fingerprint(), State: f.state,
+		Reason: f.reason, Since: f.since, CheckedAt: f.checked,
+	}
+}
+
+// event is what moves the state.
+//
+//sumtype:decl
+type event interface{ event() }
+
+type (
+	// said is a message of another actor.
+	received struct{ messages.ToAuth }
+	// restored is what the token store says at a start.
+	restored struct {
+		view actors.TokenView
+		wait time.Duration // before the same candidate is asked about again
+	}
+	// answered is the profile's answer, or why there is none.
+	answered struct {
+		serial     int
+		generation messages.Generation
+		kind       kite.Kind // NoError: valid
+		status     int
+		userID     string
+		jitter     float64 // 0.5 to 1
+	}
+	// timerFired says that the time of the last setTimer has come.
+	timerFired struct{}
+)
+
+func (received) event()   {}
+func (restored) event()   {}
+func (answered) event()   {}
+func (timerFired) event() {}
+
+// effect is something that the actor has to do.
+//
+//sumtype:decl
+type effect interface{ effect() }
+
+type (
+	// adopt makes a candidate the token that everybody works with. Always the first effect.
+	adopt struct{ tokenRecord tokenRecord }
+	// reject tells the store, which never offers the generation again.
+	reject struct {
+		generation messages.Generation
+		reason     string
+	}
+	// sendVerdict answers the feed's doubt.
+	sendVerdict struct{ verdict messages.TokenVerdict }
+	// ask puts the question to Kite, instead of any older one.
+	ask struct {
+		session messages.Session
+		serial  int
+	}
+	// setTimer asks for a timerFired at a monotonic time, instead of any older one.
+	setTimer struct{ at time.Time }
+	// learn keeps when a token died in the morning.
+	learn struct{ expiry Expiry }
+)
+
+func (adopt) effect()       {}
+func (reject) effect()      {}
+func (sendVerdict) effect() {}
+func (ask) effect()         {}
+func (setTimer) effect()    {}
+func (learn) effect()       {}
+
+// How long an unanswered question about a candidate waits before it is asked
+// again: doubling from firstRetry to lastRetry, times a jitter of 0.5 to 1.
+const (
+	firstRetry = 500 * time.Millisecond
+	slowRetry  = 4 * time.Second // Kite said 429
+	lastRetry  = 30 * time.Second
+)
+
+func retryAfter(kind kite.Kind, failures int, jitter float64) time.Duration {
+	d := firstRetry
+	if kind == kite.RateLimited {
+		d = slowRetry
+	}
+	for range min(failures-1, 10) {
+		d *= 2
+	}
+	return time.Duration(float64(min(d, lastRetry)) * jitter)
 }

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kitestring/actors"
+	"kitestring/actors/actorstest"
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -17,20 +18,16 @@ import (
 var morning = time.Date(2026, 3, 2, 10, 0, 0, 0, ist.Zone)
 
 func at(d time.Duration) instant {
-	return instant{wall: time.Unix(1_000_000, 0).Add(d), exchange: morning.Add(d)}
+	return instant{machine: time.Unix(1_000_000, 0).Add(d), exchange: morning.Add(d)}
 }
 
-func sessionOf(g messages.Generation) messages.Session {
-	return messages.Session{Generation: g, APIKey: "key1", Token: messages.NewAccessToken(fmt.Sprintf("token-of-generation-%d", g))}
+func changed(g messages.Generation) received {
+	return received{messages.TokenChanged{Session: actorstest.Session(g), Source: messages.ChangeByEvent}}
 }
 
-func changed(g messages.Generation) said {
-	return said{messages.TokenChanged{Session: sessionOf(g), Source: messages.ChangeByEvent}}
-}
+func live(g messages.Generation) received { return received{messages.FeedLive{Generation: g}} }
 
-func live(g messages.Generation) said { return said{messages.FeedLive{Generation: g}} }
-
-func doubted(g messages.Generation) said { return said{messages.TokenDoubted{Generation: g}} }
+func doubted(g messages.Generation) received { return received{messages.TokenDoubted{Generation: g}} }
 
 // reply answers the question that is in flight.
 func reply(s state, kind kite.Kind) answered {
@@ -61,14 +58,14 @@ func names(effects []effect) string {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case adopt:
-			list = append(list, fmt.Sprintf("adopt %d by %s", e.fact.generation(), e.fact.proof))
+			list = append(list, fmt.Sprintf("adopt %d by %s", e.tokenRecord.generation(), e.tokenRecord.proof))
 		case reject:
 			list = append(list, fmt.Sprintf("reject %d", e.generation))
-		case tell:
+		case sendVerdict:
 			list = append(list, fmt.Sprintf("tell %d %s", e.verdict.Generation, e.verdict.Verdict))
 		case ask:
 			list = append(list, fmt.Sprintf("ask %d", e.session.Generation))
-		case wake:
+		case setTimer:
 			list = append(list, "wake")
 		case learn:
 			list = append(list, "learn")
@@ -79,7 +76,7 @@ func names(effects []effect) string {
 
 func TestStates(t *testing.T) {
 	const ok = kite.NoError
-	open := said{messages.PhaseChanged{Phase: messages.Open, LoginDue: true}}
+	open := received{messages.PhaseChanged{Phase: messages.Open, LoginDue: true}}
 	tests := []struct {
 		name    string
 		events  []any
@@ -97,7 +94,7 @@ func TestStates(t *testing.T) {
 		{"a typing error is rejected", []any{changed(1), kite.TokenRefused}, "0 no_token, 1 rejected", "reject 1, tell 1 rejected"},
 		{"a frame does not heal a rejection", []any{changed(1), kite.TokenRefused, live(1)}, "0 no_token, 1 rejected", ""},
 		{"a doubt about the rejected is answered", []any{changed(1), kite.TokenRefused, doubted(1)}, "0 no_token, 1 rejected", "tell 1 rejected"},
-		{"a person's check does not heal it", []any{changed(1), kite.TokenRefused, said{messages.ValidateToken{}}}, "0 no_token, 1 rejected", ""},
+		{"a person's check does not heal it", []any{changed(1), kite.TokenRefused, received{messages.ValidateToken{}}}, "0 no_token, 1 rejected", ""},
 		{"a new generation does", []any{changed(1), kite.TokenRefused, changed(2), ok}, "2 valid, 0 no_token", "adopt 2 by profile, tell 2 valid, wake"},
 		{"a typing error does not kill the token in use", []any{changed(1), ok, changed(2), kite.TokenRefused}, "1 valid, 2 rejected", "reject 2, tell 2 rejected, wake"},
 		{"the newer supersedes the older", []any{changed(1), changed(2)}, "0 no_token, 2 unverified", "ask 2"},
@@ -106,20 +103,20 @@ func TestStates(t *testing.T) {
 		{"the older frame neither", []any{changed(2), ok, live(1)}, "2 valid, 0 no_token", "wake"},
 		{"network is no verdict", []any{changed(1), kite.Network}, "0 no_token, 1 unverified", "tell 1 unknown, wake"},
 		{"429 is no verdict", []any{changed(1), kite.RateLimited}, "0 no_token, 1 unverified", "tell 1 unknown, wake"},
-		{"5xx is no verdict", []any{changed(1), ok, doubted(1), woke{}, kite.Server}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
-		{"another 403 is no verdict", []any{changed(1), ok, doubted(1), woke{}, kite.Forbidden}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
+		{"5xx is no verdict", []any{changed(1), ok, doubted(1), timerFired{}, kite.Server}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
+		{"another 403 is no verdict", []any{changed(1), ok, doubted(1), timerFired{}, kite.Forbidden}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
 		{"a captive portal is no verdict", []any{changed(1), kite.Malformed}, "0 no_token, 1 unverified", "tell 1 unknown, wake"},
-		{"suspect heals", []any{changed(1), ok, doubted(1), woke{}, kite.Server, said{messages.ValidateToken{}}, woke{}, ok}, "1 valid, 0 no_token", "tell 1 valid, wake"},
-		{"suspect heals by a new socket", []any{changed(1), ok, doubted(1), woke{}, kite.Server, live(1)}, "1 valid, 0 no_token", "wake"},
-		{"the adopted token dies", []any{changed(1), ok, doubted(1), woke{}, kite.TokenRefused}, "1 rejected, 0 no_token", "reject 1, tell 1 rejected"},
-		{"a dead token stays dead at a restart", []any{changed(1), ok, doubted(1), woke{}, kite.TokenRefused, restored{}}, "1 rejected, 0 no_token", ""},
-		{"a rejected candidate too", []any{changed(1), ok, changed(2), kite.TokenRefused, restored{view: actors.TokenView{Adopted: sessionOf(1)}}}, "1 valid, 2 rejected", "ask 1"},
-		{"a restart takes both up", []any{restored{view: actors.TokenView{Adopted: sessionOf(3), Candidate: sessionOf(4)}}}, "3 valid, 4 unverified", "ask 4"},
+		{"suspect heals", []any{changed(1), ok, doubted(1), timerFired{}, kite.Server, received{messages.ValidateToken{}}, timerFired{}, ok}, "1 valid, 0 no_token", "tell 1 valid, wake"},
+		{"suspect heals by a new socket", []any{changed(1), ok, doubted(1), timerFired{}, kite.Server, live(1)}, "1 valid, 0 no_token", "wake"},
+		{"the adopted token dies", []any{changed(1), ok, doubted(1), timerFired{}, kite.TokenRefused}, "1 rejected, 0 no_token", "reject 1, tell 1 rejected"},
+		{"a dead token stays dead at a restart", []any{changed(1), ok, doubted(1), timerFired{}, kite.TokenRefused, restored{}}, "1 rejected, 0 no_token", ""},
+		{"a rejected candidate too", []any{changed(1), ok, changed(2), kite.TokenRefused, restored{view: actors.TokenView{Adopted: actorstest.Session(1)}}}, "1 valid, 2 rejected", "ask 1"},
+		{"a restart takes both up", []any{restored{view: actors.TokenView{Adopted: actorstest.Session(3), Candidate: actorstest.Session(4)}}}, "3 valid, 4 unverified", "ask 4"},
 		{"a restart forgets what the store gave up", []any{changed(1), restored{}}, "0 no_token, 0 no_token", ""},
 		{"a doubt waits for the answer under way", []any{changed(1), doubted(1)}, "0 no_token, 1 unverified", ""},
 		{"a doubt about the older is nobody's", []any{changed(2), ok, doubted(1)}, "2 valid, 0 no_token", "wake"},
 		{"the market moves no token", []any{changed(1), ok, open}, "1 valid, 0 no_token", "wake"},
-		{"the file's faults move no token", []any{changed(1), ok, said{messages.EnvRejected{Reason: "x"}}, said{messages.EnvAccepted{}}}, "1 valid, 0 no_token", "wake"},
+		{"the file's faults move no token", []any{changed(1), ok, received{messages.EnvRejected{Reason: "x"}}, received{messages.EnvAccepted{}}}, "1 valid, 0 no_token", "wake"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -138,28 +135,28 @@ func TestStates(t *testing.T) {
 func TestCauses(t *testing.T) {
 	clock := func(day, hour, minute int) instant {
 		e := time.Date(2026, 3, day, hour, minute, 0, 0, ist.Zone)
-		return instant{wall: e, exchange: e}
+		return instant{machine: e, exchange: e}
 	}
-	proven := func(day, hour, minute int) fact {
-		return fresh(sessionOf(1), messages.ChangeByLogin, clock(day, hour, minute)).prove(messages.ProofProfile, clock(day, hour, minute))
+	proven := func(day, hour, minute int) tokenRecord {
+		return fresh(actorstest.Session(1), messages.ChangeByLogin, clock(day, hour, minute)).prove(messages.ProofProfile, clock(day, hour, minute))
 	}
-	other := sessionOf(2)
+	other := actorstest.Session(2)
 	other.APIKey = "key2"
 	tests := []struct {
 		name    string
-		adopted fact
-		dead    fact
+		adopted tokenRecord
+		dead    tokenRecord
 		now     instant
 		want    string
 		learns  bool
 	}{
-		{"flush", fact{}, proven(2, 9, 0), clock(3, 6, 5), "daily flush", true},
-		{"late flush of a login at 06:10", fact{}, proven(3, 6, 10), clock(3, 7, 31), "daily flush", true},
-		{"flush found at noon", fact{}, proven(2, 15, 0), clock(3, 12, 0), "daily flush", false},
-		{"midday", fact{}, proven(3, 9, 0), clock(3, 12, 0), "Another login ended this token", false},
-		{"before dawn", fact{}, proven(2, 9, 0), clock(3, 5, 0), "Another login ended this token", false},
-		{"start", fact{}, fresh(sessionOf(1), messages.ChangeAtStart, clock(3, 8, 55)), clock(3, 8, 55), "earlier day", false},
-		{"typing error", proven(3, 9, 0), fresh(sessionOf(2), messages.ChangeByEvent, clock(3, 9, 5)), clock(3, 9, 5), "typing error", false},
+		{"flush", tokenRecord{}, proven(2, 9, 0), clock(3, 6, 5), "daily flush", true},
+		{"late flush of a login at 06:10", tokenRecord{}, proven(3, 6, 10), clock(3, 7, 31), "daily flush", true},
+		{"flush found at noon", tokenRecord{}, proven(2, 15, 0), clock(3, 12, 0), "daily flush", false},
+		{"midday", tokenRecord{}, proven(3, 9, 0), clock(3, 12, 0), "Another login ended this token", false},
+		{"before dawn", tokenRecord{}, proven(2, 9, 0), clock(3, 5, 0), "Another login ended this token", false},
+		{"start", tokenRecord{}, fresh(actorstest.Session(1), messages.ChangeAtStart, clock(3, 8, 55)), clock(3, 8, 55), "earlier day", false},
+		{"typing error", proven(3, 9, 0), fresh(actorstest.Session(2), messages.ChangeByEvent, clock(3, 9, 5)), clock(3, 9, 5), "typing error", false},
 		{"wrong key", proven(3, 9, 0), fresh(other, messages.ChangeByEvent, clock(3, 9, 5)), clock(3, 9, 5), "wrong API key? Check ZERODHA_API_KEY", false},
 	}
 	for _, test := range tests {
@@ -182,24 +179,24 @@ func TestExpiryHint(t *testing.T) {
 	for d, m := range []int{40, 35, 33, 50, 58} {
 		seen = append(seen, Expiry{EndedAt: day(2+d, 7, m).UTC()})
 	}
-	if got := learnt(seen); got != 7*time.Hour+33*time.Minute {
-		t.Errorf("learnt %v", got)
+	if got := learnedTime(seen); got != 7*time.Hour+33*time.Minute {
+		t.Errorf("learnedTime %v", got)
 	}
-	good := fact{proven: day(3, 9, 0), state: messages.Valid}
-	early := fact{proven: day(3, 6, 10), state: messages.Valid}
+	good := tokenRecord{proven: day(3, 9, 0), state: messages.Valid}
+	early := tokenRecord{proven: day(3, 6, 10), state: messages.Valid}
 	for _, test := range []struct {
-		fact    fact
-		learned time.Duration
-		want    time.Time
+		tokenRecord tokenRecord
+		learned     time.Duration
+		want        time.Time
 	}{
 		{good, 0, day(4, 6, 0)},
-		{good, learnt(seen), day(4, 7, 33)},
+		{good, learnedTime(seen), day(4, 7, 33)},
 		{early, 0, day(4, 6, 0)},
-		{early, learnt(seen), day(3, 7, 33)},
-		{fact{}, 0, time.Time{}},
+		{early, learnedTime(seen), day(3, 7, 33)},
+		{tokenRecord{}, 0, time.Time{}},
 		{good.become(messages.Rejected, "", at(0)), 0, time.Time{}},
 	} {
-		if got := expiryHint(test.fact, test.learned); !got.Equal(test.want) {
+		if got := expiryHint(test.tokenRecord, test.learned); !got.Equal(test.want) {
 			t.Errorf("hint %v, want %v", got, test.want)
 		}
 	}
@@ -224,7 +221,7 @@ func TestRetries(t *testing.T) {
 }
 
 func TestLoginDue(t *testing.T) {
-	day := said{messages.PhaseChanged{LoginDue: true}}
+	day := received{messages.PhaseChanged{LoginDue: true}}
 	for _, test := range []struct {
 		events []any
 		want   bool
@@ -234,9 +231,9 @@ func TestLoginDue(t *testing.T) {
 		{[]any{day, changed(1)}, true},
 		{[]any{day, changed(1), kite.NoError}, false},
 		{[]any{changed(1), kite.NoError, day}, false},
-		{[]any{day, changed(1), kite.NoError, doubted(1), woke{}, kite.Network}, false},
-		{[]any{day, changed(1), kite.NoError, doubted(1), woke{}, kite.TokenRefused}, true},
-		{[]any{day, said{messages.PhaseChanged{}}}, false},
+		{[]any{day, changed(1), kite.NoError, doubted(1), timerFired{}, kite.Network}, false},
+		{[]any{day, changed(1), kite.NoError, doubted(1), timerFired{}, kite.TokenRefused}, true},
+		{[]any{day, received{messages.PhaseChanged{}}}, false},
 	} {
 		s, _ := in(t, test.events...)
 		if s.report(at(0)).LoginDue != test.want {
@@ -257,7 +254,7 @@ func TestNoSequenceRevives(t *testing.T) {
 		})
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			pause := time.Duration(rapid.IntRange(0, 400_000).Draw(t, "pause")) * time.Millisecond
-			clock = instant{clock.wall.Add(pause), clock.exchange.Add(pause)}
+			clock = instant{clock.machine.Add(pause), clock.exchange.Add(pause)}
 			var ev event
 			switch rapid.IntRange(0, 9).Draw(t, "kind") {
 			case 0, 1:
@@ -277,14 +274,14 @@ func TestNoSequenceRevives(t *testing.T) {
 					kind: kite.Kind(rapid.IntRange(0, 7).Draw(t, "answer")), jitter: 1,
 				}
 			case 8:
-				ev = woke{}
+				ev = timerFired{}
 			default: // a restart; the store knows what was refused
 				var view actors.TokenView
 				if g := s.adopted.generation(); g != 0 && !refused[g] {
-					view.Adopted = sessionOf(g)
+					view.Adopted = actorstest.Session(g)
 				}
 				if newest > s.adopted.generation() && !refused[newest] {
-					view.Candidate = sessionOf(newest)
+					view.Candidate = actorstest.Session(newest)
 				}
 				ev = restored{view: view}
 			}
@@ -301,8 +298,8 @@ func TestNoSequenceRevives(t *testing.T) {
 			for i, e := range effects {
 				switch e := e.(type) {
 				case adopt:
-					if refused[e.fact.generation()] || e.fact.generation() <= was.adopted.generation() || i != 0 {
-						t.Fatalf("%#v: adopted %d", ev, e.fact.generation())
+					if refused[e.tokenRecord.generation()] || e.tokenRecord.generation() <= was.adopted.generation() || i != 0 {
+						t.Fatalf("%#v: adopted %d", ev, e.tokenRecord.generation())
 					}
 				case reject:
 					if a, ok := ev.(answered); !ok || a.kind != kite.TokenRefused || a.generation != e.generation {
@@ -322,7 +319,7 @@ func TestNoSequenceRevives(t *testing.T) {
 			if asked > 1 {
 				t.Fatalf("%#v: %d questions at once", ev, asked)
 			}
-			for _, f := range []fact{s.adopted, s.candidate} {
+			for _, f := range []tokenRecord{s.adopted, s.candidate} {
 				if refused[f.generation()] != (f.state == messages.Rejected) {
 					t.Fatalf("%#v: generation %d is %s, refused %t", ev, f.generation(), f.state, refused[f.generation()])
 				}
@@ -338,12 +335,12 @@ func TestPace(t *testing.T) {
 		noise event
 		most  int // questions in an hour
 	}{
-		{messages.Open, woke{}, 121},
-		{messages.Closed, woke{}, 13},
+		{messages.Open, timerFired{}, 121},
+		{messages.Closed, timerFired{}, 13},
 		{messages.Open, doubted(1), 1801},
-		{messages.Closed, said{messages.ValidateToken{}}, 1801},
+		{messages.Closed, received{messages.ValidateToken{}}, 1801},
 	} {
-		s, _ := in(t, changed(1), kite.NoError, said{messages.PhaseChanged{Phase: test.phase}})
+		s, _ := in(t, changed(1), kite.NoError, received{messages.PhaseChanged{Phase: test.phase}})
 		questions := 0
 		for ms := 3000; ms < 3_603_000; ms += 100 {
 			var effects []effect

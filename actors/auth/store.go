@@ -26,7 +26,7 @@ type Store struct {
 	state    state
 	settled  messages.Generation // the newest that all have taken up
 	expiries []Expiry
-	fault    error // why the file could not be read; told once
+	fault    error // why the file could not be read; reported once
 	writing  sync.Mutex
 }
 
@@ -41,7 +41,7 @@ func NewStore(path string) *Store {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.expiries, m.fault = nil, fmt.Errorf("read learned expiry times: %w", err)
 	}
-	m.state.expiryTime = learnt(m.expiries)
+	m.state.expiryTime = learnedTime(m.expiries)
 	return m
 }
 

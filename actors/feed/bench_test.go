@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -84,7 +85,7 @@ func BenchmarkSwap(b *testing.B) {
 		took = append(took, (<-arrived).Sub(at))
 		b.StopTimer()
 		r.adopt(g, token)
-		until(b, "the swap", func() bool { return r.state.Rotations()[0].Result == adopted })
+		actorstest.Until(b, "the swap", func() bool { return r.state.Rotations()[0].Result == adopted })
 		b.StartTimer()
 	}
 	stop()
@@ -106,8 +107,8 @@ func BenchmarkSwap(b *testing.B) {
 		b.ReportMetric(ms[len(ms)/2], name+"-p50-ms")
 	}
 	r.caughtUp(tokens...)
-	if lost, twice := r.sink.check(); lost != 0 || twice != 0 {
-		b.Errorf("%d lost, %d twice", lost, twice)
+	if lost, repeated := r.sink.check(); lost != 0 || repeated != 0 {
+		b.Errorf("%d lost, %d repeated", lost, repeated)
 	}
 }
 
@@ -128,15 +129,15 @@ func (f firstTick) Push(b *messages.Ticks) bool {
 }
 
 // BenchmarkRoll is a swap of three full shards: no slot is free for a second
-// socket, so that each in its turn closes and connects anew. The gap of a shard
+// socket, so that each in its turn closes and connects again. The gap of a shard
 // is the time from its last tick of the old generation to its first of the new
 // one, at 1000 ticks/s a shard.
 func BenchmarkRoll(b *testing.B) {
 	tokens := instruments(3 * 3000)
 	r := adoptedRig(b, tokens, func(r *rig) { r.venue.most = 3 })
 	r.until("three sockets", func() bool { return len(r.venue.holders()) == 3 && r.state.Stats().Sockets == 3 })
-	watch := &seams{}
-	r.state.Attach("seams", watch)
+	watch := &handovers{}
+	r.state.Attach("handovers", watch)
 	stop := r.flow(time.Millisecond, tokens[0], tokens[3000], tokens[6000])
 	var gaps [MaxShards][]time.Duration
 	g := messages.Generation(1)
@@ -159,13 +160,13 @@ func BenchmarkRoll(b *testing.B) {
 		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, fmt.Sprintf("gap%d-p50-ms", shard))
 		b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, fmt.Sprintf("gap%d-max-ms", shard))
 	}
-	if _, twice := r.sink.check(); twice != 0 {
-		b.Errorf("%d twice", twice)
+	if _, repeated := r.sink.check(); repeated != 0 {
+		b.Errorf("%d repeated", repeated)
 	}
 }
 
-// seams is a subscriber that sees where one generation follows another.
-type seams struct {
+// handovers is a subscriber that sees where one generation follows another.
+type handovers struct {
 	mu   sync.Mutex
 	last [MaxShards]struct {
 		generation messages.Generation
@@ -174,7 +175,7 @@ type seams struct {
 	gaps [MaxShards]time.Duration
 }
 
-func (s *seams) Push(b *messages.Ticks) bool {
+func (s *handovers) Push(b *messages.Ticks) bool {
 	if len(b.Ticks) == 0 {
 		return false
 	}
@@ -188,7 +189,7 @@ func (s *seams) Push(b *messages.Ticks) bool {
 	return false
 }
 
-func (s *seams) complete(g messages.Generation) bool {
+func (s *handovers) complete(g messages.Generation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !slices.ContainsFunc(s.last[:], func(l struct {
@@ -200,7 +201,7 @@ func (s *seams) complete(g messages.Generation) bool {
 	})
 }
 
-func (s *seams) take() [MaxShards]time.Duration {
+func (s *handovers) take() [MaxShards]time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gaps

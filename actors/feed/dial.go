@@ -43,7 +43,7 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 		}
 	}()
 	dialer := websocket.Dialer{
-		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, HandshakeTimeout: s.feed.cfg.limits.dial,
+		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, HandshakeTimeout: s.feed.cfg.timeouts.dial,
 		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: sessions},
 		NetDialContext: func(ctx context.Context, netw, addr string) (net.Conn, error) {
@@ -51,9 +51,9 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 			if err != nil {
 				return nil, err
 			}
-			// Gorilla heeds its context's deadline, not its end.
+			// Gorilla takes notice of its context's deadline, not of its end.
 			unhook = append(unhook, context.AfterFunc(s.ctx, func() { _ = conn.Close() }))
-			return heardConn{conn, s}, nil
+			return meteredConn{conn, s}, nil
 		},
 	}
 	conn, response, err := dialer.DialContext(s.ctx, address, http.Header{
@@ -103,38 +103,18 @@ func dialCause(err error) cause {
 	}
 }
 
-// dialResult is the label of feed_connects_total.
-func dialResult(c cause, err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case c == forbidden:
-		return "forbidden"
-	case c == tooMany:
-		return "too_many"
-	case c == serverError:
-		return "server_error"
-	default:
-		return "network"
+// The label values of kitestring_feed_connects_total, "ok" apart, and of
+// kitestring_feed_disconnects_total, by cause. Sockets that end because the
+// feed stops are "local".
+var (
+	connectResults = [...]string{
+		byUs: "network", forbidden: "forbidden", tooMany: "too_many", serverError: "server_error", network: "network",
 	}
-}
-
-// disconnectReason is the label of feed_disconnects_total. local: the house
-// stops the feed.
-func disconnectReason(c cause, local bool) string {
-	switch {
-	case local:
-		return "local"
-	case c == byUs:
-		return "swap"
-	case c == mute:
-		return "stale"
-	case c == malformed:
-		return "malformed"
-	default:
-		return "remote"
+	disconnectReasons = [...]string{
+		byUs: "swap", forbidden: "remote", tooMany: "remote", serverError: "remote", network: "remote",
+		mute: "stale", malformed: "malformed",
 	}
-}
+)
 
 // reason is an error for a person, without addresses that may hold a token.
 func reason(err error) string {
@@ -147,7 +127,7 @@ func reason(err error) string {
 	case err == nil:
 		return "the connection ended"
 	case errors.As(err, &close):
-		return fmt.Sprintf("Kite closed the connection (code %d); connecting anew", close.Code)
+		return fmt.Sprintf("Kite closed the connection (code %d); connecting again", close.Code)
 	case errors.As(err, &u):
 		return "no connection to Kite: " + u.Err.Error()
 	case errors.As(err, &op):

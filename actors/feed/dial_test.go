@@ -39,11 +39,11 @@ func TestCausesAndLabels(t *testing.T) {
 		{refusal{400}, serverError, "server_error"},
 		{errors.New("refused"), network, "network"},
 	} {
-		if got := dialCause(c.err); got != c.cause || dialResult(got, c.err) != c.label {
-			t.Errorf("%v: %v, %s", c.err, got, dialResult(got, c.err))
+		if got := dialCause(c.err); got != c.cause || connectResults[got] != c.label {
+			t.Errorf("%v: %v, %s", c.err, got, connectResults[got])
 		}
 	}
-	if dialResult(byUs, nil) != "ok" || disconnectReason(network, true) != "local" || disconnectReason(network, false) != "remote" {
+	if disconnectReasons[network] != "remote" || disconnectReasons[byUs] != "swap" {
 		t.Error("labels")
 	}
 }
@@ -59,9 +59,9 @@ func TestNoSecretInAnyMessage(t *testing.T) {
 	})
 	r.offer(1, canary)
 	r.until("backoff", func() bool { return r.state.Stats().State == messages.Backoff })
-	actorstest.Await(r.house, func(m messages.FeedChanged) bool { return m.State == messages.Backoff })
+	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.State == messages.Backoff })
 	var out strings.Builder
-	for _, sent := range r.house.Sent() {
+	for _, sent := range r.actor.Sent() {
 		fmt.Fprintf(&out, "%+v %#v\n", sent.Msg, sent.Msg)
 	}
 	fmt.Fprintf(&out, "%+v %#v", r.state.Stats(), r.state.Rotations())
@@ -69,6 +69,6 @@ func TestNoSecretInAnyMessage(t *testing.T) {
 		t.Error("the token is in a message")
 	}
 	if !strings.Contains(out.String(), "refused") {
-		t.Error("the cause is not told")
+		t.Error("the cause is missing")
 	}
 }

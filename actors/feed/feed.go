@@ -1,8 +1,8 @@
 // Package feed keeps Kite's WebSocket streaming while the access token
-// changes: nothing lost, nothing twice, and a receipt for each change.
+// changes: nothing lost, nothing repeated, and a receipt for each change.
 //
-// Promise: a new token is dialled beside the running socket and takes over
-// instrument by instrument; a token that Kite refuses leaves the old socket
+// Promise: a new token is dialled while the running socket streams on, and takes
+// over instrument by instrument; a token that Kite refuses leaves the old socket
 // streaming. The reader never waits for a subscriber, a dead peer is found in
 // 3 s, a dropped connection is dialled again at once, and a stop takes 100 ms
 // at most, whatever the peer does. No input makes it panic or gives a tick
@@ -16,7 +16,7 @@
 // updates that Kite sends while no socket is open are found in GET /orders
 // afterwards: the last state of each order, not the states between.
 //
-// Ticks go to the sinks of State.Attach, mostly on the reader's goroutine; a
+// Ticks go to the sinks of [Store.Attach], mostly on the reader's goroutine; a
 // batch is what one read of the socket brought, so that many small frames at
 // once cost one push and none waits for another. It carries the generation of
 // its socket, and while a swap lasts batches of both alternate: a receiver takes
@@ -41,7 +41,7 @@ import (
 // of tokens under.
 const Name = "feed"
 
-// Config is what a feed needs of its house.
+// Config is what a feed needs.
 type Config struct {
 	Exchange  kite.Exchange
 	Tokens    actors.TokenSource
@@ -55,14 +55,14 @@ type Config struct {
 	// Dial opens TCP connections; nil: the operating system's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	limits *limits // tests only; nil: the defaults
+	timeouts *timeouts // tests only; nil: the defaults
 }
 
 // New makes the producer of the feed actor.
 func New(cfg Config) actors.Producer {
-	if cfg.limits == nil {
-		l := defaultLimits()
-		cfg.limits = &l
+	if cfg.timeouts == nil {
+		t := defaultTimeouts()
+		cfg.timeouts = &t
 	}
 	return func(self actors.Self) actors.Actor {
 		return &Feed{self: self, cfg: cfg, streams: map[uint64]*stream{}, shards: make([]shard, 1)}
@@ -77,10 +77,10 @@ type Feed struct {
 	stale   [MaxShards]staleness
 	timers  [MaxShards]func()
 	streams map[uint64]*stream
-	changed messages.Session // newest that TokenChanged told of
-	adopted messages.Session // newest that TokenAdopted told of
+	changed messages.Session // of the newest TokenChanged
+	adopted messages.Session // of the newest TokenAdopted
 	phase   messages.PhaseChanged
-	told    messages.FeedChanged
+	shown   messages.FeedChanged
 	frames  uint64 // at the last beat
 
 	connected      bool // a socket is live: no order update can be missed
@@ -88,32 +88,19 @@ type Feed struct {
 	reconcileAgain bool
 }
 
-// What the tasks and timers tell the actor.
+// What the tasks and timers send to the actor.
 type (
-	socketUpgraded struct {
+	socketEvent struct {
 		shard int
-		event upgraded
-		at    time.Time
-	}
-	socketFramed struct {
-		shard int
-		event framed
+		event event
 		at    time.Time
 	}
 	socketTicked struct {
 		generation messages.Generation
 		at         time.Time
 	}
-	socketMoved struct {
-		shard int
-		event moved
-	}
-	socketEnded struct {
-		shard int
-		event ended
-	}
 	shardDue   struct{ shard int }
-	second     struct{}
+	secondDue  struct{}
 	recountDue struct{ generation messages.Generation }
 	reconciled struct{ generation messages.Generation }
 )
@@ -126,22 +113,15 @@ func (f *Feed) Receive(msg any) {
 	case actors.Stopped:
 		f.stop()
 	case messages.ToFeed:
-		f.hear(m)
-	case socketUpgraded:
-		f.onUpgraded(m)
-	case socketFramed:
-		f.onFramed(m)
+		f.receive(m)
+	case socketEvent:
+		f.socketEvent(m)
 	case socketTicked:
 		f.reach(m.generation, m.at, func(r *messages.Rotation) **float64 { return &r.FirstTickMS })
-	case socketMoved:
-		f.step(m.shard, m.event)
-	case socketEnded:
-		delete(f.streams, m.event.id)
-		f.step(m.shard, m.event)
 	case shardDue:
 		f.timers[m.shard] = nil
 		f.step(m.shard, looked{})
-	case second:
+	case secondDue:
 		f.second()
 	case reconciled:
 		f.reconciling = false
@@ -150,16 +130,14 @@ func (f *Feed) Receive(msg any) {
 			f.reconcile(m.generation)
 		}
 	case recountDue:
-		if r, news := f.cfg.State.recount(m.generation, f.cfg.Sequenced); news {
-			f.record(r)
-		}
+		f.record(f.cfg.State.recount(m.generation, f.cfg.Sequenced))
 	default:
 		f.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg))
 	}
 }
 
-// hear answers what the house tells the feed.
-func (f *Feed) hear(msg messages.ToFeed) {
+// receive answers the other actors.
+func (f *Feed) receive(msg messages.ToFeed) {
 	switch m := msg.(type) {
 	case messages.TokenChanged:
 		f.tokenChanged(m)
@@ -181,7 +159,7 @@ func (f *Feed) start() {
 	for _, t := range f.cfg.State.tables {
 		t.reset(f.cfg.Sequenced, f.observe)
 	}
-	f.self.Every(time.Second, second{})
+	f.self.Every(time.Second, secondDue{})
 	for i := range MaxShards {
 		if len(f.cfg.State.subscriptions(i)) > 0 {
 			f.grow(i)
@@ -214,7 +192,7 @@ func (f *Feed) tokenChanged(m messages.TokenChanged) {
 	}
 	replaces := slices.ContainsFunc(f.shards, func(s shard) bool { return s.leads() != 0 && s.leads() < m.Session.Generation })
 	for _, r := range f.cfg.State.openReceipt(m, replaces) {
-		f.record(r)
+		f.record(r, true)
 	}
 	f.look()
 }
@@ -223,9 +201,7 @@ func (f *Feed) verdict(m messages.TokenVerdict) {
 	switch m.Verdict {
 	case messages.VerdictRejected:
 		f.cfg.State.reject(m.Generation)
-		if r, news := f.cfg.State.rejectReceipt(m.Generation, m.Reason); news {
-			f.record(r)
-		}
+		f.record(f.cfg.State.rejectReceipt(m.Generation, m.Reason))
 	case messages.VerdictValid:
 		f.reach(m.Generation, m.At, func(r *messages.Rotation) **float64 { return &r.ValidatedMS })
 	case messages.VerdictUnknown:
@@ -233,49 +209,52 @@ func (f *Feed) verdict(m messages.TokenVerdict) {
 	f.look()
 }
 
-func (f *Feed) onUpgraded(m socketUpgraded) {
-	if s := f.streams[m.event.id]; s != nil {
-		f.reach(s.session.Generation, m.at, func(r *messages.Rotation) **float64 { return &r.DialledMS })
-	}
-	f.step(m.shard, m.event)
-}
-
-func (f *Feed) onFramed(m socketFramed) {
-	if s := f.streams[m.event.id]; s != nil {
-		if r, news := f.reach(s.session.Generation, m.at, func(r *messages.Rotation) **float64 { return &r.FirstFrameMS }); news {
-			f.cfg.Metrics.live(r)
+// socketEvent passes on what happened to a socket, with its stage on the
+// receipt.
+func (f *Feed) socketEvent(m socketEvent) {
+	switch e := m.event.(type) {
+	case upgraded:
+		if s := f.streams[e.id]; s != nil {
+			f.reach(s.session.Generation, m.at, func(r *messages.Rotation) **float64 { return &r.DialledMS })
 		}
+	case framed:
+		if s := f.streams[e.id]; s != nil {
+			if r, first := f.reach(s.session.Generation, m.at, func(r *messages.Rotation) **float64 { return &r.FirstFrameMS }); first {
+				f.cfg.Metrics.live(r)
+			}
+		}
+	case ended:
+		delete(f.streams, e.id)
+	case moved, kept, looked, replace, halted, needed:
 	}
 	f.step(m.shard, m.event)
 }
 
-// reach stamps a stage of a generation's receipt and tells of it.
-func (f *Feed) reach(g messages.Generation, at time.Time, stage func(*messages.Rotation) **float64) (messages.Rotation, bool) {
-	r, news := f.cfg.State.stamp(g, at, stage)
-	if news {
-		f.record(r)
-	}
-	return r, news
+// reach stamps a stage of a generation's receipt, the first time.
+func (f *Feed) reach(g messages.Generation, at time.Time, stage func(*messages.Rotation) **float64) (r messages.Rotation, first bool) {
+	r, first = f.cfg.State.stamp(g, at, stage)
+	f.record(r, first)
+	return r, first
 }
 
-func (f *Feed) record(r messages.Rotation) {
-	if f.cfg.Web != nil {
+// record publishes a receipt that has changed.
+func (f *Feed) record(r messages.Rotation, changed bool) {
+	if changed && f.cfg.Web != nil {
 		f.self.Send(f.cfg.Web, messages.RotationRecorded{Rotation: r})
 	}
 }
 
 func (f *Feed) want(m messages.WantInstruments) {
-	changed, refused := f.cfg.State.want(m, f.cfg.limits.shardMost)
+	changed, refused := f.cfg.State.want(m, f.cfg.timeouts.shardMost)
 	for _, r := range refused {
 		f.self.Log().Warn("subscription refused", "owner", r.Owner, "instrument_token", r.InstrumentToken, "tradingsymbol", r.Tradingsymbol, "reason", r.Reason)
 	}
 	for _, i := range changed {
 		f.grow(i)
-		if s := f.streams[f.shards[i].main.id]; s != nil {
-			s.resubscribe(false)
-		}
-		if s := f.streams[f.shards[i].next.id]; s != nil {
-			s.resubscribe(false)
+		for _, id := range [...]uint64{f.shards[i].main.id, f.shards[i].next.id} {
+			if s := f.streams[id]; s != nil {
+				s.resubscribe(false)
+			}
 		}
 		if i > 0 && len(f.cfg.State.subscriptions(i)) == 0 {
 			f.step(i, halted{})

@@ -3,7 +3,7 @@ package feed
 // index finds an instrument's slot: open addressing at a load of at most a
 // quarter, because every packet asks. Not safe for concurrent use.
 type index struct {
-	keys  []uint32 // slot+1 at the same place tells an empty place from instrument 0
+	keys  []uint32 // by place; slots says whether a place is empty
 	slots []uint32 // slot + 1; 0: empty
 	shift uint8
 	n     int

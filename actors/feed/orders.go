@@ -16,12 +16,12 @@ import (
 // ordersAgain are the pauses before the order book is asked for again.
 var ordersAgain = [...]time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second}
 
-// twinsKept is how many updates of one order are remembered: each socket
+// recentKept is how many updates of one order are remembered: each socket
 // brings every update.
-const twinsKept = 16
+const recentKept = 16
 
 // orderBook is what is known of the day's orders: enough to tell an update
-// from its twin on another socket, and to find what changed while no socket
+// from its copy on another socket, and to find what changed while no socket
 // was open. Safe for concurrent use.
 type orderBook struct {
 	mu      sync.Mutex
@@ -30,9 +30,9 @@ type orderBook struct {
 }
 
 type knownOrder struct {
-	mark  orderMark
-	twins []uint64  // hashes of the last updates
-	heard time.Time // when the last one came
+	mark    orderMark
+	recent  []uint64  // hashes of the last updates
+	updated time.Time // when the last one came
 }
 
 // orderMark is what an update changes, as both the socket and GET /orders
@@ -58,27 +58,27 @@ func (b *orderBook) order(id string) *knownOrder {
 	return o
 }
 
-// update takes an update from a socket; false: its twin has come before.
+// update takes an update from a socket; false: another socket has brought it.
 func (b *orderBook) update(id string, raw []byte, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o := b.order(id)
 	hash := maphash.Bytes(seed, raw)
-	if slices.Contains(o.twins, hash) {
+	if slices.Contains(o.recent, hash) {
 		return false
 	}
-	if o.twins = append(o.twins, hash); len(o.twins) > twinsKept {
-		o.twins = o.twins[1:]
+	if o.recent = append(o.recent, hash); len(o.recent) > recentKept {
+		o.recent = o.recent[1:]
 	}
-	o.heard = now
+	o.updated = now
 	o.mark = orderMark{}
 	_ = json.Unmarshal(raw, &o.mark) // what cannot be read compares as zero: reported once more at worst
 	return true
 }
 
-// reconcile takes the order book as it was when asked, and answers what it
-// tells anew. The first time it only learns: orders of before our start are
-// nobody's news. What is dated later, since being the exchange's time of the
+// reconcile takes the order book as it was when asked, and answers what is new
+// in it. The first time it only learns: orders of before our start are not
+// news. What is dated later, since being the exchange's time of the
 // question, is left to the socket or, if that has ended before the answer was
 // here, to the next time.
 func (b *orderBook) reconcile(rows []kite.Order, asked, since time.Time) (missed []messages.OrderUpdated) {
@@ -97,16 +97,16 @@ func (b *orderBook) reconcile(rows []kite.Order, asked, since time.Time) (missed
 			continue
 		}
 		o := b.order(row.OrderID)
-		if o.mark == mark || o.heard.After(asked) {
+		if o.mark == mark || o.updated.After(asked) {
 			continue
 		}
-		o.mark, o.heard = mark, asked
+		o.mark, o.updated = mark, asked
 		if !first {
 			missed = append(missed, messages.OrderUpdated{OrderID: row.OrderID, Status: mark.Status, Raw: row.Raw, At: asked})
 		}
 	}
 	for id, o := range b.known {
-		if !listed[id] && asked.Sub(o.heard) > 24*time.Hour {
+		if !listed[id] && asked.Sub(o.updated) > 24*time.Hour {
 			delete(b.known, id) // of another day
 		}
 	}
@@ -116,12 +116,12 @@ func (b *orderBook) reconcile(rows []kite.Order, asked, since time.Time) (missed
 // changedAt is the exchange's time of an order's last change, zero for one that
 // does not say.
 func changedAt(row kite.Order) (at time.Time) {
-	var said struct {
+	var times struct {
 		Order    string `json:"order_timestamp"`
 		Exchange string `json:"exchange_update_timestamp"`
 	}
-	_ = json.Unmarshal(row.Raw, &said)
-	for _, text := range []string{said.Order, said.Exchange} {
+	_ = json.Unmarshal(row.Raw, &times)
+	for _, text := range []string{times.Order, times.Exchange} {
 		if t, err := time.ParseInLocation(ist.Layout, text, ist.Zone); err == nil && t.After(at) {
 			at = t
 		}

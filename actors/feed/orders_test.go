@@ -12,7 +12,7 @@ import (
 )
 
 // The answer to the first question may be so late that the socket has ended
-// meanwhile: what was placed since the question is told then, and only that.
+// meanwhile: what was placed since the question is news then, and only that.
 func TestOrdersOfAfterTheFirstQuestionAreNews(t *testing.T) {
 	row := func(id, status string, at time.Time) (o kite.Order) {
 		o.OrderID = id
@@ -27,18 +27,18 @@ func TestOrdersOfAfterTheFirstQuestionAreNews(t *testing.T) {
 	rows[3].OrderID = "undated"
 	var b orderBook
 	b.update("live", []byte(`{"status":"OPEN"}`), asked.Add(time.Second))
-	if told := b.reconcile(rows, asked, since); len(told) != 0 {
-		t.Errorf("the first answer told %+v", told)
+	if news := b.reconcile(rows, asked, since); len(news) != 0 {
+		t.Errorf("the first answer gave %+v", news)
 	}
 	rows[0] = row("old", "CANCELLED", since.Add(time.Second))
-	var told []string
+	var news []string
 	for _, m := range b.reconcile(rows, asked.Add(2*time.Second), since.Add(2*time.Second)) {
-		told = append(told, m.OrderID+" "+m.Status)
+		news = append(news, m.OrderID+" "+m.Status)
 	}
-	if want := []string{"old CANCELLED", "missed OPEN"}; !slices.Equal(told, want) {
-		t.Errorf("the second answer told %q, want %q", told, want)
+	if want := []string{"old CANCELLED", "missed OPEN"}; !slices.Equal(news, want) {
+		t.Errorf("the second answer gave %q, want %q", news, want)
 	}
-	if told := b.reconcile(rows, asked.Add(3*time.Second), since.Add(3*time.Second)); len(told) != 0 {
-		t.Errorf("the third answer told %+v", told)
+	if news := b.reconcile(rows, asked.Add(3*time.Second), since.Add(3*time.Second)); len(news) != 0 {
+		t.Errorf("the third answer gave %+v", news)
 	}
 }

@@ -23,10 +23,10 @@ type receipt struct {
 	replaces bool     // an older socket was there to retire
 }
 
-// sequence sums up what the tables count of twins and losses.
-type sequence struct{ overlapped, twice, lost uint64 }
+// sequence sums up what the tables count of repeats and losses.
+type sequence struct{ overlapped, repeated, lost uint64 }
 
-// open begins a receipt, once per generation; an unfinished older one is
+// openReceipt begins a receipt, once per generation; an unfinished older one is
 // superseded, and comes back too, if there is one.
 func (s *Store) openReceipt(c messages.TokenChanged, replaces bool) (changed []messages.Rotation) {
 	before := s.sequence()
@@ -67,7 +67,7 @@ func (s *Store) receipt(g messages.Generation) *receipt {
 }
 
 // stamp notes a stage, the first time that it is reached.
-func (r *receipt) stamp(stage **float64, at time.Time) (news bool) {
+func (r *receipt) stamp(stage **float64, at time.Time) (changed bool) {
 	if *stage != nil {
 		return false
 	}
@@ -76,93 +76,93 @@ func (r *receipt) stamp(stage **float64, at time.Time) (news bool) {
 	return true
 }
 
-// stamp reaches a stage of a generation's receipt: which picks it. False:
-// there is no receipt, or the stage had been reached.
-func (s *Store) stamp(g messages.Generation, at time.Time, which func(*messages.Rotation) **float64) (messages.Rotation, bool) {
+// change applies a change to a generation's receipt. False: there is none, or
+// nothing about it has changed.
+func (s *Store) change(g messages.Generation, apply func(*receipt) bool) (messages.Rotation, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.receipt(g)
-	if r == nil || !r.stamp(which(&r.rotation), at) {
+	if r == nil || !apply(r) {
 		return messages.Rotation{}, false
 	}
 	return r.rotation, true
 }
 
+// stamp reaches a stage of a generation's receipt: which picks it.
+func (s *Store) stamp(g messages.Generation, at time.Time, which func(*messages.Rotation) **float64) (messages.Rotation, bool) {
+	return s.change(g, func(r *receipt) bool { return r.stamp(which(&r.rotation), at) })
+}
+
 // rejectReceipt closes a receipt whose token Kite refused.
 func (s *Store) rejectReceipt(g messages.Generation, why string) (messages.Rotation, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.receipt(g)
-	if r == nil || r.rotation.Result != pending {
-		return messages.Rotation{}, false
-	}
-	r.rotation.Result, r.rotation.Reason = rejected, why
-	return r.rotation, true
+	return s.change(g, func(r *receipt) bool {
+		if r.rotation.Result != pending {
+			return false
+		}
+		r.rotation.Result, r.rotation.Reason = rejected, why
+		return true
+	})
 }
 
 // closeReceipt completes a receipt: every shard works with the generation and
 // nothing of an older one is left.
 func (s *Store) closeReceipt(g messages.Generation, at time.Time, shards int, sequenced bool) (messages.Rotation, bool) {
 	now := s.sequence()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.receipt(g)
-	if r == nil || r.rotation.Result != pending {
-		return messages.Rotation{}, false
-	}
-	if r.replaces {
-		r.stamp(&r.rotation.RetiredMS, at)
-	}
-	r.stamp(&r.rotation.TotalMS, at)
-	r.rotation.Result, r.rotation.Shards = adopted, shards
-	r.sums(now, sequenced)
-	return r.rotation, true
+	return s.change(g, func(r *receipt) bool {
+		if r.rotation.Result != pending {
+			return false
+		}
+		if r.replaces {
+			r.stamp(&r.rotation.RetiredMS, at)
+		}
+		r.stamp(&r.rotation.TotalMS, at)
+		r.rotation.Result, r.rotation.Shards = adopted, shards
+		r.sums(now, sequenced)
+		return true
+	})
 }
 
 // recount brings the counted ticks of the newest receipt up to date after it
 // was closed: a loss shows only when the instrument's next tick comes.
 func (s *Store) recount(g messages.Generation, sequenced bool) (messages.Rotation, bool) {
 	now := s.sequence()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.receipt(g)
-	if r == nil || r != s.rotations[len(s.rotations)-1] || r.rotation.Result != adopted || !r.sums(now, sequenced) {
-		return messages.Rotation{}, false
-	}
-	return r.rotation, true
+	return s.change(g, func(r *receipt) bool {
+		return r == s.rotations[len(s.rotations)-1] && r.rotation.Result == adopted && r.sums(now, sequenced)
+	})
 }
 
-func (r *receipt) sums(now sequence, sequenced bool) (news bool) {
+// sums notes what was counted since the change. True: it differs from before.
+func (r *receipt) sums(now sequence, sequenced bool) (changed bool) {
 	overlapped := int64(now.overlapped - r.before.overlapped)
-	news = overlapped != r.rotation.Overlapped
+	changed = overlapped != r.rotation.Overlapped
 	r.rotation.Overlapped = overlapped
 	if !sequenced {
-		return news
+		return changed
 	}
 	for _, c := range [...]struct {
 		to **int64
 		n  int64
 	}{
-		{&r.rotation.Duplicated, int64(now.twice - r.before.twice)},
+		{&r.rotation.Repeated, int64(now.repeated - r.before.repeated)},
 		{&r.rotation.Lost, int64(now.lost - r.before.lost)},
 	} {
 		if *c.to == nil || **c.to != c.n {
-			*c.to, news = &c.n, true
+			*c.to, changed = &c.n, true
 		}
 	}
-	return news
+	return changed
 }
 
 // sequence sums over the shards.
 func (s *Store) sequence() (sum sequence) {
 	for _, t := range s.tables {
 		t.lock()
-		sum.overlapped += t.counts.overlapped
+		sum.overlapped += t.counts.Overlapped
 		if t.merger != nil {
 			sum.overlapped += t.merger.overlapped
 		}
-		sum.twice += t.counts.twice
-		sum.lost += t.counts.lost
+		sum.repeated += t.counts.Repeated
+		sum.lost += t.counts.Lost
 		t.mu.Unlock()
 	}
 	return sum

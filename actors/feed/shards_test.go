@@ -11,7 +11,7 @@ import (
 // Two shards leave a slot free: each moves with both its sockets open.
 func TestTwoShardsSwapWithoutAGap(t *testing.T) {
 	tokens := instruments(8)
-	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.limits.shardMost = 4; r.venue.set(func(v *venue) { v.most = 3 }) })
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.timeouts.shardMost = 4; r.venue.set(func(v *venue) { v.most = 3 }) })
 	r.until("two sockets", func() bool { return len(r.venue.holders()) == 2 })
 	stop := r.flow(2*time.Millisecond, tokens...)
 	began := time.Now()
@@ -26,16 +26,16 @@ func TestTwoShardsSwapWithoutAGap(t *testing.T) {
 	// The venue may take its time to forget what we have closed: at each of the
 	// two moves we ask after 10, 40, 160 and 640 ms, and then once a second.
 	if n, most := r.state.Stats().Connects["too_many"], 10+uint64(time.Since(began)/time.Second); n > most {
-		t.Errorf("%d dials met a full house, want %d at most", n, most)
+		t.Errorf("%d dials met three full slots, want %d at most", n, most)
 	}
 }
 
-// Three shards fill the slots: one after the other closes and connects anew,
+// Three shards fill the slots: one after the other closes and connects again,
 // and what was missed is in the ledger.
 func TestThreeShardsRoll(t *testing.T) {
 	tokens := instruments(12)
 	r := adoptedRig(t, tokens, func(r *rig) {
-		r.cfg.limits.shardMost = 4
+		r.cfg.timeouts.shardMost = 4
 		r.venue.set(func(v *venue) { v.most = 3 })
 	})
 	r.until("three sockets", func() bool { return len(r.venue.holders()) == 3 })
@@ -48,13 +48,13 @@ func TestThreeShardsRoll(t *testing.T) {
 	r.streaming(3)
 	stop()
 	r.caughtUp(tokens...)
-	_, twice := r.sink.check()
-	if twice != 0 {
-		t.Errorf("%d twice", twice)
+	_, repeated := r.sink.check()
+	if repeated != 0 {
+		t.Errorf("%d repeated", repeated)
 	}
 	x := r.state.Rotations()[0]
 	r.until("the receipt", func() bool { x = r.state.Rotations()[0]; return x.Result == adopted && x.Shards == 3 })
-	t.Logf("three full shards: %d ticks lost while each connected anew, %.1f ms in all", *x.Lost, *x.TotalMS)
+	t.Logf("three full shards: %d ticks lost while each connected again, %.1f ms in all", *x.Lost, *x.TotalMS)
 	if slices.Contains(r.venue.dials(), "typo") {
 		t.Error("dialled an unproven token without a free slot")
 	}

@@ -44,16 +44,16 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 		server.Close()
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
-	l := patientLimits()
+	l := patientTimeouts()
 	l.redialBase = 50 * time.Millisecond
 	l.overlap = time.Hour // a swap ends when every instrument has moved, or not at all
-	s.r = &rig{t: t, well: &well{}, state: NewStore(), sink: newRecorder()}
+	s.r = &rig{t: t, tokens: actorstest.NewTokens(), state: NewStore(), sink: newRecorder()}
 	s.r.cfg = Config{
 		Exchange: kite.Exchange{
 			APIURL: server.URL, WSURL: "ws" + strings.TrimPrefix(server.URL, "http"),
 			Budget: kite.NewBudget(), Transport: http.DefaultTransport,
 		},
-		Tokens: s.r.well, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, Web: webPID, limits: &l,
+		Tokens: s.r.tokens, Clock: exchange.Clock(), State: s.r.state, Sequenced: true, Auth: authPID, Web: webPID, timeouts: &l,
 	}
 	s.r.state.Attach("recorder", s.r.sink)
 	s.r.start()
@@ -68,7 +68,7 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 	return s
 }
 
-// rotate logs in anew and waits until the feed has moved.
+// rotate logs in again and waits until the feed has moved.
 func (s *simRig) rotate(t *testing.T) {
 	t.Helper()
 	token, err := s.exchange.Rotate()
@@ -77,20 +77,15 @@ func (s *simRig) rotate(t *testing.T) {
 	}
 	s.g++
 	session := messages.Session{Generation: s.g, APIKey: s.exchange.APIKey(), Token: token}
-	now := time.Now()
-	c := messages.TokenChanged{Session: session, Source: messages.ChangeByEvent, ChangedAt: now, DetectedAt: now}
-	s.r.well.mu.Lock()
-	s.r.well.view.Candidate, s.r.well.view.Changed = session, c
-	s.r.well.mu.Unlock()
-	s.r.house.Tell(c)
+	c := s.r.tokens.Write(session, messages.ChangeByEvent)
+	c.ChangedAt, c.DetectedAt = time.Now(), time.Now()
+	s.r.actor.Tell(c)
 	s.r.until("the move", func() bool {
 		x := s.r.state.Rotations()
 		return len(x) > 0 && x[0].Generation == s.g && x[0].Result == adopted
 	})
-	s.r.well.mu.Lock()
-	s.r.well.view.Adopted, s.r.well.view.Candidate = session, messages.Session{}
-	s.r.well.mu.Unlock()
-	s.r.house.Tell(messages.TokenAdopted{Session: session, At: time.Now()})
+	s.r.tokens.Adopt(s.g)
+	s.r.actor.Tell(messages.TokenAdopted{Session: session, At: time.Now()})
 }
 
 func TestSimulatorSwaps(t *testing.T) {
@@ -102,8 +97,8 @@ func TestSimulatorSwaps(t *testing.T) {
 	}
 	s.r.exact()
 	stats := s.r.state.Stats()
-	if stats.Lost != 0 || stats.Twice != 0 || stats.Sockets != 1 || stats.Generation != s.g {
-		t.Errorf("%d lost, %d twice, %d sockets, generation %d", stats.Lost, stats.Twice, stats.Sockets, stats.Generation)
+	if stats.Lost != 0 || stats.Repeated != 0 || stats.Sockets != 1 || stats.Generation != s.g {
+		t.Errorf("%d lost, %d repeated, %d sockets, generation %d", stats.Lost, stats.Repeated, stats.Sockets, stats.Generation)
 	}
 	var slowest float64
 	for _, x := range s.r.state.Rotations() {
@@ -112,7 +107,7 @@ func TestSimulatorSwaps(t *testing.T) {
 	t.Logf("20 swaps, %d ticks, %d overlapped, slowest %.1f ms", stats.Ticks, stats.Overlapped, slowest)
 }
 
-// The morning's login beside a socket that slept through the rest of
+// The morning's login next to a socket that slept through the rest of
 // yesterday: nothing ticks, and what the exchange tells about each instrument
 // has never come on the older one.
 func TestSimulatorSwapsBeforeTheOpen(t *testing.T) {
@@ -142,8 +137,8 @@ func TestSimulatorCutsOldSockets(t *testing.T) {
 	seen := s.r.state.Stats().Ticks
 	s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > seen+500 })
 	stats := s.r.state.Stats()
-	if stats.Twice != 0 {
-		t.Errorf("%d twice", stats.Twice)
+	if stats.Repeated != 0 {
+		t.Errorf("%d repeated", stats.Repeated)
 	}
 	s.r.until("the ledger", func() bool { return len(s.r.state.Gaps()) > 0 || stats.Lost == 0 })
 	t.Logf("%d lost while the old socket was cut and the new one not yet there", stats.Lost)
@@ -174,19 +169,19 @@ func TestSimulatorFaults(t *testing.T) {
 		inject(simulator.Fault{Kind: simulator.FaultDrop, Variant: variant})
 		flows("drop " + variant)
 	}
-	if stats := s.r.state.Stats(); stats.Twice != 0 {
-		t.Errorf("%d twice", stats.Twice)
+	if stats := s.r.state.Stats(); stats.Repeated != 0 {
+		t.Errorf("%d repeated", stats.Repeated)
 	}
 	inject(simulator.Fault{Kind: simulator.FaultForbidden, Count: 1})
 	inject(simulator.Fault{Kind: simulator.FaultDrop})
-	actorstest.Await(s.r.house, func(m messages.TokenDoubted) bool { return m.Generation == s.g })
+	actorstest.Await(s.r.actor, func(m messages.TokenDoubted) bool { return m.Generation == s.g })
 	s.rotate(t)
 	flows("a new token after a 403")
 	t.Logf("malformed %v, disconnects %v", s.r.state.Stats().Malformed, s.r.state.Stats().Disconnects)
 }
 
 // Order updates that came while no socket was open are found in the order
-// book; those that came on the socket are not told again.
+// book; those that came on the socket are not news again.
 func TestSimulatorOrdersAreReconciled(t *testing.T) {
 	t.Parallel()
 	s := newSimRig(t, simulator.Config{Instruments: 300})
@@ -205,7 +200,7 @@ func TestSimulatorOrdersAreReconciled(t *testing.T) {
 		return s.r.state.orders.started
 	})
 	inject(order("1", "OPEN"))
-	actorstest.Await(s.r.house, func(m messages.OrderUpdated) bool { return m.OrderID == "1" && m.Status == "OPEN" })
+	actorstest.Await(s.r.actor, func(m messages.OrderUpdated) bool { return m.OrderID == "1" && m.Status == "OPEN" })
 	inject(simulator.Fault{Kind: simulator.FaultServerError})
 	inject(simulator.Fault{Kind: simulator.FaultDrop})
 	s.r.until("no socket", func() bool { return s.r.state.Stats().State == messages.Backoff })
@@ -213,15 +208,15 @@ func TestSimulatorOrdersAreReconciled(t *testing.T) {
 	inject(order("2", "REJECTED"))
 	s.exchange.ClearFaults()
 	for id, status := range map[string]string{"1": "COMPLETE", "2": "REJECTED"} {
-		actorstest.Await(s.r.house, func(m messages.OrderUpdated) bool { return m.OrderID == id && m.Status == status })
+		actorstest.Await(s.r.actor, func(m messages.OrderUpdated) bool { return m.OrderID == id && m.Status == status })
 	}
-	told := 0
-	for _, sent := range s.r.house.Sent() {
+	updates := 0
+	for _, sent := range s.r.actor.Sent() {
 		if _, ok := sent.Msg.(messages.OrderUpdated); ok {
-			told++
+			updates++
 		}
 	}
-	if told != 3 {
-		t.Errorf("%d order updates told, want 3", told)
+	if updates != 3 {
+		t.Errorf("%d order updates, want 3", updates)
 	}
 }

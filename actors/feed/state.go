@@ -1,37 +1,41 @@
 package feed
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"kitestring/messages"
 )
 
-// limits are the times and counts of design.md 3 and 4; tests shorten them.
-type limits struct {
-	dial       time.Duration // until the upgrade is answered
-	dead       time.Duration // silence of a connection that is dead, found at the next pulse; at half of it a ping
-	firstFrame time.Duration // upgrade -> first valid frame
-	overlap    time.Duration // longest time that both sockets of a swap stream
-	silent     time.Duration // from then on instruments that never ticked are not waited for
-	redialBase time.Duration // second redial in a row; the first one comes at once
-	redialCap  time.Duration
-	healthy    time.Duration // a session this long resets the redial count
-	probe      time.Duration // between two upgrades of a generation that Kite answered with 403
-	slotWait   time.Duration // after a 429
-	ghostFirst time.Duration // after a 429 when the ghost is a socket that we have just closed, then fourfold each time up to
-	ghostWait  time.Duration // after a 429 when the ghost is our own
-	ghostFor   time.Duration // how long a closed socket of ours may haunt Kite's count
-	stale      time.Duration // frames without a tick in an open market
-	turn       time.Duration // between two looks whether it is this shard's turn to move
-	shardMost  int           // instruments on one socket
+// timeouts are the times and counts that a shard works with; tests shorten
+// them.
+type timeouts struct {
+	dial        time.Duration // until the upgrade is answered
+	dead        time.Duration // silence of a connection that is dead, found at the next pulse; at half of it a ping
+	firstFrame  time.Duration // upgrade -> first valid frame
+	overlap     time.Duration // longest time that both sockets of a swap stream
+	silent      time.Duration // from then on instruments that never ticked are not waited for
+	redialBase  time.Duration // second redial in a row; the first one comes at once
+	redialCap   time.Duration
+	healthy     time.Duration // a session this long resets the redial count
+	probe       time.Duration // between two upgrades of a generation that Kite answered with 403
+	slotWait    time.Duration // after a 429
+	lingerFirst time.Duration // after a 429 that a socket of ours, just closed, explains; then fourfold each time up to
+	lingerWait  time.Duration // this
+	lingerFor   time.Duration // how long Kite may go on counting a socket that we closed
+	stale       time.Duration // frames without a tick in an open market
+	turn        time.Duration // between two looks whether it is this shard's turn to move
+	shardMost   int           // instruments on one socket
 }
 
-func defaultLimits() limits {
-	return limits{
+func defaultTimeouts() timeouts {
+	return timeouts{
 		dial: 5 * time.Second, dead: 2900 * time.Millisecond,
 		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
 		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
-		probe: 30 * time.Second, slotWait: 30 * time.Second, ghostFirst: 10 * time.Millisecond, ghostWait: time.Second, ghostFor: 5 * time.Second,
+		probe: 30 * time.Second, slotWait: 30 * time.Second,
+		lingerFirst: 10 * time.Millisecond, lingerWait: time.Second, lingerFor: 5 * time.Second,
 		stale: 5 * time.Second, turn: 50 * time.Millisecond, shardMost: 3000,
 	}
 }
@@ -44,7 +48,7 @@ const (
 	dialling              // up to the answer of the upgrade
 	open                  // upgraded, no valid frame yet
 	live                  // it has brought a valid frame
-	closing               // told to go
+	closing               // its end has been asked for
 )
 
 // link is a socket as the state machine sees it.
@@ -60,7 +64,7 @@ type link struct {
 type cause uint8
 
 const (
-	byUs        cause = iota // told to go
+	byUs        cause = iota // we closed it
 	forbidden                // 403 at the upgrade
 	tooMany                  // 429 at the upgrade
 	serverError              // any other answer than 101
@@ -83,7 +87,7 @@ type shard struct {
 	stopped bool
 
 	main    link // streams, or is on its way to
-	next    link // of a newer generation, beside main
+	next    link // of a newer generation, dialled while main streams
 	leaving link // was main until next took over
 
 	failures     int // dials and short sessions of main that ended badly, in a row
@@ -91,16 +95,16 @@ type shard struct {
 	nextFailures int
 	nextAt       time.Time
 	tried        messages.Generation // that nextFailures counts for
-	crowded      int                 // 429s that the dial of tried beside main has met, without a ghost of ours
-	breaking     bool                // main was told to go so that its slot gets free
+	crowded      int                 // 429s that next's dials of tried have met and no lingering socket of ours explains
+	breaking     bool                // main is being closed so that its slot gets free
 	doubts       []doubt
-	ghostUntil   time.Time
-	ghosts       int       // 429s in a row that a ghost of ours explains
+	lingersUntil time.Time // Kite may count a socket that we closed until then
+	lingered     int       // 429s in a row that such a socket explains
 	given        bool      // main was given up for its slot, and nothing has come in its place yet
 	wakeAt       time.Time // when time alone changes something; zero: never
 }
 
-// world is what a shard decides by besides its own state.
+// world is what a shard decides by apart from its own state.
 type world struct {
 	now       time.Time
 	adopted   messages.Generation
@@ -108,15 +112,18 @@ type world struct {
 	rejected  func(messages.Generation) bool
 	mayMove   bool // no other shard is moving, and the last move is over
 	slot      bool // one of Kite's three slots is free
-	ghost     bool // another shard has closed a socket that may still haunt Kite's count
+	lingering bool // Kite may still count a socket that another shard closed
 	newID     func() uint64
 	jitter    func(time.Duration) time.Duration // 0 .. d
-	limits    *limits
+	timeouts  *timeouts
 }
 
-// The events of a shard.
+// event is what happens to a shard.
+//
+//sumtype:decl
+type event interface{ isEvent() }
+
 type (
-	event    interface{ isEvent() }
 	upgraded struct{ id uint64 }
 	framed   struct{ id uint64 } // first valid frame
 	moved    struct{ id uint64 } // the newer socket leads every instrument
@@ -145,10 +152,13 @@ func (replace) isEvent()  {}
 func (halted) isEvent()   {}
 func (needed) isEvent()   {}
 
-// The effects of a shard.
+// effect is what a shard asks the actor to do.
+//
+//sumtype:decl
+type effect interface{ isEffect() }
+
 type (
-	effect interface{ isEffect() }
-	dial   struct {
+	dial struct {
 		id         uint64
 		generation messages.Generation
 	}
@@ -157,37 +167,30 @@ type (
 		cause cause
 		why   string
 	}
-	withdraw struct { // hangUp of the socket beside main, unless it leads already: then kept is the answer
-		id    uint64
-		cause cause
-		why   string
-	}
-	ask struct { // auth, about a generation
-		generation messages.Generation
-		why        string
-	}
-	tellLive  struct{ generation messages.Generation }
-	endWait   struct{ id uint64 } // no longer wait for instruments that never ticked
-	forceMove struct{ id uint64 } // the overlap's time is up
+	withdraw   hangUp                                   // of next, unless it leads already: then kept is the answer
+	ask        struct{ generation messages.Generation } // auth, about a 403
+	reportLive struct{ generation messages.Generation }
+	endWait    struct{ id uint64 } // no longer wait for instruments that never ticked
+	forceMove  struct{ id uint64 } // the overlap's time is up
 )
 
-func (dial) isEffect()      {}
-func (hangUp) isEffect()    {}
-func (withdraw) isEffect()  {}
-func (ask) isEffect()       {}
-func (tellLive) isEffect()  {}
-func (endWait) isEffect()   {}
-func (forceMove) isEffect() {}
+func (dial) isEffect()       {}
+func (hangUp) isEffect()     {}
+func (withdraw) isEffect()   {}
+func (ask) isEffect()        {}
+func (reportLive) isEffect() {}
+func (endWait) isEffect()    {}
+func (forceMove) isEffect()  {}
 
 // next answers an event. Every event is answered in every state; one of a
-// socket that is not ours any more changes nothing.
+// socket that the shard no longer has changes nothing.
 func next(s shard, e event, w *world) (shard, []effect) {
 	var out []effect
 	switch e := e.(type) {
 	case upgraded:
 		if l := s.link(e.id); l != nil && l.phase == dialling {
 			l.phase, l.since = open, w.now
-			s.ghosts, s.given = 0, false
+			s.lingered, s.given = 0, false
 			if l == &s.main {
 				s.to(messages.Connecting, "connected; waiting for the first frame", w.now)
 			}
@@ -195,8 +198,8 @@ func next(s shard, e event, w *world) (shard, []effect) {
 	case framed:
 		if l := s.link(e.id); l != nil && (l.phase == open || l.phase == dialling) {
 			l.phase, l.since, l.liveAt = live, w.now, w.now
-			s.doubts = without(s.doubts, l.generation)
-			out = append(out, tellLive{l.generation})
+			s.forget(l.generation)
+			out = append(out, reportLive{l.generation})
 			if l == &s.main {
 				s.to(messages.Streaming, "", w.now)
 			}
@@ -251,22 +254,12 @@ func (s *shard) to(state messages.FeedState, reason string, now time.Time) {
 	s.state, s.reason = state, reason
 }
 
-func without(doubts []doubt, g messages.Generation) []doubt {
-	var rest []doubt
-	for _, d := range doubts {
-		if d.generation != g {
-			rest = append(rest, d)
-		}
-	}
-	return rest
-}
-
 func (s *shard) ended(e ended, w *world) (out []effect) {
 	switch e.id {
 	case 0:
 	case s.leaving.id:
 		s.leaving = link{}
-		s.ghostUntil = w.now.Add(w.limits.ghostFor)
+		s.lingersUntil = w.now.Add(w.timeouts.lingerFor)
 	case s.next.id:
 		l := s.next
 		s.next = link{}
@@ -275,7 +268,7 @@ func (s *shard) ended(e ended, w *world) (out []effect) {
 		l := s.main
 		s.main = link{}
 		if l.phase != dialling {
-			s.ghostUntil = w.now.Add(w.limits.ghostFor)
+			s.lingersUntil = w.now.Add(w.timeouts.lingerFor)
 		}
 		out = s.mainEnded(l, e, w)
 	}
@@ -285,7 +278,7 @@ func (s *shard) ended(e ended, w *world) (out []effect) {
 // nextEnded: the newer socket failed, the older one streams on.
 func (s *shard) nextEnded(l link, e ended, w *world) []effect {
 	if l.phase == open || l.phase == live {
-		s.ghostUntil = w.now.Add(w.limits.ghostFor)
+		s.lingersUntil = w.now.Add(w.timeouts.lingerFor)
 	}
 	switch e.cause {
 	case byUs:
@@ -294,7 +287,7 @@ func (s *shard) nextEnded(l link, e ended, w *world) []effect {
 		return s.doubt(l.generation, w)
 	case tooMany:
 		s.to(s.state, "Kite counts three sockets already (429): the new token has to wait, the old socket streams on", w.now)
-		if !s.haunted(w) {
+		if !s.lingering(w) {
 			s.crowded++
 		}
 		s.nextAt = w.now.Add(s.slotDelay(w))
@@ -306,10 +299,13 @@ func (s *shard) nextEnded(l link, e ended, w *world) []effect {
 	return nil
 }
 
-// mainEnded: the socket that led is gone. One beside it takes over.
+// mainEnded: the socket that led is gone. Next takes over if it is there.
 func (s *shard) mainEnded(l link, e ended, w *world) (out []effect) {
-	if !l.liveAt.IsZero() && w.now.Sub(l.liveAt) >= w.limits.healthy {
+	if !l.liveAt.IsZero() && w.now.Sub(l.liveAt) >= w.timeouts.healthy {
 		s.failures = 0
+	}
+	if e.cause == forbidden {
+		out = s.doubt(l.generation, w)
 	}
 	if s.next.phase != idle && s.next.phase != closing {
 		s.main, s.next = s.next, link{}
@@ -318,16 +314,11 @@ func (s *shard) mainEnded(l link, e ended, w *world) (out []effect) {
 		} else {
 			s.to(messages.Connecting, "the older socket ended; the one of the new token takes over", w.now)
 		}
-		if e.cause == forbidden {
-			out = s.doubt(l.generation, w)
-		}
 		return out
 	}
 	s.redialAt = w.now
 	switch e.cause {
-	case byUs:
-	case forbidden:
-		out = s.doubt(l.generation, w)
+	case byUs, forbidden:
 	case tooMany:
 		s.redialAt = w.now.Add(s.slotDelay(w))
 		s.to(messages.Backoff, "Kite allows three sockets and counts more (429); trying again when a slot should be free", w.now)
@@ -340,26 +331,32 @@ func (s *shard) mainEnded(l link, e ended, w *world) (out []effect) {
 }
 
 func (s *shard) doubt(g messages.Generation, w *world) []effect {
-	s.doubts = append(without(s.doubts, g), doubt{g, w.now})
-	return []effect{ask{g, "Kite answered 403 at the WebSocket's upgrade"}}
+	s.forget(g)
+	s.doubts = append(s.doubts, doubt{g, w.now})
+	return []effect{ask{g}}
 }
 
-// haunted reports whether a socket that we have closed ourselves may still be
-// in Kite's count: a 429 then says nothing of others.
-func (s *shard) haunted(w *world) bool { return w.ghost || w.now.Before(s.ghostUntil) }
+// forget drops the doubt about a generation. An older shard keeps its own.
+func (s *shard) forget(g messages.Generation) {
+	s.doubts = slices.DeleteFunc(slices.Clone(s.doubts), func(d doubt) bool { return d.generation == g })
+}
+
+// lingering reports whether Kite may still count a socket that we closed: a
+// 429 then says nothing of other programs.
+func (s *shard) lingering(w *world) bool { return w.lingering || w.now.Before(s.lingersUntil) }
 
 func (s *shard) slotDelay(w *world) time.Duration {
-	if s.haunted(w) {
+	if s.lingering(w) {
 		if !s.given && s.main.phase == idle {
-			return w.limits.ghostWait
+			return w.timeouts.lingerWait
 		}
 		// The exchange forgets a socket that was closed within milliseconds, and
 		// a shard that gave its only one up is blind until then.
-		d := min(w.limits.ghostWait, w.limits.ghostFirst<<min(2*s.ghosts, 16))
-		s.ghosts++
+		d := min(w.timeouts.lingerWait, w.timeouts.lingerFirst<<min(2*s.lingered, 16))
+		s.lingered++
 		return d
 	}
-	return w.limits.slotWait + w.jitter(w.limits.slotWait/10)
+	return w.timeouts.slotWait + w.jitter(w.timeouts.slotWait/10)
 }
 
 // redial is the pause before a dial after so many failures: none, then
@@ -368,9 +365,202 @@ func (w *world) redial(failures int) time.Duration {
 	if failures == 0 {
 		return w.jitter(10 * time.Millisecond)
 	}
-	d := w.limits.redialCap
+	d := w.timeouts.redialCap
 	if shift := failures - 1; shift < 16 {
-		d = min(d, w.limits.redialBase<<shift)
+		d = min(d, w.timeouts.redialBase<<shift)
 	}
 	return d/2 + w.jitter(d/2)
+}
+
+// pick is the first of the generations that may be dialled now; when there is
+// none, from says from when on one may, if any ever may.
+func (s *shard) pick(w *world, generations ...messages.Generation) (g messages.Generation, from time.Time) {
+	for _, g := range generations {
+		if g == 0 || w.rejected(g) {
+			continue
+		}
+		var at time.Time
+		for _, d := range s.doubts {
+			if d.generation == g {
+				at = d.at.Add(w.timeouts.probe)
+			}
+		}
+		if !w.now.Before(at) {
+			return g, time.Time{}
+		}
+		if from.IsZero() || at.Before(from) {
+			from = at
+		}
+	}
+	return 0, from
+}
+
+// target is the generation to move to while main streams; 0: none.
+func (s *shard) target(w *world) (g messages.Generation, from time.Time) {
+	newer := slices.DeleteFunc([]messages.Generation{max(w.candidate, w.adopted), min(w.candidate, w.adopted)},
+		func(g messages.Generation) bool { return g <= s.main.generation })
+	return s.pick(w, newer...)
+}
+
+const noFrame = "connected, but no valid frame came"
+
+// decide does what is due.
+func (s *shard) decide(w *world) (out []effect) {
+	s.wakeAt = time.Time{}
+	if s.stopped {
+		const why = "no instrument needs this socket"
+		for _, l := range [...]*link{&s.main, &s.next} {
+			if l.phase != idle && l.phase != closing {
+				l.phase = closing
+				out = append(out, hangUp{l.id, byUs, why})
+			}
+		}
+		s.to(messages.Stopped, why, w.now)
+		return out
+	}
+	if s.main.phase == open && s.reached(s.main.since.Add(w.timeouts.firstFrame), w) {
+		s.main.phase = closing
+		out = append(out, hangUp{s.main.id, mute, noFrame})
+	}
+	if s.next.phase == open && s.reached(s.next.since.Add(w.timeouts.firstFrame), w) {
+		s.next.phase = closing
+		out = append(out, withdraw{s.next.id, mute, noFrame})
+	}
+	switch {
+	case s.main.phase == idle:
+		out = append(out, s.connect(w)...)
+	case s.main.phase == dialling:
+		// A dial that hangs must not keep a proven newer token waiting.
+		if w.adopted > s.main.generation {
+			s.main.phase = closing
+			out = append(out, hangUp{s.main.id, byUs, "a newer token has been adopted"})
+		}
+	case s.main.phase == live:
+		out = append(out, s.move(w)...)
+	}
+	return out
+}
+
+// reached reports whether a moment has come, and has the shard woken then if
+// it has not.
+func (s *shard) reached(at time.Time, w *world) bool {
+	if !w.now.Before(at) {
+		return true
+	}
+	if s.wakeAt.IsZero() || at.Before(s.wakeAt) {
+		s.wakeAt = at
+	}
+	return false
+}
+
+// connect dials when nothing streams: with the adopted generation, or with
+// the candidate when nothing is adopted or the adopted one may not be dialled.
+func (s *shard) connect(w *world) []effect {
+	if s.leaving.phase != idle || s.next.phase != idle {
+		return nil // its end calls again
+	}
+	g, from := s.pick(w, w.adopted, w.candidate)
+	switch {
+	case g == 0 && w.adopted == 0 && w.candidate == 0 && len(s.doubts) == 0:
+		s.to(messages.AwaitingToken, "no access token yet: log in", w.now)
+		return nil
+	case g == 0 && from.IsZero():
+		s.to(messages.Unauthorised, "Kite rejected the access token: log in to get a new one", w.now)
+		return nil
+	case g == 0:
+		s.to(messages.Unauthorised, "Kite refused the connection (403); the token is being checked, the next try is due later", w.now)
+		s.reached(from, w)
+		return nil
+	}
+	if !s.reached(s.redialAt, w) {
+		if s.state != messages.Backoff {
+			s.to(messages.Backoff, "waiting before the next connection", w.now)
+		}
+		return nil
+	}
+	s.breaking = false
+	s.main = link{id: w.newID(), generation: g, phase: dialling, since: w.now}
+	s.to(messages.Connecting, fmt.Sprintf("connecting with the token of generation %d", g), w.now)
+	return []effect{dial{s.main.id, g}}
+}
+
+// move goes from main to a newer generation: with a second socket while a slot
+// is free, in main's place otherwise, and then only with a proven token.
+func (s *shard) move(w *world) (out []effect) {
+	target, from := s.target(w)
+	switch s.next.phase {
+	case dialling, open:
+		if target != s.next.generation {
+			s.next.phase = closing
+			return []effect{withdraw{s.next.id, byUs, "a newer token, or the token's rejection, makes it useless"}}
+		}
+		return nil
+	case live:
+		switch {
+		case w.rejected(s.next.generation):
+			s.next.phase = closing
+			return []effect{withdraw{s.next.id, byUs, "the token has been rejected"}}
+		case s.reached(s.next.since.Add(w.timeouts.overlap), w):
+			return []effect{forceMove{s.next.id}}
+		case s.reached(s.next.since.Add(w.timeouts.silent), w):
+			return []effect{endWait{s.next.id}}
+		}
+		return nil
+	case closing:
+		return nil
+	case idle:
+	}
+	if target == 0 {
+		if !from.IsZero() {
+			s.reached(from, w)
+		}
+		return nil
+	}
+	if !w.mayMove || s.leaving.phase != idle {
+		s.reached(w.now.Add(w.timeouts.turn), w)
+		return nil
+	}
+	if target != s.tried {
+		s.tried, s.nextFailures, s.crowded, s.nextAt = target, 0, 0, time.Time{}
+	}
+	if !s.reached(s.nextAt, w) {
+		return nil
+	}
+	// The running socket is given up for its slot only when our own sockets fill
+	// all three, or when waiting for another program's socket has not helped.
+	if s.crowded > 1 || !w.slot {
+		if target != w.adopted {
+			return nil
+		}
+		s.main.phase = closing
+		s.breaking, s.given, s.lingered = true, true, 0
+		return []effect{hangUp{s.main.id, byUs, "no slot is free for a second socket: closed to connect with the new token"}}
+	}
+	s.next = link{id: w.newID(), generation: target, phase: dialling, since: w.now}
+	return []effect{dial{s.next.id, target}}
+}
+
+// moving reports whether a shard's sockets are changing: one shard at a time
+// moves to a new token.
+func (s *shard) moving() bool {
+	return s.next.phase != idle || s.leaving.phase != idle || s.breaking ||
+		s.main.phase == dialling || s.main.phase == open || s.main.phase == closing
+}
+
+// sockets counts the slots of Kite's that a shard holds.
+func (s *shard) sockets() (n int) {
+	for _, l := range [...]*link{&s.main, &s.next, &s.leaving} {
+		if l.phase != idle {
+			n++
+		}
+	}
+	return n
+}
+
+// leads is the generation of the socket that streams; 0: none.
+func (s *shard) leads() messages.Generation {
+	if s.main.phase == live || s.main.phase == closing && !s.main.liveAt.IsZero() {
+		return s.main.generation
+	}
+	return 0
 }

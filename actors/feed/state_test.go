@@ -22,11 +22,11 @@ type script struct {
 
 func newScript(t *testing.T) *script {
 	c := &script{t: t, rejected: map[messages.Generation]bool{}}
-	l := defaultLimits()
+	l := defaultTimeouts()
 	c.w = world{
 		now: time.Unix(1_700_000_000, 0), rejected: func(g messages.Generation) bool { return c.rejected[g] },
 		mayMove: true, slot: true, newID: func() uint64 { c.ids++; return c.ids },
-		jitter: func(time.Duration) time.Duration { return 0 }, limits: &l,
+		jitter: func(time.Duration) time.Duration { return 0 }, timeouts: &l,
 	}
 	return c
 }
@@ -47,7 +47,7 @@ func (c *script) on(e event, want ...string) {
 			got = append(got, fmt.Sprintf("withdraw %d", e.id))
 		case ask:
 			got = append(got, fmt.Sprintf("ask g%d", e.generation))
-		case tellLive:
+		case reportLive:
 			got = append(got, fmt.Sprintf("live g%d", e.generation))
 		case endWait:
 			got = append(got, fmt.Sprintf("end wait %d", e.id))
@@ -240,7 +240,7 @@ func TestStates(t *testing.T) {
 			c.after(1)
 			c.on(looked{}, "dial 4 g1")
 		},
-		"no slot beside the running socket": func(c *script) {
+		"no slot next to the running socket": func(c *script) {
 			c.w.adopted = 1
 			c.on(looked{}, "dial 1 g1")
 			c.up(1, 1)
@@ -263,7 +263,7 @@ func TestStates(t *testing.T) {
 			c.w.adopted = 1
 			c.on(looked{}, "dial 1 g1")
 			c.up(1, 1)
-			c.w.adopted, c.w.candidate, c.w.ghost = 2, 2, true
+			c.w.adopted, c.w.candidate, c.w.lingering = 2, 2, true
 			c.on(looked{}, "dial 2 g2")
 			for id := range uint64(3) {
 				c.on(ended{2 + id, tooMany, "429"}) // the running socket is not given up for it
@@ -369,11 +369,11 @@ func TestStateInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rejected := map[messages.Generation]bool{}
 		ids := uint64(0)
-		l := defaultLimits()
+		l := defaultTimeouts()
 		w := world{
 			now: time.Unix(1_700_000_000, 0), rejected: func(g messages.Generation) bool { return rejected[g] },
 			mayMove: true, slot: true, newID: func() uint64 { ids++; return ids },
-			jitter: func(time.Duration) time.Duration { return 0 }, limits: &l,
+			jitter: func(time.Duration) time.Duration { return 0 }, timeouts: &l,
 		}
 		var s shard
 		sockets := map[uint64]messages.Generation{}
@@ -473,7 +473,7 @@ func TestStateInvariants(t *testing.T) {
 				}
 			}
 		}
-		// Now everything that is told to go goes, and time passes.
+		// Now everything that was hung up goes, and time passes.
 		w.mayMove, w.slot = true, true
 		for range 8 {
 			for id, c := range hungUp {

@@ -8,7 +8,7 @@ import (
 	"kitestring/messages"
 )
 
-// look has every shard see what has changed in the world.
+// look has every shard look at what has changed.
 func (f *Feed) look() {
 	for i := range f.shards {
 		f.step(i, looked{})
@@ -43,11 +43,12 @@ func (f *Feed) step(i int, e event) {
 }
 
 func (f *Feed) do(i int, e effect) {
+	table := f.cfg.State.tables[i]
 	switch e := e.(type) {
 	case dial:
 		session, ok := f.session(e.generation)
 		if !ok {
-			f.self.Tell(socketEnded{i, ended{e.id, byUs, "the token has changed meanwhile"}})
+			f.self.Tell(socketEvent{i, ended{e.id, byUs, "the token has changed meanwhile"}, time.Now()})
 			return
 		}
 		s := newStream(f, i, e.id, session)
@@ -58,29 +59,25 @@ func (f *Feed) do(i int, e effect) {
 			s.end(e.cause, e.why)
 		}
 	case withdraw:
-		s := f.streams[e.id]
-		if s == nil {
-			return
-		}
-		if !s.table.withdraw(e.id, func() { s.end(e.cause, e.why) }) {
+		if s := f.streams[e.id]; s != nil && !table.withdraw(e.id, func() { s.end(e.cause, e.why) }) {
 			f.step(i, kept{e.id})
 		}
 	case ask:
 		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation})
-	case tellLive:
+	case reportLive:
 		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation})
 	case endWait:
-		if f.cfg.State.tables[i].settle(e.id, time.Now()) {
-			f.self.Tell(socketMoved{i, moved(e)})
+		if table.settle(e.id, false, time.Now()) {
+			f.self.Tell(socketEvent{i, moved(e), time.Now()})
 		}
 	case forceMove:
-		if f.cfg.State.tables[i].force(e.id, time.Now()) {
-			f.self.Tell(socketMoved{i, moved(e)})
+		if table.settle(e.id, true, time.Now()) {
+			f.self.Tell(socketEvent{i, moved(e), time.Now()})
 		}
 	}
 }
 
-// world is the state of things as shard i may see it, read anew each time.
+// world is what shard i may see of everything else, read again each time.
 func (f *Feed) world(i int) *world {
 	view := f.cfg.Tokens.Current()
 	w := &world{
@@ -91,7 +88,7 @@ func (f *Feed) world(i int) *world {
 		mayMove:   !f.cfg.State.tables[i].swapping(),
 		newID:     func() uint64 { return f.cfg.State.ids.Add(1) },
 		jitter:    func(d time.Duration) time.Duration { return rand.N(d + 1) },
-		limits:    f.cfg.limits,
+		timeouts:  f.cfg.timeouts,
 	}
 	sockets := 0
 	for j := range f.shards {
@@ -99,8 +96,8 @@ func (f *Feed) world(i int) *world {
 		if j != i && f.shards[j].moving() {
 			w.mayMove = false
 		}
-		if j != i && w.now.Before(f.shards[j].ghostUntil) {
-			w.ghost = true
+		if j != i && w.now.Before(f.shards[j].lingersUntil) {
+			w.lingering = true
 		}
 	}
 	w.slot = sockets < MaxShards
@@ -150,8 +147,8 @@ func (f *Feed) settle() {
 	if left {
 		return
 	}
-	if r, news := f.cfg.State.closeReceipt(oldest, time.Now(), active, f.cfg.Sequenced); news {
-		f.record(r)
+	if r, closed := f.cfg.State.closeReceipt(oldest, time.Now(), active, f.cfg.Sequenced); closed {
+		f.record(r, true)
 		f.self.Log().Info("feed moved to a new token", "generation", oldest, "state", messages.Streaming.String(), "total_ms", *r.TotalMS)
 		f.self.After(recountAfter, recountDue{oldest})
 	}

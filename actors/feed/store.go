@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -9,7 +8,6 @@ import (
 
 	"kitestring/actors"
 	"kitestring/messages"
-	"kitestring/messages/wire"
 )
 
 // MaxShards is the number of sockets that Kite allows an API key.
@@ -23,7 +21,7 @@ const (
 
 // Store is what the feed remembers across its incarnations: who wants which
 // instruments, the last packet of each, receipts, gaps, counters, and where
-// ticks go. It is made once, by whoever builds the tree. Safe for concurrent
+// ticks go. It is made once, by the tree. Safe for concurrent
 // use.
 type Store struct {
 	tables [MaxShards]*table
@@ -31,7 +29,7 @@ type Store struct {
 	orders orderBook
 
 	mu          sync.Mutex
-	owners      []owner
+	owners      []messages.WantInstruments // the newest of each owner
 	wanted      map[uint32]placed
 	subs        [MaxShards][]sub // by shard; replaced, never changed
 	refused     []Refusal
@@ -42,20 +40,23 @@ type Store struct {
 	disconnects map[string]uint64
 	shards      []messages.ShardStatus
 	state       messages.FeedState
-	stale       bool
-	reason      string
 	sinks       []attached
 }
 
-// NewStore makes an empty State.
+// NewStore makes an empty Store.
 func NewStore() *Store {
 	s := &Store{
 		wanted: map[uint32]placed{}, rejected: map[messages.Generation]bool{},
-		connects: map[string]uint64{}, disconnects: map[string]uint64{},
+		connects: map[string]uint64{"ok": 0}, disconnects: map[string]uint64{"local": 0},
 	}
 	for i := range s.tables {
 		s.tables[i] = &table{shard: i}
-		s.tables[i].counts.texts = map[wire.TextType]uint64{}
+	}
+	for _, result := range connectResults {
+		s.connects[result] = 0
+	}
+	for _, reason := range disconnectReasons {
+		s.disconnects[reason] = 0
 	}
 	return s
 }
@@ -132,104 +133,6 @@ func (s *Store) snapshot() *messages.Ticks {
 	return b
 }
 
-// Stats is what the feed counts. Counters begin with the process.
-type Stats struct {
-	State          messages.FeedState
-	Stale          bool // frames arrive, ticks do not, and the market is open
-	Reason         string
-	Shards         []messages.ShardStatus
-	Generation     messages.Generation // the oldest that a streaming socket uses; 0: none streams
-	Sockets        int                 // that stream
-	Instruments    int
-	ByMode         map[messages.Mode]int // instruments
-	Refused        []Refusal
-	Frames         uint64 // binary, without heartbeats
-	Heartbeats     uint64
-	Texts          map[string]uint64 // by type
-	Bytes          uint64
-	Ticks          uint64 // pushed
-	TicksByMode    map[messages.Mode]uint64
-	TicksPerSecond float64
-	Malformed      map[string]uint64 // by reason
-	Duplicates     uint64            // byte-equal repeats on one socket, the cached tick among them
-	Overlapped     uint64            // came on both sockets of a swap
-	Unwanted       uint64            // of instruments that nobody asked for (any more)
-	Ignored        uint64            // in another mode than asked for
-	Lost, Twice    uint64            // by the sequence; 0 where the source has none
-	Connects       map[string]uint64 // by result
-	Disconnects    map[string]uint64 // by reason
-	LastFrame      time.Time
-	LastTick       time.Time
-}
-
-// Stats answers the counters as they are now.
-func (s *Store) Stats() Stats {
-	s.mu.Lock()
-	out := Stats{
-		State: s.state, Stale: s.stale, Reason: s.reason, Shards: slices.Clone(s.shards),
-		Instruments: len(s.wanted), ByMode: map[messages.Mode]int{}, Refused: slices.Clone(s.refused),
-		Texts: map[string]uint64{}, TicksByMode: map[messages.Mode]uint64{}, Malformed: map[string]uint64{},
-		Connects: clone(s.connects), Disconnects: clone(s.disconnects),
-	}
-	for _, p := range s.wanted {
-		out.ByMode[p.mode]++
-	}
-	s.mu.Unlock()
-	for _, shard := range out.Shards {
-		if shard.State == messages.Streaming {
-			out.Sockets++
-			if out.Generation == 0 || shard.Generation < out.Generation {
-				out.Generation = shard.Generation
-			}
-		}
-	}
-	now := time.Now()
-	for _, t := range s.tables {
-		t.addTo(&out, now)
-	}
-	return out
-}
-
-func (t *table) addTo(out *Stats, now time.Time) {
-	t.lock()
-	defer t.mu.Unlock()
-	c := &t.counts
-	out.Frames += c.frames
-	out.Heartbeats += c.heartbeats
-	out.Bytes += c.bytes
-	for kind, n := range c.texts {
-		out.Texts[string(kind)] += n
-	}
-	for mode, n := range c.ticks {
-		out.Ticks += n
-		out.TicksByMode[messages.Mode(mode)] += n
-	}
-	for i, n := range c.malformed {
-		out.Malformed[malformedReasons[i]] += n
-	}
-	out.TicksPerSecond += t.rate.perSecond(now)
-	out.Duplicates += c.duplicates
-	out.Overlapped += c.overlapped
-	out.Unwanted += c.unwanted
-	out.Ignored += c.ignored
-	out.Lost += c.lost
-	out.Twice += c.twice
-	if c.lastFrame.After(out.LastFrame) {
-		out.LastFrame = c.lastFrame
-	}
-	if c.lastTick.After(out.LastTick) {
-		out.LastTick = c.lastTick
-	}
-}
-
-func clone(m map[string]uint64) map[string]uint64 {
-	out := make(map[string]uint64, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
-}
-
 // Rotations answers the last receipts, newest first.
 func (s *Store) Rotations() []messages.Rotation {
 	s.mu.Lock()
@@ -259,15 +162,10 @@ func (s *Store) addGap(g messages.GapDetected) {
 	}
 }
 
-func (s *Store) connected(result string) {
+// count counts up in connects or disconnects.
+func (s *Store) count(in map[string]uint64, label string) {
 	s.mu.Lock()
-	s.connects[result]++
-	s.mu.Unlock()
-}
-
-func (s *Store) disconnected(reason string) {
-	s.mu.Lock()
-	s.disconnects[reason]++
+	in[label]++
 	s.mu.Unlock()
 }
 
@@ -285,13 +183,49 @@ func (s *Store) isRejected(g messages.Generation) bool {
 	return s.rejected[g]
 }
 
-func (s *Store) show(state messages.FeedState, stale bool, reason string, shards []messages.ShardStatus) {
+func (s *Store) show(state messages.FeedState, shards []messages.ShardStatus) {
 	s.mu.Lock()
-	s.state, s.stale, s.reason, s.shards = state, stale, reason, shards
+	s.state, s.shards = state, shards
 	s.mu.Unlock()
 }
 
-// sortSubs orders subscriptions by instrument token.
-func sortSubs(subs []sub) {
-	slices.SortFunc(subs, func(a, b sub) int { return cmp.Compare(a.token, b.token) })
+// LastTick is the newest packet of an instrument, false when there is none.
+func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
+	for _, t := range s.tables {
+		t.lock()
+		if at := t.index.find(instrumentToken); at >= 0 {
+			if slot := &t.slots[at]; slot.used && slot.length > 0 {
+				ok = decodeOne(slot.packet(), &tick)
+			}
+		}
+		t.mu.Unlock()
+		if ok {
+			return tick, true
+		}
+	}
+	return tick, false
+}
+
+// Newest is the exchange time of the newest tick of NSE and BSE, their indices
+// and derivatives included; commodities trade on days when these do not. The
+// zero time: none yet.
+func (s *Store) Newest() time.Time {
+	var newest uint32
+	for _, t := range s.tables {
+		t.lock()
+		for i := range t.slots {
+			slot := &t.slots[i]
+			switch messages.SegmentOf(slot.token) {
+			case messages.NSE, messages.NFO, messages.BSE, messages.BFO, messages.Indices:
+				if slot.used && slot.length > 0 {
+					newest = max(newest, slot.exchange)
+				}
+			}
+		}
+		t.mu.Unlock()
+	}
+	if newest == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(newest), 0)
 }

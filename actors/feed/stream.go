@@ -3,6 +3,8 @@ package feed
 import (
 	"context"
 	"errors"
+	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,10 +29,10 @@ const (
 	readLimit = 16 << 20
 )
 
-// A burst of bad frames is a broken stream: so many within the window.
+// A burst of bad frames is a broken stream: so many within so long.
 const (
 	malformedBurst  = 10
-	malformedWindow = 10 * time.Second
+	malformedWithin = 10 * time.Second
 )
 
 // stream is one socket of one generation: a reader that never waits for an
@@ -45,9 +47,10 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wake   chan struct{} // the subscriptions have changed
-	again  atomic.Bool   // subscribe to everything anew
+	again  atomic.Bool   // subscribe to everything once more
 	bytes  atomic.Int64  // read so far, on the wire
-	heard  time.Time     // the last read that ended; the reader's own
+
+	received time.Time // when the last read ended; the reader's own
 
 	mu    sync.Mutex
 	cause cause  // the first that was given
@@ -91,20 +94,22 @@ func (s *stream) resubscribe(again bool) {
 	}
 }
 
-// run is the socket's task: dial, read until the end, tell.
+// run is the socket's task: dial, read until the end, report it.
 func (s *stream) run(ctx context.Context) error {
 	defer s.cancel()
 	defer context.AfterFunc(ctx, s.cancel)()
+	state := s.feed.cfg.State
 	conn, c, err := s.dial()
-	s.feed.cfg.State.connected(dialResult(c, err))
 	if err != nil {
+		state.count(state.connects, connectResults[c])
 		why := reason(err)
-		if given, said := s.ending(); said != "" {
-			c, why = given, said
+		if asked, already := s.ending(); already != "" {
+			c, why = asked, already
 		}
-		s.feed.self.Tell(socketEnded{s.shard, ended{s.id, c, why}})
+		s.report(ended{s.id, c, why}, time.Now())
 		return nil
 	}
+	state.count(state.connects, "ok")
 	defer conn.Close()
 	// Closing the connection is what interrupts a read, whatever the peer does.
 	closed := make(chan struct{})
@@ -120,7 +125,7 @@ func (s *stream) run(ctx context.Context) error {
 	}()
 	s.table.join(s.ctx, s.id, s.session.Generation, ist.Day(s.feed.cfg.Clock.Now()))
 	defer s.table.leave(s.id, messages.GapReconnect, time.Now()) // for a panic: a second call does nothing
-	s.feed.self.Tell(socketUpgraded{s.shard, upgraded{s.id}, time.Now()})
+	s.report(upgraded{s.id}, time.Now())
 	s.resubscribe(false)
 	s.feed.self.Go("socket writer", func(context.Context) error {
 		s.write(conn)
@@ -133,10 +138,16 @@ func (s *stream) run(ctx context.Context) error {
 		gap = messages.GapSwap
 	}
 	s.table.leave(s.id, gap, time.Now())
-	s.feed.cfg.State.disconnected(disconnectReason(c, ctx.Err() != nil))
-	s.feed.self.Tell(socketEnded{s.shard, ended{s.id, c, why}})
+	label := disconnectReasons[c]
+	if ctx.Err() != nil {
+		label = "local"
+	}
+	state.count(state.disconnects, label)
+	s.report(ended{s.id, c, why}, time.Now())
 	return nil
 }
+
+func (s *stream) report(e event, at time.Time) { s.feed.self.Tell(socketEvent{s.shard, e, at}) }
 
 // read takes frames until the connection ends.
 func (s *stream) read(conn *websocket.Conn) error {
@@ -152,7 +163,7 @@ func (s *stream) read(conn *websocket.Conn) error {
 		if err != nil {
 			return err
 		}
-		now := s.heard
+		now := s.received
 		if kind == websocket.TextMessage {
 			s.text(in.free()[:n], now)
 			continue
@@ -161,10 +172,18 @@ func (s *stream) read(conn *websocket.Conn) error {
 		var malformedFrame *wire.FrameError
 		switch {
 		case err == nil:
-			s.tell(taken, now)
+			if taken.first {
+				s.report(framed{s.id}, now)
+			}
+			if taken.firstTick {
+				s.feed.self.Tell(socketTicked{s.session.Generation, now})
+			}
+			if taken.moved {
+				s.report(moved{s.id}, now)
+			}
 		case errors.As(err, &malformedFrame):
 			if bad = s.malformed(malformedIndex(malformedFrame.Reason), bad, now); len(bad) >= malformedBurst {
-				s.end(malformed, "Kite sent a burst of frames that cannot be read; connecting anew")
+				s.end(malformed, "Kite sent a burst of frames that cannot be read; connecting again")
 				return err
 			}
 		default:
@@ -173,25 +192,12 @@ func (s *stream) read(conn *websocket.Conn) error {
 	}
 }
 
-// tell passes on what a frame did.
-func (s *stream) tell(t taken, now time.Time) {
-	if t.first {
-		s.feed.self.Tell(socketFramed{s.shard, framed{s.id}, now})
-	}
-	if t.firstTick {
-		s.feed.self.Tell(socketTicked{s.session.Generation, now})
-	}
-	if t.moved {
-		s.feed.self.Tell(socketMoved{s.shard, moved{s.id}})
-	}
-}
-
-// malformed counts a bad frame and answers those within the window.
+// malformed counts a bad frame and answers the recent ones.
 func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Time {
 	s.table.lock()
 	s.table.counts.malformed[reason]++
 	s.table.mu.Unlock()
-	for len(bad) > 0 && now.Sub(bad[0]) > malformedWindow {
+	for len(bad) > 0 && now.Sub(bad[0]) > malformedWithin {
 		bad = bad[1:]
 	}
 	return append(bad, now)
@@ -204,7 +210,7 @@ func (s *stream) text(frame []byte, now time.Time) {
 	if err != nil {
 		s.table.counts.malformed[malformedText]++
 	} else {
-		s.table.counts.texts[text.Type]++
+		s.table.counts.Texts++
 	}
 	s.table.mu.Unlock()
 	if err != nil {
@@ -219,4 +225,72 @@ func (s *stream) text(frame []byte, now time.Time) {
 		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", kite.Harmless(text.Message(), s.session.Token.Secret))
 	default:
 	}
+}
+
+// write sends commands and pings, and ends a socket that has fallen silent.
+func (s *stream) write(conn *websocket.Conn) {
+	var have []sub
+	var buf []byte
+	pulse := time.NewTicker(pulseEvery)
+	defer pulse.Stop()
+	dead := s.feed.cfg.timeouts.dead
+	seen, at, pinged := s.bytes.Load(), time.Now(), false
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.wake:
+			if s.again.Swap(false) {
+				have = nil
+			}
+			want := s.feed.cfg.State.subscriptions(s.shard)
+			for _, c := range commands(have, want) {
+				buf = wire.AppendCommand(buf[:0], c)
+				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
+					s.end(network, reason(err))
+					return
+				}
+			}
+			have = want
+		case now := <-pulse.C:
+			if n := s.bytes.Load(); n != seen {
+				seen, at, pinged = n, now, false
+				continue
+			}
+			switch silence := now.Sub(at); {
+			case silence >= dead:
+				s.end(mute, "the connection was silent for 3 s; connecting again")
+				return
+			case silence >= dead/2 && !pinged:
+				pinged = true
+				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
+			}
+		}
+	}
+}
+
+// meteredConn lies between a socket and its buffers: it knows when the reader
+// has nothing left and asks the network.
+type meteredConn struct {
+	net.Conn
+	stream *stream
+}
+
+// Read implements io.Reader. Only the reader calls it.
+func (c meteredConn) Read(p []byte) (int, error) {
+	if c.stream.table.pause() {
+		runtime.Gosched() // let a subscriber run that falls behind
+	}
+	n, err := c.Conn.Read(p)
+	c.stream.received = time.Now()
+	c.stream.bytes.Add(int64(n))
+	return n, err
+}
+
+// Write implements io.Writer. The reader answers pings, and may wait for that.
+func (c meteredConn) Write(p []byte) (int, error) {
+	c.stream.table.lock()
+	c.stream.table.mu.Unlock()
+	return c.Conn.Write(p)
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,12 +9,6 @@ import (
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
-
-// owner is somebody's whole set of wants.
-type owner struct {
-	name  string
-	wants []messages.Want
-}
 
 // placed is an instrument of the union of all wants.
 type placed struct {
@@ -30,10 +25,10 @@ type sub struct {
 
 // Refusal is a want that the feed does not follow.
 type Refusal struct {
-	Owner           string `json:"owner"`
-	InstrumentToken uint32 `json:"instrument_token"`
-	Tradingsymbol   string `json:"tradingsymbol"`
-	Reason          string `json:"reason"` // plain words
+	Owner           string
+	InstrumentToken uint32
+	Tradingsymbol   string
+	Reason          string // what is wrong, and what is allowed
 }
 
 // want replaces an owner's set, and answers which shards' subscriptions have
@@ -42,13 +37,12 @@ type Refusal struct {
 func (s *Store) want(w messages.WantInstruments, most int) (changed []int, refused []Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := slices.IndexFunc(s.owners, func(o owner) bool { return o.name == w.Owner })
-	switch {
-	case at >= 0:
-		s.owners[at].wants = slices.Clone(w.Wants)
-	default:
-		s.owners = append(s.owners, owner{w.Owner, slices.Clone(w.Wants)})
+	at := slices.IndexFunc(s.owners, func(o messages.WantInstruments) bool { return o.Owner == w.Owner })
+	if at < 0 {
+		at = len(s.owners)
+		s.owners = append(s.owners, w)
 	}
+	s.owners[at] = messages.WantInstruments{Owner: w.Owner, Wants: slices.Clone(w.Wants)}
 	union, refused := s.union()
 	var room [MaxShards]int
 	for i := range room {
@@ -90,11 +84,11 @@ func (s *Store) union() (map[uint32]placed, []Refusal) {
 	union := map[uint32]placed{}
 	var refused []Refusal
 	for _, o := range s.owners {
-		for _, w := range o.wants {
+		for _, w := range o.Wants {
 			p, ok := union[w.InstrumentToken]
 			if ok && p.symbol != "" && w.Tradingsymbol != "" && p.symbol != w.Tradingsymbol {
 				refused = append(refused, Refusal{
-					o.name, w.InstrumentToken, w.Tradingsymbol,
+					o.Owner, w.InstrumentToken, w.Tradingsymbol,
 					fmt.Sprintf("instrument token %d is %s here: it was reused after an expiry, or the list of instruments is of another day", w.InstrumentToken, p.symbol),
 				})
 				continue
@@ -109,7 +103,7 @@ func (s *Store) union() (map[uint32]placed, []Refusal) {
 	return union, refused
 }
 
-// place makes union the wanted set and tells the tables.
+// place makes union the wanted set, in the tables too.
 func (s *Store) place(union map[uint32]placed) (changed []int) {
 	var dirty [MaxShards]bool
 	for token, was := range s.wanted {
@@ -137,7 +131,7 @@ func (s *Store) place(union map[uint32]placed) (changed []int) {
 	}
 	for i := range dirty {
 		if dirty[i] {
-			sortSubs(subs[i])
+			slices.SortFunc(subs[i], func(a, b sub) int { return cmp.Compare(a.token, b.token) })
 			s.subs[i] = subs[i]
 			changed = append(changed, i)
 		}

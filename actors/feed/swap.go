@@ -45,7 +45,7 @@ type held struct {
 }
 
 // merger makes one stream of two sockets that carry the same instruments:
-// nothing lost, nothing twice, whichever runs ahead, whichever dies first.
+// nothing lost, nothing repeated, whichever runs ahead, whichever dies first.
 //
 // Per instrument it begins with the older socket leading: its packets go out
 // and are remembered, those of the newer one are held. As soon as the two
@@ -56,7 +56,7 @@ type held struct {
 //
 // A packet of an earlier day waits for nothing: the older socket has had all
 // night to bring it. Before the open, when the exchange has made up its cached
-// packets anew and they fit nothing that was sent, this is what joins them.
+// packets again and they fit nothing that was sent, this is what joins them.
 //
 // Exact when both sockets carry the same packets of an instrument and no
 // packet recurs, byte for byte, between the two positions (time, volume,
@@ -77,7 +77,7 @@ type merger struct {
 	room []uint64 // of tracks with few packets
 
 	overlapped uint64 // packets that came on both
-	repeated   uint64 // packets that one socket sent twice in a row
+	repeated   uint64 // packets that one socket repeated at once
 }
 
 type track struct {
@@ -88,7 +88,7 @@ type track struct {
 	seen   [2][]uint64 // while not joined: what each side has brought
 	held   []held      // while not joined: the newer side's
 	out    moment      // of the last packet that went out
-	behind side        // when joined: who has yet to repeat due
+	behind side        // when joined: the side that has yet to repeat due
 	due    []uint64
 }
 
@@ -107,7 +107,7 @@ func (m *merger) track(slot int) *track {
 	return t
 }
 
-// known tells of the last packet that went out before the swap began.
+// known notes the last packet that went out before the swap began.
 func (m *merger) known(slot int, hash uint64, at moment) {
 	t := m.track(slot)
 	m.wake(t)

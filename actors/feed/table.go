@@ -52,7 +52,7 @@ type attached struct {
 
 // table is the data's side of one shard: the last packet of each instrument,
 // which socket leads, and where ticks go. Its lock is held by the reader
-// while it updates the table and pushes, so that whoever takes it by lock sees
+// while it updates the table and pushes, so that everything that takes it by lock sees
 // both or neither.
 type table struct {
 	mu    sync.Mutex
@@ -63,14 +63,14 @@ type table struct {
 	free  []int
 	guess int // the slot after the last tick's
 
-	lead, beside uint64 // socket ids; 0: none
-	generation   messages.Generation
-	besideGen    messages.Generation
-	merger       *merger // from the first frame of beside until both streams agree
-	mergeUntil   time.Time
-	lenient      bool
-	framed       uint64              // newest socket that has brought a valid frame
-	ticked       messages.Generation // newest generation that has brought a tick
+	lead, standby uint64 // socket ids; 0: none
+	generation    messages.Generation
+	standbyGen    messages.Generation
+	merger        *merger // from the join of the standby until both streams agree
+	mergeUntil    time.Time
+	lenient       bool
+	framed        uint64              // newest socket that has brought a valid frame
+	ticked        messages.Generation // newest generation that has brought a tick
 
 	epoch     uint32
 	reason    messages.GapReason // of the last break
@@ -80,7 +80,7 @@ type table struct {
 	decoder wire.Decoder
 	pool    pool
 	burst   burst
-	behind  bool // a subscriber, and its reader has not been told
+	behind  bool // a subscriber, since the last pause
 	sinks   []attached
 	observe func(newest uint32, received time.Time) // of each burst; nil: nobody
 	counts  counts
@@ -95,7 +95,7 @@ type taken struct {
 	ticks     int
 }
 
-// errFenced tells a reader that its socket has no business here any more.
+// errFenced: the socket is neither leader nor standby any more.
 var errFenced = errors.New("socket is fenced off")
 
 // take handles one binary frame of a socket: the n bytes behind what f has.
@@ -104,7 +104,7 @@ var errFenced = errors.New("socket is fenced off")
 func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if from != t.lead && from != t.beside {
+	if from != t.lead && from != t.standby {
 		return r, errFenced
 	}
 	raw, before := f.free()[:n], len(f.ticks)
@@ -119,8 +119,8 @@ func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err 
 		}
 	}
 	generation := t.generation
-	if from == t.beside {
-		generation = t.besideGen
+	if from == t.standby {
+		generation = t.standbyGen
 	}
 	var later *frame
 	if t.merger == nil {
@@ -135,7 +135,7 @@ func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err 
 	if later != nil {
 		t.flush()
 		r.ticks += len(later.ticks)
-		t.publishNow(later, max(t.besideGen, t.generation), now)
+		t.publishNow(later, max(t.standbyGen, t.generation), now)
 	}
 	if r.ticks > 0 && generation > t.ticked {
 		t.ticked, r.firstTick = generation, true
@@ -173,7 +173,7 @@ func (t *table) filter(f *frame, before int, raw []byte) {
 		packet := raw[tick.Offset : tick.Offset+uint32(tick.Length)]
 		// A packet of a lower mode is the beginning of one of a higher mode.
 		if tick.Length <= s.length && bytes.Equal(s.raw[:tick.Length], packet) {
-			t.counts.duplicates++
+			t.counts.Duplicates++
 			continue
 		}
 		t.accept(s, tick, packet)
@@ -192,7 +192,7 @@ func (t *table) slotFor(tick *messages.Tick) *slot {
 	at := t.guess
 	if at >= len(t.slots) || t.slots[at].token != tick.InstrumentToken || !t.slots[at].used {
 		if at = t.index.find(tick.InstrumentToken); at < 0 {
-			t.counts.unwanted++
+			t.counts.Unwanted++
 			return nil
 		}
 	}
@@ -201,7 +201,7 @@ func (t *table) slotFor(tick *messages.Tick) *slot {
 	if tick.Mode < s.accept {
 		// The answer to subscribe, before the mode has acted.
 		if s.distrust++; s.distrust < distrustAfter {
-			t.counts.ignored++
+			t.counts.Ignored++
 			return nil
 		}
 		s.accept = tick.Mode
@@ -217,7 +217,7 @@ func (t *table) slotFor(tick *messages.Tick) *slot {
 // itself comes back as a frame of its own.
 func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *frame) {
 	s := older
-	if from == t.beside || t.beside == 0 && t.merger.alone && t.merger.left == newer {
+	if from == t.standby || t.standby == 0 && t.merger.alone && t.merger.left == newer {
 		s = newer
 	}
 	repeated := t.merger.repeated
@@ -228,8 +228,8 @@ func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *fra
 		if to == nil {
 			continue
 		}
-		if from == t.beside && tick.Mode > to.want {
-			t.counts.ignored++ // in quote, before the mode ltp has acted: has no twin
+		if from == t.standby && tick.Mode > to.want {
+			t.counts.Ignored++ // in quote, before the mode ltp has acted: has no twin
 			continue
 		}
 		packet := raw[tick.Offset : tick.Offset+uint32(tick.Length)]
@@ -250,7 +250,7 @@ func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *fra
 		}
 	}
 	f.ticks = f.ticks[:kept]
-	t.counts.duplicates += t.merger.repeated - repeated
+	t.counts.Duplicates += t.merger.repeated - repeated
 	return later
 }
 
@@ -289,7 +289,7 @@ func (t *table) accept(s *slot, tick *messages.Tick, packet []byte) {
 	if s.length != 0 {
 		missed := t.count(s, tick)
 		if s.epoch != t.epoch {
-			t.seam(s, tick, missed)
+			t.recordGap(s, tick, missed)
 		}
 	}
 	s.epoch = t.epoch

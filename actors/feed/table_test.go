@@ -73,7 +73,7 @@ func FuzzTake(f *testing.F) {
 			_, _ = takeRaw(table, 2, one, now)
 			_, _ = takeRaw(table, 1, two, now)
 		}
-		table.force(2, now)
+		table.settle(2, true, now)
 		_, _ = takeRaw(table, 2, two, now)
 		_, _ = takeRaw(table, 1, two, now)
 	})
@@ -156,11 +156,11 @@ func TestWantsChangeInMidSwap(t *testing.T) {
 	if r := take(t, table, 2, packet(messages.ModeFull, 257, 2)); r.moved || r.ticks != 1 {
 		t.Fatalf("%+v: the new instrument has not been seen on either socket", r)
 	}
-	if !table.settle(2, time.Now()) {
+	if !table.settle(2, false, time.Now()) {
 		t.Fatal("an instrument that never ticked holds the swap up for ever")
 	}
 	if _, err := takeRaw(table, 1, []byte{0}, time.Now()); err != errFenced {
-		t.Errorf("the old socket is still heard: %v", err)
+		t.Errorf("the old socket still counts: %v", err)
 	}
 }
 
@@ -179,20 +179,20 @@ func TestWithdraw(t *testing.T) {
 		t.Fatal("not withdrawn")
 	}
 	if r := take(t, table, 1, packet(messages.ModeFull, 257, 2)); r.ticks != 0 {
-		t.Fatal("a tick twice")
+		t.Fatal("a tick repeated")
 	}
 	for n := uint32(2); n < 9; n++ {
 		if r := take(t, table, 1, packet(messages.ModeFull, 265, n)); r.ticks != 1 {
 			t.Fatal("a tick lost")
 		}
 	}
-	if table.counts.lost != 0 || table.counts.twice != 0 || table.swapping() {
-		t.Errorf("%d lost, %d twice", table.counts.lost, table.counts.twice)
+	if table.counts.Lost != 0 || table.counts.Repeated != 0 || table.swapping() {
+		t.Errorf("%d lost, %d repeated", table.counts.Lost, table.counts.Repeated)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	table.join(ctx, 3, 3, aDay)
-	if table.beside != 0 {
+	if table.standby != 0 {
 		t.Error("a withdrawn socket joined")
 	}
 	if table.withdraw(1, func() { t.Error("the leader was ended") }) {

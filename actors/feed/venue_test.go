@@ -12,7 +12,6 @@ import (
 	"github.com/anthdm/hollywood/actor"
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors"
 	"kitestring/actors/actorstest"
 	"kitestring/actors/kite"
 	"kitestring/messages"
@@ -34,7 +33,7 @@ type venue struct {
 	answer   func(token string) int
 	most     int           // sockets at once; 0: any number
 	mute     bool          // new sockets bring nothing at all
-	noTicks  bool          // subscriptions are not heeded
+	noTicks  bool          // subscriptions bring nothing
 	delay    time.Duration // of everything that is sent
 	upgrades []string      // tokens, in order
 	quiet    bool          // no heartbeats
@@ -244,7 +243,7 @@ func (v *venue) tick(tokens ...uint32) {
 	}
 }
 
-// trade is n ticks that nobody hears of; mu is held.
+// trade is n ticks that no socket brings; mu is held.
 func (v *venue) trade(token, n uint32) {
 	v.seq[token] += n
 	v.traded[token] = v.now
@@ -317,31 +316,6 @@ func (v *venue) subscribed(token string, mode messages.Mode) int {
 	return n
 }
 
-// well is a TokenSource.
-type well struct {
-	mu   sync.Mutex
-	view actors.TokenView
-	used messages.Generation
-}
-
-func (w *well) Current() actors.TokenView {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.view
-}
-
-func (w *well) Used(_ string, g messages.Generation) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.used = g
-}
-
-func (w *well) last() messages.Generation {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.used
-}
-
 // venueClock stands at the beginning of the venue's day.
 type venueClock struct{}
 
@@ -398,9 +372,8 @@ func (r *recorder) batches() int {
 	return len(r.generations)
 }
 
-// check tells what was lost and what came twice, from the first tick that
-// came on.
-func (r *recorder) check() (lost, twice int) {
+// check counts what was lost and what was repeated, from the first tick on.
+func (r *recorder) check() (lost, repeated int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, seen := range r.seen {
@@ -409,11 +382,11 @@ func (r *recorder) check() (lost, twice int) {
 			case step > 1:
 				lost += step - 1
 			case step < 1:
-				twice++
+				repeated++
 			}
 		}
 	}
-	return lost, twice
+	return lost, repeated
 }
 
 var (
@@ -424,29 +397,29 @@ var (
 
 // rig is a feed against a venue.
 type rig struct {
-	t     testing.TB
-	venue *venue
-	well  *well
-	state *Store
-	sink  *recorder
-	house *actorstest.Harness
-	cfg   Config
+	t      testing.TB
+	venue  *venue
+	tokens *actorstest.Tokens
+	state  *Store
+	sink   *recorder
+	actor  *actorstest.Harness
+	cfg    Config
 }
 
-// patientLimits are the product's, but for those that a machine which stands
-// still for seconds would reach: what they cut is tested with limits of its own.
-func patientLimits() limits {
-	l := defaultLimits()
+// patientTimeouts are the product's, but for those that a machine which stands
+// still for seconds would reach: what they cut is tested with timeouts of its own.
+func patientTimeouts() timeouts {
+	l := defaultTimeouts()
 	l.dial, l.dead, l.firstFrame, l.overlap = time.Minute, time.Minute, time.Minute, time.Minute
 	return l
 }
 
 func newRig(t testing.TB, adjust ...func(*rig)) *rig {
-	r := &rig{t: t, venue: newVenue(t), well: &well{}, state: NewStore(), sink: newRecorder()}
-	l := patientLimits()
+	r := &rig{t: t, venue: newVenue(t), tokens: actorstest.NewTokens(), state: NewStore(), sink: newRecorder()}
+	l := patientTimeouts()
 	r.cfg = Config{
-		Exchange: kite.Exchange{WSURL: r.venue.url()}, Tokens: r.well, Clock: venueClock{}, State: r.state,
-		Sequenced: true, Auth: authPID, Web: webPID, Gaps: []*actor.PID{barsPID}, limits: &l,
+		Exchange: kite.Exchange{WSURL: r.venue.url()}, Tokens: r.tokens, Clock: venueClock{}, State: r.state,
+		Sequenced: true, Auth: authPID, Web: webPID, Gaps: []*actor.PID{barsPID}, timeouts: &l,
 	}
 	r.state.Attach("recorder", r.sink)
 	for _, f := range adjust {
@@ -456,7 +429,7 @@ func newRig(t testing.TB, adjust ...func(*rig)) *rig {
 	return r
 }
 
-func (r *rig) start() { r.house = actorstest.Start(r.t, Name, New(r.cfg)) }
+func (r *rig) start() { r.actor = actorstest.Start(r.t, Name, New(r.cfg)) }
 
 func session(g messages.Generation, token string) messages.Session {
 	return messages.Session{Generation: g, APIKey: "key", Token: messages.NewAccessToken(token)}
@@ -464,35 +437,24 @@ func session(g messages.Generation, token string) messages.Session {
 
 // offer makes a token the candidate.
 func (r *rig) offer(g messages.Generation, token string) {
-	s := session(g, token)
-	now := time.Now()
-	c := messages.TokenChanged{Session: s, Source: messages.ChangeByEvent, ChangedAt: now, DetectedAt: now}
-	r.well.mu.Lock()
-	r.well.view.Candidate, r.well.view.Changed = s, c
-	r.well.mu.Unlock()
-	r.house.Tell(c)
+	c := r.tokens.Write(session(g, token), messages.ChangeByEvent)
+	c.ChangedAt, c.DetectedAt = time.Now(), time.Now()
+	r.actor.Tell(c)
 }
 
 // adopt makes a token the adopted one, as auth does.
 func (r *rig) adopt(g messages.Generation, token string) {
-	s := session(g, token)
-	r.well.mu.Lock()
-	r.well.view.Adopted = s
-	if r.well.view.Candidate.Generation == g {
-		r.well.view.Candidate = messages.Session{}
+	if r.tokens.Current().Candidate.Generation != g {
+		r.tokens.Write(session(g, token), messages.ChangeByEvent)
 	}
-	r.well.mu.Unlock()
-	r.house.Tell(messages.TokenVerdict{Generation: g, Verdict: messages.VerdictValid, At: time.Now()})
-	r.house.Tell(messages.TokenAdopted{Session: s, Proof: messages.ProofProfile, At: time.Now()})
+	r.tokens.Adopt(g)
+	r.actor.Tell(messages.TokenVerdict{Generation: g, Verdict: messages.VerdictValid, At: time.Now()})
+	r.actor.Tell(messages.TokenAdopted{Session: session(g, token), Proof: messages.ProofProfile, At: time.Now()})
 }
 
 func (r *rig) reject(g messages.Generation) {
-	r.well.mu.Lock()
-	if r.well.view.Candidate.Generation == g {
-		r.well.view.Candidate = messages.Session{}
-	}
-	r.well.mu.Unlock()
-	r.house.Tell(messages.TokenVerdict{Generation: g, Verdict: messages.VerdictRejected, Reason: "Kite refused it", At: time.Now()})
+	r.tokens.Reject(g, "Kite refused it")
+	r.actor.Tell(messages.TokenVerdict{Generation: g, Verdict: messages.VerdictRejected, Reason: "Kite refused it", At: time.Now()})
 }
 
 func (r *rig) want(mode messages.Mode, tokens ...uint32) {
@@ -500,27 +462,12 @@ func (r *rig) want(mode messages.Mode, tokens ...uint32) {
 	for _, token := range tokens {
 		w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: mode})
 	}
-	r.house.Tell(w)
+	r.actor.Tell(w)
 }
 
-// until waits for a condition.
 func (r *rig) until(what string, holds func() bool) {
 	r.t.Helper()
-	until(r.t, what, holds)
-}
-
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	poll := time.NewTicker(2 * time.Millisecond)
-	defer poll.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("%s: not within a minute", what)
-		case <-poll.C:
-		}
-	}
+	actorstest.Until(r.t, what, holds)
 }
 
 func (r *rig) streaming(g messages.Generation) {
@@ -576,8 +523,8 @@ func (r *rig) caughtUp(tokens ...uint32) {
 
 func (r *rig) exact() {
 	r.t.Helper()
-	if lost, twice := r.sink.check(); lost != 0 || twice != 0 {
-		r.t.Errorf("%d lost, %d twice", lost, twice)
+	if lost, repeated := r.sink.check(); lost != 0 || repeated != 0 {
+		r.t.Errorf("%d lost, %d repeated", lost, repeated)
 	}
 }
 

@@ -12,14 +12,14 @@ func (f *Feed) second() {
 	now := time.Now()
 	f.publishGaps(now)
 	f.watch(now)
-	stats := uint64(0)
+	frames := uint64(0)
 	for _, t := range f.cfg.State.tables {
-		stats += t.vitals().frames
+		frames += t.vitals().frames
 	}
 	streaming := slices.ContainsFunc(f.shards, func(s shard) bool { return s.main.phase == live })
-	if stats != f.frames || !streaming {
+	if frames != f.frames || !streaming {
 		// Without a socket the state machine itself is the progress.
-		f.frames = stats
+		f.frames = frames
 		f.self.Beat()
 	}
 }
@@ -49,7 +49,7 @@ func (f *Feed) watch(now time.Time) {
 		v := f.cfg.State.tables[i].vitals()
 		due := v.instruments > 0 && f.phase.Phase == messages.Open
 		var r remedy
-		f.stale[i], r = f.stale[i].next(now, v.lastTick, due, s.main.phase == live, f.cfg.limits.stale)
+		f.stale[i], r = f.stale[i].next(now, v.lastTick, due, s.main.phase == live, f.cfg.timeouts.stale)
 		switch r {
 		case nothing:
 		case subscribeAgain:
@@ -58,8 +58,8 @@ func (f *Feed) watch(now time.Time) {
 				st.resubscribe(true)
 			}
 		case connectAgain:
-			f.self.Log().Warn("no ticks in an open market, connecting anew", "shard", i, "generation", s.main.generation)
-			f.step(i, replace{mute, "frames came but no ticks, in an open market; connecting anew"})
+			f.self.Log().Warn("no ticks in an open market, connecting again", "shard", i, "generation", s.main.generation)
+			f.step(i, replace{mute, "frames came but no ticks, in an open market; connecting again"})
 		}
 	}
 	f.show()
@@ -71,7 +71,7 @@ var badness = map[messages.FeedState]int{
 	messages.AwaitingToken: 4, messages.Unauthorised: 5,
 }
 
-// show tells the world how the shards are, when that has changed.
+// show publishes how the shards are, when that has changed.
 func (f *Feed) show() {
 	shards := make([]messages.ShardStatus, 0, len(f.shards))
 	changed := messages.FeedChanged{State: messages.Stopped}
@@ -95,16 +95,69 @@ func (f *Feed) show() {
 	if changed.Stale && changed.State == messages.Streaming {
 		changed.Reason = "the market is open and Kite sends no ticks"
 	}
-	if f.told.Shards != nil && slices.Equal(shards, f.told.Shards) && changed.Stale == f.told.Stale && changed.Reason == f.told.Reason {
+	if f.shown.Shards != nil && slices.Equal(shards, f.shown.Shards) && changed.Stale == f.shown.Stale && changed.Reason == f.shown.Reason {
 		return
 	}
-	if changed.State != f.told.State || f.told.Shards == nil {
+	if changed.State != f.shown.State || f.shown.Shards == nil {
 		f.self.Log().Info("feed state", "state", changed.State.String(), "generation", shards[0].Generation, "reason", changed.Reason)
 	}
 	changed.Shards, changed.At = shards, time.Now()
-	f.told = changed
-	f.cfg.State.show(changed.State, changed.Stale, changed.Reason, shards)
+	f.shown = changed
+	f.cfg.State.show(changed.State, shards)
 	if f.cfg.Web != nil {
 		f.self.Send(f.cfg.Web, changed)
 	}
+}
+
+// stalePatience is how far the patience with a shard that brings frames but no
+// ticks grows, when even a new connection brings none: it may be a set of
+// quiet instruments.
+const stalePatience = 5 * time.Minute
+
+// remedy is what helps a stale shard next.
+type remedy uint8
+
+const (
+	nothing remedy = iota
+	subscribeAgain
+	connectAgain
+)
+
+// staleness watches one shard for ticks. Frames without ticks are normal in a
+// closed market and wrong in an open one: two different clocks.
+type staleness struct {
+	stale    bool
+	since    time.Time // of the last tick, remedy or beginning
+	patience time.Duration
+	tried    bool // subscribing again has been tried
+}
+
+// next looks at a shard once a second. due: the market is open and the shard
+// wants instruments. streams: it has a socket that brings frames. lastTick is
+// when it last handed a tick on; after is the first patience.
+func (s staleness) next(now, lastTick time.Time, due, streams bool, after time.Duration) (staleness, remedy) {
+	switch {
+	case !due:
+		return staleness{}, nothing
+	case !streams: // what was learned outlives the reconnect that it asked for
+		return staleness{stale: s.stale, patience: s.patience}, nothing
+	}
+	if s.since.IsZero() {
+		s.since = now
+		s.patience = max(s.patience, after)
+	}
+	if lastTick.After(s.since) {
+		return staleness{since: lastTick, patience: after}, nothing
+	}
+	if now.Sub(s.since) < s.patience {
+		return s, nothing
+	}
+	s.stale, s.since = true, now
+	if !s.tried {
+		s.tried = true
+		return s, subscribeAgain
+	}
+	s.tried = false
+	s.patience = min(2*s.patience, stalePatience)
+	return s, connectAgain
 }

@@ -1,14 +1,14 @@
-// Package reminder tells a person that today's login is due, where he is: on
-// his phone (ntfy, Telegram) or wherever a webhook leads.
+// Package reminder sends a person the message that today's login is due: to
+// the phone (ntfy, Telegram) or wherever a webhook leads.
 //
 // It promises one message a channel at 08:00, 08:45 and 09:05 IST of the
 // exchange's clock, on trading days, while a login is due, and none once the
-// token is valid: an attempt under way is broken off then. A slot is not told
-// twice, over restarts of the actor neither. Each attempt is a task with a
+// token is valid: an attempt under way is broken off then. A slot is never
+// sent again, not after a restart of the actor either. Each attempt is a task with a
 // time limit; failures are tried again with growing pauses, within a budget,
-// and touch nobody else. The link is the dashboard's login, never a token.
+// and touch no other actor. The link is the dashboard's login, never a token.
 //
-// The channels are set up in the .env file, read anew each time:
+// The channels are set up in the .env file, read again at each poll:
 //
 //	NTFY_URL            the topic's address, e.g. https://ntfy.sh/my-topic
 //	NTFY_TOKEN          access token of the topic, where it wants one

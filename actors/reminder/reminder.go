@@ -11,10 +11,10 @@ import (
 	"kitestring/messages/ist"
 )
 
-// poll is how often the clock is looked at: it may run fast or be moved.
-const poll = 250 * time.Millisecond
+// pollEvery is how often the clock is read: it may run fast or be moved.
+const pollEvery = 250 * time.Millisecond
 
-// Login tells whether a login is due: a trading day has begun and no token of
+// Login says whether a login is due: a trading day has begun and no token of
 // it is valid. Safe for concurrent use.
 type Login interface{ LoginDue() bool }
 
@@ -28,7 +28,7 @@ type Config struct {
 	Keys      Keys
 	Login     Login
 	Clock     actors.Clock
-	Memory    *Store
+	Store     *Store
 	Timeline  Timeline
 	Dashboard string // its address as we know it, e.g. http://127.0.0.1:8420/
 }
@@ -40,34 +40,34 @@ func New(cfg Config) actors.Producer {
 
 type reminder struct {
 	Config
-	self    actors.Self
-	state   state
-	setting setting
-	client  *http.Client
-	round   context.Context // of the attempts under way
-	silence context.CancelFunc
+	self     actors.Self
+	state    state
+	setting  setting
+	client   *http.Client
+	round    context.Context // of the attempts under way
+	breakOff context.CancelFunc
 }
 
-// look is told each poll.
-type look struct{}
+// poll is the timer's message.
+type poll struct{}
 
 // Receive implements actors.Actor.
 func (r *reminder) Receive(msg any) {
 	switch m := msg.(type) {
 	case actors.Started:
-		r.state, r.client = r.Memory.load(), newClient()
-		r.round, r.silence = context.WithCancel(context.Background())
-		r.step(born{})
-		r.self.Every(poll, look{})
+		r.state, r.client = r.Store.load(), newClient()
+		r.round, r.breakOff = context.WithCancel(context.Background())
+		r.step(restarted{})
+		r.self.Every(pollEvery, poll{})
 		r.look(true)
-	case look:
+	case poll:
 		r.look(false)
 	case answered:
 		m.machine, m.jitter = time.Now(), rand.Float64()
 		r.step(m)
 	case actors.Stopped:
-		if r.silence != nil {
-			r.silence()
+		if r.breakOff != nil {
+			r.breakOff()
 		}
 	default:
 		r.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg))
@@ -76,7 +76,7 @@ func (r *reminder) Receive(msg any) {
 
 func (r *reminder) look(first bool) {
 	r.setting = read(r.Keys, r.Dashboard)
-	changed := r.Memory.setUp(r.setting.names(), r.setting.warnings)
+	changed := r.Store.setUp(r.setting.names(), r.setting.warnings)
 	if changed {
 		for _, w := range r.setting.warnings {
 			r.Timeline.Note("login", "reminders: %s", w)
@@ -85,7 +85,7 @@ func (r *reminder) look(first bool) {
 	if changed || first {
 		r.introduce()
 	}
-	r.step(looked{r.Clock.Now(), time.Now(), r.Login.LoginDue(), r.setting.names()})
+	r.step(polled{r.Clock.Now(), time.Now(), r.Login.LoginDue(), r.setting.names()})
 }
 
 // introduce says in the log how reminders are set up.
@@ -103,14 +103,14 @@ func (r *reminder) introduce() {
 func (r *reminder) step(ev event) {
 	var effects []effect
 	r.state, effects = next(r.state, ev)
-	r.Memory.save(r.state)
+	r.Store.save(r.state)
 	for _, e := range effects {
 		switch e := e.(type) {
 		case attempt:
 			r.attempt(e)
-		case silence:
-			r.silence()
-			r.round, r.silence = context.WithCancel(context.Background())
+		case breakOff:
+			r.breakOff()
+			r.round, r.breakOff = context.WithCancel(context.Background())
 		case ended:
 			r.ended(e)
 		}
@@ -135,7 +135,7 @@ func (r *reminder) attempt(e attempt) {
 }
 
 func (r *reminder) ended(e ended) {
-	r.Memory.told(Told{e.slot, e.channel, e.arrived, e.reason})
+	r.Store.note(Result{e.slot, e.channel, e.arrived, e.reason})
 	slot := e.slot.In(ist.Zone).Format("15:04")
 	if e.arrived {
 		r.self.Log().Info("reminder sent", "channel", e.channel, "slot", slot)

@@ -42,7 +42,7 @@ type morning struct {
 func newMorning(keys env) *morning {
 	m := &morning{now: at(7, 59, 0), due: true, keys: keys, registry: prometheus.NewRegistry()}
 	m.memory = NewStore(m.registry)
-	m.cfg = Config{Keys: m, Login: m, Clock: m, Memory: m.memory, Timeline: m, Dashboard: "http://127.0.0.1:8420/"}
+	m.cfg = Config{Keys: m, Login: m, Clock: m, Store: m.memory, Timeline: m, Dashboard: "http://127.0.0.1:8420/"}
 	return m
 }
 
@@ -100,11 +100,11 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// looked waits until the actor has seen the clock stand at a time.
-func (m *morning) looked(t *testing.T, now time.Time) {
+// polled waits until the actor has seen the clock stand at a time.
+func (m *morning) polled(t *testing.T, now time.Time) {
 	t.Helper()
 	m.set(func() { m.now = now })
-	until(t, "the actor looked at the clock", func() bool { return m.memory.load().seen.Equal(now) })
+	until(t, "the actor read the clock", func() bool { return m.memory.load().seen.Equal(now) })
 }
 
 // letter is what a channel got.
@@ -164,8 +164,8 @@ func TestEachChannelGetsItsMessage(t *testing.T) {
 	})
 	m.start(t)
 	for i, slot := range []time.Time{at(8, 0, 0), at(8, 45, 0), at(9, 5, 0)} {
-		m.looked(t, slot.Add(-time.Second))
-		m.looked(t, slot)
+		m.polled(t, slot.Add(-time.Second))
+		m.polled(t, slot)
 		until(t, "all three have their message", func() bool {
 			return len(n.got()) == i+1 && len(tg.got()) == i+1 && len(hook.got()) == i+1
 		})
@@ -200,7 +200,7 @@ func TestEachChannelGetsItsMessage(t *testing.T) {
 	noSecret(t, m)
 }
 
-// TestATroubledChannelTouchesNobody: one hangs, one answers 500 twice.
+// TestATroubledChannelTouchesNobody: one hangs, one answers 500 two times.
 func TestATroubledChannelTouchesNobody(t *testing.T) {
 	good, hangs, fails := newBox(t, 200), newBox(t, 200), newBox(t, 500, 503, 200)
 	hangs.hang = make(chan struct{})
@@ -209,12 +209,12 @@ func TestATroubledChannelTouchesNobody(t *testing.T) {
 		KeyNtfyURL: good.URL + "/CANARY", KeyTelegramAPI: fails.URL, KeyTelegramToken: aBot, KeyTelegramChat: "-100987654", KeyWebhookURL: hangs.URL + "/CANARY",
 	})
 	house := m.start(t)
-	m.looked(t, at(7, 59, 59))
-	m.looked(t, at(8, 0, 0))
+	m.polled(t, at(7, 59, 59))
+	m.polled(t, at(8, 0, 0))
 	until(t, "the good one has it", func() bool { return len(good.got()) == 1 })
 	until(t, "the failing one has it at the third attempt", func() bool {
 		st := m.memory.Status().Last
-		return len(st) == 2 && slices.ContainsFunc(st, func(told Told) bool { return told.Channel == telegram && told.Arrived })
+		return len(st) == 2 && slices.ContainsFunc(st, func(r Result) bool { return r.Channel == telegram && r.Arrived })
 	})
 	if len(fails.got()) != 3 || len(good.got()) != 1 {
 		t.Errorf("%d and %d attempts, want 3 and 1", len(fails.got()), len(good.got()))
@@ -237,13 +237,13 @@ func TestSilentOnceValid(t *testing.T) {
 	b := newBox(t, 500)
 	m := newMorning(env{KeyWebhookURL: b.URL})
 	m.start(t)
-	m.looked(t, at(8, 44, 59))
-	m.looked(t, at(8, 45, 0))
+	m.polled(t, at(8, 44, 59))
+	m.polled(t, at(8, 45, 0))
 	until(t, "the first attempt", func() bool { return len(b.got()) == 1 })
 	m.set(func() { m.due = false })
 	until(t, "nothing is open", func() bool { return len(m.memory.load().open) == 0 })
-	m.looked(t, at(9, 5, 0))
-	m.looked(t, at(9, 5, 1))
+	m.polled(t, at(9, 5, 0))
+	m.polled(t, at(9, 5, 1))
 	// On a slow machine the pause is over before the login, and a second attempt
 	// may still be on its way: it is of the slot before.
 	if got := b.got(); len(got) > 2 || slices.ContainsFunc(got, func(l letter) bool { return !strings.Contains(l.body, "08:45") }) {
@@ -256,17 +256,17 @@ func TestARestartDoesNotTellTwice(t *testing.T) {
 	b := newBox(t, 200)
 	m := newMorning(env{KeyWebhookURL: b.URL})
 	house := m.start(t)
-	m.looked(t, at(8, 44, 59))
-	m.looked(t, at(8, 45, 0))
-	until(t, "told", func() bool { return len(m.memory.Status().Last) == 1 })
+	m.polled(t, at(8, 44, 59))
+	m.polled(t, at(8, 45, 0))
+	until(t, "sent", func() bool { return len(m.memory.Status().Last) == 1 })
 	house.Stop()
 	m.start(t)
-	m.looked(t, at(8, 45, 1))
-	m.looked(t, at(9, 4, 59))
+	m.polled(t, at(8, 45, 1))
+	m.polled(t, at(9, 4, 59))
 	if n := len(b.got()); n != 1 {
-		t.Fatalf("told %d times, want once", n)
+		t.Fatalf("sent %d times, want once", n)
 	}
-	m.looked(t, at(9, 5, 0))
+	m.polled(t, at(9, 5, 0))
 	until(t, "the next slot", func() bool { return len(b.got()) == 2 })
 }
 
@@ -275,9 +275,9 @@ func TestIdleUntilSetUp(t *testing.T) {
 	b := newBox(t, 200)
 	m := newMorning(env{})
 	m.start(t)
-	m.looked(t, at(7, 59, 59))
-	m.looked(t, at(8, 0, 0))
-	m.looked(t, at(8, 30, 0))
+	m.polled(t, at(7, 59, 59))
+	m.polled(t, at(8, 0, 0))
+	m.polled(t, at(8, 30, 0))
 	if st := m.memory.Status(); len(st.Channels)+len(st.Warnings)+len(st.Last) != 0 {
 		t.Errorf("an idle reminder says %+v", st)
 	}
@@ -285,17 +285,17 @@ func TestIdleUntilSetUp(t *testing.T) {
 		t.Errorf("the log does not say that reminders are idle: %s", out)
 	}
 	m.set(func() { m.keys = maps.Clone(env{KeyWebhookURL: b.URL, KeyNtfyToken: "CANARY"}) })
-	m.looked(t, at(8, 44, 59))
-	m.looked(t, at(8, 45, 0))
-	until(t, "told", func() bool { return len(b.got()) == 1 })
+	m.polled(t, at(8, 44, 59))
+	m.polled(t, at(8, 45, 0))
+	until(t, "sent", func() bool { return len(b.got()) == 1 })
 	if st := m.memory.Status(); len(st.Channels) != 1 || len(st.Warnings) != 2 {
 		t.Errorf("the status is %+v, want one channel and two warnings", st)
 	}
 	noSecret(t, m)
 }
 
-// TestWhatGoesWrongIsToldWithoutTheAddress tries addresses that fail at once.
-func TestWhatGoesWrongIsToldWithoutTheAddress(t *testing.T) {
+// TestFailuresDoNotShowTheAddress tries addresses that fail at once.
+func TestFailuresDoNotShowTheAddress(t *testing.T) {
 	const gone = "http://127.0.0.1:1" // a port of a server that was closed may be another's by now
 	moved := httptest.NewServer(http.RedirectHandler("https://CANARY.example/", http.StatusMovedPermanently))
 	defer moved.Close()
@@ -305,7 +305,7 @@ func TestWhatGoesWrongIsToldWithoutTheAddress(t *testing.T) {
 	defer tls.Close()
 	refusing := newBox(t, 401)
 	for address, want := range map[string]string{
-		gone + "/CANARY":         "nobody listens at its address",
+		gone + "/CANARY":         "nothing listens at its address",
 		moved.URL + "/CANARY":    "it answered 301, a redirect: give the address that it leads to",
 		tls.URL + "/CANARY":      "its certificate is not accepted",
 		refusing.URL + "/CANARY": "it answered 401: it does not accept the token in the .env file",

@@ -7,7 +7,7 @@ import (
 	"kitestring/messages/ist"
 )
 
-// slots are the times of day, IST, at which a login that is due is told.
+// slots are the times of day, IST, at which a reminder of a login that is due is sent.
 var slots = [...]struct{ hour, minute int }{{8, 0}, {8, 45}, {9, 5}}
 
 const (
@@ -24,11 +24,11 @@ const (
 	longestPause = time.Minute
 )
 
-// state is what is known of the day's reminders. The zero value has not looked
+// state is what is known of the day's reminders. The zero value has not read
 // at the clock yet.
 type state struct {
 	seen  time.Time // exchange time of the last look
-	slot  time.Time // exchange time of the newest slot that was told; zero: none
+	slot  time.Time // exchange time of the newest slot that was sent; zero: none
 	began time.Time // machine's time of its first attempt
 	open  []delivery
 }
@@ -37,19 +37,21 @@ type state struct {
 type delivery struct {
 	channel  string
 	attempts int
-	flying   bool      // an attempt is under way
+	sending  bool      // an attempt is under way
 	again    time.Time // machine's time of the next attempt
 	reason   string    // why the last one failed
 }
 
 // event is what moves the state.
+//
+//sumtype:decl
 type event interface{ event() }
 
 type (
-	// born is the start of an incarnation: nothing of the last one is under way.
-	born struct{}
-	// looked is a look at both clocks and at the login.
-	looked struct {
+	// restarted is the start of an incarnation: nothing of the last one is under way.
+	restarted struct{}
+	// polled is a look at both clocks and at the login.
+	polled struct {
 		exchange, machine time.Time
 		due               bool
 		channels          []string // that are set up
@@ -64,9 +66,9 @@ type (
 	}
 )
 
-func (born) event()     {}
-func (looked) event()   {}
-func (answered) event() {}
+func (restarted) event() {}
+func (polled) event()    {}
+func (answered) event()  {}
 
 // outcome of an attempt.
 type outcome struct {
@@ -77,6 +79,8 @@ type outcome struct {
 }
 
 // effect is something to do.
+//
+//sumtype:decl
 type effect interface{ effect() }
 
 type (
@@ -85,8 +89,8 @@ type (
 		slot    time.Time
 		channel string
 	}
-	// silence breaks off what is under way: the login has been made.
-	silence struct{}
+	// breakOff breaks off what is under way: the login has been made.
+	breakOff struct{}
 	// ended says that a delivery has arrived, or is given up.
 	ended struct {
 		slot    time.Time
@@ -96,24 +100,24 @@ type (
 	}
 )
 
-func (attempt) effect() {}
-func (silence) effect() {}
-func (ended) effect()   {}
+func (attempt) effect()  {}
+func (breakOff) effect() {}
+func (ended) effect()    {}
 
 // next is the whole behaviour.
 func next(s state, ev event) (state, []effect) {
 	s.open = slices.Clone(s.open)
 	switch ev := ev.(type) {
-	case born:
+	case restarted:
 		var out []effect
 		s.open = slices.DeleteFunc(s.open, func(d delivery) bool {
-			if d.flying {
+			if d.sending {
 				out = append(out, ended{s.slot, d.channel, false, "cut off by a restart; not repeated, because it may have arrived"})
 			}
-			return d.flying
+			return d.sending
 		})
 		return s, out
-	case looked:
+	case polled:
 		return s.look(ev)
 	case answered:
 		return s.answer(ev)
@@ -121,7 +125,7 @@ func next(s state, ev event) (state, []effect) {
 	return s, nil
 }
 
-func (s state) look(ev looked) (state, []effect) {
+func (s state) look(ev polled) (state, []effect) {
 	slot := passed(s.seen, ev.exchange)
 	s.seen = ev.exchange
 	if !ev.due {
@@ -129,12 +133,12 @@ func (s state) look(ev looked) (state, []effect) {
 			return s, nil
 		}
 		s.open = nil
-		return s, []effect{silence{}}
+		return s, []effect{breakOff{}}
 	}
 	var out []effect
 	if !slot.IsZero() {
 		if len(s.open) > 0 {
-			out = append(out, silence{}) // of the slot before: this one says the same
+			out = append(out, breakOff{}) // of the slot before: this one says the same
 		}
 		s.slot, s.began, s.open = slot, ev.machine, nil
 		for _, channel := range ev.channels {
@@ -142,8 +146,8 @@ func (s state) look(ev looked) (state, []effect) {
 		}
 	}
 	for i := range s.open {
-		if d := &s.open[i]; !d.flying && !ev.machine.Before(d.again) {
-			d.flying = true
+		if d := &s.open[i]; !d.sending && !ev.machine.Before(d.again) {
+			d.sending = true
 			d.attempts++
 			out = append(out, attempt{s.slot, d.channel})
 		}
@@ -152,12 +156,12 @@ func (s state) look(ev looked) (state, []effect) {
 }
 
 func (s state) answer(ev answered) (state, []effect) {
-	i := slices.IndexFunc(s.open, func(d delivery) bool { return d.channel == ev.channel && d.flying })
+	i := slices.IndexFunc(s.open, func(d delivery) bool { return d.channel == ev.channel && d.sending })
 	if i < 0 || !ev.slot.Equal(s.slot) {
 		return s, nil // of a slot that has been broken off
 	}
 	d := &s.open[i]
-	d.flying, d.reason = false, ev.outcome.reason
+	d.sending, d.reason = false, ev.outcome.reason
 	if !ev.outcome.arrived && !ev.outcome.final {
 		d.again = ev.machine.Add(max(pause(d.attempts, ev.jitter), ev.outcome.after))
 		if d.attempts < mostAttempts && d.again.Before(s.began.Add(budget)) {
@@ -175,7 +179,7 @@ func pause(attempts int, jitter float64) time.Duration {
 }
 
 // passed is the newest slot after seen and not after now; zero: none, or it is
-// too late for it, or the clock was never looked at or went back.
+// too late for it, or the clock was never read or went back.
 func passed(seen, now time.Time) (slot time.Time) {
 	if seen.IsZero() {
 		return slot

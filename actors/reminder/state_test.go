@@ -22,8 +22,8 @@ type step struct {
 	want string
 }
 
-func glance(exchange time.Time, after time.Duration, due bool, channels ...string) looked {
-	return looked{exchange, machine.Add(after), due, channels}
+func glance(exchange time.Time, after time.Duration, due bool, channels ...string) polled {
+	return polled{exchange, machine.Add(after), due, channels}
 }
 
 func said(slot time.Time, channel string, after time.Duration, o outcome) answered {
@@ -36,8 +36,8 @@ func words(effects []effect) string {
 		switch e := e.(type) {
 		case attempt:
 			list = append(list, "try "+e.channel+" "+e.slot.In(ist.Zone).Format("15:04"))
-		case silence:
-			list = append(list, "silence")
+		case breakOff:
+			list = append(list, "breakOff")
 		case ended:
 			list = append(list, fmt.Sprintf("ended %s %s %t", e.channel, e.slot.In(ist.Zone).Format("15:04"), e.arrived))
 		}
@@ -72,7 +72,7 @@ func TestNext(t *testing.T) {
 			{glance(at(8, 44, 59), 0, true, ntfy, webhook), ""},
 			{glance(at(8, 45, 0), time.Second, true, ntfy, webhook), "try ntfy 08:45, try webhook 08:45"},
 			{said(at(8, 45, 0), ntfy, time.Second, failed), ""},
-			{glance(at(8, 45, 2), 2*time.Second, false, ntfy, webhook), "silence"},
+			{glance(at(8, 45, 2), 2*time.Second, false, ntfy, webhook), "breakOff"},
 			{said(at(8, 45, 0), webhook, 2*time.Second, failed), ""},
 			{glance(at(8, 46, 0), time.Minute, false, ntfy, webhook), ""},
 		},
@@ -110,24 +110,24 @@ func TestNext(t *testing.T) {
 			{glance(at(8, 44, 59), 0, true, ntfy), ""},
 			{glance(at(8, 45, 0), 0, true, ntfy), "try ntfy 08:45"},
 			{said(at(8, 45, 0), ntfy, 0, arrived), "ended ntfy 08:45 true"},
-			{born{}, ""},
+			{restarted{}, ""},
 			{glance(at(8, 45, 1), time.Second, true, ntfy), ""},
 		},
 		"a restart while an attempt is under way, and one waits": {
 			{glance(at(8, 44, 59), 0, true, ntfy, webhook), ""},
 			{glance(at(8, 45, 0), 0, true, ntfy, webhook), "try ntfy 08:45, try webhook 08:45"},
 			{said(at(8, 45, 0), webhook, 0, failed), ""},
-			{born{}, "ended ntfy 08:45 false"},
+			{restarted{}, "ended ntfy 08:45 false"},
 			{glance(at(8, 45, 1), time.Minute, true, ntfy, webhook), "try webhook 08:45"},
 			{said(at(8, 45, 0), webhook, time.Minute, arrived), "ended webhook 08:45 true"},
 		},
 		"a restart over a slot": {
 			{glance(at(8, 44, 59), 0, true, ntfy), ""},
-			{born{}, ""},
+			{restarted{}, ""},
 			{glance(at(8, 45, 4), 5*time.Second, true, ntfy), "try ntfy 08:45"},
 		},
 		"a process that begins after a slot": {
-			{born{}, ""},
+			{restarted{}, ""},
 			{glance(at(8, 45, 1), 0, true, ntfy), ""},
 			{glance(at(9, 5, 0), 0, true, ntfy), "try ntfy 09:05"},
 		},
@@ -148,7 +148,7 @@ func TestNext(t *testing.T) {
 		"the next slot replaces what has not arrived": {
 			{glance(at(8, 44, 59), 0, true, webhook), ""},
 			{glance(at(8, 45, 0), 0, true, webhook), "try webhook 08:45"},
-			{glance(at(9, 5, 0), time.Second, true, webhook), "silence, try webhook 09:05"},
+			{glance(at(9, 5, 0), time.Second, true, webhook), "breakOff, try webhook 09:05"},
 			{said(at(8, 45, 0), webhook, time.Second, arrived), ""},
 			{said(at(9, 5, 0), webhook, time.Second, arrived), "ended webhook 09:05 true"},
 		},

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Store is what outlives an incarnation: what has been told, and the status.
+// Store is what outlives an incarnation: what has been sent, and the status.
 // Made once by the tree. Safe for concurrent use. It does not outlive the
 // process: a new one begins with the next slot.
 type Store struct {
@@ -22,11 +22,11 @@ type Store struct {
 type Status struct {
 	Channels []string // that are set up; empty: the reminders are idle
 	Warnings []string // what is wrong with the set-up, in plain words
-	Last     []Told   // of the newest slot, in the order in which they ended
+	Last     []Result // of the newest slot, in the order in which they ended
 }
 
-// Told is a reminder that has arrived or was given up.
-type Told struct {
+// Result is a reminder that has arrived or was given up.
+type Result struct {
 	Slot    time.Time // exchange time
 	Channel string
 	Arrived bool
@@ -40,7 +40,7 @@ func NewStore(reg prometheus.Registerer) *Store {
 		Name: "kitestring_reminders_total", Help: "Reminders of a login that is due.",
 	}, []string{"channel", "result"})
 	reg.MustRegister(sent, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "kitestring_reminder_channels", Help: "Ways on which reminders go out; 0: nobody is reminded.",
+		Name: "kitestring_reminder_channels", Help: "Channels of reminders; 0: no person is reminded.",
 	}, func() float64 { return float64(len(m.Status().Channels)) }))
 	for _, channel := range []string{ntfy, telegram, webhook} {
 		m.sent[channel] = map[bool]prometheus.Counter{
@@ -78,7 +78,7 @@ func (m *Store) setUp(channels, warnings []string) (changed bool) {
 	return changed
 }
 
-func (m *Store) told(t Told) {
+func (m *Store) note(t Result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.status.Last); n > 0 && !m.status.Last[n-1].Slot.Equal(t.Slot) {

@@ -41,7 +41,7 @@ func TestRestart(t *testing.T) {
 	var last messages.Tick
 	var seen time.Time
 	for round := range 3 {
-		house := actorstest.Start(t, "simulator", simulator.NewActor(simulator.ActorConfig{Exchange: ex}))
+		harness := actorstest.Start(t, "simulator", simulator.NewActor(simulator.ActorConfig{Exchange: ex}))
 		if ex.Addr() != addr {
 			t.Fatalf("the address is now %s", ex.Addr())
 		}
@@ -69,9 +69,9 @@ func TestRestart(t *testing.T) {
 			t.Errorf("the clock went from %v to %v", seen, now)
 		}
 		seen = ex.Clock().Now()
-		house.Tell("nonsense")
-		house.Stop()
-		if err := house.Err(); err != nil {
+		harness.Tell("nonsense")
+		harness.Stop()
+		if err := harness.Err(); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(ex.State().Sockets); n != 0 {
@@ -110,7 +110,7 @@ func TestListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := ex.Listen("127.0.0.1:0"); err == nil {
-		t.Error("listens twice")
+		t.Error("listens a second time")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -128,7 +128,7 @@ func TestListen(t *testing.T) {
 		t.Error(err)
 	}
 	if ex.Addr() != "" || ex.Close() != nil {
-		t.Error("closed twice")
+		t.Error("closed a second time")
 	}
 }
 
@@ -164,18 +164,18 @@ func TestSelfLogin(t *testing.T) {
 		defer mu.Unlock()
 		return token
 	}
-	house := actorstest.Start(t, "simulator", simulator.NewActor(simulator.ActorConfig{
+	harness := actorstest.Start(t, "simulator", simulator.NewActor(simulator.ActorConfig{
 		Exchange: ex, SelfLogin: &simulator.SelfLogin{URL: product.URL + "/login", Token: current},
 	}))
-	eventually(t, "the login at the start", func() bool { return ex.Valid(current()) })
-	if _, err := ex.Rotate(); err != nil { // the token in the file is dead
+	actorstest.Until(t, "the login at the start", func() bool { return ex.Valid(current()) })
+	if _, err := ex.Rotate(); err != nil { // the token in the file is invalid
 		t.Fatal(err)
 	}
 	if err := ex.SetClock(start.AddDate(0, 0, 1).Add(-4*time.Hour - time.Second)); err != nil { // 05:59:59
 		t.Fatal(err)
 	}
-	eventually(t, "the login after the flush", func() bool { return ex.Valid(current()) })
-	house.Stop()
+	actorstest.Until(t, "the login after the flush", func() bool { return ex.Valid(current()) })
+	harness.Stop()
 	mu.Lock()
 	defer mu.Unlock()
 	if visits != 2 {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,7 +18,7 @@ type counts struct {
 	sent                 map[uint32]int64 // by instrument token, of topics that are gone
 	upgrades             int64
 	refusedUpgrades      map[string]int64
-	requests             map[string]int64 // answered well
+	requests             map[string]int64 // answered with success
 	refusedRequests      map[string]int64
 	refusedSubscriptions int64
 	badCommands          int64
@@ -31,7 +32,7 @@ func newCounts() counts {
 	}
 }
 
-// State is what /sim/v1/state tells. Tokens appear as fingerprints.
+// State is the answer of /sim/v1/state. Tokens appear as fingerprints.
 type State struct {
 	Clock         ClockState       `json:"clock"`
 	Sequence      bool             `json:"sequence"`
@@ -56,11 +57,12 @@ type ClockState struct {
 
 // MarketState is what the market does.
 type MarketState struct {
-	Open         bool   `json:"open"`
-	Instruments  int    `json:"instruments"`
-	Bars         bool   `json:"bars"`          // a playback
-	BarsFinished bool   `json:"bars_finished"` // to its end
-	ListingDay   string `json:"listing_day"`
+	Open         bool     `json:"open"`
+	Instruments  int      `json:"instruments"`
+	Sampling     Sampling `json:"sampling"`
+	Bars         bool     `json:"bars"`          // a playback
+	BarsFinished bool     `json:"bars_finished"` // to its end
+	ListingDay   string   `json:"listing_day"`
 }
 
 // SocketState is one open socket.
@@ -113,8 +115,8 @@ func (e *Exchange) State() State {
 		Clock:    ClockState{now.In(ist.Zone), speed, skipNights},
 		Sequence: e.cfg.Sequence, StartedAt: e.started, Ticks: e.counts.ticks,
 		Market: MarketState{
-			Open: e.cal.sessionAt(now).running(now), Instruments: len(e.book.list),
-			Bars: e.bars != nil, BarsFinished: e.bars != nil && e.bars.finished(), ListingDay: e.book.day.Format(time.DateOnly),
+			Open: e.cal.sessionAt(now).running(now), Instruments: len(e.listing.list), Sampling: cmp.Or(e.sampling, SamplingUniform),
+			Bars: e.bars != nil, BarsFinished: e.bars != nil && e.bars.finished(), ListingDay: e.listing.day.Format(time.DateOnly),
 		},
 		Sockets: []SocketState{}, Subscriptions: map[string]int{}, Sequences: map[string]int64{}, Faults: []Fault{},
 		Sent: SentState{
@@ -139,7 +141,7 @@ func (e *Exchange) State() State {
 			st.Sent.ByInstrument[decimal(token)] += t.sent
 		}
 	}
-	for _, in := range e.book.list {
+	for _, in := range e.listing.list {
 		if in.seq > 0 {
 			st.Sequences[decimal(in.Token)] = int64(in.seq)
 		}
@@ -165,12 +167,13 @@ func clone(m map[string]int64) map[string]int64 {
 	return c
 }
 
-// adminRoutes are the levers, for tests and drills.
+// adminRoutes control the exchange, for tests and drills.
 func (e *Exchange) adminRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /sim/v1/state", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.State()) })
 	mux.HandleFunc("POST /sim/v1/faults", e.postFault)
 	mux.HandleFunc("DELETE /sim/v1/faults", e.deleteFaults)
 	mux.HandleFunc("POST /sim/v1/token", e.postToken)
+	mux.HandleFunc("POST /sim/v1/sampling", e.postSampling)
 	mux.HandleFunc("GET /sim/v1/clock", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.clockState()) })
 	mux.HandleFunc("POST /sim/v1/clock", e.postClock)
 }
@@ -202,7 +205,7 @@ func (e *Exchange) postFault(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusAccepted, map[string]string{"status": "success"})
 }
 
-// deleteFaults lifts all faults, or those of ?kind=.
+// deleteFaults ends all faults, or those of ?kind=.
 func (e *Exchange) deleteFaults(w http.ResponseWriter, r *http.Request) {
 	var kinds []FaultKind
 	for _, k := range r.URL.Query()["kind"] {
@@ -247,6 +250,20 @@ func (e *Exchange) postToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+func (e *Exchange) postSampling(w http.ResponseWriter, r *http.Request) {
+	var set struct {
+		Sampling Sampling `json:"sampling"`
+	}
+	if !readAdmin(w, r, &set) {
+		return
+	}
+	if err := e.SetSampling(set.Sampling); err != nil {
+		adminError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "success"})
 }
 
 func (e *Exchange) postClock(w http.ResponseWriter, r *http.Request) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 	"kitestring/messages/wire"
@@ -64,7 +65,7 @@ func inSession(t testing.TB, name string) map[string]row {
 // index', and the future's with the volume.
 func TestBarsComeOutAsTheyWentIn(t *testing.T) {
 	t.Parallel()
-	dir := shared(t, "bars")
+	dir := actorstest.Shared(t, "bars")
 	e := open(t, false, func(c *simulator.Config) { c.BarsDir = dir; c.Start = time.Time{} })
 	names := map[string]uint32{"nifty": 256265, "banknifty": 260105, "sensex": 265}
 	s := e.mustDial()
@@ -170,7 +171,7 @@ func TestBarsComeOutAsTheyWentIn(t *testing.T) {
 		}
 	}
 	// The rest of the file, on the indices.
-	if err := e.Play(ctx); err != nil {
+	if err := play(ctx, e.Exchange); err != nil {
 		t.Fatal(err)
 	}
 	if st := e.State(); !st.Market.BarsFinished || st.Sent.SlowSockets != 0 {
@@ -204,7 +205,7 @@ func TestBarsComeOutAsTheyWentIn(t *testing.T) {
 	if compared < 1000 || futures < 600 {
 		t.Errorf("%d and %d bars compared", compared, futures)
 	}
-	// History tells the same, and joins what was before the file.
+	// History has the same, and joins what was before the file.
 	header := authorisation(e.token())
 	var body struct {
 		Data struct{ Candles [][]any }
@@ -293,8 +294,8 @@ func TestBarsRun(t *testing.T) {
 	if last["2026-03-02"] != 2489650 && len(last) > 2 {
 		t.Errorf("closes: %v", maps.Collect(maps.All(last)))
 	}
-	eventually(t, "the end", func() bool { return e.State().Market.BarsFinished })
-	eventually(t, "the close", func() bool { return !e.Clock().Now().Before(time.Date(2026, 3, 4, 15, 30, 0, 0, start.Location())) })
+	actorstest.Until(t, "the end", func() bool { return e.State().Market.BarsFinished })
+	actorstest.Until(t, "the close", func() bool { return !e.Clock().Now().Before(time.Date(2026, 3, 4, 15, 30, 0, 0, start.Location())) })
 	if response, _ := e.do(http.MethodPost, "/sim/v1/clock", `{"now":"2026-06-16T10:00:00+05:30"}`, nil); response.StatusCode != 400 {
 		t.Errorf("a clock moved in a playback: %d", response.StatusCode)
 	}
@@ -313,7 +314,7 @@ func TestBarsOfASunday(t *testing.T) {
 	s := e.mustDial()
 	s.mode(messages.ModeFull, 265)
 	s.ticks()
-	if err := e.Play(t.Context()); err != nil {
+	if err := play(t.Context(), e.Exchange); err != nil {
 		t.Fatal(err)
 	}
 	var got []int32
@@ -327,5 +328,14 @@ func TestBarsOfASunday(t *testing.T) {
 	}
 	if want := []int32{8200050, 8201000, 8199025, 8200101, 8210050, 8211000, 8199025, 8200105}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// play steps to the end of the bars.
+func play(ctx context.Context, e *simulator.Exchange) error {
+	for {
+		if more, err := e.Step(ctx); err != nil || !more {
+			return err
+		}
 	}
 }

@@ -119,8 +119,8 @@ func BenchmarkUnwatched(b *testing.B) {
 		b.Fatal(err)
 	}
 	s := e.cal.sessionAt(e.clock.Now())
-	in := e.book.find("NSE:INFY")
-	for _, other := range e.book.list {
+	in := e.listing.find("NSE:INFY")
+	for _, other := range e.listing.list {
 		if other.kind == option {
 			in = other
 			break

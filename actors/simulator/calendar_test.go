@@ -1,9 +1,12 @@
 package simulator
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/messages/ist"
 )
 
@@ -15,16 +18,21 @@ func date(text string) time.Time {
 	return t
 }
 
+// plain has every weekday as a trading day.
+func plain() *calendar {
+	return newCalendar(nil, func(day time.Time) bool { return day.Weekday() != time.Saturday && day.Weekday() != time.Sunday })
+}
+
 func TestExpiries(t *testing.T) {
-	plain := calendar{}
+	plain := plain()
 	// Tuesday 2026-06-16 and Tuesday 2026-06-30 are holidays.
-	holidays := calendar{func(day time.Time) bool {
+	holidays := newCalendar(nil, func(day time.Time) bool {
 		d := day.Format(time.DateOnly)
 		return d != "2026-06-16" && d != "2026-06-30" && day.Weekday() != time.Saturday && day.Weekday() != time.Sunday
-	}}
+	})
 	for _, c := range []struct {
 		name string
-		cal  calendar
+		cal  *calendar
 		day  string
 		want []string
 	}{
@@ -59,7 +67,7 @@ func TestExpiries(t *testing.T) {
 }
 
 func TestSessionAt(t *testing.T) {
-	cal := calendar{}
+	cal := plain()
 	for at, want := range map[string]string{
 		"2026-06-15 09:14": "2026-06-12", "2026-06-15 09:15": "2026-06-15", "2026-06-15 23:00": "2026-06-15",
 		"2026-06-14 12:00": "2026-06-12", "2026-06-16 03:00": "2026-06-15",
@@ -72,12 +80,12 @@ func TestSessionAt(t *testing.T) {
 	if s := cal.sessionAt(date("2026-06-15 12:00")); dayOf(s.prev).Format(time.DateOnly) != "2026-06-12" {
 		t.Errorf("before Monday comes %v", dayOf(s.prev))
 	}
-	never := calendar{func(time.Time) bool { return false }}
+	never := newCalendar(nil, func(time.Time) bool { return false })
 	never.sessionAt(date("2026-06-15 12:00")) // ends
 }
 
 func TestNightsAreSkipped(t *testing.T) {
-	c := newClock(calendar{}, date("2026-06-12 15:30"), 0, true)
+	c := newClock(plain(), date("2026-06-12 15:30"), 0, true)
 	c.tick(date("2026-06-12 15:30").Add(59 * time.Second))
 	if now, jumps := c.read(); now.Hour() != 15 || jumps != 0 {
 		t.Errorf("before 15:31: %v", now)
@@ -113,4 +121,68 @@ func TestWeekdays(t *testing.T) {
 			t.Errorf("%d days after Friday: %d weekdays", i, got)
 		}
 	}
+}
+
+// An instrument ticks in the sessions that the table gives its segment, and in
+// none besides, whatever kind of day it is.
+func TestSessionsOfTheTable(t *testing.T) {
+	e, err := New(Config{Start: date("2026-12-01 12:00")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	future, equity := e.listing.symbols["NFO:NIFTY26DECFUT"], e.listing.symbols["NSE:INFY"]
+	if future == nil || equity == nil {
+		t.Fatal("the contracts are not listed")
+	}
+	table, err := hours.Load(drillTable(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	drill := &hours.Store{}
+	drill.Set(table)
+	for _, c := range []struct {
+		table          *hours.Store
+		at             string
+		future, equity bool
+	}{
+		{nil, "2026-07-31 15:29", true, true},
+		{nil, "2026-07-31 15:31", false, false},
+		{nil, "2026-12-01 15:34", true, true},
+		{nil, "2026-12-01 15:36", true, false},
+		{nil, "2026-12-01 15:41", false, false},
+		{nil, "2026-11-08 12:00", false, false}, // a Sunday with Muhurat trading
+		{nil, "2026-11-08 18:30", true, true},
+		{nil, "2026-02-01 10:00", true, true}, // the budget's Sunday
+		{drill, "2026-12-05 09:20", true, true},
+		{drill, "2026-12-05 11:00", false, false},
+		{drill, "2026-12-05 11:45", true, true},
+		{drill, "2026-12-05 13:00", false, false},
+	} {
+		s := newCalendar(c.table, nil).session(date(c.at))
+		second := int(date(c.at).Sub(s.open) / time.Second)
+		if got := s.trades(future, second); got != c.future {
+			t.Errorf("%s: the future trades: %v", c.at, got)
+		}
+		if got := s.trades(equity, second); got != c.equity {
+			t.Errorf("%s: the share trades: %v", c.at, got)
+		}
+		if got := s.running(date(c.at)); got != (c.future || c.equity) {
+			t.Errorf("%s: the session runs: %v", c.at, got)
+		}
+	}
+	// History has the same minutes.
+	for at, want := range map[string]int{"2026-07-31 18:00": 375, "2026-11-30 18:00": 385, "2026-11-08 20:00": 60} {
+		if got := len(e.minutesOf(future, e.cal.session(date(at)))); got != want {
+			t.Errorf("%s: %d minutes of the future, want %d", at, got, want)
+		}
+	}
+}
+
+// drillTable is a file with a Saturday of two sessions.
+func drillTable(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "hours.txt")
+	if err := os.WriteFile(path, []byte("2026-12-05 open 09:15-10:00 11:30-12:30 drill\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

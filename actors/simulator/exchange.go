@@ -1,55 +1,62 @@
 // Package simulator is a Kite exchange on loopback: login page, REST,
 // WebSocket, a market that moves, a clock of its own, and faults on demand.
 //
-// Promise: the official clients cannot tell it from Kite (Kite Connect v3),
+// Promise: the official clients work with it as with Kite (Kite Connect v3),
 // with the same seed the same day has the same history, and history joins
 // the live prices: bars made of the ticks of an instrument that was watched
 // equal its /historical minutes. What outlives an actor's incarnation (clock,
-// prices, issued tokens, counters, the listener) lives in [Exchange]; a restart
+// prices, issued tokens, counters, the listener) is in [Exchange]; a restart
 // closes sockets and nothing else.
 //
 // Limits: one user, one API key; no orders but those that a fault makes up; no
-// ticks outside 09:15-15:30 IST; Monday to Friday unless Config.TradingDay says
-// otherwise; only the segments NSE, BSE, NFO, BFO and INDICES. The header
-// X-Kite-Version is not insisted on. It listens on loopback addresses only,
-// because its admin routes (/sim/v1) ask nobody who they are.
+// tick of an instrument outside the sessions that the table of hours gives its
+// segment; only the segments NSE, BSE, NFO, BFO and INDICES. The header
+// X-Kite-Version is not required. It listens on loopback addresses only,
+// because its admin routes (/sim/v1) have no authentication.
 //
 // Tokens certify themselves: 32 alphanumerics, keyed by the API secret, that
 // carry the day and the moment of issue. A process that knows nothing but the
 // secret accepts those of the day; the state directory holds only what was
-// withdrawn. At 06:00 IST of the exchange's clock the day's tokens die.
+// withdrawn. At 06:00 IST of the exchange's clock the day's tokens expire.
+//
+// The package is larger than others because it stands in for a whole exchange:
+// tokens and login, REST, sockets, a market with history, a clock and every
+// fault that the drills need. These share one lock and one state (a tick, its
+// history and its packet must agree), so parts of it would not stand alone.
 package simulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/hours"
 	"kitestring/messages"
-	"kitestring/messages/ist"
 )
 
-// Login says who presses Approve on the login page.
+// Login says how a login is approved.
 type Login string
 
 // The ways to log in.
 const (
 	LoginAuto   Login = "auto"   // the page redirects at once
-	LoginManual Login = "manual" // a person does
+	LoginManual Login = "manual" // a person presses Approve
 )
 
-// OldSockets says what becomes of open sockets when their token dies by a new
-// login or a logout. Kite does either.
+// OldSockets says what becomes of open sockets when a new login or a
+// logout ends their token. Kite does either.
 type OldSockets string
 
-// The fates of old sockets.
+// What becomes of old sockets.
 const (
 	OldSocketsLive OldSockets = "live"
 	OldSocketsCut  OldSockets = "cut"
@@ -60,8 +67,23 @@ type Relogin string
 
 // The answers to a second login.
 const (
-	ReloginNew  Relogin = "new"  // a new token; the old one is dead
-	ReloginSame Relogin = "same" // the same token, as long as it lives and this process issued it
+	ReloginNew  Relogin = "new"  // a new token; the old one is invalid
+	ReloginSame Relogin = "same" // the same token, as long as it is valid and this process issued it
+)
+
+// Sampling says when the sockets get an instrument's packets.
+type Sampling string
+
+const (
+	// SamplingUniform sends each packet to every socket: all get the same bytes
+	// in the same order.
+	SamplingUniform Sampling = "uniform"
+	// SamplingIndependent lets each socket look at each instrument at moments of
+	// its own, about two times a second, and get the newest packet if it has not got
+	// that one. Users report this of two sockets of one API key at Kite: a packet
+	// that comes byte for byte on both is rare, and neither gets every packet.
+	// Numbers of sequence mode then have holes that are no loss.
+	SamplingIndependent Sampling = "independent"
 )
 
 // Config makes an exchange; the zero value of each field is a working default.
@@ -76,15 +98,17 @@ type Config struct {
 	StateDir string // withdrawn tokens, as hashes; "": memory
 
 	Seed       uint64                   // 0: 1
-	Start      time.Time                // of the clock; zero: 09:15 of the latest trading day
+	Start      time.Time                // of the clock; zero: the open of the latest trading day
 	Speed      float64                  // exchange seconds a real second; 0: 1
-	TradingDay func(day time.Time) bool // midnight IST; nil: Monday to Friday
+	Hours      *hours.Store             // nil: the built-in table
+	TradingDay func(day time.Time) bool // midnight IST, in place of the table's days; nil: those
 	BarsDir    string                   // play <underlying>_5m.csv instead of walking
 
-	Instruments int  // extra NSE instruments, for load
-	Rate        int  // ticks a real second over all watched instruments; 0: each 1-4
-	Sequence    bool // count ticks per instrument in the last traded quantity
-	QuietOpen   bool // no instruments_meta and app_code texts on a new socket
+	Instruments int      // extra NSE instruments, for load
+	Rate        int      // ticks a real second over all watched instruments; 0: each 1-4
+	Sequence    bool     // count ticks per instrument in the last traded quantity
+	Sampling    Sampling // "": uniform; SetSampling can change it later
+	QuietOpen   bool     // no instruments_meta and app_code texts on a new socket
 
 	Log *slog.Logger // nil: nowhere
 }
@@ -95,7 +119,7 @@ type Config struct {
 type Exchange struct {
 	cfg      Config
 	log      *slog.Logger
-	cal      calendar
+	cal      *calendar
 	clock    *exchangeClock
 	sessions *sessions
 	limits   limits
@@ -106,17 +130,20 @@ type Exchange struct {
 	redirect string
 	prices   *prices
 	bars     *playback // nil: the market walks
-	book     book
+	listing  listing
 	topics   map[uint32]*topic // by instrument token
 	hot      []*topic          // every topic: watched now or a moment ago, they tick
 	turn     int               // of hot, when a rate is set
+	sampling Sampling
+	sampled  time.Time // when independent sockets were looked at last
 	sockets  map[*socket]struct{}
 	socketID int
-	slots    int       // of Kite's three, taken from the upgrade to the close
-	handlers int       // of sockets, from the upgrade to the last goroutine's end
-	closing  int       // calls of CloseSockets: no socket opens meanwhile
-	quiet    sync.Cond // handlers is 0
-	dirty    []*socket // with a frame under construction
+	slots    int                   // of Kite's three, taken from the upgrade to the close
+	handlers int                   // of sockets, from the upgrade to the last goroutine's end
+	hostile  map[net.Conn]struct{} // upgrades that a fault answers
+	closing  int                   // calls of CloseSockets: no socket opens meanwhile
+	quiet    sync.Cond             // handlers is 0
+	dirty    []*socket             // with a frame under construction
 	tokens   map[string]*tokenCount
 	counts   counts
 	faults   faults
@@ -149,23 +176,23 @@ func New(cfg Config) (*Exchange, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	cal := calendar{cfg.TradingDay}
+	cal := newCalendar(cfg.Hours, cfg.TradingDay)
 	e := &Exchange{
-		cfg: cfg, log: cfg.Log, cal: cal, redirect: cfg.RedirectURL, started: time.Now(),
+		cfg: cfg, log: cfg.Log, cal: cal, sampling: cfg.Sampling, redirect: cfg.RedirectURL, started: time.Now(),
 		prices: newPrices(cfg.Seed, cal), topics: map[uint32]*topic{},
-		sockets: map[*socket]struct{}{}, tokens: map[string]*tokenCount{}, counts: newCounts(),
+		sockets: map[*socket]struct{}{}, hostile: map[net.Conn]struct{}{}, tokens: map[string]*tokenCount{}, counts: newCounts(),
 		rng: rand.New(rand.NewPCG(cfg.Seed, 0)), inFlight: newFlight(), scratch: make([]byte, 0, 512),
 	}
 	e.quiet.L = &e.mu
 	start, speed, skipNights := cfg.Start, cfg.Speed, true
 	if start.IsZero() {
-		start = ist.At(cal.latest(time.Now()), 9, 15, 0)
+		start = cal.session(cal.latest(time.Now())).open
 	}
 	if speed == 0 {
 		speed = 1
 	}
 	if cfg.BarsDir != "" {
-		bars, err := loadBars(cfg.BarsDir)
+		bars, err := loadBars(cfg.BarsDir, cfg.Hours)
 		if err != nil {
 			return nil, fmt.Errorf("bars: %w", err)
 		}
@@ -180,7 +207,7 @@ func New(cfg Config) (*Exchange, error) {
 	if e.sessions, err = newSessions(cfg, e.clock.Now); err != nil {
 		return nil, err
 	}
-	e.book = newBook()
+	e.listing = newListing()
 	e.mu.Lock()
 	e.list(e.clock.Now())
 	e.mu.Unlock()
@@ -204,6 +231,15 @@ func (c Config) check() error {
 	default:
 		return fmt.Errorf("old sockets %q: choose live or cut", c.OldSockets)
 	}
+	switch c.Sampling {
+	case "", SamplingUniform:
+	case SamplingIndependent:
+		if c.BarsDir != "" {
+			return errSampledBars
+		}
+	default:
+		return fmt.Errorf("sampling %q: choose uniform or independent", c.Sampling)
+	}
 	switch {
 	case c.Speed < 0 || c.Speed > maxSpeed:
 		return fmt.Errorf("speed %g: choose between 0 and %d", c.Speed, maxSpeed)
@@ -223,6 +259,21 @@ const (
 // Handler is everything on one listener: REST, the WebSocket at /, the login
 // page at /connect/login, the admin routes at /sim/v1.
 func (e *Exchange) Handler() http.Handler { return e.handler }
+
+// SetSampling changes from now on when the sockets get packets.
+func (e *Exchange) SetSampling(s Sampling) error {
+	cfg := e.cfg
+	cfg.Sampling = s
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sampling = s
+	return nil
+}
+
+var errSampledBars = errors.New("sampling independent: a playback sends every tick to every socket")
 
 // Clock is the exchange's time.
 func (e *Exchange) Clock() actors.Clock { return e.clock }
@@ -244,6 +295,9 @@ func (e *Exchange) CloseSockets() {
 	e.closing++
 	for s := range e.sockets {
 		s.conn.NetConn().Close()
+	}
+	for conn := range e.hostile {
+		conn.Close()
 	}
 	for e.handlers > 0 {
 		e.quiet.Wait()

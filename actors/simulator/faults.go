@@ -14,7 +14,7 @@ import (
 type FaultKind string
 
 // The faults. Where no other is said, a fault holds until it is cleared, its
-// ForMS is over, or it has struck Count times.
+// ForMS is over, or it was applied Count times.
 const (
 	// At the upgrade; REST is fine meanwhile.
 	FaultForbidden   FaultKind = "forbidden"    // 403
@@ -23,10 +23,17 @@ const (
 	FaultSlowUpgrade FaultKind = "slow_upgrade" // after LatencyMS
 	FaultGhosts      FaultKind = "ghosts"       // Sockets of the three slots are taken, all when 0
 
+	// The upgrade's answer, written onto the connection as it is.
+	FaultEndlessUpgrade FaultKind = "endless_upgrade" // no end of Variant: header (default), status_line, body
+	FaultEchoUpgrade    FaultKind = "echo_upgrade"    // the request line comes back in Variant; see EchoVariants
+
 	// On open sockets (those of Fingerprint, all when empty).
 	FaultMute          FaultKind = "mute"           // not a byte, no pong, no close
 	FaultHeartbeatOnly FaultKind = "heartbeat_only" // no ticks
 	FaultNoFirstTick   FaultKind = "no_first_tick"  // no ticks on sockets opened from now on
+	FaultPongOnly      FaultKind = "pong_only"      // no message; pings are answered. Variant ping: and sent each second; fragments: one message that never ends
+	FaultTextFlood     FaultKind = "text_flood"     // Text (a message of the exchange when empty) as fast as the socket takes it
+	FaultOrderFlood    FaultKind = "order_flood"    // order updates, each of another order, as fast as the socket takes them; /orders has none of them
 
 	// On open sockets, now: Count times, one each EveryMS (at once when 0).
 	FaultDrop              FaultKind = "drop"               // Variant: tcp (default: closed without a close frame), reset, mid_frame, close_frame
@@ -46,14 +53,20 @@ const (
 	FaultRESTSlow       FaultKind = "rest_slow"    // the right answer, after LatencyMS
 	FaultRESTError      FaultKind = "rest_error"   // Status, ErrorType, Message; 403 PermissionException by default
 	FaultChecksum       FaultKind = "wrong_checksum"
+
+	// On /user/profile, Count times (once when 0), then all is well.
+	FaultFalseRejection FaultKind = "false_rejection" // 403 TokenException although the token is good
+	FaultProfile502     FaultKind = "profile_502"     // 502 with an HTML body
 )
 
 var faultKinds = []FaultKind{
 	FaultForbidden, FaultTooMany, FaultServerError, FaultSlowUpgrade, FaultGhosts,
-	FaultMute, FaultHeartbeatOnly, FaultNoFirstTick,
+	FaultEndlessUpgrade, FaultEchoUpgrade,
+	FaultMute, FaultHeartbeatOnly, FaultNoFirstTick, FaultPongOnly, FaultTextFlood, FaultOrderFlood,
 	FaultDrop, FaultMalformed, FaultDuplicateSnapshot, FaultOrderUpdate,
 	FaultRecycled, FaultMissing,
 	FaultRESTTooMany, FaultRESTBadGateway, FaultRESTTimeout, FaultRESTRefuse, FaultRESTSlow, FaultRESTError, FaultChecksum,
+	FaultFalseRejection, FaultProfile502,
 }
 
 // FaultKinds is every kind of fault.
@@ -105,10 +118,8 @@ func (e *Exchange) InjectFault(f Fault) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f.Kind.instant() {
-		if err := e.checkInstant(f); err != nil {
-			return err
-		}
+	if err := e.checkFault(f); err != nil {
+		return err
 	}
 	e.log.Info("simulator fault injected", "kind", string(f.Kind))
 	if f.Kind.instant() && f.EveryMS == 0 {
@@ -122,6 +133,9 @@ func (e *Exchange) InjectFault(f Fault) error {
 	}
 	if f.Kind == FaultRecycled && f.Tradingsymbol == "" {
 		f.Tradingsymbol = "RECYCLED"
+	}
+	if f.Kind == FaultFalseRejection || f.Kind == FaultProfile502 {
+		f.Path, f.Count = "/user/profile", max(f.Count, 1)
 	}
 	a := &activeFault{Fault: f, since: time.Now()}
 	e.faults.active = append(e.faults.active, a)
@@ -143,7 +157,7 @@ func kindList() string {
 	return strings.Join(names, ", ")
 }
 
-// ClearFaults lifts every fault, or those of the kinds named.
+// ClearFaults ends every fault, or those of the kinds named.
 func (e *Exchange) ClearFaults(kinds ...FaultKind) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -176,11 +190,11 @@ func (e *Exchange) remove(a *activeFault) {
 
 func (e *Exchange) faultsChanged(k FaultKind) {
 	switch k {
-	case FaultMute, FaultHeartbeatOnly, FaultNoFirstTick:
+	case FaultMute, FaultHeartbeatOnly, FaultNoFirstTick, FaultPongOnly, FaultTextFlood, FaultOrderFlood:
 		e.faults.apply(e)
 	case FaultRecycled, FaultMissing:
 		e.relist()
-	default: // is looked for when it can strike
+	default: // is looked up when it can apply
 	}
 }
 
@@ -201,17 +215,19 @@ func (e *Exchange) repeat(a *activeFault) {
 	a.every.Reset(time.Duration(a.EveryMS) * time.Millisecond)
 }
 
-// apply tells every socket what it may send.
+// apply sets what every socket may send.
 func (f *faults) apply(e *Exchange) {
 	for s := range e.sockets {
-		muted, silent := false, false
+		var now *socketFault
+		silent := false
 		for _, a := range f.active {
 			if a.Fingerprint != "" && a.Fingerprint != s.token.fingerprint {
 				continue
 			}
 			switch a.Kind {
-			case FaultMute:
-				muted, silent = true, true
+			case FaultMute, FaultPongOnly, FaultTextFlood, FaultOrderFlood:
+				now = &socketFault{kind: a.Kind, variant: a.Variant, text: a.Text}
+				silent = silent || now.withholds()
 			case FaultHeartbeatOnly:
 				silent = true
 			case FaultNoFirstTick:
@@ -219,7 +235,7 @@ func (f *faults) apply(e *Exchange) {
 			default: // not of a socket
 			}
 		}
-		s.muted.Store(muted)
+		s.fault.Store(now)
 		s.silent = silent
 	}
 }
@@ -238,21 +254,21 @@ func (f *faults) ghosts() int {
 	return n
 }
 
-// changeBook does to the instruments file what faults want.
-func (f *faults) changeBook(e *Exchange, b *book) {
+// changeListing does to the instruments file what faults want.
+func (f *faults) changeListing(e *Exchange, b *listing) {
 	for _, a := range f.active {
 		switch a.Kind {
 		case FaultRecycled:
 			b.recycle(e, a.InstrumentToken, a.Tradingsymbol)
 		case FaultMissing:
 			b.remove(a.Tradingsymbol)
-		default: // not of the book
+		default: // not of the listing
 		}
 	}
 }
 
 func (e *Exchange) nearFuture(name string) uint32 {
-	for _, in := range e.book.list {
+	for _, in := range e.listing.list {
 		if in.kind == future && in.Name == name {
 			return in.Token
 		}
@@ -260,8 +276,8 @@ func (e *Exchange) nearFuture(name string) uint32 {
 	return 0
 }
 
-// strike is a fault of the kind that holds for the path now, counted; nil for none.
-func (e *Exchange) strike(kind FaultKind, path string) *Fault {
+// take is a fault of the kind that holds for the path now, counted; nil for none.
+func (e *Exchange) take(kind FaultKind, path string) *Fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, a := range e.faults.active {
@@ -298,24 +314,26 @@ func (f *Fault) status(usual int) int {
 // maxHold bounds a request that is never answered.
 const maxHold = 2 * time.Minute
 
-// restFault answers wrongly when a fault says so; true when it did.
+// restFault gives the wrong answer of an active fault; true when it did.
 func (e *Exchange) restFault(w http.ResponseWriter, r *http.Request) bool {
 	path := r.URL.Path
-	if f := e.strike(FaultRESTSlow, path); f != nil {
+	if f := e.take(FaultRESTSlow, path); f != nil {
 		f.wait(r.Context())
 	}
 	switch {
-	case e.strike(FaultRESTRefuse, path) != nil:
+	case e.take(FaultRESTRefuse, path) != nil:
 		panic(http.ErrAbortHandler) // net/http resets the connection and stays silent
-	case e.strike(FaultRESTTimeout, path) != nil:
+	case e.take(FaultRESTTimeout, path) != nil:
 		(&Fault{LatencyMS: int(maxHold.Milliseconds())}).wait(r.Context())
 		panic(http.ErrAbortHandler)
-	case e.strike(FaultRESTTooMany, path) != nil:
+	case e.take(FaultRESTTooMany, path) != nil:
 		writeHTML(w, http.StatusTooManyRequests, "429 Too Many Requests")
-	case e.strike(FaultRESTBadGateway, path) != nil:
+	case e.take(FaultFalseRejection, path) != nil:
+		writeError(w, badToken("Incorrect `api_key` or `access_token`."))
+	case e.take(FaultRESTBadGateway, path) != nil || e.take(FaultProfile502, path) != nil:
 		writeHTML(w, http.StatusBadGateway, "502 Bad Gateway")
 	default:
-		f := e.strike(FaultRESTError, path)
+		f := e.take(FaultRESTError, path)
 		if f == nil {
 			return false
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 	"kitestring/messages/wire"
@@ -59,7 +60,7 @@ func TestFaultsAtTheUpgrade(t *testing.T) {
 			t.Errorf("%s: REST says %d", c.fault.Kind, response.StatusCode)
 		}
 		e.ClearFaults()
-		eventually(t, "all slots are free", func() bool { return len(e.State().Sockets) == 0 })
+		actorstest.Until(t, "all slots are free", func() bool { return len(e.State().Sockets) == 0 })
 	}
 	e.inject(simulator.Fault{Kind: simulator.FaultForbidden, Count: 2})
 	for _, want := range []int{403, 403, 101} {
@@ -68,7 +69,7 @@ func TestFaultsAtTheUpgrade(t *testing.T) {
 		}
 	}
 	e.inject(simulator.Fault{Kind: simulator.FaultForbidden, ForMS: 30})
-	eventually(t, "the fault is over", func() bool { return len(e.State().Faults) == 0 })
+	actorstest.Until(t, "the fault is over", func() bool { return len(e.State().Faults) == 0 })
 	if _, status := e.dial(token); status != 101 {
 		t.Errorf("after its time: %d", status)
 	}
@@ -118,7 +119,7 @@ func TestHeartbeatOnly(t *testing.T) {
 	s.ticks()
 	e.inject(simulator.Fault{Kind: simulator.FaultHeartbeatOnly})
 	made := e.Sequence(408065) // up to here they may be on their way
-	eventually(t, "the market goes on", func() bool { return e.Sequence(408065) > made+1 })
+	actorstest.Until(t, "the market goes on", func() bool { return e.Sequence(408065) > made+1 })
 	for beats := 0; beats < 2; {
 		_, data := s.read()
 		if wire.Heartbeat(data) {
@@ -178,11 +179,11 @@ func TestDrop(t *testing.T) {
 			t.Errorf("drop %q: %v", variant, err)
 		}
 		s.conn.Close()
-		eventually(t, "the socket is gone", func() bool { return len(e.State().Sockets) == 0 })
+		actorstest.Until(t, "the socket is gone", func() bool { return len(e.State().Sockets) == 0 })
 	}
 	// Again and again.
 	e.inject(simulator.Fault{Kind: simulator.FaultDrop, EveryMS: 20, Count: 3})
-	eventually(t, "three times", func() bool { return len(e.State().Faults) == 0 })
+	actorstest.Until(t, "three times", func() bool { return len(e.State().Faults) == 0 })
 }
 
 // Every malformed frame arrives, and our decoder takes none for a tick but the
@@ -275,7 +276,7 @@ func TestOrderUpdates(t *testing.T) {
 	t.Parallel()
 	e := open(t, false, nil)
 	client := e.kite(e.token())
-	e.inject(simulator.Fault{Kind: simulator.FaultOrderUpdate}) // nobody is connected
+	e.inject(simulator.Fault{Kind: simulator.FaultOrderUpdate}) // without a socket
 	s := e.mustDial()
 	client.SetAccessToken(e.token())
 	e.inject(simulator.Fault{Kind: simulator.FaultOrderUpdate, Order: map[string]any{"order_id": "77", "status": "OPEN"}})
@@ -302,7 +303,7 @@ func TestOrderUpdates(t *testing.T) {
 	}
 }
 
-func TestBookFaults(t *testing.T) {
+func TestListingFaults(t *testing.T) {
 	t.Parallel()
 	e := open(t, false, nil)
 	find := func(symbol string) (found messages.Instrument) {
@@ -381,7 +382,7 @@ func TestRESTFaults(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var asked sync.WaitGroup
-	asked.Go(func() { // the patience of who asks ends after the fault has struck
+	asked.Go(func() { // the client gives up after the fault was applied
 		for len(e.State().Faults) > 0 && ctx.Err() == nil {
 			<-time.After(5 * time.Millisecond)
 		}
@@ -439,7 +440,7 @@ func TestClockRoute(t *testing.T) {
 		t.Errorf("clock: %v", out)
 	}
 	e.post("/sim/v1/clock", `{"speed":600}`)
-	eventually(t, "time runs", func() bool { return e.Clock().Now().After(start.AddDate(0, 0, 1).Add(-4*time.Hour + time.Minute)) })
+	actorstest.Until(t, "time runs", func() bool { return e.Clock().Now().After(start.AddDate(0, 0, 1).Add(-4*time.Hour + time.Minute)) })
 	for _, body := range []string{`{"speed":-1}`, `{"speed":1e9}`, `{"now":"tomorrow"}`, `{"now":"1999-01-01T00:00:00Z"}`} {
 		if response, _ := e.do("POST", "/sim/v1/clock", body, nil); response.StatusCode != 400 {
 			t.Errorf("%s: %d", body, response.StatusCode)

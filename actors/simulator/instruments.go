@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,7 +107,7 @@ type instrument struct {
 	beta      float64
 	perMinute float64 // volume of an ordinary minute; 0: none
 	own       *walk
-	impostor  bool // holds the instrument token of another contract, by a fault
+	recycled  bool // holds the instrument token of another contract, by a fault
 
 	trading
 }
@@ -219,8 +220,8 @@ func (p *prices) options(u *underlying, day time.Time) []contract {
 // 64 weeks and 512 strikes, and is used again after that, as Kite's are.
 func optionToken(u *underlying, day time.Time, strike int, side uint32) uint32 {
 	week := uint32(dayNumber(day)/7) & 63
-	place := uint32(strike/u.step) & 511
-	return (40_000+(u.slot<<16|week<<10|place<<1|side))<<8 | uint32(u.segment)
+	position := uint32(strike/u.step) & 511
+	return (40_000+(u.slot<<16|week<<10|position<<1|side))<<8 | uint32(u.segment)
 }
 
 // expiryCode is the middle of an option's symbol: 26NOV for the last expiry of
@@ -246,7 +247,8 @@ func (p *prices) newInstrument(c contract) *instrument {
 		in.own = newWalk(in.key, 0.008, 0.03)
 	case future, option:
 		in.own = newWalk(in.key, 0.04, 0.25) // of the open interest
-		in.expiry = p.cal.session(c.Expiry).close()
+		last := p.cal.session(c.Expiry)
+		in.expiry = last.at(last.end(c.Token))
 	}
 	in.away = true
 	return in
@@ -259,3 +261,113 @@ func hashString(s string) uint64 {
 	}
 	return h
 }
+
+// listing is what is listed today.
+type listing struct {
+	day     time.Time // of the instruments file; zero: none yet
+	version int       // changes with the file
+	list    []*instrument
+	symbols map[string]*instrument // by exchange:tradingsymbol
+	tokens  map[uint32]*instrument
+	files   map[string]*instrumentsFile // by exchange, "" for all
+}
+
+func newListing() listing {
+	return listing{symbols: map[string]*instrument{}, tokens: map[uint32]*instrument{}}
+}
+
+// listingDay is the day of the instruments file that stands at now: Kite makes
+// a new one at 08:30 of a trading day.
+func (e *Exchange) listingDay(now time.Time) time.Time {
+	return e.cal.latest(now.Add(-(8*time.Hour + 30*time.Minute)))
+}
+
+// list makes the listing of the day. Instruments that stay keep their trading;
+// subscriptions stay with their instrument token, whatever it means today.
+func (e *Exchange) list(now time.Time) {
+	day := e.listingDay(now)
+	if e.listing.day.Equal(day) {
+		return
+	}
+	old := e.listing
+	b := newListing()
+	b.day, b.version, b.files = day, old.version+1, map[string]*instrumentsFile{}
+	add := func(in *instrument) {
+		b.list = append(b.list, in)
+		b.symbols[symbolKey(in.Instrument)] = in
+		b.tokens[in.Token] = in
+	}
+	for _, c := range e.prices.contracts(day, e.cfg.Instruments) {
+		in := old.symbols[symbolKey(c.Instrument)]
+		if in == nil {
+			in = e.prices.newInstrument(c)
+		}
+		in.setToken(c.Token) // a fault may have given it another one
+		add(in)
+	}
+	// The money has moved on, but what was listed once is traded to its end.
+	for _, in := range old.list {
+		if !in.recycled && b.symbols[symbolKey(in.Instrument)] == nil && !in.Expiry.IsZero() && !in.Expiry.Before(day) {
+			add(in)
+		}
+	}
+	e.faults.changeListing(e, &b)
+	e.listing = b
+	for token, t := range e.topics {
+		e.bind(t, b.tokens[token])
+	}
+}
+
+// relist makes the listing of the same day again, after a fault changed it.
+func (e *Exchange) relist() {
+	e.listing.day = time.Time{}
+	e.list(e.clock.Now())
+}
+
+// find resolves what a quote was asked for: exchange:symbol or an instrument
+// token.
+func (b *listing) find(asked string) *instrument {
+	if in := b.symbols[asked]; in != nil {
+		return in
+	}
+	if token, ok := parseToken(asked); ok {
+		return b.tokens[token]
+	}
+	return nil
+}
+
+// recycle gives the instrument token of one contract to another one.
+func (b *listing) recycle(e *Exchange, token uint32, symbol string) {
+	was := b.tokens[token]
+	if was == nil {
+		return
+	}
+	other := e.prices.newInstrument(contract{
+		Instrument: messages.Instrument{
+			Token: token, Exchange: was.Exchange, Tradingsymbol: symbol, Name: symbol,
+			Type: was.Type, Segment: was.Segment, Expiry: was.Expiry, Strike: was.Strike,
+			TickSize: was.TickSize, LotSize: was.LotSize,
+		},
+		kind: equity, share: share{price: 800, beta: 1}, volume: 2_000,
+	})
+	other.expiry, other.recycled = was.expiry, true
+	was.setToken(token ^ 1<<31)
+	b.tokens[was.Token] = was
+	b.list = append(b.list, other)
+	b.symbols[symbolKey(other.Instrument)] = other
+	b.tokens[token] = other
+}
+
+// remove takes a contract out of the file and the market.
+func (b *listing) remove(symbol string) {
+	for i, in := range b.list {
+		if in.Tradingsymbol == symbol {
+			delete(b.symbols, symbolKey(in.Instrument))
+			delete(b.tokens, in.Token)
+			b.list = slices.Delete(b.list, i, i+1)
+			return
+		}
+	}
+}
+
+func (in *instrument) setToken(token uint32) { in.Token, in.packet.InstrumentToken = token, token }

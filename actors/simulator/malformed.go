@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +13,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"kitestring/messages"
-	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
 
@@ -43,7 +41,7 @@ var malformed = map[string]func(packet []byte) *frame{
 	"text_error_number": func([]byte) *frame { return textFrame(`{"type":"error","data":17}`) },
 	"text_no_data":      func([]byte) *frame { return textFrame(`{"type":"error"}`) },
 	"text_unknown_type": func([]byte) *frame { return textFrame(`{"type":"weather","data":["rain"]}`) },
-	"text_no_type":      func([]byte) *frame { return textFrame(`{"data":"who am I"}`) },
+	"text_no_type":      func([]byte) *frame { return textFrame(`{"data":"no type"}`) },
 	"text_array":        func([]byte) *frame { return textFrame(`[1,2,3]`) },
 	"text_bad_json":     func([]byte) *frame { return textFrame(`{"type":"order","data":{`) },
 }
@@ -79,13 +77,20 @@ func (f Fault) raw() (*frame, error) {
 	}
 }
 
-// checkInstant tells what is wrong before anything is done.
-func (e *Exchange) checkInstant(f Fault) error {
+// variants of the faults that have a default.
+var variants = map[FaultKind][]string{
+	FaultDrop:           {"tcp", "reset", "mid_frame", "close_frame"},
+	FaultPongOnly:       {"pong", "ping", "fragments"},
+	FaultEndlessUpgrade: {"header", "status_line", "body"},
+	FaultEchoUpgrade:    EchoVariants(),
+}
+
+// checkFault says what is wrong with a fault before anything is done.
+func (e *Exchange) checkFault(f Fault) error {
+	if allowed := variants[f.Kind]; allowed != nil && f.Variant != "" && !slices.Contains(allowed, f.Variant) {
+		return fmt.Errorf("%s variant %q is unknown; the variants are %s", f.Kind, f.Variant, strings.Join(allowed, ", "))
+	}
 	switch f.Kind {
-	case FaultDrop:
-		if !slices.Contains([]string{"", "tcp", "reset", "mid_frame", "close_frame"}, f.Variant) {
-			return fmt.Errorf("drop variant %q is unknown; the variants are tcp, reset, mid_frame, close_frame", f.Variant)
-		}
 	case FaultMalformed:
 		raw, err := f.raw()
 		if err != nil {
@@ -159,40 +164,4 @@ func (e *Exchange) samplePacket(s *socket) []byte {
 	}
 	p := wire.Packet{Tick: messages.Tick{InstrumentToken: 408065, LastPrice: 148000, Close: 148000}}
 	return wire.AppendPacket(nil, &p, messages.ModeFull)
-}
-
-// order is an order as /orders and the socket tell it.
-type order map[string]any
-
-// orderUpdate books an order, as if it had been placed elsewhere, and tells
-// every socket that is open now.
-func (e *Exchange) orderUpdate(given map[string]any) {
-	now := e.clock.Now().In(ist.Zone).Format(ist.Layout)
-	o := order{
-		"placed_by": userID, "order_id": fmt.Sprintf("%d%08d", e.book.day.Year(), len(e.orders)+1),
-		"exchange_order_id": fmt.Sprintf("1%014d", len(e.orders)+1), "parent_order_id": nil,
-		"status": "COMPLETE", "status_message": nil, "status_message_raw": nil,
-		"order_timestamp": now, "exchange_update_timestamp": now, "exchange_timestamp": now,
-		"variety": "regular", "modified": false, "exchange": "NSE", "tradingsymbol": "INFY", "instrument_token": 408065,
-		"order_type": "MARKET", "transaction_type": "BUY", "validity": "DAY", "product": "CNC",
-		"quantity": 1, "disclosed_quantity": 0, "price": 0, "trigger_price": 0, "average_price": 1480.5,
-		"filled_quantity": 1, "pending_quantity": 0, "cancelled_quantity": 0, "market_protection": 0,
-		"meta": map[string]any{}, "tag": nil, "guid": "SIM",
-	}
-	maps.Copy(o, given)
-	place := slices.IndexFunc(e.orders, func(old order) bool { return old["order_id"] == o["order_id"] })
-	if place >= 0 {
-		e.orders[place] = o
-	} else {
-		e.orders = append(e.orders, o)
-	}
-	update := maps.Clone(o)
-	update["checksum"] = "" // on the socket it is empty
-	data, err := json.Marshal(update)
-	if err != nil {
-		return // came from JSON or from above
-	}
-	for s := range e.sockets {
-		e.push(s, message(websocket.TextMessage, wire.AppendText(nil, wire.Text{Type: wire.TextOrder, Data: data})))
-	}
 }

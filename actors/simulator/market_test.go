@@ -55,7 +55,7 @@ func (b *bars) add(k messages.Tick) {
 }
 
 // Bars made of the ticks of a watched instrument equal its history: also over
-// a pause in which nobody watched, for the minutes that were watched whole.
+// a pause without subscribers, for the minutes that had one throughout.
 func TestHistoryIsTheTicks(t *testing.T) {
 	e := still(t, monday(9, 15, 0), func(c *Config) { c.Rate = 1 })
 	e.mu.Lock()
@@ -67,13 +67,13 @@ func TestHistoryIsTheTicks(t *testing.T) {
 		e.watch(token)
 		built[token] = &bars{minutes: map[int64]*minute{}}
 	}
-	wall := time.Now()
+	realTime := time.Now()
 	run := func(from, to time.Time, step time.Duration) {
 		for at := from; at.Before(to); at = at.Add(step) {
 			e.clock.tick(at)
-			e.round(t.Context(), wall, len(tokens))
+			e.round(t.Context(), realTime, len(tokens))
 			for _, token := range tokens {
-				if in := e.book.tokens[token]; in.session != nil && !in.away {
+				if in := e.listing.tokens[token]; in.session != nil && !in.away {
 					built[token].add(in.packet.Tick)
 				}
 			}
@@ -83,16 +83,16 @@ func TestHistoryIsTheTicks(t *testing.T) {
 	run(monday(9, 25, 0), monday(9, 40, 0), 7*time.Second) // a slow rate
 	// Everybody leaves in mid-minute and comes back in mid-minute.
 	for _, t := range e.topics {
-		t.left = wall
+		t.left = realTime
 	}
-	e.cool(wall.Add(linger))
+	e.cool(realTime.Add(linger))
 	if len(e.hot) != 0 {
-		t.Fatal("instruments go on ticking for nobody")
+		t.Fatal("instruments go on ticking without a subscriber")
 	}
 	e.clock.tick(monday(9, 52, 20))
 	for _, token := range tokens {
 		e.watch(token)
-		in := e.book.tokens[token]
+		in := e.listing.tokens[token]
 		e.settle(in, e.cal.sessionAt(e.clock.Now()), e.clock.Now())
 		in.away = false
 		built[token].add(in.packet.Tick) // the cached tick
@@ -101,7 +101,7 @@ func TestHistoryIsTheTicks(t *testing.T) {
 
 	compared := 0
 	for _, token := range tokens {
-		in := e.book.tokens[token]
+		in := e.listing.tokens[token]
 		s := e.cal.sessionAt(e.clock.Now())
 		history := map[int64]minute{}
 		for _, m := range e.minutesOf(in, s) {
@@ -138,12 +138,12 @@ func TestHistoryIsDeterministic(t *testing.T) {
 	candles := func(e *Exchange, symbol string) [][]any {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		in := e.book.find(symbol)
+		in := e.listing.find(symbol)
 		return e.candles(in, intervals["minute"], friday, friday.Add(16*time.Hour), e.clock.Now(), true)
 	}
 	for _, symbol := range []string{"NSE:NIFTY 50", "BSE:SENSEX", "NSE:INFY", "NSE:INDIA VIX", "NFO:NIFTY26JUNFUT"} {
 		a, b, c := candles(early, symbol), candles(late, symbol), candles(other, symbol)
-		if len(a) != minutesADay || len(b) != len(a) {
+		if len(a) != 375 || len(b) != len(a) {
 			t.Fatalf("%s: %d and %d minutes", symbol, len(a), len(b))
 		}
 		same := 0
@@ -157,12 +157,12 @@ func TestHistoryIsDeterministic(t *testing.T) {
 				same++
 			}
 		}
-		if same > minutesADay/10 {
+		if same > 375/10 {
 			t.Errorf("%s: another seed has the same prices in %d minutes", symbol, same)
 		}
 		// The close of the last session is what the packets call close.
 		early.mu.Lock()
-		in := early.book.find(symbol)
+		in := early.listing.find(symbol)
 		early.settle(in, early.cal.sessionAt(early.clock.Now()), early.clock.Now())
 		if last := a[len(a)-1][4].(float64); rupees(in.packet.Close) != last {
 			t.Errorf("%s: the day's close of yesterday is %v, the last minute's %v", symbol, rupees(in.packet.Close), last)
@@ -173,14 +173,14 @@ func TestHistoryIsDeterministic(t *testing.T) {
 
 // The days of the walk look like an index: moves of a percent, not of ten.
 func TestWalkIsPlausible(t *testing.T) {
-	p := newPrices(1, calendar{})
+	p := newPrices(1, plain())
 	for _, u := range p.unders {
 		s := p.cal.session(monday(0, 0, 0))
 		var sum, worst float64
 		n := 0
 		for range 250 {
-			before := p.spot(u, p.cal.session(dayOf(s.prev)), sessionSeconds)
-			open, close := p.spot(u, s, 0), p.spot(u, s, sessionSeconds)
+			before := p.spot(u, p.cal.session(dayOf(s.prev)), float64(s.length))
+			open, close := p.spot(u, s, 0), p.spot(u, s, float64(s.length))
 			move := close/before - 1
 			sum += move * move
 			worst = max(worst, move, -move)
@@ -208,7 +208,7 @@ func TestOptionsArePlausible(t *testing.T) {
 	s := e.cal.sessionAt(now)
 	var calls, puts float64
 	volumes, n := 0, 0
-	for _, in := range e.book.list {
+	for _, in := range e.listing.list {
 		if in.kind != option {
 			continue
 		}
@@ -242,12 +242,12 @@ func TestOptionsArePlausible(t *testing.T) {
 	}
 }
 
-// A clock that is moved by hand leaves no hole and no future.
+// A clock that is moved leaves no hole and no future.
 func TestClockMoves(t *testing.T) {
 	e := still(t, monday(9, 15, 0), func(c *Config) { c.Rate = 1 })
 	e.mu.Lock()
 	e.watch(408065)
-	in := e.book.tokens[408065]
+	in := e.listing.tokens[408065]
 	for s := range 30 {
 		e.clock.tick(monday(9, 15, s))
 		e.round(t.Context(), time.Now(), 1)
@@ -281,11 +281,11 @@ func TestClockMoves(t *testing.T) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if n := len(e.minutesOf(in, e.cal.session(monday(0, 0, 0)))); n != minutesADay {
+	if n := len(e.minutesOf(in, e.cal.session(monday(0, 0, 0)))); n != 375 {
 		t.Errorf("the first day has %d minutes", n)
 	}
-	if e.book.day.Day() != 17 {
-		t.Errorf("the file is of %v", e.book.day)
+	if e.listing.day.Day() != 17 {
+		t.Errorf("the file is of %v", e.listing.day)
 	}
 }
 
@@ -315,19 +315,19 @@ func TestRollover(t *testing.T) {
 	e := still(t, monday(15, 0, 0).AddDate(0, 0, 15), nil) // the last Tuesday of June
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	near := e.book.find("NFO:NIFTY26JUNFUT")
+	near := e.listing.find("NFO:NIFTY26JUNFUT")
 	if near == nil || e.nearFuture("NIFTY") != near.Token {
 		t.Fatal("the near future is not there on its last day")
 	}
 	s := e.cal.sessionAt(e.clock.Now())
 	e.settle(near, s, e.clock.Now())
-	spot := e.prices.of(e.book.find("NSE:NIFTY 50"), s, sessionSeconds)
-	if last := e.prices.of(near, s, sessionSeconds); last != spot {
+	spot := e.prices.of(e.listing.find("NSE:NIFTY 50"), s, float64(s.length))
+	if last := e.prices.of(near, s, float64(s.length)); last != spot {
 		t.Errorf("the future ends at %d, the index at %d", last, spot)
 	}
 	e.clock.tick(monday(9, 20, 0).AddDate(0, 0, 16))
 	e.list(e.clock.Now())
-	if e.book.find("NFO:NIFTY26JUNFUT") != nil || e.book.find("NFO:NIFTY26JULFUT") == nil || e.book.find("NFO:NIFTY26SEPFUT") == nil {
+	if e.listing.find("NFO:NIFTY26JUNFUT") != nil || e.listing.find("NFO:NIFTY26JULFUT") == nil || e.listing.find("NFO:NIFTY26SEPFUT") == nil {
 		t.Error("the futures did not roll")
 	}
 }

@@ -38,8 +38,8 @@ func badToken(message string) *apiError {
 	return &apiError{http.StatusForbidden, tokenException, message}
 }
 
-// answer is an endpoint: the data of Kite's envelope, or an error.
-type answer func(r *http.Request) (any, *apiError)
+// endpoint makes the data of Kite's envelope, or an error.
+type endpoint func(r *http.Request) (any, *apiError)
 
 // class is a group of requests with a limit of its own.
 type class int
@@ -55,7 +55,7 @@ const (
 var perSecond = [classes]int{classQuote: 1, classHistorical: 3, classOther: 10}
 
 // limits counts requests in a sliding second. A request that comes a little
-// early passes: the client's clock is not ours.
+// early passes: the client has another clock.
 type limits struct {
 	mu   sync.Mutex
 	past [classes][]time.Time
@@ -80,7 +80,7 @@ func (l *limits) allow(c class, now time.Time) bool {
 
 func (e *Exchange) routes() http.Handler {
 	mux := http.NewServeMux()
-	api := func(pattern, name string, c class, public bool, a answer) {
+	api := func(pattern, name string, c class, public bool, a endpoint) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, name, c, public, a) })
 	}
 	api("POST /session/token", "session", classOther, true, e.exchangeSession)
@@ -110,12 +110,12 @@ func (e *Exchange) routes() http.Handler {
 		}
 		writeError(w, &apiError{http.StatusNotFound, generalException, "Route not found"})
 	})
-	// A page of another site may look at prices, not pull levers.
+	// A page of another site may read prices, not change anything.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 // serve is what stands before every JSON endpoint: faults, limits, the token.
-func (e *Exchange) serve(w http.ResponseWriter, r *http.Request, name string, c class, public bool, a answer) {
+func (e *Exchange) serve(w http.ResponseWriter, r *http.Request, name string, c class, public bool, a endpoint) {
 	if e.restFault(w, r) {
 		e.refused("fault")
 		return
@@ -199,7 +199,7 @@ func (e *Exchange) exchangeSession(r *http.Request) (any, *apiError) {
 		return nil, badInput("Missing or empty field `api_key`, `request_token` or `checksum`")
 	case !e.isKey(key):
 		return nil, badInput("Invalid `api_key`.")
-	case e.strike(FaultChecksum, "") != nil:
+	case e.take(FaultChecksum, "") != nil:
 		return nil, badToken("Invalid `checksum`.")
 	}
 	switch err := e.sessions.redeem(request, sum); {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/simulator"
 )
 
@@ -37,7 +38,7 @@ func TestEnvelope(t *testing.T) {
 		{"refresh", "POST", "/session/refresh_token", nil, 403, "TokenException"},
 		{"unknown order", "GET", "/orders/1", authorisation(token), 400, "InputException"},
 		{"logout with another key", "DELETE", "/session/token?api_key=other&access_token=" + token, nil, 400, "InputException"},
-		{"logout of a dead token", "DELETE", "/session/token?api_key=simkey&access_token=x", nil, 403, "TokenException"},
+		{"logout of an invalid token", "DELETE", "/session/token?api_key=simkey&access_token=x", nil, 403, "TokenException"},
 	} {
 		response, text := e.do(c.method, c.path, "", c.header)
 		var body struct {
@@ -92,7 +93,7 @@ func TestRateLimits(t *testing.T) {
 		if ok < c.limit || ok > c.limit*(seconds+1) || refused == 0 && seconds == 1 {
 			t.Errorf("%s: %d answered, %d refused within %d s", c.path, ok, refused, seconds)
 		}
-		eventually(t, "the limit passes", func() bool {
+		actorstest.Until(t, "the limit passes", func() bool {
 			response, _ := e.do("GET", c.path, "", header)
 			return response.StatusCode == 200
 		})
@@ -107,7 +108,7 @@ func TestQuoteLimits(t *testing.T) {
 	status := func(path string) int {
 		t.Helper()
 		var status int
-		eventually(t, "an answer", func() bool {
+		actorstest.Until(t, "an answer", func() bool {
 			response, _ := e.do("GET", path, "", header)
 			status = response.StatusCode
 			return status != http.StatusTooManyRequests
@@ -145,7 +146,7 @@ func TestHistoricalLimits(t *testing.T) {
 		// The official clients repeat the path's parameters in the query.
 		{"408065/minute?from=2026-06-15+09:15:00&to=2026-06-15+09:16:00&instrument_token=408065&interval=minute&continuous=0&oi=1", 200},
 	} {
-		eventually(t, "an answer to "+c.path, func() bool {
+		actorstest.Until(t, "an answer to "+c.path, func() bool {
 			response, text := e.do("GET", "/instruments/historical/"+c.path, "", header)
 			if response.StatusCode == http.StatusTooManyRequests {
 				return false

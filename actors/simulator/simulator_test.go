@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -168,21 +166,6 @@ func (s *socket) several(n int) (all []messages.Tick) {
 	return all
 }
 
-// eventually polls until a condition holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("not within a minute: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // browser follows no redirect.
 func browser() *http.Client {
 	return &http.Client{
@@ -235,28 +218,4 @@ func (e *exchange) post(path, body string) map[string]any {
 func checksum(key, request, secret string) string {
 	sum := sha256.Sum256([]byte(key + request + secret))
 	return hex.EncodeToString(sum[:])
-}
-
-// shared finds the reference data that is not part of the project.
-func shared(t testing.TB, elements ...string) string {
-	t.Helper()
-	root := os.Getenv("KITESTRING_SHARED")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for dir != filepath.Dir(dir) {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared")
-	}
-	path := filepath.Join(append([]string{root}, elements...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("the shared reference data is absent (set KITESTRING_SHARED): %v", err)
-	}
-	return path
 }

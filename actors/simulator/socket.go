@@ -1,19 +1,100 @@
 package simulator
 
 import (
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"kitestring/messages"
+	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
+
+type refusal struct {
+	status int
+	body   string
+}
+
+// admit decides about an upgrade as Kite does; only here is a token looked at.
+func (e *Exchange) admit(r *http.Request) (messages.AccessToken, *refusal) {
+	query := r.URL.Query()
+	token := messages.NewAccessToken(query.Get("access_token"))
+	reason, no := e.check(r, query, token)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if no == nil && e.slots+e.faults.ghosts() >= maxSockets {
+		reason, no = "too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
+	}
+	if no == nil && e.closing > 0 {
+		reason, no = "closing", &refusal{http.StatusServiceUnavailable, "Service unavailable"}
+	}
+	if no != nil {
+		e.counts.refusedUpgrades[reason]++
+		return token, no
+	}
+	e.slots++
+	e.handlers++
+	e.counts.upgrades++
+	return token, nil
+}
+
+func (e *Exchange) check(r *http.Request, query url.Values, token messages.AccessToken) (string, *refusal) {
+	if f := e.take(FaultSlowUpgrade, ""); f != nil {
+		f.wait(r.Context())
+	}
+	switch {
+	case e.take(FaultForbidden, "") != nil:
+		return "fault_forbidden", &refusal{http.StatusForbidden, "Authentication failed"}
+	case e.take(FaultTooMany, "") != nil:
+		return "fault_too_many", &refusal{http.StatusTooManyRequests, "Too many requests"}
+	case query.Get("api_key") == "" || token.IsZero():
+		return "bad_request", &refusal{http.StatusBadRequest, "Missing api_key or access_token"}
+	}
+	if f := e.take(FaultServerError, ""); f != nil {
+		return "fault_server_error", &refusal{f.status(http.StatusServiceUnavailable), "Service unavailable"}
+	}
+	if query.Get("api_key") != e.cfg.APIKey || !e.sessions.valid(token) {
+		return "forbidden", &refusal{http.StatusForbidden, "Authentication failed"}
+	}
+	return "", nil
+}
+
+func (e *Exchange) register(s *socket, token messages.AccessToken) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.socketID++
+	s.id = e.socketID
+	print := token.Fingerprint()
+	if e.tokens[print] == nil {
+		e.tokens[print] = &tokenCount{fingerprint: print}
+	}
+	s.token = e.tokens[print]
+	e.sockets[s] = struct{}{}
+	if e.closing > 0 { // which did not see it
+		s.conn.NetConn().Close()
+	}
+	e.faults.apply(e)
+	if e.cfg.QuietOpen {
+		return
+	}
+	meta, _ := json.Marshal(map[string]any{"count": len(e.listing.list), "etag": e.etag()})
+	for _, t := range []wire.Text{
+		{Type: wire.TextInstrumentsMeta, Data: meta},
+		{Type: wire.TextAppCode, Timestamp: e.clock.Now().In(ist.Zone).Format(time.RFC3339)},
+	} {
+		e.push(s, message(websocket.TextMessage, wire.AppendText(nil, t)))
+	}
+}
 
 // maxSockets is Kite's limit for one API key.
 const maxSockets = 3
@@ -26,7 +107,10 @@ type socket struct {
 	opened time.Time
 	out    chan *frame
 	queued atomic.Int64 // bytes
-	muted  atomic.Bool  // not a byte leaves
+	fault  atomic.Pointer[socketFault]
+
+	fragmented bool  // the writer's: a message was begun that gets no end
+	flooded    int64 // the writer's: texts of a flood
 
 	modes  map[uint32]messages.Mode
 	next   *frame // under construction
@@ -51,12 +135,15 @@ var upgrader = websocket.Upgrader{
 
 // serveSocket is the upgrade and, after it, the reader.
 func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
+	if e.hostileUpgrade(w, r) {
+		return
+	}
 	token, refusal := e.admit(r)
 	if refusal != nil {
 		http.Error(w, refusal.body, refusal.status)
 		return
 	}
-	defer e.retire()
+	defer e.handlerEnded()
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		e.mu.Lock()
@@ -67,19 +154,19 @@ func (e *Exchange) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &socket{conn: conn, opened: time.Now(), out: make(chan *frame, maxFrames), modes: map[uint32]messages.Mode{}}
 	written := make(chan struct{})
-	e.enroll(s, token)
+	e.register(s, token)
 	go func() {
 		defer close(written)
-		defer e.lastLine("socket writer", s)
+		defer e.recovered("socket writer", s)
 		e.write(s)
 	}()
 	e.read(s)
-	e.expel(s)
+	e.unregister(s)
 	<-written
 }
 
-// retire ends what admit began.
-func (e *Exchange) retire() {
+// handlerEnded ends what admit began.
+func (e *Exchange) handlerEnded() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.handlers--; e.handlers == 0 {
@@ -87,8 +174,8 @@ func (e *Exchange) retire() {
 	}
 }
 
-// lastLine keeps a panic in one socket's goroutine from ending the process.
-func (e *Exchange) lastLine(what string, s *socket) {
+// recovered keeps a panic in one socket's goroutine from ending the process.
+func (e *Exchange) recovered(what string, s *socket) {
 	if p := recover(); p != nil {
 		e.log.Error("simulator panicked", "in", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
@@ -96,8 +183,8 @@ func (e *Exchange) lastLine(what string, s *socket) {
 	e.drain(s)
 }
 
-// expel forgets a socket that has closed.
-func (e *Exchange) expel(s *socket) {
+// unregister forgets a socket that has closed.
+func (e *Exchange) unregister(s *socket) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.conn.NetConn().Close()
@@ -134,7 +221,7 @@ func (e *Exchange) push(s *socket, f *frame) {
 
 func (e *Exchange) tooSlow(s *socket) {
 	e.counts.slowSockets++
-	s.conn.NetConn().Close() // the reader sees it and expels
+	s.conn.NetConn().Close() // the reader sees it and unregisters
 }
 
 // unread counts a socket that took nothing for as long as a write may last: at
@@ -168,13 +255,21 @@ func (e *Exchange) write(s *socket) {
 			}
 			silence.Reset(heartbeatEvery)
 		case <-silence.C:
-			if !s.muted.Load() {
-				if err := s.message(websocket.BinaryMessage, heartbeat); err != nil {
-					return
-				}
+			switch err := s.instead(); {
+			case err != nil:
+				return
+			case s.fault.Load().withholds():
+			case s.message(websocket.BinaryMessage, heartbeat) != nil:
+				return
+			default:
 				e.heartbeats.Add(1)
 			}
 			silence.Reset(heartbeatEvery)
+		case <-s.fault.Load().floods():
+			if err := s.flood(); err != nil {
+				e.unread(err)
+				return
+			}
 		}
 	}
 }
@@ -187,14 +282,18 @@ func (e *Exchange) landed(s *socket, f *frame) {
 	e.inFlight.add(-1)
 }
 
-// drain lands what a dead socket will never get.
+// drain discards what a closed socket will never get.
 func (e *Exchange) drain(s *socket) {
-	for f := range s.out { // the reader expels the socket, which closes the queue
+	for f := range s.out { // the reader unregisters the socket, which closes the queue
 		e.landed(s, f)
 	}
 }
 
 func (s *socket) message(kind int, data []byte) error {
+	if s.fragmented { // what was begun has no end
+		s.conn.NetConn().Close()
+		return errCut
+	}
 	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
@@ -205,18 +304,15 @@ var errCut = errors.New("cut")
 
 func (e *Exchange) writeFrame(s *socket, f *frame) error {
 	if f.kind < rawBytes {
-		if s.muted.Load() {
+		if s.fault.Load().withholds() {
 			return nil
 		}
 		return s.message(f.kind, f.bytes)
 	}
+	if err := s.raw(f.bytes); err != nil {
+		return err
+	}
 	raw := s.conn.NetConn()
-	if err := raw.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	if _, err := raw.Write(f.bytes); err != nil {
-		return err
-	}
 	switch f.kind {
 	case reset:
 		if tcp, ok := raw.(*net.TCPConn); ok {
@@ -235,7 +331,7 @@ func (e *Exchange) writeFrame(s *socket, f *frame) error {
 // read takes commands until the connection ends.
 func (e *Exchange) read(s *socket) {
 	s.conn.SetPingHandler(func(data string) error {
-		if s.muted.Load() {
+		if s.fault.Load().mutes() {
 			return nil
 		}
 		err := s.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
@@ -260,15 +356,15 @@ func (e *Exchange) read(s *socket) {
 		command, err := wire.ParseCommand(text)
 		e.mu.Lock()
 		if err != nil || s.gone {
-			e.counts.badCommands++ // Kite says nothing either
+			e.counts.badCommands++ // Kite does not answer either
 		} else {
-			e.obey(s, command)
+			e.execute(s, command)
 		}
 		e.mu.Unlock()
 	}
 }
 
-func (e *Exchange) obey(s *socket, c wire.Command) {
+func (e *Exchange) execute(s *socket, c wire.Command) {
 	switch c.Action {
 	case wire.ActionSubscribe:
 		e.subscribe(s, c.InstrumentTokens, messages.ModeNone)
@@ -278,3 +374,76 @@ func (e *Exchange) obey(s *socket, c wire.Command) {
 		e.unsubscribe(s, c.InstrumentTokens)
 	}
 }
+
+// frame is one message on its way to one socket.
+type frame struct {
+	kind    int // websocket.BinaryMessage, TextMessage, CloseMessage, rawBytes, reset
+	bytes   []byte
+	packets int
+}
+
+// What a faulty exchange does besides sending messages.
+const (
+	rawBytes = 100 + iota // onto the TCP connection as they are
+	reset                 // rawBytes, then a TCP reset
+	closeTCP              // rawBytes, then FIN without a close frame
+)
+
+var frames = sync.Pool{New: func() any { return new(frame) }}
+
+func newFrame() *frame {
+	f := frames.Get().(*frame)
+	f.kind, f.packets = websocket.BinaryMessage, 0
+	f.bytes = append(f.bytes[:0], 0, 0)
+	return f
+}
+
+func message(kind int, data []byte) *frame { return &frame{kind: kind, bytes: data} }
+
+func (f *frame) add(packet []byte) {
+	f.packets++
+	binary.BigEndian.PutUint16(f.bytes, uint16(f.packets))
+	f.bytes = binary.BigEndian.AppendUint16(f.bytes, uint16(len(packet)))
+	f.bytes = append(f.bytes, packet...)
+}
+
+// flight counts the frames between the market and the kernel, so that a
+// playback driven as fast as it goes can wait for its readers.
+type flight struct {
+	mu    sync.Mutex
+	n     int
+	empty chan struct{} // closed while n is 0
+}
+
+func newFlight() *flight {
+	f := &flight{empty: make(chan struct{})}
+	close(f.empty)
+	return f
+}
+
+func (f *flight) add(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.n
+	f.n += n
+	switch {
+	case before == 0 && f.n > 0:
+		f.empty = make(chan struct{})
+	case before > 0 && f.n == 0:
+		close(f.empty)
+	}
+}
+
+func (f *flight) landed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.empty
+}
+
+// How long a socket is waited for.
+const (
+	heartbeatEvery = time.Second
+	writeTimeout   = 10 * time.Second
+	maxQueued      = 8 << 20 // bytes; a slower reader is disconnected
+	maxFrames      = 1024
+)

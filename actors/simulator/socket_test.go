@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 	"kitestring/messages/wire"
@@ -48,7 +49,7 @@ func TestUpgradeRefused(t *testing.T) {
 	if refused["bad_request"] != 3 || refused["forbidden"] != 4 {
 		t.Errorf("refused: %v", refused)
 	}
-	// Parameters that nobody knows are tolerated, and a plain GET is no upgrade.
+	// Unknown parameters are tolerated, and a plain GET is no upgrade.
 	if response, _ := e.get("/"); response.StatusCode != 404 {
 		t.Errorf("a plain GET: %d", response.StatusCode)
 	}
@@ -69,9 +70,9 @@ func TestFourthSocket(t *testing.T) {
 	if s, status := e.dial(token); s != nil || status != http.StatusTooManyRequests {
 		t.Fatalf("the fourth: %d", status)
 	}
-	eventually(t, "three sockets", func() bool { return len(e.State().Sockets) == 3 })
+	actorstest.Until(t, "three sockets", func() bool { return len(e.State().Sockets) == 3 })
 	held[0].conn.Close()
-	eventually(t, "the slot is free", func() bool { return len(e.State().Sockets) == 2 })
+	actorstest.Until(t, "the slot is free", func() bool { return len(e.State().Sockets) == 2 })
 	if s, status := e.dial(token); s == nil {
 		t.Fatalf("after one closed: %d", status)
 	}
@@ -175,7 +176,7 @@ func TestInstrumentLimit(t *testing.T) {
 			t.Fatalf("%d cached ticks", n)
 		}
 	}
-	eventually(t, "the rest is refused", func() bool { return e.State().Requests.RefusedSubscriptions == 100 })
+	actorstest.Until(t, "the rest is refused", func() bool { return e.State().Requests.RefusedSubscriptions == 100 })
 	if st := e.State(); st.Sockets[0].Instruments != 3000 || st.Requests.RefusedSubscriptions != 100 {
 		t.Errorf("%d instruments, %d refused", st.Sockets[0].Instruments, st.Requests.RefusedSubscriptions)
 	}
@@ -298,7 +299,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	quick.mode(messages.ModeLTP, tokens[0])
 	slow.mode(messages.ModeFull, tokens...)
-	eventually(t, "the slow one is cut", func() bool {
+	actorstest.Until(t, "the slow one is cut", func() bool {
 		for range 20 {
 			quick.ticks()
 		}

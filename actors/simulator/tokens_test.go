@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 )
@@ -70,7 +71,7 @@ func TestTokensCertifyThemselves(t *testing.T) {
 		t.Errorf("logout: %t, %v", gone, err)
 	}
 	if gone, _ := second.Logout(kept); gone {
-		t.Error("logged out twice")
+		t.Error("logged out a second time")
 	}
 	if newExchange(t, at).Valid(kept) {
 		t.Error("a logout did not survive the restart")
@@ -105,11 +106,11 @@ func TestForgedTokens(t *testing.T) {
 	ex := newExchange(t, nil)
 	good := issue(t, ex).Reveal()
 	rapid.Check(t, func(t *rapid.T) {
-		i := rapid.IntRange(0, len(good)-1).Draw(t, "place")
+		i := rapid.IntRange(0, len(good)-1).Draw(t, "position")
 		c := rapid.SampledFrom([]byte("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/=")).Draw(t, "character")
 		forged := good[:i] + string(c) + good[i+1:]
 		if forged != good && ex.Valid(messages.NewAccessToken(forged)) {
-			t.Fatalf("a forged token is accepted (place %d, %q)", i, c)
+			t.Fatalf("a forged token is accepted (position %d, %q)", i, c)
 		}
 	})
 	if ex.Valid(messages.AccessToken{}) || ex.Valid(messages.NewAccessToken(strings.Repeat("z", 32))) {
@@ -193,7 +194,7 @@ func TestRequestTokens(t *testing.T) {
 		{"unknown", "nobody", checksum("simkey", "nobody", "simsecret"), 403, "Token is invalid or has expired."},
 		{"missing", "", good, 400, "InputException"},
 		{"good", request, good, 200, "access_token"},
-		{"used twice", request, good, 403, "Token is invalid or has expired."},
+		{"used again", request, good, 403, "Token is invalid or has expired."},
 	} {
 		if status, text := e.redeem(c.request, c.sum); status != c.status || !strings.Contains(text, c.text) {
 			t.Errorf("%s: %d %s", c.name, status, text)
@@ -305,7 +306,7 @@ func TestNoTokenInLogs(t *testing.T) {
 	e.kite(second).GetUserProfile()
 	e.kite(second).InvalidateAccessToken()
 	s.conn.Close()
-	eventually(t, "the socket is gone", func() bool { return len(e.State().Sockets) == 0 })
+	actorstest.Until(t, "the socket is gone", func() bool { return len(e.State().Sockets) == 0 })
 	_, state := e.get("/sim/v1/state")
 	out := log.String() + state
 	if len(log.String()) == 0 {

@@ -14,17 +14,21 @@ type topic struct {
 	in    *instrument // nil: nothing is listed under it
 	subs  []subscription
 	due   time.Time // of the next tick, where no rate is set
-	left  time.Time // when the last subscriber went; zero: somebody is there
+	left  time.Time // when the last subscriber went; zero: there is one
 	sent  int64     // ticks, counted per socket
 }
 
 type subscription struct {
 	socket *socket
 	mode   messages.Mode
+
+	// With independent sampling:
+	fresh bool      // there is a packet that the socket has not got
+	due   time.Time // when it looks again
 }
 
 // linger is how long an instrument goes on ticking after its last subscriber
-// has gone: who comes back in time can tell what was missed, by the sequence.
+// has gone: a client that comes back in time sees by the sequence what it missed.
 const linger = 30 * time.Second
 
 // maxInstrumentsPerSocket is Kite's limit.
@@ -41,7 +45,7 @@ func (e *Exchange) bind(t *topic, in *instrument) {
 func (e *Exchange) watch(token uint32) *topic {
 	t := e.topics[token]
 	if t == nil {
-		t = &topic{token: token, in: e.book.tokens[token]}
+		t = &topic{token: token, in: e.listing.tokens[token]}
 		e.topics[token] = t
 		e.hot = append(e.hot, t)
 	}
@@ -49,7 +53,7 @@ func (e *Exchange) watch(token uint32) *topic {
 	return t
 }
 
-// cool lets go of topics that nobody came back to.
+// cool drops topics that got no subscriber again.
 func (e *Exchange) cool(now time.Time) {
 	e.hot = slices.DeleteFunc(e.hot, func(t *topic) bool {
 		if t.left.IsZero() || now.Sub(t.left) < linger {
@@ -76,7 +80,7 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 	for _, token := range tokens {
 		if time.Since(held) > longHold { // late in a day each first look costs a millisecond
 			e.flush()
-			held = e.breathe()
+			held = e.yield()
 			if s.gone || e.closing > 0 {
 				return
 			}
@@ -97,9 +101,9 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 		}
 		t := e.watch(token)
 		if ok {
-			t.subs[s.place(t)].mode = want
+			t.subs[s.index(t)].mode = want
 		} else {
-			t.subs = append(t.subs, subscription{s, want})
+			t.subs = append(t.subs, subscription{socket: s, mode: want, due: held.Add(e.samplePause())})
 		}
 		s.modes[token] = want
 		e.snapshot(s, t, session, now, want)
@@ -110,8 +114,8 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 // longHold is how long the market may be kept waiting.
 const longHold = 5 * time.Millisecond
 
-// breathe lets go of the lock for a moment.
-func (e *Exchange) breathe() time.Time {
+// yield lets go of the lock for a moment.
+func (e *Exchange) yield() time.Time {
 	e.mu.Unlock()
 	e.mu.Lock()
 	return time.Now()
@@ -137,22 +141,58 @@ func (e *Exchange) unsubscribe(s *socket, tokens []uint32) {
 }
 
 func (e *Exchange) leave(s *socket, t *topic) {
-	i := s.place(t)
+	i := s.index(t)
 	t.subs = slices.Delete(t.subs, i, i+1)
 	if len(t.subs) == 0 {
 		t.left = time.Now()
 	}
 }
 
-// place is the socket's position among a topic's subscribers.
-func (s *socket) place(t *topic) int {
+// index is the socket's position among a topic's subscribers.
+func (s *socket) index(t *topic) int {
 	return slices.IndexFunc(t.subs, func(sub subscription) bool { return sub.socket == s })
 }
 
+// sampleEvery is how often an independent socket looks at an instrument.
+const sampleEvery = 500 * time.Millisecond
+
+func (e *Exchange) samplePause() time.Duration {
+	return time.Duration((0.5 + e.rng.Float64()) * float64(sampleEvery))
+}
+
+// sample sends to independent sockets what is due to them. Called with mu held.
+func (e *Exchange) sample(realTime time.Time) {
+	const look = 10 * time.Millisecond // a rate lets rounds follow each other faster
+	if e.sampling != SamplingIndependent || realTime.Sub(e.sampled) < look {
+		return
+	}
+	e.sampled = realTime
+	for _, t := range e.hot {
+		for i := range t.subs {
+			sub := &t.subs[i]
+			if !sub.fresh || realTime.Before(sub.due) || t.in == nil {
+				continue
+			}
+			sub.fresh, sub.due = false, realTime.Add(e.samplePause())
+			if !sub.socket.silent {
+				e.send(sub.socket, t, wire.AppendPacket(e.encoded(), &t.in.packet, sub.mode))
+			}
+		}
+	}
+	e.flush()
+}
+
 // publish sends an instrument's packet to all its subscribers, encoded once
-// per mode, so that every socket gets the same bytes in the same order.
+// per mode, so that every socket gets the same bytes in the same order; to
+// independent sockets it is sent when they look.
 func (e *Exchange) publish(t *topic) {
 	e.counts.ticks++
+	if e.sampling == SamplingIndependent {
+		for i := range t.subs {
+			t.subs[i].fresh = true
+		}
+		return
+	}
 	var packets [messages.ModeFull + 1][]byte
 	buf := e.encoded()
 	for _, sub := range t.subs {
@@ -183,12 +223,12 @@ func (e *Exchange) send(s *socket, t *topic, packet []byte) {
 	s.ticks++
 	s.token.ticks++
 	if s.next.packets == maxInstrumentsPerSocket {
-		e.hand(s)
+		e.finish(s)
 	}
 }
 
-// hand gives the finished frame to the socket's writer.
-func (e *Exchange) hand(s *socket) {
+// finish gives the finished frame to the socket's writer.
+func (e *Exchange) finish(s *socket) {
 	f := s.next
 	s.next = nil
 	s.frames++
@@ -200,7 +240,7 @@ func (e *Exchange) hand(s *socket) {
 func (e *Exchange) flush() {
 	for _, s := range e.dirty {
 		if s.next != nil {
-			e.hand(s)
+			e.finish(s)
 		}
 	}
 	e.dirty = e.dirty[:0]

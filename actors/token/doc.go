@@ -30,23 +30,23 @@
 //     the last word on one of the keys below: then the file is refused and
 //     what was known before stays.
 //
-// The keys of ours: ZERODHA_API_KEY, ZERODHA_API_SECRET, ZERODHA_ACCESS_TOKEN,
+// The keys that kitestring uses: ZERODHA_API_KEY, ZERODHA_API_SECRET, ZERODHA_ACCESS_TOKEN,
 // REDIRECT_URL. The file wins over the process environment for every key that
 // it holds; the environment serves for keys that it lacks.
 //
 // # When a value is announced
 //
 // The file is read under a read lease (Linux), so that no writer is at work
-// while it is read; where leases are not to be had, it must be the same twice,
-// 25 ms apart; where a writer keeps the file open, the same for 250 ms. Then
+// while it is read; where leases are not to be had, two readings
+// 25 ms apart must be the same; where a writer keeps the file open, the same for 250 ms. Then
 // the content must make sense: the lines of the API key, the secret and the
 // token end in a newline (a truncated value is valid syntax, only the newline
-// tells), the API key is there (in the file or the environment), and the token
+// shows that it is whole), the API key is there (in the file or the environment), and the token
 // is made of letters, digits and - . _ ~ + / = only. A token that is not 32
 // characters long is announced with a warning: 32 is what Kite has always
 // sent, not what it promises. Once a token was known, a file without one is
 // refused. A refusal is published when it still holds 20 ms later, because
-// writers that open the file twice are common.
+// many writers open the file a second time.
 //
 // # Limits
 //
@@ -55,6 +55,6 @@
 // overlay the kernel reports nothing and the poll (250 ms) sees it. A file
 // that is itself a bind mount shows nobody a rename made outside: mount the
 // directory instead; this is warned about. Foreign writers do not take our
-// lock: a write of ours checks before and after, but a foreign writer that
+// lock: a write of the store checks before and after, but a foreign writer that
 // read before and writes after can still undo it.
 package token

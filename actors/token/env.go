@@ -2,12 +2,14 @@ package token
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"unicode/utf8"
 )
 
-// The keys of ours in the file.
+// The keys that kitestring uses.
 const (
 	KeyAPIKey      = "ZERODHA_API_KEY"
 	KeyAPISecret   = "ZERODHA_API_SECRET"
@@ -37,19 +39,19 @@ type content struct {
 type line struct {
 	number   int // of its first physical line, from 1
 	raw      []byte
-	key      string // also of a faulty line, where it can be told; "": blank or comment
+	key      string // also of a faulty line, where it is known; "": blank or comment
 	value    string
 	quote    byte   // ' or ", 0: none
 	from, to int    // the value in raw, quotes included
 	several  bool   // spans physical lines
-	fault    string // why the line is skipped, in plain words and without its value
+	fault    string // why the line is skipped, in words for a person and without its value
 }
 
 // Fault is a line that was skipped.
 type Fault struct {
 	Line   int    // from 1
-	Key    string // "" when it cannot be told
-	Reason string // plain words, without any value
+	Key    string // "" when it is not known
+	Reason string // words for a person, without any value
 }
 
 // Parse reads a file. It never fails: lines that make no sense become Faults.
@@ -177,7 +179,7 @@ func lexLine(text []byte) line {
 
 // lexQuoted reads a quoted value at l.from of text and extends l.raw when it
 // spans lines. A quote that is closed nowhere, or where something else stands
-// behind the closing one, or across a line of ours, spoils its own line only.
+// behind the closing one, or across a line with one of ourKeys, makes only its own line faulty.
 func lexQuoted(l *line, text []byte) {
 	quote := text[l.from]
 	closing := closingQuote(text, l.from, quote)
@@ -271,7 +273,7 @@ func endsCleanly(body []byte, at int) bool {
 	return next == len(body) || body[next] == '#' && next > at
 }
 
-// holdsOurs reports whether one of the lines sets a key of ours.
+// holdsOurs reports whether one of the lines sets one of ourKeys.
 func holdsOurs(text []byte) bool {
 	for l := range bytes.Lines(text) {
 		at := skipExport(l, skipBlanks(l, 0))
@@ -290,7 +292,7 @@ var escapes = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\"`, `"`,
 
 func unescape(s string) string { return escapes.Replace(s) }
 
-// foreignBytes tells what has no place in a line.
+// foreignBytes says what has no place in a line.
 func foreignBytes(body []byte) string {
 	if !utf8.Valid(body) {
 		return "it is not UTF-8"
@@ -301,4 +303,118 @@ func foreignBytes(body []byte) string {
 		}
 	}
 	return ""
+}
+
+// With is the file with one key set: comments, order, the line's quoting, its
+// "export", and the line ends stay as they are. The last line that holds the
+// key is changed (it is the one that counts); without one, a line is added.
+//
+// A value is written bare when every known reader of such files takes it so
+// ([A-Za-z0-9_./:+=@%-]), else in single quotes. What no form can hold for all
+// of them is refused: a single quote, a line break, a control character, a
+// backslash at the end.
+func (e *Env) With(key, value string) (*Env, error) {
+	if !validKey(key) {
+		return nil, fmt.Errorf("%q is not a key: letters, digits and _ only", key)
+	}
+	if e.wide {
+		return nil, errors.New("the file is UTF-16: save it as UTF-8")
+	}
+	if err := writable(value); err != nil {
+		return nil, fmt.Errorf("value of %s: %w", key, err)
+	}
+	edited := &Env{&content{mark: e.mark, lines: append([]line(nil), e.lines...)}}
+	eol := e.eol()
+	if old := edited.last(key); old != nil {
+		old.raw = old.replaced(key, value, eol)
+	} else {
+		if n := len(edited.lines); n > 0 && !edited.lines[n-1].terminated() {
+			edited.lines[n-1].raw = append(bytes.Clone(edited.lines[n-1].raw), eol...)
+		}
+		edited.lines = append(edited.lines, line{raw: []byte(key + "=" + rendered(value, 0) + eol)})
+	}
+	result := Parse(edited.Bytes())
+	want := e.values()
+	want[key] = value
+	if !maps.Equal(result.values(), want) {
+		return nil, fmt.Errorf("setting %s would change other keys: an unclosed quote stands in the file; close it first", key)
+	}
+	return result, nil
+}
+
+// replaced is the line with another value.
+func (l *line) replaced(key, value, eol string) []byte {
+	if l.terminated() {
+		eol = string(l.raw[len(l.body()):])
+	}
+	if l.fault != "" || l.several {
+		return []byte(key + "=" + rendered(value, 0) + eol)
+	}
+	body := l.body()
+	raw := bytes.Clone(body[:l.from])
+	raw = append(raw, rendered(value, l.quote)...)
+	if tail := body[l.to:]; len(tail) > 0 && tail[0] == '#' {
+		raw = append(append(raw, ' '), tail...) // "K= #c" had no value to keep the blank apart from
+	} else {
+		raw = append(raw, tail...)
+	}
+	return append(raw, eol...)
+}
+
+// rendered writes a value in the quotes that the line had, where it fits them.
+func rendered(value string, quote byte) string {
+	bare := strings.IndexFunc(value, func(r rune) bool { return !bareRune(r) }) < 0
+	switch {
+	case bare && quote == '"':
+		return `"` + value + `"`
+	case bare && quote == 0:
+		return value
+	default:
+		return "'" + value + "'"
+	}
+}
+
+func bareRune(r rune) bool {
+	return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("_./:+=@%-", r)
+}
+
+func validKey(key string) bool {
+	for i := range len(key) {
+		if !keyByte(key[i], i > 0) {
+			return false
+		}
+	}
+	return key != ""
+}
+
+func writable(value string) error {
+	switch {
+	case !utf8.ValidString(value):
+		return errors.New("it is not UTF-8")
+	case strings.ContainsRune(value, '\''):
+		return errors.New("it holds a single quote, which the readers of .env files do not agree on")
+	case strings.HasSuffix(value, `\`):
+		return errors.New("it ends with a backslash, which the readers of .env files do not agree on")
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return errors.New("it holds a line break or another control character")
+	}
+	return nil
+}
+
+// eol is the line end of the file: that of its first line, LF for none.
+func (e *Env) eol() string {
+	if len(e.lines) > 0 && bytes.HasSuffix(e.lines[0].raw, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+func (e *Env) values() map[string]string {
+	values := make(map[string]string)
+	for _, l := range e.lines {
+		if l.key != "" && l.fault == "" {
+			values[l.key] = l.value
+		}
+	}
+	return values
 }

@@ -9,7 +9,7 @@ import (
 // Metrics are the numbers of the store and the watcher. They outlive the
 // actor: made once, with the store. A nil *Metrics counts nothing.
 type Metrics struct {
-	changes  map[messages.ChangeSource]map[string]prometheus.Counter
+	changes  *prometheus.CounterVec
 	detect   prometheus.Histogram
 	changed  prometheus.Gauge
 	degraded prometheus.Gauge
@@ -25,12 +25,11 @@ const (
 
 // NewMetrics makes and registers them.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
-	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "kitestring_token_changes_total",
-		Help: "Changes of the .env file by how they were noticed and what came of them; the reading at the start is not counted.",
-	}, []string{"source", "result"})
 	m := &Metrics{
-		changes: make(map[messages.ChangeSource]map[string]prometheus.Counter),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kitestring_token_changes_total",
+			Help: "Changes of the .env file by how they were noticed and what came of them; the reading at the start is not counted.",
+		}, []string{"source", "result"}),
 		detect: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "kitestring_token_detect_seconds",
 			Help:    "From the change of the .env file (its ctime) until the new token was announced.",
@@ -49,21 +48,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	for _, source := range []messages.ChangeSource{messages.ChangeByEvent, messages.ChangeByPoll, messages.ChangeByLogin} {
-		m.changes[source] = make(map[string]prometheus.Counter)
 		for _, result := range []string{resultApplied, resultUnchanged, resultRejected, resultMalformed} {
-			m.changes[source][result] = changes.WithLabelValues(string(source), result)
+			m.changes.WithLabelValues(string(source), result)
 		}
 	}
-	reg.MustRegister(changes, m.detect, m.changed, m.degraded)
+	reg.MustRegister(m.changes, m.detect, m.changed, m.degraded)
 	return m
 }
 
 func (m *Metrics) change(source messages.ChangeSource, result string) {
-	if m == nil {
-		return
-	}
-	if c := m.changes[source][result]; c != nil {
-		c.Inc()
+	if m != nil && source != messages.ChangeAtStart {
+		m.changes.WithLabelValues(string(source), result).Inc()
 	}
 }
 

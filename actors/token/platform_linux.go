@@ -20,7 +20,7 @@ const (
 
 // lease takes a read lease on f. While it is held nobody has the file open for
 // writing, and whoever opens it for writing waits until release is called (the
-// kernel would break a lease held for long; ours is held for microseconds).
+// kernel would break a lease held for long; this one is held for microseconds).
 func lease(f *os.File) (outcome leased, release func()) {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	switch {
@@ -33,7 +33,7 @@ func lease(f *os.File) (outcome leased, release func()) {
 	}
 }
 
-// isMountPoint tells whether the file is a mount of its own, as a single-file
+// isMountPoint reports whether the file is a mount of its own, as a single-file
 // bind mount is. Needs Linux 5.8; false before that.
 func isMountPoint(path string) bool {
 	var st unix.Statx_t

@@ -48,7 +48,7 @@ func (r *reading) same(o *reading) bool {
 }
 
 // readStable reads a text that a writer has completed, as far as that can be
-// told (see the package comment). known is the hash of the text that was
+// known (see the package comment). known is the hash of the text that was
 // judged last: if it still stands there, there is nothing to wait for.
 func readStable(ctx context.Context, path string, known [sha256.Size]byte, lease leaser) reading {
 	var last reading

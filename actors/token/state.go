@@ -10,69 +10,123 @@ import (
 // confirmAfter is how long a refusal must hold before it is published.
 const confirmAfter = 20 * time.Millisecond
 
-// standing says what was last published of the file. The zero value is
+// fileStatus says what was last published of the file. The zero value is
 // initial.
-type standing uint8
+type fileStatus uint8
 
 const (
-	unknown standing = iota
+	unknown fileStatus = iota
 	usable
 	refused
 )
 
-// state is what the watcher has told the others.
+// state is what the watcher has published.
 type state struct {
-	standing standing
+	status   fileStatus
 	refusal  refusal   // the one published, while refused
 	warnings []string  // those published, while usable
 	doubt    refusal   // the newest one, published or not; zero: the file is usable
 	since    time.Time // of the doubt, monotonic
+	health   *health   // nil: none published yet
 }
 
-// sighting is a look at the file that showed something new.
-type sighting struct {
-	env     *Env
-	read    reading
-	finding finding
-	via     messages.ChangeSource // event or poll
-	changed time.Time             // the ctime that explains it
-	at      time.Time             // monotonic
-}
+// event is what moves the state.
+//
+//sumtype:decl
+type event interface{ event() }
 
-// effect is what the watcher has to do about a sighting.
-type effect uint8
+type (
+	// observation is a look at the file that showed something new.
+	observation struct {
+		env     *Env
+		read    reading
+		finding finding
+		via     messages.ChangeSource // event or poll
+		changed time.Time             // the ctime that explains it
+		at      time.Time             // monotonic
 
-const (
-	announce  effect = iota // a new generation
-	accept                  // the file can be used; its warnings
-	refuse                  // it cannot be used, and that is no passing state
-	unchanged               // it was touched, the value is the same
+		// What the store makes of it: fresh, its value is a new generation.
+		change messages.TokenChanged
+		fresh  bool
+	}
+	// health says whether the kernel reports changes.
+	health struct {
+		degraded bool
+		reason   string
+	}
 )
 
-// next decides about a sighting. fresh says that the store gave its value a
-// new generation.
-func next(s state, seen sighting, fresh bool) (state, []effect) {
-	if r := seen.finding.refusal; r != nil {
-		if s.doubt != *r {
-			s.doubt, s.since = *r, seen.at
+func (observation) event() {}
+func (health) event()      {}
+
+// effect is something that the watcher has to do.
+//
+//sumtype:decl
+type effect interface{ effect() }
+
+type (
+	// announce publishes a new generation.
+	announce struct{ change messages.TokenChanged }
+	// accept says that the file can be used.
+	accept struct{ warnings []string }
+	// refuse says that it cannot, and that this is no passing state.
+	refuse struct {
+		refusal refusal
+		via     messages.ChangeSource
+	}
+	// countUnchanged counts that the file was touched and its value is the same.
+	countUnchanged struct{ via messages.ChangeSource }
+	// showHealth publishes the health of the notifier.
+	showHealth struct{ health health }
+)
+
+func (announce) effect()       {}
+func (accept) effect()         {}
+func (refuse) effect()         {}
+func (countUnchanged) effect() {}
+func (showHealth) effect()     {}
+
+// next decides what an event leads to.
+func next(s state, ev event) (state, []effect) {
+	switch ev := ev.(type) {
+	case observation:
+		if ev.finding.refusal != nil {
+			return s.refused(ev)
 		}
-		if seen.at.Sub(s.since) < confirmAfter || s.standing == refused && s.refusal == *r {
+		return s.usable(ev)
+	case health:
+		if s.health != nil && *s.health == ev {
 			return s, nil
 		}
-		s.standing, s.refusal, s.warnings = refused, *r, nil
-		return s, []effect{refuse}
+		s.health = &ev
+		return s, []effect{showHealth{ev}}
 	}
-	s.doubt = refusal{}
+	return s, nil
+}
+
+func (s state) refused(seen observation) (state, []effect) {
+	r := *seen.finding.refusal
+	if s.doubt != r {
+		s.doubt, s.since = r, seen.at
+	}
+	if seen.at.Sub(s.since) < confirmAfter || s.status == refused && s.refusal == r {
+		return s, nil
+	}
+	s.status, s.refusal, s.warnings = refused, r, nil
+	return s, []effect{refuse{r, seen.via}}
+}
+
+func (s state) usable(seen observation) (state, []effect) {
 	var effects []effect
-	if s.standing != usable || !slices.Equal(s.warnings, seen.finding.warnings) {
-		effects = append(effects, accept)
+	if s.status != usable || !slices.Equal(s.warnings, seen.finding.warnings) {
+		effects = append(effects, accept{seen.finding.warnings})
 	}
 	switch {
-	case fresh:
-		effects = append(effects, announce)
-	case s.standing != unknown:
-		effects = append(effects, unchanged)
+	case seen.fresh:
+		effects = append(effects, announce{seen.change})
+	case s.status != unknown:
+		effects = append(effects, countUnchanged{seen.via})
 	}
-	s.standing, s.refusal, s.warnings = usable, refusal{}, seen.finding.warnings
+	s.status, s.refusal, s.doubt, s.warnings = usable, refusal{}, refusal{}, seen.finding.warnings
 	return s, effects
 }

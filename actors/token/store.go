@@ -13,12 +13,12 @@ import (
 	"kitestring/messages"
 )
 
-// StoreConfig is what a Store needs of its house.
+// StoreConfig is what a Store needs.
 type StoreConfig struct {
 	Path    string                  // of the .env file; it need not exist yet
 	Getenv  func(key string) string // the process environment; nil: empty
 	Log     *slog.Logger            // nil: slog.Default
-	Now     func() time.Time        // the wall clock of this machine; nil: time.Now
+	Now     func() time.Time        // the machine's clock; nil: time.Now
 	Metrics *Metrics                // nil: none
 }
 
@@ -32,20 +32,18 @@ type Store struct {
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *Metrics
-	holders holders
+	usage   usage
 
 	mu        sync.Mutex
-	env       *Env        // the file as it was last read; empty when it was not there
-	mode      fs.FileMode // its permission bits
-	looked    bool        // the watcher has read the file once
-	fromFile  bool        // the newest value is the file's, not the environment's
-	apiKey    string      // of the newest value
+	env       *Env   // the file as it was last read; empty when it was not there
+	looked    bool   // the watcher has read the file once
+	fromFile  bool   // the newest value is the file's, not the environment's
+	apiKey    string // of the newest value
 	token     messages.AccessToken
 	newest    messages.Generation
 	records   map[messages.Generation]*record // from the adopted one on, and some before
 	adopted   messages.Generation
 	candidate messages.Generation // 0: none pending
-	inPlace   bool                // a write had to overwrite the file
 	login     [sha256.Size]byte   // of the token that our own login wrote and the watcher has not seen yet
 }
 
@@ -58,19 +56,6 @@ type record struct {
 
 // keptRecords bounds the memory of generations that can still be asked for.
 const keptRecords = 64
-
-// Record tells the standing of one generation.
-type Record struct {
-	Generation  messages.Generation
-	Fingerprint string
-	Source      messages.ChangeSource
-	ChangedAt   time.Time
-	DetectedAt  time.Time
-	Adopted     bool   // it is the adopted one
-	Pending     bool   // it is the candidate
-	Rejected    bool   // Kite refused it
-	Reason      string // of the refusal
-}
 
 // Open makes the store of a file, reads it once for Credentials and Value
 // (generations begin with the watcher), and clears away what writers that died
@@ -101,8 +86,8 @@ func Open(cfg StoreConfig) (*Store, error) {
 		s.now = time.Now
 	}
 	sweepStale(path)
-	if text, info, err := readWhole(path); err == nil {
-		s.env, s.mode = Parse(text), info.Mode().Perm()
+	if text, _, err := readWhole(path); err == nil {
+		s.env = Parse(text)
 	}
 	return s, nil
 }
@@ -112,7 +97,7 @@ func (s *Store) Path() string { return s.path }
 
 // Current implements actors.TokenSource. A candidate that Kite refused is never
 // in it. An adopted token that died since stays in it (it is what everybody
-// last worked with); Rejected tells.
+// last worked with); Rejected says so.
 func (s *Store) Current() actors.TokenView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,7 +146,7 @@ func (s *Store) Reject(g messages.Generation, reason string) bool {
 	return true
 }
 
-// Rejected tells whether Kite refused g, and why.
+// Rejected says whether Kite refused g, and why.
 func (s *Store) Rejected(g messages.Generation) (reason string, rejected bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,22 +163,6 @@ func (s *Store) Adopted() messages.Generation {
 	return s.adopted
 }
 
-// Newest tells the standing of the newest generation; zero: the file has held
-// no token yet.
-func (s *Store) Newest() Record {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.records[s.newest]
-	if r == nil {
-		return Record{}
-	}
-	return Record{
-		Generation: s.newest, Fingerprint: r.change.Session.Token.Fingerprint(), Source: r.change.Source,
-		ChangedAt: r.change.ChangedAt, DetectedAt: r.change.DetectedAt,
-		Adopted: s.newest == s.adopted, Pending: s.newest == s.candidate, Rejected: r.rejected, Reason: r.reason,
-	}
-}
-
 func (s *Store) fingerprint(g messages.Generation) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,16 +172,15 @@ func (s *Store) fingerprint(g messages.Generation) string {
 	return ""
 }
 
-// Credentials are the keys of ours, from the file as it was last read, or from
-// the process environment where the file lacks one.
+// Credentials are what a login needs.
 type Credentials struct {
 	APIKey      string
 	APISecret   messages.Secret
 	RedirectURL string
-	Warnings    []string // plain words, without any value
 }
 
-// Credentials returns what a login needs.
+// Credentials are read from the file as it last was, or from the process
+// environment where the file lacks a key.
 func (s *Store) Credentials() Credentials {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,7 +188,6 @@ func (s *Store) Credentials() Credentials {
 		APIKey:      either(s.env, s.getenv, KeyAPIKey),
 		APISecret:   messages.NewSecret(either(s.env, s.getenv, KeyAPISecret)),
 		RedirectURL: either(s.env, s.getenv, KeyRedirectURL),
-		Warnings:    append(contentWarnings(s.env, s.getenv), modeWarning(s.mode)...),
 	}
 }
 
@@ -236,39 +203,33 @@ func (s *Store) Value(key string) (value string, ok bool) {
 	return value, value != ""
 }
 
-// InFile tells whether the file itself holds a key.
-func (s *Store) InFile(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.env.Lookup(key)
-	return ok
-}
-
 // Secret is Value for a key whose value must not be printed.
 func (s *Store) Secret(key string) messages.Secret {
 	value, _ := s.Value(key)
 	return messages.NewSecret(value)
 }
 
-// hadToken tells whether a token of the file was ever known.
+// hadToken says whether a token of the file was ever known.
 func (s *Store) hadToken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fromFile
 }
 
-// observed takes what the watcher has read. fresh tells that its value is a
-// new generation, which change carries.
-func (s *Store) observed(e *Env, mode fs.FileMode, f finding, source messages.ChangeSource, changedAt, detectedAt time.Time) (change messages.TokenChanged, fresh bool) {
+// observe takes what the watcher has read, and notes in the observation whether
+// its value is a new generation.
+func (s *Store) observe(seen *observation) {
+	now, f := s.now(), seen.finding
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.env, s.mode = e, mode.Perm()
+	s.env = seen.env
 	first := !s.looked
 	s.looked = true
 	if f.refusal != nil || f.token.IsZero() || f.apiKey == s.apiKey && f.token.Equal(s.token) {
-		return messages.TokenChanged{}, false
+		return
 	}
 	s.apiKey, s.token, s.fromFile = f.apiKey, f.token, !f.fromEnviron
+	source := seen.via
 	switch {
 	case s.login == tokenHash(f.token):
 		source, s.login = messages.ChangeByLogin, [sha256.Size]byte{}
@@ -276,20 +237,19 @@ func (s *Store) observed(e *Env, mode fs.FileMode, f finding, source messages.Ch
 		source = messages.ChangeAtStart
 	}
 	s.newest++
-	change = messages.TokenChanged{
+	seen.fresh, seen.change = true, messages.TokenChanged{
 		Session:    messages.Session{Generation: s.newest, APIKey: f.apiKey, Token: f.token},
 		Source:     source,
-		ChangedAt:  changedAt,
-		DetectedAt: detectedAt,
+		ChangedAt:  seen.changed,
+		DetectedAt: now,
 	}
-	s.records[s.newest] = &record{change: change}
+	s.records[s.newest] = &record{change: seen.change}
 	s.candidate = s.newest
 	for g := range s.records {
 		if g+keptRecords <= s.newest && g != s.adopted {
 			delete(s.records, g)
 		}
 	}
-	return change, true
 }
 
 func tokenHash(t messages.AccessToken) [sha256.Size]byte { return sha256.Sum256([]byte(t.Reveal())) }

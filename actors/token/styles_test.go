@@ -76,8 +76,8 @@ func watch(t testing.TB, path string, change ...func(*Config)) (*actorstest.Harn
 	return actorstest.Start(t, "token", New(cfg)), s
 }
 
-// told lists what the feed was told of tokens, in order.
-func told(h *actorstest.Harness) []messages.TokenChanged {
+// announced lists the changes that were sent to the feed, in order.
+func announced(h *actorstest.Harness) []messages.TokenChanged {
 	var list []messages.TokenChanged
 	for _, sent := range h.Sent() {
 		if m, ok := sent.Msg.(messages.TokenChanged); ok && sent.To == feedPID {
@@ -107,7 +107,7 @@ func drive(t testing.TB, style envstyles.Style, n int, change ...func(*Config)) 
 	} else {
 		actorstest.Await[messages.EnvRejected](h, nil)
 	}
-	seen := len(told(h))
+	seen := len(announced(h))
 	for range n {
 		token := newToken()
 		written[token] = true
@@ -122,7 +122,7 @@ func drive(t testing.TB, style envstyles.Style, n int, change ...func(*Config)) 
 		}
 		latencies = append(latencies, max(0, m.DetectedAt.Sub(completed)))
 	}
-	for i, m := range told(h) {
+	for i, m := range announced(h) {
 		if !written[m.Session.Token.Reveal()] {
 			torn++
 		}
@@ -143,7 +143,7 @@ const patience = 30 * time.Second
 // waitFor looks for an announcement behind the first *seen ones.
 func waitFor(h *actorstest.Harness, token string, seen *int) (messages.TokenChanged, bool) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		list := told(h)
+		list := announced(h)
 		for ; *seen < len(list); *seen++ {
 			if m := list[*seen]; m.Session.Token.Reveal() == token {
 				*seen++
@@ -270,7 +270,7 @@ func TestNothingIsNews(t *testing.T) {
 	if m.Session.Generation != 2 || m.Source != messages.ChangeByLogin {
 		t.Errorf("the next token has generation %d and source %s, want 2 and login", m.Session.Generation, m.Source)
 	}
-	if list := told(h); len(list) != 2 {
+	if list := announced(h); len(list) != 2 {
 		t.Errorf("%d announcements, want 2", len(list))
 	}
 }

@@ -13,36 +13,37 @@ import (
 )
 
 // Holder is an actor and the generation that it last worked with.
-type Holder struct {
-	Actor      string              `json:"actor"`
-	Generation messages.Generation `json:"generation"`
-	At         time.Time           `json:"at"` // when it took up the newest generation that it ever used
+type Holder = messages.Holder
+
+// usage is which generation each actor used last. note costs a map lookup and an
+// atomic load while an actor stays on its generation.
+type usage struct {
+	byName atomic.Pointer[map[string]*use] // copied to add an actor
+	mu     sync.Mutex
 }
 
-// holders is the book of uses. Note costs a map lookup and an atomic load
-// while a holder stays on its generation.
-type holders struct {
-	book atomic.Pointer[map[string]*holding] // copied to add a holder
-	mu   sync.Mutex
-}
-
-type holding struct {
+type use struct {
 	last   atomic.Uint64
 	newest messages.Generation // under mu
 	since  time.Time           // under mu
 }
 
-// note records a use; first tells that the holder never used a generation as
-// new as this one before.
-func (h *holders) note(name string, g messages.Generation, now func() time.Time) (first bool) {
-	if book := h.book.Load(); book != nil {
-		if one := (*book)[name]; one != nil && one.last.Load() == uint64(g) {
-			return false
-		}
+// note records a use; first says that the actor never used a generation as new
+// as this one before.
+func (u *usage) note(name string, g messages.Generation, now func() time.Time) (first bool) {
+	if one := u.all()[name]; one != nil && one.last.Load() == uint64(g) {
+		return false
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	one := h.find(name)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	one := u.all()[name]
+	if one == nil {
+		next := map[string]*use{}
+		maps.Copy(next, u.all())
+		one = &use{}
+		next[strings.Clone(name)] = one
+		u.byName.Store(&next)
+	}
 	one.last.Store(uint64(g))
 	if g <= one.newest {
 		return false
@@ -51,40 +52,28 @@ func (h *holders) note(name string, g messages.Generation, now func() time.Time)
 	return true
 }
 
-func (h *holders) find(name string) *holding {
-	var next map[string]*holding
-	if book := h.book.Load(); book != nil {
-		if one := (*book)[name]; one != nil {
-			return one
-		}
-		next = maps.Clone(*book)
-	} else {
-		next = make(map[string]*holding)
+func (u *usage) all() map[string]*use {
+	if all := u.byName.Load(); all != nil {
+		return *all
 	}
-	one := &holding{}
-	next[strings.Clone(name)] = one
-	h.book.Store(&next)
-	return one
+	return nil
 }
 
-func (h *holders) list() []Holder {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (u *usage) list() []Holder {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	list := []Holder{}
-	if book := h.book.Load(); book != nil {
-		for name, one := range *book {
-			list = append(list, Holder{name, messages.Generation(one.last.Load()), one.since})
-		}
+	for name, one := range u.all() {
+		list = append(list, Holder{Actor: name, Generation: messages.Generation(one.last.Load()), At: one.since})
 	}
 	slices.SortFunc(list, func(a, b Holder) int { return strings.Compare(a.Actor, b.Actor) })
 	return list
 }
 
-// Used implements actors.TokenSource: holder has just worked with a token of
-// generation g. Without a change it costs a few nanoseconds and allocates
-// nothing; the first use of a generation by a holder is logged.
+// Used implements actors.TokenSource. Without a change it costs a few
+// nanoseconds and allocates nothing.
 func (s *Store) Used(holder string, g messages.Generation) {
-	if g == 0 || !s.holders.note(holder, g, s.now) {
+	if g == 0 || !s.usage.note(holder, g, s.now) {
 		return
 	}
 	s.log.Info("token taken up", slog.String("actor", holder),
@@ -93,7 +82,7 @@ func (s *Store) Used(holder string, g messages.Generation) {
 
 // Holders lists every actor that ever used a token, by name, with the
 // generation of its last use.
-func (s *Store) Holders() []Holder { return s.holders.list() }
+func (s *Store) Holders() []Holder { return s.usage.list() }
 
 // Coherent reports whether everybody works with one token: nobody is behind.
 func (s *Store) Coherent() bool { return len(s.Lagging()) == 0 }
@@ -104,7 +93,7 @@ func (s *Store) Coherent() bool { return len(s.Lagging()) == 0 }
 // candidate is proven.
 func (s *Store) Lagging() (names []string) {
 	adopted := s.Adopted()
-	for _, h := range s.holders.list() {
+	for _, h := range s.usage.list() {
 		if h.Generation < adopted {
 			names = append(names, h.Actor)
 		}
@@ -115,7 +104,7 @@ func (s *Store) Lagging() (names []string) {
 // Idle counts the names that have not used generation g, or a newer one.
 func (s *Store) Idle(g messages.Generation, names []string) int {
 	last := map[string]messages.Generation{}
-	for _, h := range s.holders.list() {
+	for _, h := range s.usage.list() {
 		last[h.Actor] = h.Generation
 	}
 	idle := 0

@@ -11,7 +11,7 @@ import (
 	"kitestring/messages"
 )
 
-// Config is what the watcher needs of its house.
+// Config is what the watcher needs.
 type Config struct {
 	Store *Store
 	Auth  *actor.PID // gets TokenChanged, EnvRejected, EnvAccepted
@@ -35,18 +35,11 @@ func New(cfg Config) actors.Producer {
 	return func(self actors.Self) actors.Actor { return &watcher{self: self, cfg: cfg} }
 }
 
-// watcher is the actor: it decides and tells; looker does the looking.
+// watcher is the actor: it decides and publishes; the poller reads the file.
 type watcher struct {
-	self   actors.Self
-	cfg    Config
-	state  state
-	health *health // the one published; nil: none yet
-}
-
-// health tells whether the kernel reports changes.
-type health struct {
-	degraded bool
-	reason   string
+	self  actors.Self
+	cfg   Config
+	state state
 }
 
 // Receive implements actors.Actor.
@@ -56,64 +49,56 @@ func (w *watcher) Receive(msg any) {
 		if view := w.cfg.Store.Current(); !view.Candidate.IsZero() {
 			w.announce(view.Changed)
 		}
-		l := &looker{self: w.self, store: w.cfg.Store, notify: w.cfg.notify, lease: w.cfg.lease}
-		w.self.Go("look", l.run)
-	case sighting:
-		w.see(m)
+		p := &poller{self: w.self, store: w.cfg.Store, notify: w.cfg.notify, lease: w.cfg.lease}
+		w.self.Go("look", p.run)
+	case observation:
+		w.cfg.Store.observe(&m)
+		w.step(m)
 	case health:
-		w.tellHealth(m)
+		w.step(m)
 	case actors.Stopped:
 	default:
 		w.self.Log().Warn("message not understood", slog.String("type", fmt.Sprintf("%T", msg)))
 	}
 }
 
-func (w *watcher) see(seen sighting) {
-	now := w.cfg.Store.now()
-	change, fresh := w.cfg.Store.observed(seen.env, seen.read.mode, seen.finding, seen.via, seen.changed, now)
-	path := w.cfg.Store.path
+func (w *watcher) step(ev event) {
+	now, store, log := w.cfg.Store.now(), w.cfg.Store, w.self.Log()
 	var effects []effect
-	w.state, effects = next(w.state, seen, fresh)
+	w.state, effects = next(w.state, ev)
 	for _, e := range effects {
-		switch e {
+		switch e := e.(type) {
 		case accept:
-			m := messages.EnvAccepted{Path: path, Warnings: seen.finding.warnings, At: now}
-			w.self.Log().Info("env file accepted", "warnings", m.Warnings)
-			w.self.Send(w.cfg.Auth, m)
-			w.self.Send(w.cfg.Web, m)
+			log.Info("env file accepted", "warnings", e.warnings)
+			w.publish(messages.EnvAccepted{Path: store.path, Warnings: e.warnings, At: now}, w.cfg.Auth, w.cfg.Web)
 		case refuse:
-			m := messages.EnvRejected{Path: path, Line: seen.finding.refusal.line, Reason: seen.finding.refusal.reason, At: now}
-			w.self.Log().Warn("env file rejected", "line", m.Line, "reason", m.Reason)
-			w.cfg.Store.metrics.change(seen.via, resultMalformed)
-			w.self.Send(w.cfg.Auth, m)
-			w.self.Send(w.cfg.Web, m)
+			log.Warn("env file rejected", "line", e.refusal.line, "reason", e.refusal.reason)
+			store.metrics.change(e.via, resultMalformed)
+			w.publish(messages.EnvRejected{Path: store.path, Line: e.refusal.line, Reason: e.refusal.reason, At: now}, w.cfg.Auth, w.cfg.Web)
 		case announce:
-			w.cfg.Store.metrics.announced(change)
-			w.self.Log().Info("token changed",
-				slog.Uint64("generation", uint64(change.Session.Generation)),
-				slog.String("fingerprint", change.Session.Token.Fingerprint()),
-				slog.String("source", string(change.Source)),
-				slog.Duration("after", change.DetectedAt.Sub(change.ChangedAt).Round(time.Microsecond)))
-			w.announce(change)
-		case unchanged:
-			w.cfg.Store.metrics.change(seen.via, resultUnchanged)
+			store.metrics.announced(e.change)
+			log.Info("token changed",
+				slog.Uint64("generation", uint64(e.change.Session.Generation)),
+				slog.String("fingerprint", e.change.Session.Token.Fingerprint()),
+				slog.String("source", string(e.change.Source)),
+				slog.Duration("after", e.change.DetectedAt.Sub(e.change.ChangedAt).Round(time.Microsecond)))
+			w.announce(e.change)
+		case countUnchanged:
+			store.metrics.change(e.via, resultUnchanged)
+		case showHealth:
+			store.metrics.watching(e.health.degraded)
+			if e.health.degraded {
+				log.Warn("env file is only polled", "reason", e.health.reason)
+			}
+			w.publish(messages.WatchChanged{Degraded: e.health.degraded, Reason: e.health.reason, At: now}, w.cfg.Web)
 		}
 	}
 }
 
-func (w *watcher) announce(change messages.TokenChanged) {
-	w.self.Send(w.cfg.Auth, change)
-	w.self.Send(w.cfg.Feed, change)
-}
+func (w *watcher) announce(change messages.TokenChanged) { w.publish(change, w.cfg.Auth, w.cfg.Feed) }
 
-func (w *watcher) tellHealth(h health) {
-	if w.health != nil && *w.health == h {
-		return
+func (w *watcher) publish(msg any, to ...*actor.PID) {
+	for _, pid := range to {
+		w.self.Send(pid, msg)
 	}
-	w.health = &h
-	w.cfg.Store.metrics.watching(h.degraded)
-	if h.degraded {
-		w.self.Log().Warn("env file is only polled", "reason", h.reason)
-	}
-	w.self.Send(w.cfg.Web, messages.WatchChanged{Degraded: h.degraded, Reason: h.reason, At: w.cfg.Store.now()})
 }

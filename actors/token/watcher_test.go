@@ -105,7 +105,7 @@ func TestRefused(t *testing.T) {
 	if m := await(t, h, next); m.Session.Generation != 2 {
 		t.Errorf("the healed file has generation %d, want 2", m.Session.Generation)
 	}
-	if n := len(told(h)); n != 2 {
+	if n := len(announced(h)); n != 2 {
 		t.Errorf("%d announcements, want 2", n)
 	}
 }
@@ -143,11 +143,11 @@ func TestRestart(t *testing.T) {
 		return h
 	}
 
-	if list := told(again()); len(list) != 1 || list[0].Session.Generation != 1 || list[0].Source != messages.ChangeAtStart {
+	if list := announced(again()); len(list) != 1 || list[0].Session.Generation != 1 || list[0].Source != messages.ChangeAtStart {
 		t.Errorf("pending: announced %+v, want generation 1 again", list)
 	}
 	s.Adopt(1)
-	if list := told(again()); len(list) != 0 {
+	if list := announced(again()); len(list) != 0 {
 		t.Errorf("adopted: announced %+v", list)
 	}
 	h.Stop()
@@ -158,7 +158,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("changed while down: %+v, want generation 2 by poll", m)
 	}
 	s.Reject(2, "no")
-	if list := told(again()); len(list) != 0 {
+	if list := announced(again()); len(list) != 0 {
 		t.Errorf("refused: announced %+v", list)
 	}
 }
@@ -186,7 +186,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	actorstest.Await[messages.EnvRejected](h, nil)
-	if n := len(told(h)); n != 2 {
+	if n := len(announced(h)); n != 2 {
 		t.Errorf("%d announcements: the stale token of the environment stepped in", n)
 	}
 }
@@ -234,7 +234,7 @@ func TestHeldOpen(t *testing.T) {
 // TestThousandRotations: nothing is left behind by a rotation.
 func TestThousandRotations(t *testing.T) {
 	n := 1000
-	if testing.Short() || raceEnabled {
+	if testing.Short() || actorstest.Race {
 		n = 100
 	}
 	token := newToken()
@@ -299,7 +299,7 @@ func TestMetrics(t *testing.T) {
 	move(t, path, fmt.Sprintf(fileText, next))
 	count := func(result string) (n float64) {
 		for _, source := range []messages.ChangeSource{messages.ChangeByEvent, messages.ChangeByPoll} {
-			n += testutil.ToFloat64(s.metrics.changes[source][result])
+			n += testutil.ToFloat64(s.metrics.changes.WithLabelValues(string(source), result))
 		}
 		return n
 	}

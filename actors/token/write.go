@@ -7,10 +7,17 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kitestring/messages"
 )
@@ -21,7 +28,7 @@ var ErrContended = errors.New("another program keeps rewriting the file")
 // SetToken writes the access token of a login into the file. The watcher sees
 // the change like any other and announces it with the source "login".
 //
-// The errors are plain enough for a page; whatever goes wrong, the file and
+// The errors are fit for a page; whatever goes wrong, the file and
 // the token in it stay as they were.
 func (s *Store) SetToken(ctx context.Context, t messages.AccessToken) error {
 	if why := badShape(t.Reveal()); t.IsZero() || why != "" {
@@ -48,7 +55,7 @@ func (s *Store) expectLogin(hash [sha256.Size]byte) {
 
 // Set writes one key into the file and keeps everything else in it as it was:
 // comments, order, quoting, line ends, mode, owner, attributes. A file that
-// does not exist is made with mode 0600. It waits for other writers of ours
+// does not exist is made with mode 0600. It waits for other writers that take the lock
 // until ctx ends.
 func (s *Store) Set(ctx context.Context, key, value string) error {
 	written, inPlace, err := setKey(ctx, s.path, key, value)
@@ -61,16 +68,7 @@ func (s *Store) Set(ctx context.Context, key, value string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.env = written
-	s.inPlace = s.inPlace || inPlace
 	return nil
-}
-
-// WrittenInPlace tells that a write could not replace the file, because it is
-// a mount of its own, and had to overwrite it.
-func (s *Store) WrittenInPlace() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inPlace
 }
 
 // explain puts the usual failures into words; errors.Is still sees the cause.
@@ -163,4 +161,210 @@ func replace(target string, old, text []byte, info fs.FileInfo) (inPlace bool, e
 		return false, err
 	}
 	return false, syncDir(filepath.Dir(target))
+}
+
+// maxFileSize is far beyond any .env file; what is larger is something else.
+const maxFileSize = 1 << 20
+
+// writeTemp writes text into a new file next to target, with the mode, owner
+// and attributes of the old one, and brings it to the disk.
+func writeTemp(target string, text []byte, info fs.FileInfo) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(target), fmt.Sprintf("%s%d-*", tempPrefix(target), os.Getpid())) // O_EXCL, 0600
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		err = errors.Join(err, f.Close())
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(text); err != nil {
+		return "", err
+	}
+	if info != nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+			if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
+				return "", err
+			}
+		}
+		if err := f.Chmod(info.Mode().Perm()); err != nil {
+			return "", err
+		}
+		copyAttributes(target, f)
+	}
+	return f.Name(), f.Sync()
+}
+
+// overwrite changes the file where it stands: one write of the whole, then cut
+// to length; never truncated first, so that a reader finds the old or the new
+// text. The room is claimed before, so that a full disk cannot leave half.
+func overwrite(target string, text []byte) (err error) {
+	f, err := os.OpenFile(target, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := claim(f, int64(len(text))); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(text, 0); err != nil {
+		return err
+	}
+	if err := f.Truncate(int64(len(text))); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems have no such thing
+		return err
+	}
+	return nil
+}
+
+// readWhole reads a regular file. Opening does not block on a pipe.
+func readWhole(path string) ([]byte, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	return readOpen(f)
+}
+
+func readOpen(f *os.File) ([]byte, fs.FileInfo, error) {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case info.IsDir():
+		return nil, nil, errIsDir
+	case !info.Mode().IsRegular():
+		return nil, nil, errNotRegular
+	case info.Size() > maxFileSize:
+		return nil, nil, errTooLarge
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if len(text) > maxFileSize {
+		return nil, nil, errTooLarge
+	}
+	return text, info, err
+}
+
+// What cannot be an env file.
+var (
+	errIsDir      = errors.New("it is a directory (docker makes one when the mounted file does not exist): remove it and create the file")
+	errNotRegular = errors.New("it is not a regular file")
+	errTooLarge   = fmt.Errorf("it is larger than %d bytes", maxFileSize)
+)
+
+// tempPrefix is what the names of our temporary files begin with, in full.
+func tempPrefix(target string) string { return filepath.Base(target) + ".tmp-" }
+
+// sweepStale removes temporary files of writers that died. Under the lock no
+// such writer is alive, so every one of them is stale; if somebody holds
+// the lock, the next start sweeps.
+func sweepStale(path string) {
+	target, err := resolve(path)
+	if err != nil {
+		return
+	}
+	entries, _ := os.ReadDir(filepath.Dir(target))
+	stale := slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return !strings.HasPrefix(e.Name(), tempPrefix(target)) || !e.Type().IsRegular()
+	})
+	if len(stale) == 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // one try
+	unlock, err := lock(ctx, target)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	for _, e := range stale {
+		_ = os.Remove(filepath.Join(filepath.Dir(target), e.Name()))
+	}
+}
+
+// lock takes the writers' lock of a file: flock on a file next to it, never on
+// the file itself, because a rename gives that another inode. Only where the
+// file is a mount of its own in a directory that cannot be written to does the
+// file itself serve: nobody can rename it there.
+//
+// It tries until ctx ends, at least once. Processes that die lose the lock.
+func lock(ctx context.Context, target string) (unlock func(), err error) {
+	f, err := openLock(target)
+	if err != nil {
+		return nil, err
+	}
+	for wait := time.Millisecond; ; wait = min(2*wait, 16*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { _ = f.Close() }, nil // closing gives the lock back
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: another writer holds it: %w", f.Name(), ctx.Err())
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+	}
+}
+
+func openLock(target string) (*os.File, error) {
+	name := target + ".lock"
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		if (errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)) && isMountPoint(target) {
+			return os.OpenFile(target, os.O_RDWR, 0)
+		}
+		return nil, err
+	}
+	if info, err := os.Stat(target); err == nil && os.Geteuid() == 0 {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
+			_ = f.Chown(int(st.Uid), int(st.Gid)) // root must not lock the file's owner out
+		}
+	}
+	return f, nil
+}
+
+// errPublished refuses to write into a Kubernetes volume.
+var errPublished = errors.New("the file is published by Kubernetes (..data), which replaces it from its source: change the Secret instead")
+
+// resolve follows symbolic links to the file that they name, which need not
+// exist.
+func resolve(path string) (string, error) {
+	const hops = 40
+	for range hops {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(dir, filepath.Base(path))
+		next, err := os.Readlink(path)
+		if err != nil { // not a link, or nothing there
+			return path, nil
+		}
+		if strings.HasPrefix(next, "..data/") {
+			return "", errPublished
+		}
+		if !filepath.IsAbs(next) {
+			next = filepath.Join(dir, next)
+		}
+		path = next
+	}
+	return "", fmt.Errorf("%s: %w", path, syscall.ELOOP)
 }

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
@@ -277,10 +278,10 @@ func writerProcess() int {
 
 // TestWriters: ten processes write 300 updates each into one file and are
 // killed at random moments: the file always parses, and no key falls behind
-// what its writer was told had been written.
+// what its writer got as written.
 func TestWriters(t *testing.T) {
 	writers, updates := 10, 300
-	if testing.Short() || raceEnabled {
+	if testing.Short() || actorstest.Race {
 		writers, updates = 4, 40
 	}
 	path := filepath.Join(t.TempDir(), ".env")

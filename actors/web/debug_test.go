@@ -10,9 +10,9 @@ import (
 )
 
 // TestDebugIsForTheAdmin: profiles and traces show what runs, so that they are
-// not for everybody who reaches the listener.
+// not for every client that reaches the listener.
 func TestDebugIsForTheAdmin(t *testing.T) {
-	h := &house{admin: messages.NewSecret(strings.Repeat("a", 32))}
+	h := &fakes{admin: messages.NewSecret(strings.Repeat("a", 32))}
 	_, _, addr := open(t, h)
 	bearer := []string{"Authorization", "Bearer " + strings.Repeat("a", 32)}
 	for _, c := range []struct {

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are the window's own figures; made once, they outlive incarnations.
+// Metrics are the server's own metrics; made once, they outlive incarnations.
 type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	requests map[int]prometheus.Counter // by the first digit of the status code
@@ -16,7 +16,7 @@ type Metrics struct {
 	dropped  prometheus.Counter
 }
 
-// NewMetrics registers the figures.
+// NewMetrics registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		// Few buckets and no code: a series for each of both would be most of

@@ -142,16 +142,16 @@ var asked = map[string]struct{ path, body string }{
 
 const adminToken = "an-admin-token-of-more-than-32-characters"
 
-// rich is a house with something in every answer.
-type rich struct{ *house }
+// rich is a fakes with something in every answer.
+type rich struct{ *fakes }
 
 func (r rich) Rotations() []messages.Rotation {
 	ms := 1.5
 	return []messages.Rotation{{Generation: 2, Source: messages.ChangeByEvent, ChangedAt: time.Now(), DetectedMS: &ms, TotalMS: &ms, Shards: 1, Result: "adopted"}}
 }
 
-func (r rich) Gaps() []api.Gap {
-	return []api.Gap{{Reason: messages.GapSwap, Generation: 2, At: time.Now(), Instruments: []messages.Gap{{InstrumentToken: 1, BlindSeconds: .5}}}}
+func (r rich) Gaps() []messages.GapDetected {
+	return []messages.GapDetected{{Reason: messages.GapSwap, Generation: 2, At: time.Now(), Gaps: []messages.Gap{{InstrumentToken: 1, BlindSeconds: .5}}}}
 }
 
 // mimic is a simulated exchange that only remembers.
@@ -184,17 +184,17 @@ func describe(t *testing.T, addr string) *description {
 
 func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	next := time.Now()
-	h := &house{coherent: true, admin: messages.NewSecret(adminToken), actors: []api.Actor{
+	h := &fakes{coherent: true, admin: messages.NewSecret(adminToken), actors: []api.Actor{
 		{Name: "root", Kind: "supervisor"}, {Name: "feed", Kind: "worker", State: "backing_off", NextRetryAt: &next, LastError: "panic"},
 	}}
 	exchange := &mimic{}
-	board, _, addr := open(t, h, func(cfg *web.Config) { cfg.Feed, cfg.Exchange = rich{h}, exchange })
-	board.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY", Chain: []messages.Instrument{{Token: 3}}}}})
-	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active, Values: map[string]any{"pcr": 1.2, "walls": []int{1}}})
-	board.Apply(messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Valid, Since: next}, Candidate: &messages.TokenStatus{Generation: 3}, ExpiryHint: next})
-	board.Apply(messages.LoginEnded{Result: messages.LoginOK, Reason: "in", Fingerprint: "0a1b2c3d", At: next})
-	board.Apply(messages.GapDetected{Reason: messages.GapReconnect, Gaps: make([]messages.Gap, 3), At: next})
-	board.Apply(messages.PhaseChanged{Phase: messages.Open, At: next, Next: next})
+	store, _, addr := open(t, h, func(cfg *web.Config) { cfg.Feed, cfg.Exchange = rich{h}, exchange })
+	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY", Chain: []messages.Instrument{{Token: 3}}}}})
+	store.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active, Values: map[string]any{"pcr": 1.2, "walls": []int{1}}})
+	store.Apply(messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Valid, Since: next}, Candidate: &messages.TokenStatus{Generation: 3}, ExpiryHint: next})
+	store.Apply(messages.LoginEnded{Result: messages.LoginOK, Reason: "in", Fingerprint: "0a1b2c3d", At: next})
+	store.Apply(messages.GapDetected{Reason: messages.GapReconnect, Gaps: make([]messages.Gap, 3), At: next})
+	store.Apply(messages.PhaseChanged{Phase: messages.Open, At: next, Next: next})
 	doc := describe(t, addr)
 	checked := 0
 	for path, operations := range doc.Paths {
@@ -283,7 +283,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 }
 
 func TestDescriptionNamesParametersAndAdmins(t *testing.T) {
-	_, _, addr := open(t, &house{})
+	_, _, addr := open(t, &fakes{})
 	doc := describe(t, addr)
 	bars := doc.Paths["/api/v1/bars/{underlying}"]["get"]
 	names := make([]string, len(bars.Parameters))

@@ -6,14 +6,14 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"mime"
 	"net/http"
 	"path"
 	"strings"
 	"sync"
+	"time"
 )
 
-// The dashboard as "make ui" builds it from ui/; a test holds dist against its
+// The dashboard as "make ui" builds it from ui/; a test compares dist with its
 // sources.
 //
 //go:embed dist
@@ -21,11 +21,11 @@ var dist embed.FS
 
 // file is one file of the dashboard, ready to be sent.
 type file struct {
-	kind, tag    string
+	tag          string
 	data, zipped []byte // zipped nil: not smaller
 }
 
-// files are read and zipped once a process.
+// files are read and compressed once per process.
 var files = sync.OnceValue(func() map[string]file {
 	found := map[string]file{}
 	entries, err := dist.ReadDir("dist")
@@ -38,13 +38,7 @@ var files = sync.OnceValue(func() map[string]file {
 			panic(err)
 		}
 		sum := sha256.Sum256(data)
-		f := file{kind: mime.TypeByExtension(path.Ext(e.Name())), tag: hex.EncodeToString(sum[:8]), data: data}
-		if strings.HasSuffix(e.Name(), ".js") {
-			f.kind = "text/javascript; charset=utf-8"
-		}
-		if strings.HasSuffix(e.Name(), ".txt") {
-			f.kind = "text/plain; charset=utf-8"
-		}
+		f := file{tag: hex.EncodeToString(sum[:8]), data: data}
 		var zipped bytes.Buffer
 		z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
 		_, _ = z.Write(data) // into memory
@@ -57,31 +51,36 @@ var files = sync.OnceValue(func() map[string]file {
 	return found
 })
 
+// contentTypes are those that differ from one system's table to the next.
+var contentTypes = map[string]string{".js": "text/javascript; charset=utf-8", ".txt": "text/plain; charset=utf-8"}
+
+// Licences are the licences of what the dashboard's script is made of. Empty
+// when the dashboard was built without them.
+func Licences() string { return string(files()["licenses.txt"].data) }
+
 func page(w http.ResponseWriter, r *http.Request) { serveFile(w, r, "index.html") }
 
 func asset(w http.ResponseWriter, r *http.Request) { serveFile(w, r, r.PathValue("file")) }
 
-// serveFile sends a file. A browser asks each time whether it has changed: a newer
-// binary must never meet an older script.
+// serveFile sends a file. A browser asks each time whether it has changed: a
+// newer binary must never meet an older script.
 func serveFile(w http.ResponseWriter, r *http.Request, name string) {
 	f, ok := files()[name]
 	if !ok {
-		problem(w, http.StatusNotFound, "no such file", "There is no asset "+quoted(name)+".", nil)
+		writeProblem(w, http.StatusNotFound, "no such file", "There is no asset "+quoted(name)+".", nil)
 		return
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Type", f.kind)
 	h.Set("Vary", "Accept-Encoding")
+	if kind := contentTypes[path.Ext(name)]; kind != "" {
+		h.Set("Content-Type", kind)
+	}
 	data, tag := f.data, `"`+f.tag+`"`
 	if f.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		data, tag = f.zipped, `"`+f.tag+`-gzip"`
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("ETag", tag)
-	if r.Header.Get("If-None-Match") == tag {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	_, _ = w.Write(data)
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data)) // answers If-None-Match
 }

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/pprof" // also registers on http.DefaultServeMux, which nothing serves
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +25,7 @@ type route struct {
 	shape
 }
 
-// shape is what goes in and what comes out.
+// shape is the request and the response.
 type shape struct {
 	admin bool
 	code  int                 // of a success; 0: 200
@@ -36,24 +38,24 @@ type shape struct {
 func (s *server) table() []route {
 	const accepted, nothing = http.StatusAccepted, http.StatusNoContent
 	return []route{
-		{"GET", "/healthz", "200 while the process serves", s.healthz, shape{gives: map[string]string{}}},
+		{"GET", "/healthz", "200 while the process serves", always(healthz), shape{gives: map[string]string{}}},
 		{"GET", "/readyz", "200 only while the token is valid and the feed live, else 503; the body says which is not", s.readyz, shape{gives: api.Ready{}}},
 		{"GET", "/metrics", "Prometheus exposition", s.Metrics.ServeHTTP, shape{media: "text/plain"}},
 		{"GET", "/login", "sends the browser to Kite's login", s.Login.Login, shape{code: http.StatusSeeOther, media: "text/html"}},
 		{"GET", "/callback", "where Kite sends the browser back", s.Login.Callback, shape{code: http.StatusSeeOther, media: "text/html"}},
 		{"GET", "/api/v1/status", "one screen: token, feed, actors, market", always(s.status), shape{gives: api.Status{}}},
-		{"GET", "/api/v1/token", "the token's state and who uses which generation", always(s.token), shape{gives: api.Token{}}},
+		{"GET", "/api/v1/token", "the token's state and the generation that each actor last used", always(s.token), shape{gives: api.Token{}}},
 		{"GET", "/api/v1/rotations", "receipts of the last 100 rotations, newest first", all(s.Feed.Rotations), shape{gives: []messages.Rotation{}}},
 		{"GET", "/api/v1/actors", "the supervision tree, in its order", all(s.Tree.Actors), shape{gives: []api.Actor{}}},
 		{"GET", "/api/v1/actors/{name}", "one actor", s.actor, shape{gives: api.Actor{}}},
-		{"GET", "/api/v1/readings", "every reading; its parameters are those that the configuration chose, of \"kitestring assets print parameters\"", s.readings, shape{gives: []messages.Reading{}}},
+		{"GET", "/api/v1/readings", "every reading; its parameters are those that the configuration sets, of \"kitestring assets print parameters\"", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}/{kind}", "one reading", s.reading, shape{gives: messages.Reading{}}},
-		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last", s.bars, shape{gives: []api.Bar{}, query: map[string][]string{"interval": intervalNames(), "source": {"index", "future"}}}},
-		{"GET", "/api/v1/gaps", "blind spans of the feed, newest first", all(s.Feed.Gaps), shape{gives: []api.Gap{}}},
-		{"GET", "/api/v1/events", "the last 500 events, newest first", all(s.Board.eventsNewestFirst), shape{gives: []api.Event{}}},
-		{"GET", "/api/v1/reminders", "who is told that a login is due", always(s.Reminders), shape{gives: api.Reminders{}}},
-		{"GET", "/api/v1/instruments", "index, future and option chain of each underlying", s.instruments, shape{gives: []messages.Underlying{}}},
+		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last", s.bars, shape{gives: []api.Bar{}, query: map[string][]string{"interval": intervals, "source": {"index", "future"}}}},
+		{"GET", "/api/v1/gaps", "blind spans of the feed, newest first", all(s.Feed.Gaps), shape{gives: []messages.GapDetected{}}},
+		{"GET", "/api/v1/events", "the last 500 events, newest first", all(s.Store.eventsNewestFirst), shape{gives: []api.Event{}}},
+		{"GET", "/api/v1/reminders", "the channels that remind of a due login, and what they last did", always(s.Reminders), shape{gives: api.Reminders{}}},
+		{"GET", "/api/v1/instruments", "index, future and option chain of each underlying", all(s.Store.allUnderlyings), shape{gives: []messages.Underlying{}}},
 		{"GET", "/api/v1/stream", "server-sent events: what is true now, then each change; topics is a list with commas of " + strings.Join(topics, ", "), s.stream, shape{media: "text/event-stream", query: map[string][]string{"topics": nil}}},
 		{"GET", "/api/v1/openapi.json", "this description", s.openapi, shape{gives: map[string]any{}}},
 		{"POST", "/api/v1/actors/{name}/restart", "restart an actor; reinstates a quarantined one", s.restart, shape{admin: true, code: accepted, gives: map[string]string{}}},
@@ -70,14 +72,14 @@ func (s *server) table() []route {
 	}
 }
 
-// always answers what ask gives.
+// always answers with what ask returns.
 func always[T any](ask func() T) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, ask()) }
+	return func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, ask()) }
 }
 
-// all answers a list, [] when there is nothing.
+// all answers with a list, [] when there is nothing.
 func all[T any](ask func() []T) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, orEmpty(ask())) }
+	return func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, orEmpty(ask())) }
 }
 
 // pages are the addresses of the dashboard's pages; each is the same document.
@@ -101,7 +103,7 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/{profile...}", s.Instrument.timed("/debug/pprof", s.admin.admit(s.profiles)))
 	mux.HandleFunc("GET /assets/{file}", s.Instrument.timed("/assets", asset))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, http.StatusNotFound, "no such page", "There is nothing at "+quoted(r.URL.Path)+" for "+r.Method+".", s.paths())
+		writeProblem(w, http.StatusNotFound, "no such page", "There is nothing at "+quoted(r.URL.Path)+" for "+r.Method+".", s.paths())
 	})
 	return s.guard(mux)
 }
@@ -114,9 +116,7 @@ func (s *server) paths() []string {
 	return paths
 }
 
-func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]string{"status": "ok"})
-}
+func healthz() map[string]string { return map[string]string{"status": "ok"} }
 
 func (s *server) readyz(w http.ResponseWriter, _ *http.Request) {
 	ready := s.ready()
@@ -124,7 +124,7 @@ func (s *server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if !ready.Ready {
 		code = http.StatusServiceUnavailable
 	}
-	answer(w, code, ready)
+	writeJSON(w, code, ready)
 }
 
 func (s *server) actor(w http.ResponseWriter, r *http.Request) {
@@ -133,108 +133,82 @@ func (s *server) actor(w http.ResponseWriter, r *http.Request) {
 	names := make([]string, len(all))
 	for i, a := range all {
 		if a.Name == name {
-			answer(w, http.StatusOK, a)
+			writeJSON(w, http.StatusOK, a)
 			return
 		}
 		names[i] = a.Name
 	}
-	failed(w, &NameError{What: "actor", Name: name, Known: names})
+	writeError(w, &NameError{What: "actor", Name: name, Known: names})
 }
 
 func (s *server) readings(w http.ResponseWriter, r *http.Request) {
 	u := r.PathValue("underlying")
-	found := s.Board.readingsOf(u, "")
-	if u != "" && len(found) == 0 && !contains(s.Board.underlyingNames(), u) {
-		failed(w, &NameError{What: "underlying", Name: u, Known: s.Board.underlyingNames()})
+	found := s.Store.readingsOf(u, "")
+	if u != "" && len(found) == 0 && !slices.Contains(s.Store.underlyingNames(), u) {
+		writeError(w, &NameError{What: "underlying", Name: u, Known: s.Store.underlyingNames()})
 		return
 	}
-	answer(w, http.StatusOK, found)
+	writeJSON(w, http.StatusOK, found)
 }
 
 func (s *server) reading(w http.ResponseWriter, r *http.Request) {
 	u, kind := r.PathValue("underlying"), r.PathValue("kind")
-	if found := s.Board.readingsOf(u, kind); len(found) == 1 {
-		answer(w, http.StatusOK, found[0])
+	if found := s.Store.readingsOf(u, kind); len(found) == 1 {
+		writeJSON(w, http.StatusOK, found[0])
 		return
 	}
 	var kinds []string
-	for _, rd := range s.Board.readingsOf(u, "") {
+	for _, rd := range s.Store.readingsOf(u, "") {
 		kinds = append(kinds, rd.Kind)
 	}
 	if kinds == nil {
-		failed(w, &NameError{What: "underlying", Name: u, Known: s.Board.underlyingNames()})
+		writeError(w, &NameError{What: "underlying", Name: u, Known: s.Store.underlyingNames()})
 		return
 	}
-	failed(w, &NameError{What: "kind of reading", Name: kind, Known: kinds})
+	writeError(w, &NameError{What: "kind of reading", Name: kind, Known: kinds})
 }
 
 func (s *server) askDirect(w http.ResponseWriter, r *http.Request) {
 	u := r.PathValue("underlying")
-	if known := s.Board.underlyingNames(); !contains(known, u) {
-		failed(w, &NameError{What: "underlying", Name: u, Known: known})
+	if known := s.Store.underlyingNames(); !slices.Contains(known, u) {
+		writeError(w, &NameError{What: "underlying", Name: u, Known: known})
 		return
 	}
 	s.AskDirect(u)
-	answer(w, http.StatusAccepted, map[string]string{"asking": "Kite about " + u + "; see /api/v1/readings/" + u + "/direct"})
+	writeJSON(w, http.StatusAccepted, map[string]string{"asking": "Kite about " + u + "; see /api/v1/readings/" + u + "/direct"})
 }
 
-var intervals = []struct {
-	name string
-	d    time.Duration
-}{{"1m", time.Minute}, {"3m", 3 * time.Minute}, {"5m", 5 * time.Minute}, {"15m", 15 * time.Minute}}
-
-func intervalNames() []string {
-	names := make([]string, len(intervals))
-	for i, in := range intervals {
-		names[i] = in.name
-	}
-	return names
-}
+var intervals = []string{"1m", "3m", "5m", "15m"}
 
 func intervalName(d time.Duration) string { return strconv.Itoa(int(d/time.Minute)) + "m" }
 
 func (s *server) bars(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	interval, source := 5*time.Minute, messages.FromIndex
-	if name := q.Get("interval"); name != "" {
-		at := slices.IndexFunc(intervals, func(i struct {
-			name string
-			d    time.Duration
-		},
-		) bool {
-			return i.name == name
-		})
-		if at < 0 {
-			problem(w, http.StatusBadRequest, "unknown interval", "There are no bars of "+quoted(name)+".", intervalNames())
-			return
-		}
-		interval = intervals[at].d
+	name, source := cmp.Or(q.Get("interval"), "5m"), messages.FromIndex
+	if !slices.Contains(intervals, name) {
+		writeProblem(w, http.StatusBadRequest, "unknown interval", "There are no bars of "+quoted(name)+".", intervals)
+		return
 	}
-	switch q.Get("source") {
-	case "", "index":
-	case "future":
-		source = messages.FromFuture
-	default:
-		problem(w, http.StatusBadRequest, "unknown source", "Bars are made of the index or of the future, not of "+quoted(q.Get("source"))+".", []string{"index", "future"})
+	interval, _ := time.ParseDuration(name)
+	if from := cmp.Or(q.Get("source"), "index"); source.UnmarshalText([]byte(from)) != nil {
+		writeProblem(w, http.StatusBadRequest, "unknown source", "Bars are made of the index or of the future, not of "+quoted(from)+".", []string{"index", "future"})
 		return
 	}
 	u := r.PathValue("underlying")
 	closed, ok := s.Bars(u, source, interval)
 	if !ok {
-		failed(w, &NameError{What: "underlying", Name: u, Known: s.Board.underlyingNames()})
+		writeError(w, &NameError{What: "underlying", Name: u, Known: s.Store.underlyingNames()})
 		return
 	}
 	bars := make([]api.Bar, 0, len(closed)+1)
 	for _, b := range closed {
 		bars = append(bars, apiBar(b, true))
 	}
-	s.Board.mu.RLock()
-	running, ok := s.Board.running[series{u, source, interval}]
-	s.Board.mu.RUnlock()
+	running, ok := s.Store.runningBar(series{u, source, interval})
 	if ok && (len(closed) == 0 || running.Start.After(closed[len(closed)-1].Start)) {
 		bars = append(bars, apiBar(running, false))
 	}
-	answer(w, http.StatusOK, bars)
+	writeJSON(w, http.StatusOK, bars)
 }
 
 func apiBar(b messages.Bar, closed bool) api.Bar {
@@ -242,13 +216,6 @@ func apiBar(b messages.Bar, closed bool) api.Bar {
 		Start: b.Start.UTC(), Open: b.Price(b.Open), High: b.Price(b.High), Low: b.Price(b.Low), Close: b.Price(b.Close),
 		Volume: b.Volume, OI: b.OI, Closed: closed, Partial: b.Partial, Gapped: b.Gapped, Backfilled: b.Backfilled, Generation: b.Generation,
 	}
-}
-
-func (s *server) instruments(w http.ResponseWriter, _ *http.Request) {
-	s.Board.mu.RLock()
-	underlyings := s.Board.underlyings
-	s.Board.mu.RUnlock()
-	answer(w, http.StatusOK, orEmpty(underlyings))
 }
 
 func (s *server) restart(w http.ResponseWriter, r *http.Request) {
@@ -259,33 +226,30 @@ func (s *server) restart(w http.ResponseWriter, r *http.Request) {
 			do = s.Tree.Reinstate
 		}
 	}
-	s.Board.Note("actor", "restart of %s requested", printable(name))
+	s.Store.Note("actor", "restart of %s requested", printable(name))
 	if err := do(name); err != nil {
-		failed(w, err)
+		writeError(w, err)
 		return
 	}
-	answer(w, http.StatusAccepted, map[string]string{"restarting": name})
+	writeJSON(w, http.StatusAccepted, map[string]string{"restarting": name})
 }
 
 func (s *server) chaos(w http.ResponseWriter, r *http.Request) {
 	var c api.Chaos
-	if !body(w, r, &c) {
-		return
-	}
-	if !spanAllowed(w, c.ForMS) {
+	if !decodeBody(w, r, &c) || !durationAllowed(w, c.ForMS) {
 		return
 	}
 	if err := s.Tree.Inject(c.Actor, c.Kind, time.Duration(c.ForMS)*time.Millisecond); err != nil {
-		failed(w, err)
+		writeError(w, err)
 		return
 	}
-	s.Board.Note("actor", "fault %s injected into %s", c.Kind, c.Actor)
-	answer(w, http.StatusAccepted, c)
+	s.Store.Note("actor", "fault %s injected into %s", c.Kind, c.Actor)
+	writeJSON(w, http.StatusAccepted, c)
 }
 
-func spanAllowed(w http.ResponseWriter, ms int64) bool {
+func durationAllowed(w http.ResponseWriter, ms int64) bool {
 	if ms < 0 || ms > int64(time.Hour/time.Millisecond) {
-		problem(w, http.StatusBadRequest, "for_ms out of range", "for_ms is between 0 (the kind's default) and 3600000 (an hour).", nil)
+		writeProblem(w, http.StatusBadRequest, "for_ms out of range", "for_ms is between 0 (the kind's default) and 3600000 (an hour).", nil)
 		return false
 	}
 	return true
@@ -294,32 +258,99 @@ func spanAllowed(w http.ResponseWriter, ms int64) bool {
 func (s *server) startLogin(w http.ResponseWriter, _ *http.Request) {
 	u, err := s.Login.Start()
 	if err != nil {
-		problem(w, http.StatusConflict, "login not possible", err.Error(), nil)
+		writeProblem(w, http.StatusConflict, "login not possible", err.Error(), nil)
 		return
 	}
-	answer(w, http.StatusOK, api.LoginStarted{LoginURL: u})
+	writeJSON(w, http.StatusOK, api.LoginStarted{LoginURL: u})
 }
 
 func (s *server) completeLogin(w http.ResponseWriter, r *http.Request) {
 	var in api.LoginPasted
-	if !body(w, r, &in) {
+	if !decodeBody(w, r, &in) {
 		return
 	}
 	result, reason := s.Login.Complete(r.Context(), in.Pasted)
 	if result != messages.LoginOK {
-		problem(w, http.StatusUnprocessableEntity, "login "+string(result), reason, nil)
+		writeProblem(w, http.StatusUnprocessableEntity, "login "+string(result), reason, nil)
 		return
 	}
-	answer(w, http.StatusOK, api.LoginCompleted{Result: result, Reason: reason})
+	writeJSON(w, http.StatusOK, api.LoginCompleted{Result: result, Reason: reason})
 }
 
 func (s *server) validate(w http.ResponseWriter, _ *http.Request) {
 	s.Validate()
-	answer(w, http.StatusAccepted, map[string]string{"validating": "the token; see /api/v1/token"})
+	writeJSON(w, http.StatusAccepted, map[string]string{"validating": "the token; see /api/v1/token"})
 }
 
-// body decodes a request's JSON, naming what is wrong with it.
-func body(w http.ResponseWriter, r *http.Request, into any) bool {
+// simulated guards the routes that only the sim profile has.
+func (s *server) simulated(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.Exchange == nil {
+			writeProblem(w, http.StatusConflict, "no simulated exchange", "This server talks to a real exchange, which accepts no faults. Run it without credentials (profile sim), or run \"kitestring drill all\": that uses a server of its own.", nil)
+			return
+		}
+		next(w, r)
+	}
+}
+
+func (s *server) exchangeFault(w http.ResponseWriter, r *http.Request) {
+	var f api.ExchangeFault
+	if !decodeBody(w, r, &f) || !durationAllowed(w, f.ForMS) {
+		return
+	}
+	if err := s.Exchange.Inject(f.Kind, time.Duration(f.ForMS)*time.Millisecond); err != nil {
+		writeError(w, err)
+		return
+	}
+	s.Store.Note("drill", "the simulated exchange: %s", printable(f.Kind))
+	writeJSON(w, http.StatusAccepted, f)
+}
+
+func (s *server) exchangeLift(w http.ResponseWriter, _ *http.Request) {
+	s.Exchange.Lift()
+	s.Store.Note("drill", "the simulated exchange behaves again")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *server) exchangeRotate(w http.ResponseWriter, r *http.Request) {
+	s.Store.Note("drill", "the simulated exchange issues a new token, and another program writes it into the file")
+	fingerprint, err := s.Exchange.Rotate(r.Context())
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusAccepted, api.ExchangeRotated{Fingerprint: fingerprint})
+}
+
+// profiles are those of net/http/pprof: the list of them, and each by its name.
+func (s *server) profiles(w http.ResponseWriter, r *http.Request) {
+	switch r.PathValue("profile") {
+	case "cmdline":
+		pprof.Cmdline(w, r)
+	case "profile":
+		pprof.Profile(w, r)
+	case "symbol":
+		pprof.Symbol(w, r)
+	case "trace":
+		pprof.Trace(w, r)
+	default:
+		pprof.Index(w, r)
+	}
+}
+
+// trace writes what the flight recorder holds to disk.
+func (s *server) trace(w http.ResponseWriter, _ *http.Request) {
+	file, err := s.Trace()
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	s.Store.Note("actor", "a trace of the last seconds was written on request: %s", file)
+	writeJSON(w, http.StatusCreated, api.Trace{File: file})
+}
+
+// decodeBody decodes a request's JSON, naming what is wrong with it.
+func decodeBody(w http.ResponseWriter, r *http.Request, into any) bool {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
@@ -330,46 +361,44 @@ func body(w http.ResponseWriter, r *http.Request, into any) bool {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &tooLarge):
-		problem(w, http.StatusRequestEntityTooLarge, "body too large", "At most 64 KB.", nil)
+		writeProblem(w, http.StatusRequestEntityTooLarge, "body too large", "At most 64 KB.", nil)
 	case errors.As(err, &wrong):
-		problem(w, http.StatusBadRequest, "wrong type", fmt.Sprintf("Field %s must be a %s, not a %s.", wrong.Field, wrong.Type, wrong.Value), nil)
+		writeProblem(w, http.StatusBadRequest, "wrong type", fmt.Sprintf("Field %s must be a %s, not a %s.", wrong.Field, wrong.Type, wrong.Value), nil)
 	default:
-		problem(w, http.StatusBadRequest, "body is not the JSON expected", err.Error(), nil)
+		writeProblem(w, http.StatusBadRequest, "body is not the JSON expected", err.Error(), nil)
 	}
 	return false
 }
 
-func answer(w http.ResponseWriter, code int, value any) {
-	data, err := json.Marshal(value)
-	if err != nil {
-		problem(w, http.StatusInternalServerError, "answer could not be encoded", err.Error(), nil)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	_, _ = w.Write(append(data, '\n'))
+func writeJSON(w http.ResponseWriter, code int, value any) {
+	write(w, code, "application/json", value)
 }
 
-// failed answers an error of the tree.
-func failed(w http.ResponseWriter, err error) {
+// writeError answers an error of the tree.
+func writeError(w http.ResponseWriter, err error) {
 	var name *NameError
 	if errors.As(err, &name) {
-		problem(w, http.StatusNotFound, "unknown "+name.What, "There is no "+name.What+" "+quoted(name.Name)+".", name.Known)
+		writeProblem(w, http.StatusNotFound, "unknown "+name.What, "There is no "+name.What+" "+quoted(name.Name)+".", name.Known)
 		return
 	}
-	problem(w, http.StatusConflict, "not possible now", err.Error(), nil)
+	writeProblem(w, http.StatusConflict, "not possible now", err.Error(), nil)
 }
 
-func problem(w http.ResponseWriter, code int, title, detail string, names []string) {
-	data, _ := json.Marshal(api.Problem{Type: "about:blank", Title: title, Status: code, Detail: detail, Names: names})
-	w.Header().Set("Content-Type", "application/problem+json")
+func writeProblem(w http.ResponseWriter, code int, title, detail string, names []string) {
+	write(w, code, "application/problem+json", api.Problem{Type: "about:blank", Title: title, Status: code, Detail: detail, Names: names})
+}
+
+func write(w http.ResponseWriter, code int, kind string, value any) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		http.Error(w, "the response could not be encoded: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	_, _ = w.Write(append(data, '\n'))
 }
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 // quoted is a word of the client's, made harmless and short.
 func quoted(s string) string { return strconv.Quote(printable(s)) }

@@ -1,31 +1,34 @@
 package web
 
 import (
+	"crypto/rand"
 	"crypto/subtle"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
 
-// Who may do what. Reading is open to whoever reaches the listener, which is
-// loopback unless an admin token is set. What changes something needs the
-// admin token as a bearer; in the sim profile on loopback it is open while no
-// token is set, in live it is closed then. A page of another site can reach
-// a listener on loopback through the user's browser: the Host allow-list
-// stops names that were rebound to 127.0.0.1, CrossOriginProtection stops
-// requests that another origin makes.
+// Which request may do what. Reading is open to everything that reaches the
+// listener, which is loopback unless an admin token is set. What changes
+// something needs the admin token as a bearer; in the sim profile on loopback
+// it is open while no token is set, in live it is closed then. A page of
+// another site can reach a listener on loopback through the user's browser:
+// the Host allow-list stops names that were rebound to 127.0.0.1,
+// CrossOriginProtection stops requests that another origin makes.
 
-// guard puts the headers and checks that every answer needs round next.
+// guard wraps next in the headers and checks that every response needs.
 func (s *server) guard(next http.Handler) http.Handler {
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		problem(w, http.StatusForbidden, "cross-origin request", "This request came from another site's page. Open the dashboard itself and try again.", nil)
+		writeProblem(w, http.StatusForbidden, "cross-origin request", "This request came from another site's page. Open the dashboard itself and try again.", nil)
 	}))
 	next = csrf.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,7 +38,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		if !s.hostAllowed(r.Host) {
-			problem(w, http.StatusMisdirectedRequest, "unknown host", "This server does not answer to that host name. Use the address that it printed at its start.", s.Hosts)
+			writeProblem(w, http.StatusMisdirectedRequest, "unknown host", "This server does not answer to that host name. Use the address that it printed at its start.", s.Hosts)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -43,14 +46,20 @@ func (s *server) guard(next http.Handler) http.Handler {
 }
 
 func (s *server) hostAllowed(hostport string) bool {
+	host := strings.ToLower(hostOf(hostport))
+	return host == "localhost" || slices.Contains(s.Hosts, host) || isLoopback(host)
+}
+
+// hostOf is a Host header or a remote address without its port.
+func hostOf(hostport string) string {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = hostport
 	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	if host == "localhost" || slices.Contains(s.Hosts, host) {
-		return true
-	}
+	return strings.Trim(host, "[]")
+}
+
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
 }
@@ -70,53 +79,111 @@ func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		want := a.cfg.AdminToken()
 		if want.IsZero() {
-			if a.cfg.Profile == "sim" && fromLoopback(r) {
+			if a.cfg.Profile == "sim" && isLoopback(hostOf(r.RemoteAddr)) {
 				next(w, r)
 				return
 			}
-			problem(w, http.StatusForbidden, "no admin token set", "This changes something, and no ADMIN_TOKEN is set. Put ADMIN_TOKEN=<at least 32 characters> into the .env file and restart the server.", nil)
+			writeProblem(w, http.StatusForbidden, "no admin token set", "This changes something, and no ADMIN_TOKEN is set. "+setAdminToken, nil)
 			return
 		}
-		if c, err := r.Cookie(sessionCookie); err == nil && a.cfg.Board.sessions.holds(c.Value, want, time.Now()) {
+		if c, err := r.Cookie(sessionCookie); err == nil && a.cfg.Store.sessions.holds(c.Value, want, time.Now()) {
 			next(w, r)
 			return
 		}
 		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok {
-			unadmitted(w, "Send the header Authorization: Bearer <ADMIN_TOKEN of the .env file>.")
+			unauthorized(w, "Send the header Authorization: Bearer <ADMIN_TOKEN of the .env file>.")
 			return
 		}
-		if !a.right(got, want) {
-			a.refuse(w, "This is not the ADMIN_TOKEN of the .env file.")
-			return
+		if a.matches(w, got, want) {
+			next(w, r)
 		}
-		next(w, r)
 	}
 }
 
-func (a *admission) right(got string, want messages.Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1
+const setAdminToken = "Put ADMIN_TOKEN=<at least 32 characters> into the .env file and restart the server."
+
+// matches reports whether an admin token is the right one; otherwise it
+// answers the request, and slows guessing down.
+func (a *admission) matches(w http.ResponseWriter, got string, want messages.Secret) bool {
+	if subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1 {
+		return true
+	}
+	if a.failed.Allow() {
+		unauthorized(w, "This is not the ADMIN_TOKEN of the .env file.")
+	} else {
+		writeProblem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Wait a minute, then send the right one.", nil)
+	}
+	return false
 }
 
-// refuse answers a wrong admin token, and slows guessing down.
-func (a *admission) refuse(w http.ResponseWriter, detail string) {
-	if !a.failed.Allow() {
-		problem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Wait a minute, then send the right one.", nil)
+func unauthorized(w http.ResponseWriter, detail string) {
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	writeProblem(w, http.StatusUnauthorized, "admin token needed", detail, nil)
+}
+
+// A browser shows the admin token once and is known by a cookie from then on:
+// a page's script cannot read it, and no other site's page can make use of it.
+const (
+	sessionCookie = "kitestring_session"
+	sessionLasts  = 12 * time.Hour
+	sessionLimit  = 64 // browsers at a time
+)
+
+// sessions are the browsers that have shown the admin token. Safe for
+// concurrent use.
+type sessions struct {
+	mu   sync.Mutex
+	list []session
+}
+
+type session struct {
+	id     string
+	secret messages.Secret // the admin token that it was opened with: another one ends it
+	until  time.Time
+}
+
+// begin opens a session; beyond the limit the oldest ends.
+func (s *sessions) begin(secret messages.Secret, now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) == sessionLimit {
+		s.list = s.list[1:]
+	}
+	id := rand.Text() + rand.Text()
+	s.list = append(s.list, session{id, secret, now.Add(sessionLasts)})
+	return id
+}
+
+func (s *sessions) holds(id string, secret messages.Secret, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := false
+	for _, o := range s.list {
+		if subtle.ConstantTimeCompare([]byte(o.id), []byte(id)) == 1 {
+			found = o.secret.Equal(secret) && now.Before(o.until)
+		}
+	}
+	return found
+}
+
+// openSession is POST /api/v1/session.
+func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
+	var in api.AdminSession
+	if !decodeBody(w, r, &in) {
 		return
 	}
-	unadmitted(w, detail)
-}
-
-func unadmitted(w http.ResponseWriter, detail string) {
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	problem(w, http.StatusUnauthorized, "admin token needed", detail, nil)
-}
-
-func fromLoopback(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return false
+	want := s.AdminToken()
+	if want.IsZero() {
+		writeProblem(w, http.StatusConflict, "no admin token set", "No ADMIN_TOKEN is set. "+setAdminToken, nil)
+		return
 	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	if !s.admin.matches(w, in.AdminToken, want) {
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: sessionCookie, Value: s.Store.sessions.begin(want, time.Now()), Path: "/", MaxAge: int(sessionLasts / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
+	})
+	w.WriteHeader(http.StatusNoContent)
 }

@@ -19,21 +19,19 @@ const (
 )
 
 func (s *server) status() api.Status {
-	b := s.Board
+	b := s.Store
 	b.mu.RLock()
 	auth, feed, phase, login, gap := b.auth, b.feed, b.phase, b.login, b.gap
 	b.mu.RUnlock()
 	stats := s.Feed.Stats()
 	st := api.Status{
 		Profile: s.Profile,
-		Token: api.StatusToken{
-			Generation: auth.Adopted.Generation, State: auth.Adopted.State, Fingerprint: auth.Adopted.Fingerprint,
-			Coherent: s.Tokens.Coherent(), Reason: auth.Adopted.Reason,
-		},
+		Token:   s.statusToken(auth),
 		Feed: api.StatusFeed{
 			State: feed.State, Reason: feed.Reason, TicksPerSecond: stats.TicksPerSecond,
 			LastTickAgeSeconds: age(stats.LastTick), LastFrameAgeSeconds: age(stats.LastFrame),
 			Instruments: stats.Instruments, Sockets: stats.Sockets, Stale: feed.Stale, LastGap: gap,
+			Refused: append([]api.Refusal{}, stats.Refused...),
 		},
 		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Warning: phase.Warning},
 		Actors:  api.StatusActors{NotRunning: []string{}},
@@ -65,11 +63,11 @@ func (s *server) status() api.Status {
 func judge(auth messages.AuthChanged, feed messages.FeedChanged, phase messages.PhaseChanged, stats FeedStats, exchange time.Time) (live bool, message string) {
 	switch {
 	case auth.Adopted.State == messages.Rejected:
-		return false, "Kite refuses the token" + because(auth.Adopted.Reason) + ". Log in to go on."
+		return false, "Kite refuses the token" + because(auth.Adopted.Reason) + ". Log in to continue."
 	case auth.Adopted.Generation == 0 && auth.FileFault != "":
 		return false, auth.FileFault
 	case auth.Adopted.Generation == 0 && auth.Candidate != nil && auth.Candidate.State == messages.Rejected:
-		return false, "Kite refuses the token in the file" + because(auth.Candidate.Reason) + ". Log in to go on."
+		return false, "Kite refuses the token in the file" + because(auth.Candidate.Reason) + ". Log in to continue."
 	case auth.Adopted.Generation == 0 && auth.Candidate == nil:
 		return false, "There is no token yet. Log in to begin."
 	case auth.Adopted.Generation == 0:
@@ -115,16 +113,23 @@ func (s *server) ready() api.Ready {
 	return r
 }
 
+func (s *server) statusToken(auth messages.AuthChanged) api.StatusToken {
+	return api.StatusToken{
+		Generation: auth.Adopted.Generation, State: auth.Adopted.State, Fingerprint: auth.Adopted.Fingerprint,
+		Coherent: s.Tokens.Coherent(), Reason: auth.Adopted.Reason,
+	}
+}
+
 func (s *server) token() api.Token {
-	b := s.Board
+	b := s.Store
 	b.mu.RLock()
 	auth, env, watch := b.auth, b.env, b.watch
 	b.mu.RUnlock()
 	t := api.Token{
-		Generation: auth.Adopted.Generation, Fingerprint: auth.Adopted.Fingerprint, State: auth.Adopted.State, Reason: auth.Adopted.Reason,
-		Since: known(auth.Adopted.Since), CheckedAt: known(auth.Adopted.CheckedAt), Candidate: auth.Candidate, UserID: auth.UserID,
+		StatusToken: s.statusToken(auth),
+		Since:       known(auth.Adopted.Since), CheckedAt: known(auth.Adopted.CheckedAt), Candidate: auth.Candidate, UserID: auth.UserID,
 		ExpiresHint: known(auth.ExpiryHint), LoginDue: auth.LoginDue, FileFault: auth.FileFault,
-		Warnings: orEmpty(env.Warnings), Watcher: "events", Coherent: s.Tokens.Coherent(), Holders: orEmpty(s.Tokens.Holders()), Process: s.Process,
+		Warnings: orEmpty(env.Warnings), Watcher: "events", Holders: orEmpty(s.Tokens.Holders()), Process: s.Process,
 	}
 	if watch.Degraded {
 		t.Watcher = "polling: " + watch.Reason

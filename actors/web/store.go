@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +17,8 @@ import (
 // keptEvents is how many events the timeline holds.
 const keptEvents = 500
 
-// Store is the read model of the house: the last fact of each kind, and the
-// newest events. It outlives the web actor. Safe for concurrent use.
+// Store is what the API shows: the last message of each kind, and the newest
+// events. It outlives the web actor. Safe for concurrent use.
 type Store struct {
 	mu          sync.RWMutex
 	auth        messages.AuthChanged
@@ -24,12 +26,12 @@ type Store struct {
 	watch       messages.WatchChanged
 	feed        messages.FeedChanged
 	phase       messages.PhaseChanged
-	login       *api.StatusLogin
-	gap         *api.StatusGap // nil: none since the start
+	login       *messages.LoginEnded // nil: none since the start
+	gap         *api.StatusGap       // nil: none since the start
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
-	rotated     rotated     // the last one that the timeline tells
+	rotated     rotated     // the last one on the timeline
 	events      []api.Event // oldest first
 	lastEvent   uint64
 	clock       actors.Clock // nil until a web actor ran
@@ -50,130 +52,129 @@ type rotated struct {
 	result     string
 }
 
-// NewStore makes an empty board.
+// NewStore makes an empty store.
 func NewStore() *Store {
 	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}}
 }
 
-// Apply takes a message of an actor in. A message that the board does not know
-// changes nothing.
-func (b *Store) Apply(msg any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// Apply takes a message of an actor. One that it does not know changes nothing.
+func (s *Store) Apply(msg any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch m := msg.(type) {
 	case messages.AuthChanged:
-		b.applyAuth(m)
+		s.applyAuth(m)
 	case messages.TokenAdopted:
-		b.event("token", m.Session.Generation, "token %s adopted as generation %d, proven by the %s", m.Session.Token.Fingerprint(), m.Session.Generation, m.Proof)
+		s.event("token", m.Session.Generation, "token %s adopted as generation %d, proven by the %s", m.Session.Token.Fingerprint(), m.Session.Generation, m.Proof)
 	case messages.EnvRejected:
-		b.event("file", 0, "the token file cannot be used: %s", m.Reason)
+		s.event("file", 0, "the token file cannot be used: %s", m.Reason)
 	case messages.EnvAccepted:
-		if !slices.Equal(m.Warnings, b.env.Warnings) {
+		if !slices.Equal(m.Warnings, s.env.Warnings) {
 			for _, w := range m.Warnings {
-				b.event("file", 0, "the token file works, with a warning: %s", w)
+				s.event("file", 0, "the token file works, with a warning: %s", w)
 			}
 		}
-		b.env = m
+		s.env = m
 	case messages.WatchChanged:
-		if m.Degraded != b.watch.Degraded {
+		if m.Degraded != s.watch.Degraded {
 			if m.Degraded {
-				b.event("file", 0, "the file watcher is degraded: %s", m.Reason)
+				s.event("file", 0, "the file watcher is degraded: %s", m.Reason)
 			} else {
-				b.event("file", 0, "the file watcher sees events again")
+				s.event("file", 0, "the file watcher sees events again")
 			}
 		}
-		b.watch = m
+		s.watch = m
 	case messages.LoginEnded:
-		b.login = &api.StatusLogin{Result: m.Result, Reason: m.Reason, Fingerprint: m.Fingerprint, At: m.At}
-		b.event("login", 0, "login: %s", m.Reason)
-		b.hub.send("login", "", b.login)
+		s.login = &m
+		s.event("login", 0, "login: %s", m.Reason)
+		s.hub.send("login", "", s.login)
 	case messages.FeedChanged:
-		if m.State != b.feed.State || m.Stale != b.feed.Stale || m.Reason != b.feed.Reason {
-			b.event("feed", 0, "feed %s%s", m.State, because(m.Reason))
+		if m.State != s.feed.State || m.Stale != s.feed.Stale || m.Reason != s.feed.Reason {
+			s.event("feed", 0, "feed %s%s", m.State, because(m.Reason))
 		}
-		b.feed = m
+		s.feed = m
 	case messages.RotationRecorded:
-		if end := (rotated{m.Rotation.Generation, m.Rotation.Result}); end != b.rotated && (m.Rotation.TotalMS != nil || end.result == "rejected" || end.result == "superseded") {
-			b.rotated = end // a stage may follow: the first tick, in a quiet market
-			b.event("rotation", m.Rotation.Generation, "rotation to generation %d: %s%s", m.Rotation.Generation, m.Rotation.Result, because(m.Rotation.Reason))
+		if end := (rotated{m.Rotation.Generation, m.Rotation.Result}); end != s.rotated && (m.Rotation.TotalMS != nil || end.result == "rejected" || end.result == "superseded") {
+			s.rotated = end // a stage may follow: the first tick, in a quiet market
+			s.event("rotation", m.Rotation.Generation, "rotation to generation %d: %s%s", m.Rotation.Generation, m.Rotation.Result, because(m.Rotation.Reason))
 		}
-		b.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)
+		s.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)
 	case messages.OrderUpdated:
-		b.event("order", 0, "order %s: %s", m.OrderID, m.Status)
+		s.event("order", 0, "order %s: %s", m.OrderID, m.Status)
 	case messages.GapDetected:
-		b.gap = &api.StatusGap{Reason: m.Reason, Instruments: len(m.Gaps), At: m.At}
-		b.event("gap", m.Generation, "%d instruments were blind at a %s", len(m.Gaps), m.Reason)
+		s.gap = &api.StatusGap{Reason: m.Reason, Instruments: len(m.Gaps), At: m.At}
+		s.event("gap", m.Generation, "%d instruments were blind at a %s", len(m.Gaps), m.Reason)
 	case messages.PhaseChanged:
-		if m.Phase != b.phase.Phase {
-			b.event("market", 0, "market %s", m.Phase)
+		if m.Phase != s.phase.Phase {
+			s.event("market", 0, "market %s", m.Phase)
 		}
-		if m.Warning != "" && m.Warning != b.phase.Warning {
-			b.event("market", 0, "%s", m.Warning)
+		if m.Warning != "" && m.Warning != s.phase.Warning {
+			s.event("market", 0, "%s", m.Warning)
 		}
-		b.phase = m
+		s.phase = m
 	case messages.InstrumentsResolved:
-		b.underlyings = m.Underlyings
-		// What has been said of others is no longer kept up.
-		maps.DeleteFunc(b.readings, func(of [2]string, _ messages.Reading) bool { return !b.chosen(of[0]) })
-		maps.DeleteFunc(b.running, func(of series, _ messages.Bar) bool { return !b.chosen(of.underlying) })
+		s.underlyings = m.Underlyings
+		// Readings and bars of others are no longer updated.
+		maps.DeleteFunc(s.readings, func(of [2]string, _ messages.Reading) bool { return !s.shows(of[0]) })
+		maps.DeleteFunc(s.running, func(of series, _ messages.Bar) bool { return !s.shows(of.underlying) })
 	case messages.FuturesRolled:
-		b.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
+		s.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
 	case messages.BarUpdated:
-		b.running[series{m.Bar.Underlying, m.Bar.Source, m.Bar.Interval}] = m.Bar
-		b.hub.send("bar", m.Key(), streamedBar(m.Bar, false))
+		s.running[series{m.Bar.Underlying, m.Bar.Source, m.Bar.Interval}] = m.Bar
+		s.hub.send("bar", m.Key(), streamedBar(m.Bar, false))
 	case messages.BarClosed:
-		b.hub.send("bar", "", streamedBar(m.Bar, true))
+		s.hub.send("bar", "", streamedBar(m.Bar, true))
 	case messages.Reading:
-		if !b.chosen(m.Underlying) {
-			return // the last words of an analysis that has not heard yet
+		if !s.shows(m.Underlying) {
+			return // an analysis does not know yet that it is no longer worked on
 		}
-		b.readings[[2]string{m.Underlying, m.Kind}] = m
-		b.hub.send("reading", m.Key(), m)
+		s.readings[[2]string{m.Underlying, m.Kind}] = m
+		s.hub.send("reading", m.Key(), m)
 	}
 }
 
-// chosen reports whether an underlying is worked on; before it is known which
+// shows reports whether an underlying is worked on; before it is known which
 // are, each may be. Called with mu held.
-func (b *Store) chosen(underlying string) bool {
-	return b.underlyings == nil || slices.ContainsFunc(b.underlyings, func(u messages.Underlying) bool { return u.Name == underlying })
+func (s *Store) shows(underlying string) bool {
+	return s.underlyings == nil || slices.ContainsFunc(s.underlyings, func(u messages.Underlying) bool { return u.Name == underlying })
 }
 
-func (b *Store) applyAuth(m messages.AuthChanged) {
-	old := b.auth
-	b.auth = m
+func (s *Store) applyAuth(m messages.AuthChanged) {
+	old := s.auth
+	s.auth = m
 	if m.Adopted.State != old.Adopted.State || m.Adopted.Reason != old.Adopted.Reason {
-		b.event("token", m.Adopted.Generation, "token %s%s", m.Adopted.State, because(m.Adopted.Reason))
+		s.event("token", m.Adopted.Generation, "token %s%s", m.Adopted.State, because(m.Adopted.Reason))
 	}
 	if c := m.Candidate; c != nil && (old.Candidate == nil || *c != *old.Candidate) && c.State == messages.Rejected {
-		b.event("token", c.Generation, "the new token in the file was refused%s", because(c.Reason))
+		s.event("token", c.Generation, "the new token in the file was refused%s", because(c.Reason))
 	}
 }
 
 // follow dates events by the exchange's clock, too.
-func (b *Store) follow(c actors.Clock) {
-	b.mu.Lock()
-	b.clock = c
-	b.mu.Unlock()
+func (s *Store) follow(c actors.Clock) {
+	s.mu.Lock()
+	s.clock = c
+	s.mu.Unlock()
 }
 
 // Note adds an event that no message carries: the supervisor's.
-func (b *Store) Note(kind, format string, args ...any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.event(kind, 0, format, args...)
+func (s *Store) Note(kind, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.event(kind, 0, format, args...)
 }
 
-func (b *Store) event(kind string, g messages.Generation, format string, args ...any) {
-	b.lastEvent++
-	e := api.Event{ID: b.lastEvent, At: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...), Generation: g}
-	if b.clock != nil {
-		e.ExchangeAt = known(b.clock.Now())
+func (s *Store) event(kind string, g messages.Generation, format string, args ...any) {
+	s.lastEvent++
+	e := api.Event{ID: s.lastEvent, At: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...), Generation: g}
+	if s.clock != nil {
+		e.ExchangeAt = known(s.clock.Now())
 	}
-	if len(b.events) == keptEvents {
-		b.events = slices.Delete(b.events, 0, 1)
+	if len(s.events) == keptEvents {
+		s.events = slices.Delete(s.events, 0, 1)
 	}
-	b.events = append(b.events, e)
-	b.hub.send("event", eventKey(e), e)
+	s.events = append(s.events, e)
+	s.hub.send("event", eventKey(e), e)
 }
 
 func rotationKey(r messages.Rotation) string { return fmt.Sprint("rotation/", r.Generation) }
@@ -181,51 +182,50 @@ func rotationKey(r messages.Rotation) string { return fmt.Sprint("rotation/", r.
 func eventKey(e api.Event) string { return fmt.Sprint("event/", e.ID) }
 
 // eventsNewestFirst is a copy of the timeline.
-func (b *Store) eventsNewestFirst() []api.Event {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	events := slices.Clone(b.events)
+func (s *Store) eventsNewestFirst() []api.Event {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	events := slices.Clone(s.events)
 	slices.Reverse(events)
 	return events
 }
 
 // readingsOf are the readings of an underlying ("" for all), in a stable order.
-func (b *Store) readingsOf(underlying, kind string) []messages.Reading {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
+func (s *Store) readingsOf(underlying, kind string) []messages.Reading {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	found := []messages.Reading{}
-	for key, r := range b.readings {
+	for key, r := range s.readings {
 		if (underlying == "" || key[0] == underlying) && (kind == "" || key[1] == kind) {
 			found = append(found, r)
 		}
 	}
 	slices.SortFunc(found, func(x, y messages.Reading) int {
-		if x.Underlying != y.Underlying {
-			return compare(x.Underlying, y.Underlying)
-		}
-		return compare(x.Kind, y.Kind)
+		return cmp.Or(strings.Compare(x.Underlying, y.Underlying), strings.Compare(x.Kind, y.Kind))
 	})
 	return found
 }
 
-func (b *Store) underlyingNames() []string {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	names := make([]string, len(b.underlyings))
-	for i, u := range b.underlyings {
-		names[i] = u.Name
-	}
-	return names
+// runningBar is the bar of a series that is not closed yet.
+func (s *Store) runningBar(of series) (messages.Bar, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	b, ok := s.running[of]
+	return b, ok
 }
 
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+func (s *Store) allUnderlyings() []messages.Underlying {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.underlyings
+}
+
+func (s *Store) underlyingNames() []string {
+	names := []string{}
+	for _, u := range s.allUnderlyings() {
+		names = append(names, u.Name)
 	}
-	return 0
+	return names
 }
 
 func because(reason string) string {

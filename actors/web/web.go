@@ -1,20 +1,19 @@
-// Package web is the house's window: the HTTP API, the event stream, the
-// dashboard, /metrics and the login's two pages, on one listener.
+// Package web serves the HTTP API, the event stream, the dashboard, /metrics
+// and the two pages of the login, on one listener.
 //
 // It shows what is true now and nothing from memory that it cannot date: each
-// figure carries its age or its time. What the actors say is kept in a [Store]
-// that outlives the actor, so that a restarted web actor shows the same.
-// It never makes anybody wait: a browser that does not read is dropped and
-// counted, and no handler holds a lock while it writes to a socket.
+// figure carries its age or its time. What the actors send is kept in a
+// [Store] that outlives the actor, so that a restarted web actor shows the
+// same. It never makes an actor wait: a browser that does not read is dropped
+// and counted, and no handler holds a lock while it writes to a socket.
 //
 // Shapes: package api. Errors: RFC 9457 problem+json. Loopback by default; see
-// security.go for who may do what.
+// security.go for which request may do what.
 package web
 
 import (
 	"context"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,10 +25,10 @@ import (
 	"kitestring/messages"
 )
 
-// Tree is the supervision tree as far as a person may look at and touch it.
+// Tree is the supervision tree as far as the API shows and changes it.
 type Tree interface {
 	Actors() []api.Actor
-	// Restart, Reinstate and Inject answer a *NameError for an unknown actor
+	// Restart, Reinstate and Inject return a *NameError for an unknown actor
 	// or kind of fault.
 	Restart(name string) error
 	Reinstate(name string) error
@@ -46,17 +45,17 @@ type NameError struct {
 // Error implements error.
 func (e *NameError) Error() string { return fmt.Sprintf("unknown %s %q", e.What, e.Name) }
 
-// Tokens tells who uses which token.
+// Tokens shows which actor last used which generation.
 type Tokens interface {
-	Holders() []api.Holder
+	Holders() []messages.Holder
 	Coherent() bool
 }
 
-// Feed tells what the feed has counted and kept.
+// Feed shows what the feed has counted and kept.
 type Feed interface {
 	Stats() FeedStats
 	Rotations() []messages.Rotation // newest first
-	Gaps() []api.Gap                // newest first
+	Gaps() []messages.GapDetected   // newest first
 	// LastTick is the newest packet of an instrument, false when there is none.
 	LastTick(instrumentToken uint32) (messages.Tick, bool)
 }
@@ -69,6 +68,7 @@ type FeedStats struct {
 	NewestTick     time.Time // exchange time; zero: none yet
 	Instruments    int
 	Sockets        int
+	Refused        []api.Refusal
 }
 
 // Login is the daily login.
@@ -81,13 +81,27 @@ type Login interface {
 	Complete(ctx context.Context, pasted string) (messages.LoginResult, string)
 }
 
-// Config is what the web actor needs of its house.
+// Exchange is the simulated exchange as far as a drill controls it. The page
+// cannot reach it directly: it listens elsewhere, and the page's policy allows
+// its own server only.
+type Exchange interface {
+	// Inject makes it misbehave; d 0 is until Lift. It returns a *NameError
+	// for an unknown kind.
+	Inject(kind string, d time.Duration) error
+	// Lift ends every fault.
+	Lift()
+	// Rotate kills the token in use and puts a new one into the .env file, as
+	// another program would.
+	Rotate(ctx context.Context) (fingerprint string, err error)
+}
+
+// Config is what the web actor needs of the rest of the program.
 type Config struct {
 	// Listen gives the listener: the same address at each call, so that a
-	// restarted actor answers where the last one did.
+	// restarted actor answers at the same address.
 	Listen     func() (net.Listener, error)
-	Hosts      []string // names that a browser may use for us, without port
-	Board      *Store
+	Hosts      []string // host names that a browser may use for this server, without port
+	Store      *Store
 	Tree       Tree
 	Tokens     Tokens
 	Feed       Feed
@@ -107,10 +121,10 @@ type Config struct {
 	Log        *slog.Logger
 }
 
-// unread is how many bytes the system keeps for a client that does not read.
-// Left alone it keeps megabytes, and a stuck stream would be noticed after
-// minutes.
-const unread = 64 << 10
+// sendBuffer is how many bytes the system keeps for a client that does not
+// read. Its default is megabytes, and a stuck stream would be noticed only
+// after minutes.
+const sendBuffer = 64 << 10
 
 // server is one incarnation.
 type server struct {
@@ -133,7 +147,7 @@ func (s *server) Receive(msg any) {
 		s.start()
 	case actors.Stopped: // the server ends with its task
 	default:
-		s.Board.Apply(msg)
+		s.Store.Apply(msg)
 	}
 }
 
@@ -143,36 +157,26 @@ func (s *server) start() {
 		s.self.Fail(fmt.Errorf("listen: %w", err))
 		return
 	}
-	s.Board.follow(s.Clock)
+	s.Store.follow(s.Clock)
 	server := &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          log.New(quiet{s.self.Log()}, "", 0),
+		ErrorLog:          slog.NewLogLogger(s.self.Log().Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if tcp, ok := c.(*net.TCPConn); ok {
-				_ = tcp.SetWriteBuffer(unread) // the system's own size works as well
+				_ = tcp.SetWriteBuffer(sendBuffer) // the system's own size works as well
 			}
 			return ctx
 		},
 	}
-	s.self.Go("serve", func(ctx context.Context) error {
-		// Streams end with the incarnation, and so does the server, even of one
-		// that cannot say goodbye.
-		return serve.Until(ctx, server, l, parting, nil)
-	})
+	// Streams end with the incarnation, and so does the server, even of one
+	// that fails without a Stopped.
+	s.self.Go("serve", func(ctx context.Context) error { return serve.Until(ctx, server, l, grace, nil) })
 	s.self.Go("status", s.publish)
 }
 
-// parting is how long answers that are under way may take at the end: who asked
-// for a restart of this actor, or for a fault in it, gets his answer.
-const parting = 100 * time.Millisecond
-
-// quiet turns net/http's own log lines into records of the house.
-type quiet struct{ log *slog.Logger }
-
-func (q quiet) Write(p []byte) (int, error) {
-	q.log.Debug("http server", "detail", string(p))
-	return len(p), nil
-}
+// grace is how long responses in progress may take at the end: the request
+// that restarts this actor, or injects a fault into it, still gets its response.
+const grace = 100 * time.Millisecond

@@ -25,8 +25,8 @@ import (
 
 func TestMain(m *testing.M) { actorstest.Main(m) }
 
-// house fills the interfaces that the web actor declares.
-type house struct {
+// fakes fills the interfaces that the web actor declares.
+type fakes struct {
 	actors    []api.Actor
 	restarted []string
 	injected  []string
@@ -38,9 +38,9 @@ type house struct {
 	admin     messages.Secret
 }
 
-func (h *house) Actors() []api.Actor { return h.actors }
+func (h *fakes) Actors() []api.Actor { return h.actors }
 
-func (h *house) Restart(name string) error {
+func (h *fakes) Restart(name string) error {
 	if name != "feed" {
 		return &web.NameError{What: "actor", Name: name, Known: []string{"feed"}}
 	}
@@ -48,9 +48,9 @@ func (h *house) Restart(name string) error {
 	return nil
 }
 
-func (h *house) Reinstate(name string) error { return errors.New("not quarantined") }
+func (h *fakes) Reinstate(name string) error { return errors.New("not quarantined") }
 
-func (h *house) Inject(name, kind string, d time.Duration) error {
+func (h *fakes) Inject(name, kind string, d time.Duration) error {
 	if name != "feed" {
 		return &web.NameError{What: "actor", Name: name, Known: []string{"feed", "auth"}}
 	}
@@ -58,26 +58,26 @@ func (h *house) Inject(name, kind string, d time.Duration) error {
 	return nil
 }
 
-func (h *house) Holders() []api.Holder          { return []api.Holder{{Actor: "feed", Generation: 2}} }
-func (h *house) Coherent() bool                 { return h.coherent }
-func (h *house) Stats() web.FeedStats           { return h.stats }
-func (h *house) Rotations() []messages.Rotation { return nil }
-func (h *house) Gaps() []api.Gap                { return nil }
-func (h *house) LastTick(uint32) (messages.Tick, bool) {
+func (h *fakes) Holders() []messages.Holder     { return []messages.Holder{{Actor: "feed", Generation: 2}} }
+func (h *fakes) Coherent() bool                 { return h.coherent }
+func (h *fakes) Stats() web.FeedStats           { return h.stats }
+func (h *fakes) Rotations() []messages.Rotation { return nil }
+func (h *fakes) Gaps() []messages.GapDetected   { return nil }
+func (h *fakes) LastTick(uint32) (messages.Tick, bool) {
 	return messages.Tick{InstrumentToken: 256265, LastPrice: 2_500_000, Close: 2_475_000, ExchangeTime: 1_700_000_000}, true
 }
 
-func (h *house) Login(w http.ResponseWriter, r *http.Request) {
+func (h *fakes) Login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "https://kite.example/", http.StatusSeeOther)
 }
 
-func (h *house) Callback(w http.ResponseWriter, r *http.Request) {
+func (h *fakes) Callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-func (h *house) Start() (string, error) { return "https://kite.example/connect/login", nil }
+func (h *fakes) Start() (string, error) { return "https://kite.example/connect/login", nil }
 
-func (h *house) Complete(_ context.Context, pasted string) (messages.LoginResult, string) {
+func (h *fakes) Complete(_ context.Context, pasted string) (messages.LoginResult, string) {
 	if pasted == "good" {
 		return messages.LoginOK, "the token is live"
 	}
@@ -88,19 +88,19 @@ type clock struct{}
 
 func (clock) Now() time.Time { return time.Unix(1_700_000_000, 0) }
 
-// open starts a web actor and answers its board and address.
-func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Store, *actorstest.Harness, string) {
+// open starts a web actor and answers its store and address.
+func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *actorstest.Harness, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	board := web.NewStore()
+	store := web.NewStore()
 	registry := prometheus.NewRegistry()
 	cfg := web.Config{
 		Listen: func() (net.Listener, error) { return l, nil },
-		Board:  board, Tree: h, Tokens: h, Feed: h, Login: h, Clock: clock{},
+		Store:  store, Tree: h, Tokens: h, Feed: h, Login: h, Clock: clock{},
 		Bars: func(u string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool) {
 			return []messages.Bar{{Underlying: u, Interval: interval, Open: 100, High: 200, Low: 50, Close: 150, Divisor: 100, Start: time.Unix(1_700_000_100, 0)}}, u == "NIFTY"
 		},
@@ -116,7 +116,7 @@ func open(t *testing.T, h *house, change ...func(*web.Config)) (*web.Store, *act
 	for _, c := range change {
 		c(&cfg)
 	}
-	return board, actorstest.Start(t, "web", web.New(cfg)), addr
+	return store, actorstest.Start(t, "web", web.New(cfg)), addr
 }
 
 func request(t *testing.T, method, url, body string, headers ...string) (*http.Response, string) {
@@ -148,10 +148,10 @@ func request(t *testing.T, method, url, body string, headers ...string) (*http.R
 }
 
 func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
-	h := &house{actors: []api.Actor{{Name: "root", Kind: "supervisor"}, {Name: "feed", Kind: "worker", State: "running"}}}
-	board, _, addr := open(t, h)
-	board.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY"}}})
-	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active})
+	h := &fakes{actors: []api.Actor{{Name: "root", Kind: "supervisor"}, {Name: "feed", Kind: "worker", State: "running"}}}
+	store, _, addr := open(t, h)
+	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY"}}})
+	store.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active})
 	for _, c := range []struct {
 		method, path, body string
 		code               int
@@ -221,7 +221,7 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 }
 
 func TestDescriptionNamesEveryRoute(t *testing.T) {
-	_, _, addr := open(t, &house{})
+	_, _, addr := open(t, &fakes{})
 	_, body := request(t, "GET", "http://"+addr+"/api/v1/openapi.json", "")
 	var doc struct {
 		Paths map[string]map[string]any `json:"paths"`
@@ -263,7 +263,7 @@ func TestOnlyTheAdminChangesThings(t *testing.T) {
 		{"by a rebound name", "sim", "", []string{"Host", "evil.example"}, 421},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, _, addr := open(t, &house{admin: messages.NewSecret(c.admin)}, func(cfg *web.Config) { cfg.Profile = c.profile })
+			_, _, addr := open(t, &fakes{admin: messages.NewSecret(c.admin)}, func(cfg *web.Config) { cfg.Profile = c.profile })
 			resp, body := request(t, "POST", "http://"+addr+restart, "", c.headers...)
 			if resp.StatusCode != c.code {
 				t.Errorf("%d %s, want %d", resp.StatusCode, body, c.code)
@@ -274,7 +274,7 @@ func TestOnlyTheAdminChangesThings(t *testing.T) {
 		})
 	}
 	t.Run("guessing is slowed down", func(t *testing.T) {
-		_, _, addr := open(t, &house{admin: messages.NewSecret(secret)})
+		_, _, addr := open(t, &fakes{admin: messages.NewSecret(secret)})
 		var codes []int
 		for range 7 {
 			resp, _ := request(t, "POST", "http://"+addr+restart, "", "Authorization", "Bearer wrong")
@@ -311,9 +311,9 @@ func TestStatusSaysInWordsWhatIsWrong(t *testing.T) {
 		{"live", []any{valid, streaming, open4}, web.FeedStats{LastFrame: fresh, LastTick: fresh, TicksPerSecond: 12, Instruments: 3}, true, "12 ticks/s from 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			board, _, addr := open(t, &house{stats: c.stats})
+			store, _, addr := open(t, &fakes{stats: c.stats})
 			for _, m := range c.say {
-				board.Apply(m)
+				store.Apply(m)
 			}
 			_, body := request(t, "GET", "http://"+addr+"/api/v1/status", "")
 			var st api.Status
@@ -332,9 +332,9 @@ func TestStatusSaysInWordsWhatIsWrong(t *testing.T) {
 }
 
 func TestStreamOpensWithThePresentAndGoesOn(t *testing.T) {
-	h := &house{}
-	board, _, addr := open(t, h)
-	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "first"})
+	h := &fakes{}
+	store, _, addr := open(t, h)
+	store.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "first"})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, "GET", "http://"+addr+"/api/v1/stream?topics=reading,event", nil)
@@ -354,15 +354,15 @@ func TestStreamOpensWithThePresentAndGoesOn(t *testing.T) {
 		t.Fatalf("the stream ended before %q: %v", want, lines.Err())
 	}
 	await(`"signal":"first"`)
-	board.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "second"})
+	store.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "second"})
 	await(`"signal":"second"`)
-	board.Apply(messages.FuturesRolled{Underlying: "NIFTY", From: messages.Instrument{Tradingsymbol: "A"}, To: messages.Instrument{Tradingsymbol: "B"}})
+	store.Apply(messages.FuturesRolled{Underlying: "NIFTY", From: messages.Instrument{Tradingsymbol: "A"}, To: messages.Instrument{Tradingsymbol: "B"}})
 	await("rolled from A to B")
 }
 
 func TestClientThatDoesNotReadIsDroppedAndCounted(t *testing.T) {
-	h := &house{}
-	board, _, addr := open(t, h)
+	h := &fakes{}
+	store, _, addr := open(t, h)
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -372,11 +372,11 @@ func TestClientThatDoesNotReadIsDroppedAndCounted(t *testing.T) {
 	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	// From here on nobody reads. Events have no key, so none replaces another.
+	// From here on the client does not read. Events have no key, so none replaces another.
 	deadline := time.Now().Add(time.Minute)
 	for {
 		for range 1000 {
-			board.Note("test", "%s", strings.Repeat("x", 500))
+			store.Note("test", "%s", strings.Repeat("x", 500))
 		}
 		_, body := request(t, "GET", "http://"+addr+"/metrics", "")
 		// It is dropped a moment before it is not open any more.
@@ -391,9 +391,9 @@ func TestClientThatDoesNotReadIsDroppedAndCounted(t *testing.T) {
 }
 
 func TestRestartedActorShowsTheSameBoard(t *testing.T) {
-	h := &house{}
-	board := web.NewStore()
-	keep := func(cfg *web.Config) { cfg.Board = board }
+	h := &fakes{}
+	store := web.NewStore()
+	keep := func(cfg *web.Config) { cfg.Store = store }
 	_, first, _ := open(t, h, keep)
 	first.Tell(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Signal: "kept"})
 	deadline := time.Now().Add(20 * time.Second)
@@ -405,13 +405,13 @@ func TestRestartedActorShowsTheSameBoard(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the second incarnation does not show what the first was told: %s", body)
+			t.Fatalf("the second incarnation does not show what the first received: %s", body)
 		}
 	}
 }
 
 func TestListenerThatCannotBeHadIsAFailure(t *testing.T) {
-	_, h, _ := open(t, &house{}, func(cfg *web.Config) {
+	_, h, _ := open(t, &fakes{}, func(cfg *web.Config) {
 		cfg.Listen = func() (net.Listener, error) { return nil, errors.New("port in use") }
 	})
 	deadline := time.Now().Add(20 * time.Second)

@@ -103,7 +103,7 @@ func BenchmarkRename(b *testing.B) {
 			at := r.ChangedAt.Add(time.Duration(*ms * float64(time.Millisecond)))
 			stages[unit] = append(stages[unit], at.Sub(start))
 		}
-		lost, twice = lost+*r.Lost, twice+*r.Duplicated
+		lost, twice = lost+*r.Lost, twice+*r.Repeated
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(lost), "lost")

@@ -13,6 +13,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
+	"kitestring/actors/simulator"
 	"kitestring/supervisor/tree"
 )
 
@@ -41,10 +42,10 @@ type runFlags struct {
 
 // simFlags are the simulator's flags that "run" and "sim" share.
 type simFlags struct {
-	addr, login, bars string
-	seed              int64
-	speed             float64
-	rate, instruments int
+	addr, login, bars, sampling string
+	seed                        int64
+	speed                       float64
+	rate, instruments           int
 }
 
 func (f *simFlags) add(c *cobra.Command, prefix, addr string, rate int) {
@@ -55,6 +56,7 @@ func (f *simFlags) add(c *cobra.Command, prefix, addr string, rate int) {
 	flags.Int64Var(&f.seed, prefix+"seed", 1, "seed of the simulated prices")
 	flags.Float64Var(&f.speed, prefix+"speed", 1, "how much faster than real time the simulated exchange runs")
 	flags.IntVar(&f.rate, prefix+"rate", rate, "ticks a second of the whole simulated exchange; 0: each instrument at its own pace")
+	flags.StringVar(&f.sampling, prefix+"sampling", "uniform", "when sockets get packets: uniform (all at the same moments) or independent (each at its own)")
 	flags.IntVar(&f.instruments, prefix+"instruments", 0, "instruments beside the indices and their derivatives, for load")
 }
 
@@ -62,6 +64,10 @@ func (f *simFlags) check(prefix string) error {
 	switch {
 	case f.login != "auto" && f.login != "manual":
 		return fmt.Errorf("--%slogin %q: it is auto or manual", prefix, f.login)
+	case f.sampling != "uniform" && f.sampling != "independent":
+		return fmt.Errorf("--%ssampling %q: it is uniform or independent", prefix, f.sampling)
+	case f.sampling == "independent" && f.bars != "":
+		return fmt.Errorf("--%ssampling independent: bars are sent to every socket; leave out --%sbars", prefix, prefix)
 	case f.speed <= 0 || f.speed > 10_000:
 		return fmt.Errorf("--%sspeed %g: it is above 0 and at most 10000", prefix, f.speed)
 	case f.rate < 0 || f.rate > 1_000_000:
@@ -146,6 +152,7 @@ func (f *runFlags) config(p *program) (tree.Config, error) {
 		Sim: tree.SimConfig{
 			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,
 			Speed: f.sim.speed, Rate: f.sim.rate, Instruments: f.sim.instruments,
+			Sampling: simulator.Sampling(f.sim.sampling),
 		},
 	}
 	if cfg.Reloadable, err = readConfigFile(f.configFile); err != nil {

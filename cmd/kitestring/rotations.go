@@ -30,7 +30,7 @@ the file changed; "-" where a stage did not happen, "?" where it cannot be told.
 			for _, r := range all {
 				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Generation, r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), r.Source, r.Result,
 					stage(r.DetectedMS), stage(r.ValidatedMS), stage(r.DialledMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), stage(r.RetiredMS), stage(r.TotalMS),
-					counted(r.Lost), counted(r.Duplicated), r.Reason)
+					counted(r.Lost), counted(r.Repeated), r.Reason)
 			}
 			return w.Flush()
 		},
@@ -40,7 +40,7 @@ the file changed; "-" where a stage did not happen, "?" where it cannot be told.
 // rotationLine is a receipt in one line.
 func rotationLine(r messages.Rotation) string {
 	return fmt.Sprintf("generation %d %s in %s ms (detected %s, first frame %s, first tick %s), lost %s, twice %s",
-		r.Generation, r.Result, stage(r.TotalMS), stage(r.DetectedMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), counted(r.Lost), counted(r.Duplicated))
+		r.Generation, r.Result, stage(r.TotalMS), stage(r.DetectedMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), counted(r.Lost), counted(r.Repeated))
 }
 
 func stage(ms *float64) string {

@@ -29,7 +29,7 @@ It asks nobody who they are and listens on loopback only.`,
 			}
 			return p.simulate(c.Context(), simulator.Config{
 				APIKey: key, APISecret: messages.NewSecret(secret), RedirectURL: redirect, Login: simulator.Login(f.login),
-				Seed: uint64(f.seed), Speed: f.speed, BarsDir: f.bars, Instruments: f.instruments, Rate: f.rate, Sequence: true,
+				Seed: uint64(f.seed), Speed: f.speed, BarsDir: f.bars, Instruments: f.instruments, Rate: f.rate, Sequence: true, Sampling: simulator.Sampling(f.sampling),
 			}, f.addr)
 		},
 	}

@@ -84,18 +84,3 @@ func BenchmarkCopy(b *testing.B) {
 		})
 	}
 }
-
-func BenchmarkFrameWriter(b *testing.B) {
-	const packets = 300
-	p := &Packet{Tick: messages.Tick{InstrumentToken: 408065, LastPrice: 157370}}
-	var w FrameWriter
-	b.ReportAllocs()
-	for b.Loop() {
-		w.Reset()
-		for range packets {
-			w.Append(p, messages.ModeFull)
-		}
-		_ = w.Bytes()
-	}
-	perTick(b, packets)
-}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -305,4 +306,22 @@ func TestPacketOf(t *testing.T) {
 	if got := PacketOf(frame, &messages.Tick{}); got != nil {
 		t.Errorf("a packet of no tick: %x", got)
 	}
+}
+
+// OIExtremes reads the day's highest and lowest open interest of a full
+// packet; false for any other packet.
+func OIExtremes(packet []byte) (high, low uint32, ok bool) {
+	if len(packet) != lenFull {
+		return 0, 0, false
+	}
+	return binary.BigEndian.Uint32(packet[52:]), binary.BigEndian.Uint32(packet[56:]), true
+}
+
+// IndexChange reads the absolute price change that Kite sends with an index;
+// false for any other packet.
+func IndexChange(packet []byte) (int32, bool) {
+	if len(packet) != lenIndexQuote && len(packet) != lenIndexFull {
+		return 0, false
+	}
+	return price(packet[24:]), true
 }

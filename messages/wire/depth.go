@@ -47,21 +47,3 @@ func level(p []byte) DepthLevel {
 		Orders:   binary.BigEndian.Uint16(p[8:]),
 	}
 }
-
-// OIExtremes reads the day's highest and lowest open interest of a full
-// packet; false for any other packet.
-func OIExtremes(packet []byte) (high, low uint32, ok bool) {
-	if len(packet) != lenFull {
-		return 0, 0, false
-	}
-	return binary.BigEndian.Uint32(packet[52:]), binary.BigEndian.Uint32(packet[56:]), true
-}
-
-// IndexChange reads the absolute price change that Kite sends with an index;
-// false for any other packet.
-func IndexChange(packet []byte) (int32, bool) {
-	if len(packet) != lenIndexQuote && len(packet) != lenIndexFull {
-		return 0, false
-	}
-	return price(packet[24:]), true
-}

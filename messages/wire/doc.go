@@ -8,8 +8,9 @@
 // client's decoder by a differential test.
 //
 // Limits: integers stay as Kite sends them (see [messages.Segment.Divisor]);
-// depth, the OI's day extremes and an index' change are read from the packet
-// on demand; percentages and "change" of a quote are the reader's arithmetic.
+// depth is read from the packet on demand (DepthOf; the OI's day extremes and an
+// index' change stand there too); percentages and "change" of a quote are the
+// reader's arithmetic.
 //
 // Source: Kite Connect v3, "WebSocket streaming". All integers are big-endian.
 //

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"slices"
 	"testing"
 
@@ -62,26 +61,15 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		modes := []messages.Mode{messages.ModeLTP, messages.ModeQuote, messages.ModeFull}
 		var (
-			w    FrameWriter
 			raw  [][]byte
 			want []Packet
 		)
-		if rapid.Bool().Draw(t, "reused") {
-			w.Append(&Packet{}, messages.ModeFull)
-			w.Reset()
-		}
 		for range rapid.IntRange(0, 6).Draw(t, "packets") {
 			p, mode := drawPacket(t), rapid.SampledFrom(modes).Draw(t, "mode")
-			if !w.Append(&p, mode) {
-				t.Fatal("the writer refused a packet")
-			}
 			raw = append(raw, AppendPacket(nil, &p, mode))
 			want = append(want, carried(p, mode))
 		}
-		frame := w.Bytes()
-		if w.Len() != len(want) || !bytes.Equal(frame, AppendFrame(nil, raw...)) {
-			t.Fatal("the writer and AppendFrame differ")
-		}
+		frame := AppendFrame(nil, raw...)
 		var d Decoder
 		ticks, err := d.Decode(frame, nil)
 		if err != nil || len(ticks) != len(want) {
@@ -102,18 +90,12 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestWriterLimits(t *testing.T) {
-	var w FrameWriter
-	if w.Append(&Packet{}, messages.ModeNone) || w.Len() != 0 || !bytes.Equal(w.Bytes(), []byte{0, 0}) {
+	if p := AppendPacket(nil, &Packet{}, messages.ModeNone); len(p) != 0 {
 		t.Error("a mode without a packet left something")
 	}
-	for range 65535 {
-		w.Append(&Packet{}, messages.ModeLTP)
-	}
-	if w.Append(&Packet{}, messages.ModeLTP) {
-		t.Error("one packet more than the count can tell")
-	}
+	p := AppendPacket(nil, &Packet{}, messages.ModeLTP)
 	var d Decoder
-	if ticks, err := d.Decode(w.Bytes(), nil); err != nil || len(ticks) != 65535 {
+	if ticks, err := d.Decode(AppendFrame(nil, slices.Repeat([][]byte{p}, 65535)...), nil); err != nil || len(ticks) != 65535 {
 		t.Errorf("the fullest frame: %d ticks, %v", len(ticks), err)
 	}
 	for _, packets := range [][][]byte{slices.Repeat([][]byte{nil}, 65536), {make([]byte, 65536)}} {

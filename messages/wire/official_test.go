@@ -11,6 +11,7 @@ import (
 	"github.com/zerodha/gokiteconnect/v4/models"
 	kiteticker "github.com/zerodha/gokiteconnect/v4/ticker"
 
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
@@ -77,7 +78,7 @@ func randomFrame(rng *rand.Rand, frame []byte, packets int) []byte {
 func TestOfficialDecoderAgrees(t *testing.T) {
 	const packets = 500
 	frames := 2400
-	if raceEnabled || testing.Short() {
+	if actorstest.Race || testing.Short() {
 		frames = 100
 	}
 	rng := rand.New(rand.NewPCG(20260302, 184))

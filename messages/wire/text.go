@@ -84,12 +84,6 @@ func (t Text) Order() (id, status string) {
 	return order.ID, order.Status
 }
 
-// NewText is a message whose data is a string, as Kite's errors and messages.
-func NewText(kind TextType, message string) Text {
-	data, _ := json.Marshal(message) // a string always marshals
-	return Text{Type: kind, Name: string(kind), Data: data}
-}
-
 // AppendText writes t as the server would: Name when it is set, else Type.
 // Data must be valid JSON or nil.
 func AppendText(dst []byte, t Text) []byte {

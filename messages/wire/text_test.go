@@ -71,14 +71,6 @@ func TestOrderOfText(t *testing.T) {
 	}
 }
 
-func TestNewText(t *testing.T) {
-	got := string(AppendText(nil, NewText(TextError, "no <such> \"thing\"")))
-	text, err := ParseText([]byte(got))
-	if err != nil || text.Type != TextError || text.Message() != `no <such> "thing"` {
-		t.Errorf("%s: %+v, %v", got, text, err)
-	}
-}
-
 func FuzzParseText(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"order","data":{}}`, `{"type":"error","data":null}`, `{"type":"error"}`,

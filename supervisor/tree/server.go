@@ -58,12 +58,13 @@ type SimConfig struct {
 	Bars        string // folder of bars that prices follow; "": they walk
 	Seed        int64
 	Speed       float64
-	Rate        int // ticks a second in all; 0: each instrument at its own pace
-	Instruments int // extra ones, for load
+	Rate        int                // ticks a second in all; 0: each instrument at its own pace
+	Instruments int                // extra ones, for load
+	Sampling    simulator.Sampling // when sockets get packets; "": all at once
 
 	// What drills choose beside.
-	Start      time.Time                // of its clock; zero: 09:15 of the latest trading day
-	TradingDay func(day time.Time) bool // by midnight IST; nil: as our own table has it
+	Start      time.Time                // of its clock; zero: the open of the latest trading day
+	TradingDay func(day time.Time) bool // by midnight IST; nil: as the table of hours has it
 	OldSockets simulator.OldSockets     // what a new login does to open sockets; "": they live
 	ClockOff   time.Duration            // how far our clock is ahead of the exchange's
 }
@@ -201,14 +202,18 @@ func (h *Server) openExchange(ctx context.Context) (err error) {
 	if h.cfg.Sim.ManualLogin {
 		login = simulator.LoginManual
 	}
-	if h.cfg.Sim.TradingDay == nil {
-		h.cfg.Sim.TradingDay = wholeTradingDay
+	if file := h.cfg.Reloadable.HolidayFile; file != "" { // the market actor reads it only later
+		table, err := hours.Load(file)
+		if err != nil {
+			return err
+		}
+		h.hours.Set(table)
 	}
 	h.exchange, err = simulator.New(simulator.Config{
 		APIKey: SimAPIKey, APISecret: messages.NewSecret(SimAPISecret), RedirectURL: redirect, Login: login,
 		StateDir: filepath.Join(h.cfg.StateDir, "simulator"), Seed: uint64(h.cfg.Sim.Seed), Speed: h.cfg.Sim.Speed,
-		BarsDir: h.cfg.Sim.Bars, Instruments: h.cfg.Sim.Instruments, Rate: h.cfg.Sim.Rate, Sequence: true, Log: h.log,
-		Start: h.cfg.Sim.Start, TradingDay: h.cfg.Sim.TradingDay, OldSockets: h.cfg.Sim.OldSockets,
+		BarsDir: h.cfg.Sim.Bars, Instruments: h.cfg.Sim.Instruments, Rate: h.cfg.Sim.Rate, Sequence: true, Sampling: h.cfg.Sim.Sampling, Log: h.log,
+		Start: h.cfg.Sim.Start, Hours: h.hours, TradingDay: h.cfg.Sim.TradingDay, OldSockets: h.cfg.Sim.OldSockets,
 	})
 	if err != nil {
 		return fmt.Errorf("the simulated exchange: %w", err)
@@ -301,13 +306,6 @@ func (h *Server) Exchange() *simulator.Exchange { return h.exchange }
 
 func (h *Server) process() api.StatusProcess {
 	return api.StatusProcess{ID: os.Getpid(), StartedAt: h.started.UTC(), Version: h.cfg.Version}
-}
-
-// wholeTradingDay reports whether the exchange trades all day: the simulator
-// knows no special sessions.
-func wholeTradingDay(day time.Time) bool {
-	d := hours.BuiltIn().Day(day, hours.Market)
-	return d.Trading() && d.Close().Sub(d.Open()) > 6*time.Hour
 }
 
 // offClock is a clock that is wrong.

@@ -59,7 +59,7 @@ func (h *Server) startTree(ctx context.Context) error {
 		{Name: "token", Produce: token.New(token.Config{Store: h.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
 		{Name: "auth", Produce: auth.New(auth.Config{
 			Exchange: h.kite, Tokens: h.store, Coherence: h.store, Clock: h.clock,
-			Feed: pidFeed, Holders: h.holders(), Users: h.users(), Web: pidWeb, Memory: h.memory, Metrics: h.metrics.auth,
+			Feed: pidFeed, Holders: h.holders(), Users: h.users(), Web: pidWeb, Store: h.memory, Metrics: h.metrics.auth,
 		})},
 		{Name: "feed", Produce: feed.New(feed.Config{
 			Exchange: h.kite, Tokens: h.store, Clock: h.clock, State: h.feed, Sequenced: h.sequenced(),
@@ -79,7 +79,7 @@ func (h *Server) startTree(ctx context.Context) error {
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
-			Keys: h.store, Login: h.memory, Clock: h.clock, Memory: h.reminders, Timeline: h.board, Dashboard: h.URL(),
+			Keys: h.store, Login: h.memory, Clock: h.clock, Store: h.reminders, Timeline: h.board, Dashboard: h.URL(),
 		})},
 		{Name: "instruments", Produce: h.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{

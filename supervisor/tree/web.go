@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"kitestring/actors/auth"
+	"kitestring/actors/feed"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
@@ -23,8 +24,8 @@ func (h *Server) window() web.Config {
 	h.registry.MustRegister(tokenUses{h})
 	host, _, _ := net.SplitHostPort(h.Addr())
 	return web.Config{
-		Listen: h.door.listen, Hosts: []string{host}, Board: h.board,
-		Tree: treeWindow{h.tree}, Tokens: tokenWindow{h}, Feed: feedWindow{h}, Bars: h.bars,
+		Listen: h.door.listen, Hosts: []string{host}, Store: h.board,
+		Tree: treeWindow{h.tree}, Tokens: h.store, Feed: feedView{h.feed}, Bars: h.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
 			Exchange: h.kite, Logins: h.logins, Tokens: h.store, Store: h.store,
 			Credentials: func() (string, messages.Secret) {
@@ -118,22 +119,6 @@ func inWords(err error) error {
 	return err
 }
 
-// tokenWindow shows who uses which token.
-type tokenWindow struct{ h *Server }
-
-// Coherent implements web.Tokens.
-func (t tokenWindow) Coherent() bool { return t.h.store.Coherent() }
-
-// Holders implements web.Tokens.
-func (t tokenWindow) Holders() []api.Holder {
-	uses := t.h.store.Holders()
-	list := make([]api.Holder, len(uses))
-	for i, u := range uses {
-		list[i] = api.Holder{Actor: u.Actor, Generation: u.Generation, At: u.At}
-	}
-	return list
-}
-
 // lastUsed is the generation that an actor last used, 0 for none.
 func (h *Server) lastUsed(name string) messages.Generation {
 	for _, u := range h.store.Holders() {
@@ -144,33 +129,20 @@ func (h *Server) lastUsed(name string) messages.Generation {
 	return 0
 }
 
-// feedWindow shows what the feed has counted.
-type feedWindow struct{ h *Server }
+// feedView is the feed's store with the counters that the page shows.
+type feedView struct{ *feed.Store }
 
 // Stats implements web.Feed.
-func (f feedWindow) Stats() web.FeedStats {
-	s := f.h.feed.Stats()
+func (f feedView) Stats() web.FeedStats {
+	s := f.Store.Stats()
+	var refused []api.Refusal
+	for _, r := range s.Refused {
+		refused = append(refused, api.Refusal(r))
+	}
 	return web.FeedStats{
-		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.h.feed.Newest(),
-		Instruments: s.Instruments, Sockets: s.Sockets,
+		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.Newest(),
+		Instruments: s.Instruments, Sockets: s.Sockets, Refused: refused,
 	}
-}
-
-// Rotations implements web.Feed.
-func (f feedWindow) Rotations() []messages.Rotation { return f.h.feed.Rotations() }
-
-// Gaps implements web.Feed.
-func (f feedWindow) Gaps() []api.Gap {
-	var list []api.Gap
-	for _, g := range f.h.feed.Gaps() {
-		list = append(list, api.Gap{Reason: g.Reason, Generation: g.Generation, At: g.At, Instruments: g.Gaps})
-	}
-	return list
-}
-
-// LastTick implements web.Feed.
-func (f feedWindow) LastTick(instrumentToken uint32) (messages.Tick, bool) {
-	return f.h.feed.LastTick(instrumentToken)
 }
 
 // bars are the closed bars of a series; false: no such underlying.

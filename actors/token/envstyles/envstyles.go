@@ -32,29 +32,29 @@ type Style struct {
 	Apply func(path, token string) (completed time.Time, err error)
 }
 
-// All lists the styles; the order is that of env-file.md's table.
+// All lists the styles.
 func All() []Style {
 	return []Style{
-		{Name: "echo", Prepare: plain, Apply: echo},
-		{Name: "pwrite", Prepare: plain, Apply: pwrite},
-		{Name: "five-parts", Prepare: plain, Apply: fiveParts},
-		{Name: "two-halves", Prepare: plain, Apply: twoHalves},
-		{Name: "two-opens", Prepare: plain, Apply: twoOpens},
-		{Name: "append", Prepare: plain, Apply: appendLine},
-		{Name: "vim-backup", Prepare: plain, Apply: vimBackup},
-		{Name: "sed-i", Prepare: plain, Apply: sedInPlace},
-		{Name: "rename", Prepare: plain, Apply: renameOver},
-		{Name: "k8s-data-swap", Prepare: k8s, Apply: k8sSwap},
-		{Name: "symlink-target-in-place", Prepare: linked, Apply: echo},
-		{Name: "symlink-target-renamed", Prepare: linked, Apply: targetRenamed},
-		{Name: "symlink-repointed", Prepare: linked, Apply: repointed},
-		{Name: "hard-link", Prepare: hardLinked, Apply: otherName},
-		{Name: "rm-create", Prepare: plain, Apply: removeCreate},
-		{Name: "unreadable-restored", Prepare: plain, Apply: unreadable},
-		{Name: "dir-swapped", Prepare: inDir, Apply: dirSwapped},
-		{Name: "dir-removed-made", Prepare: inDir, Apply: dirMade},
-		{Name: "dir-missing-at-start", Prepare: dirMissing, Apply: dirMade},
-		{Name: "mmap", Polled: true, Prepare: plain, Apply: mmap},
+		{Name: "echo", Prepare: plain, Apply: apply(echo)},
+		{Name: "pwrite", Prepare: plain, Apply: apply(pwrite)},
+		{Name: "five-parts", Prepare: plain, Apply: apply(fiveParts)},
+		{Name: "two-halves", Prepare: plain, Apply: apply(twoHalves)},
+		{Name: "two-opens", Prepare: plain, Apply: apply(twoOpens)},
+		{Name: "append", Prepare: plain, Apply: apply(appendLine)},
+		{Name: "vim-backup", Prepare: plain, Apply: apply(vimBackup)},
+		{Name: "sed-i", Prepare: plain, Apply: apply(sedInPlace)},
+		{Name: "rename", Prepare: plain, Apply: apply(renameOver)},
+		{Name: "k8s-data-swap", Prepare: k8s, Apply: apply(k8sSwap)},
+		{Name: "symlink-target-in-place", Prepare: linked, Apply: apply(echo)},
+		{Name: "symlink-target-renamed", Prepare: linked, Apply: apply(targetRenamed)},
+		{Name: "symlink-repointed", Prepare: linked, Apply: apply(repointed)},
+		{Name: "hard-link", Prepare: hardLinked, Apply: apply(otherName)},
+		{Name: "rm-create", Prepare: plain, Apply: apply(removeCreate)},
+		{Name: "unreadable-restored", Prepare: plain, Apply: apply(unreadable)},
+		{Name: "dir-swapped", Prepare: inDir, Apply: apply(dirSwapped)},
+		{Name: "dir-removed-made", Prepare: inDir, Apply: apply(dirMade)},
+		{Name: "dir-missing-at-start", Prepare: dirMissing, Apply: apply(dirMade)},
+		{Name: "mmap", Polled: true, Prepare: plain, Apply: apply(mmap)},
 	}
 }
 
@@ -62,7 +62,7 @@ const (
 	name  = ".env"
 	key   = "ZERODHA_ACCESS_TOKEN="
 	mode  = 0o600
-	other = "elsewhere" // a directory beside the watched one
+	other = "elsewhere" // a directory next to the watched one
 )
 
 func plain(dir, content string) (string, error) {

@@ -7,24 +7,26 @@
 package api
 
 import (
+	"encoding/json"
+	"reflect"
 	"time"
 
 	"kitestring/messages"
 )
 
-// Status is GET /api/v1/status: one screen's worth.
+// Status is GET /api/v1/status: one screen of the server's state.
 type Status struct {
-	Profile     string        `json:"profile"` // sim, sandbox, live
-	Live        bool          `json:"live"`    // the token is valid and data flows (or the market is closed and the socket lives)
-	Message     string        `json:"message"` // the same in words: what is wrong and what to do
-	Token       StatusToken   `json:"token"`
-	Feed        StatusFeed    `json:"feed"`
-	Actors      StatusActors  `json:"actors"`
-	Market      StatusMarket  `json:"market"`
-	Underlyings []string      `json:"underlyings"` // that are worked on, in their order; empty until the instruments are known
-	Login       *StatusLogin  `json:"last_login"`  // null: none since the start
-	Process     StatusProcess `json:"process"`
-	At          time.Time     `json:"at"` // the server's clock now: what ages are counted from
+	Profile     string               `json:"profile"` // sim, sandbox, live
+	Live        bool                 `json:"live"`    // the token is valid and data flows (or the market is closed and the socket lives)
+	Message     string               `json:"message"` // the same in words: what is wrong and what to do
+	Token       StatusToken          `json:"token"`
+	Feed        StatusFeed           `json:"feed"`
+	Actors      StatusActors         `json:"actors"`
+	Market      StatusMarket         `json:"market"`
+	Underlyings []string             `json:"underlyings"` // that are worked on, in their order; empty until the instruments are known
+	Login       *messages.LoginEnded `json:"last_login"`  // null: none since the start
+	Process     StatusProcess        `json:"process"`
+	At          time.Time            `json:"at"` // the server's clock now: what ages are counted from
 }
 
 // StatusToken is the adopted token.
@@ -47,9 +49,19 @@ type StatusFeed struct {
 	Sockets             int                `json:"sockets"`
 	Stale               bool               `json:"stale"`
 	LastGap             *StatusGap         `json:"last_gap"` // null: none since the start
+	Refused             []Refusal          `json:"refused"`  // wanted, and not subscribed to
 }
 
-// StatusGap is the last blind span of the feed; GET /api/v1/gaps tells how long
+// Refusal is an instrument that somebody wants and the feed does not subscribe
+// to.
+type Refusal struct {
+	Owner           string `json:"owner"` // the actor that wants it; empty: more than one may
+	InstrumentToken uint32 `json:"instrument_token"`
+	Tradingsymbol   string `json:"tradingsymbol"`
+	Reason          string `json:"reason"` // what is wrong, and what is allowed
+}
+
+// StatusGap is the last blind span of the feed; GET /api/v1/gaps says how long
 // each instrument was blind and what it missed.
 type StatusGap struct {
 	Reason      messages.GapReason `json:"reason"`
@@ -74,28 +86,17 @@ type StatusMarket struct {
 	Warning      string         `json:"warning,omitempty"`
 }
 
-// StatusLogin is how the last login ended.
-type StatusLogin struct {
-	Result      messages.LoginResult `json:"result"`
-	Reason      string               `json:"reason"`
-	Fingerprint string               `json:"fingerprint,omitempty"` // of the token that it brought, which is adopted a moment later
-	At          time.Time            `json:"at"`
-}
-
-// StatusProcess tells one run of the server from the next: generations start
-// anew with each.
+// StatusProcess distinguishes one run of the server from the next: generations
+// start at 1 with each.
 type StatusProcess struct {
 	ID        int       `json:"id"`
 	StartedAt time.Time `json:"started_at"`
 	Version   string    `json:"version"`
 }
 
-// Token is GET /api/v1/token.
+// Token is GET /api/v1/token: the adopted token and what is known besides.
 type Token struct {
-	Generation  messages.Generation   `json:"generation"` // adopted
-	Fingerprint string                `json:"fingerprint"`
-	State       messages.AuthState    `json:"state"`
-	Reason      string                `json:"reason,omitempty"`
+	StatusToken
 	Since       *time.Time            `json:"since"`
 	CheckedAt   *time.Time            `json:"checked_at"`
 	Candidate   *messages.TokenStatus `json:"candidate"`
@@ -105,16 +106,8 @@ type Token struct {
 	FileFault   string                `json:"file_fault,omitempty"`
 	Warnings    []string              `json:"warnings"`
 	Watcher     string                `json:"watcher"` // events, or why only the poll is left
-	Coherent    bool                  `json:"coherent"`
-	Holders     []Holder              `json:"holders"`
+	Holders     []messages.Holder     `json:"holders"`
 	Process     StatusProcess         `json:"process"`
-}
-
-// Holder is what an actor last used.
-type Holder struct {
-	Actor      string              `json:"actor"`
-	Generation messages.Generation `json:"generation"`
-	At         time.Time           `json:"at"`
 }
 
 // Actor is one entry of GET /api/v1/actors, in the order of the tree.
@@ -183,18 +176,10 @@ type Quote struct {
 type Event struct {
 	ID         uint64              `json:"id"`
 	At         time.Time           `json:"at"`
-	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, where it stands on a chart
+	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, its place on a chart
 	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order, drill
 	Text       string              `json:"text"`
 	Generation messages.Generation `json:"generation,omitempty"`
-}
-
-// Gap is one entry of GET /api/v1/gaps, newest first.
-type Gap struct {
-	Reason      messages.GapReason  `json:"reason"`
-	Generation  messages.Generation `json:"generation"`
-	At          time.Time           `json:"at"`
-	Instruments []messages.Gap      `json:"instruments"`
 }
 
 // LoginStarted is the answer of POST /api/v1/login/start.
@@ -215,7 +200,7 @@ type LoginCompleted struct {
 }
 
 // AdminSession is the body of POST /api/v1/session: what a person typed, once
-// a browser.
+// per browser.
 type AdminSession struct {
 	AdminToken string `json:"admin_token"`
 }
@@ -229,7 +214,7 @@ type ExchangeFault struct {
 
 // ExchangeRotated is the answer of POST /api/v1/exchange/rotate.
 type ExchangeRotated struct {
-	Fingerprint string `json:"fingerprint"` // of the new token, which stands in the file now
+	Fingerprint string `json:"fingerprint"` // of the new token, which is in the file now
 }
 
 // Ready is GET /readyz.
@@ -246,4 +231,35 @@ type Problem struct {
 	Status int      `json:"status"`
 	Detail string   `json:"detail"`
 	Names  []string `json:"names,omitempty"` // what would have been allowed
+}
+
+// Trace is the answer of POST /api/v1/debug/trace.
+type Trace struct {
+	File string `json:"file"` // its name, in the folder traces of the state directory; for "go tool trace"
+}
+
+// Reminders is GET /api/v1/reminders: how a due login is announced.
+type Reminders struct {
+	Channels []string         `json:"channels"` // ntfy, telegram, webhook; empty: none
+	Warnings []string         `json:"warnings"` // what is wrong with their keys in the .env file
+	Last     []ReminderResult `json:"last"`     // of the newest time of day at which reminders were sent
+}
+
+// ReminderResult is a reminder that has arrived or was given up.
+type ReminderResult struct {
+	Channel string    `json:"channel"`
+	Slot    time.Time `json:"slot"` // the exchange's time
+	Arrived bool      `json:"arrived"`
+	Reason  string    `json:"reason,omitempty"` // why not
+}
+
+// Decode reads an answer into what the pointer points at, which forgets what
+// it held before. encoding/json alone would merge: a caller that uses the same
+// variable again would see an earlier answer's parameters or reason wherever
+// the new one leaves the field out.
+func Decode(answer []byte, into any) error {
+	if v := reflect.ValueOf(into); v.Kind() == reflect.Pointer && !v.IsNil() {
+		v.Elem().SetZero()
+	}
+	return json.Unmarshal(answer, into)
 }

@@ -32,7 +32,7 @@ export async function post<T>(path: string, body?: unknown, method = "POST"): Pr
     const problem = (await answer.json().catch(() => null)) as Problem | null;
     const words = problem?.detail ?? `The server answered ${answer.status}.`;
     if (answer.status !== 401 || path === "/api/v1/session") return { ok: false, words };
-    const admitted = await new Promise<boolean>((done) => (admission.value = { words: "This changes something: only who has the admin token may.", done }));
+    const admitted = await new Promise<boolean>((done) => (admission.value = { words: "This changes something: it needs the admin token.", done }));
     if (!admitted) return { ok: false, words: "Not done: it needs the admin token." };
   }
 }

@@ -3,8 +3,8 @@
 import { signal } from "@preact/signals";
 import { post } from "./act";
 import { Age, Bar, ReadingStatus, Signal } from "./parts";
-import { clockTime, none, sentence, span, value, when, whole, words } from "./format";
-import { readings, readingsOf, underlying } from "./house";
+import { clockTime, longDay, minuteTime, none, sentence, value, when, whole, words } from "./format";
+import { readings, readingsOf, underlying } from "./state";
 import type { Reading } from "./types";
 
 const order = ["outlook", "instant", "trend_base", "zone_control", "volume_pulse", "candle_intent", "pcr", "direct"];
@@ -18,7 +18,7 @@ const usable = (r: Reading) => r.status !== "unavailable";
 
 const flaws = (r: Reading) => [r.partial ? "partial" : "", r.gapped ? "with a gap" : ""].filter(Boolean).join(", ");
 
-// Outlook is the sum of the readings, beside the chart.
+// Outlook is the sum of the readings, next to the chart.
 export function Outlook() {
   const name = underlying.value;
   const r = readings.value[`${name}/outlook`];
@@ -35,7 +35,7 @@ export function Outlook() {
             <Signal signal={r.signal || "neutral"} big />
           </p>
           <p class="lead">
-            confidence {whole(Math.round(r.confidence))} of 100, {whole(Math.round(100 * r.coverage))} % of the inputs
+            confidence {whole(Math.round(r.confidence))} of 100, {inputs(r)}
             {flaws(r) ? `, ${flaws(r)}` : ""}. <Age at={r.as_of} exchange />
           </p>
           <Votes reading={r} />
@@ -66,9 +66,17 @@ interface Vote {
   reason?: string;
 }
 
+const votesOf = (r: Reading) => (Array.isArray(r.values?.inputs) ? (r.values.inputs as Vote[]) : []);
+
+// inputs says how many inputs count, in numbers where the reading lists them.
+function inputs(r: Reading): string {
+  const all = votesOf(r);
+  return all.length ? `${all.filter((v) => v.vote !== null).length} of ${all.length} inputs` : `${whole(Math.round(100 * r.coverage))} % of the inputs`;
+}
+
 // Votes shows what each input says, left for down, right for up.
 function Votes({ reading }: { reading: Reading }) {
-  const votes = Array.isArray(reading.values?.inputs) ? (reading.values.inputs as Vote[]) : [];
+  const votes = votesOf(reading);
   const most = Math.max(1, ...votes.map((v) => v.weight));
   return (
     <ul class="votes" aria-label="Votes of the inputs">
@@ -92,11 +100,11 @@ function Votes({ reading }: { reading: Reading }) {
 
 const asked = signal("");
 
-// AskNow has Kite asked over REST at once; the reading tells the answer.
+// AskNow asks Kite over REST at once; the answer comes as a reading.
 function AskNow({ underlying: name }: { underlying: string }) {
   const ask = async () => {
     const answer = await post(`/api/v1/readings/${name}/direct`);
-    asked.value = answer.ok ? `Kite is asked about ${name}.` : answer.words;
+    asked.value = answer.ok ? `Asked Kite for ${name}.` : answer.words;
   };
   return (
     <p>
@@ -139,8 +147,8 @@ export function ReadingCard({ reading: r }: { reading: Reading }) {
         <p class="note dim">{sentence(r.reason || "no input yet")}.</p>
       )}
       <p class="lead">
-        {newest === null ? "No input yet" : `As of ${clockTime(newest)} IST`}, <Age at={r.as_of} exchange />; {whole(Math.round(100 * r.coverage))} % of the inputs
-        {oldest !== null && newest !== null && newest > oldest ? `, the oldest ${span(newest - oldest)} older` : ""}
+        {newest === null ? "No input yet" : `As of ${clockTime(newest)} IST`}, <Age at={r.as_of} exchange />; {inputs(r)}
+        {oldest !== null && newest !== null && newest > oldest ? `, oldest input: ${longDay(oldest)} ${minuteTime(oldest)}` : ""}
         {flaws(r) ? `, ${flaws(r)}` : ""}.
       </p>
       {reasons.length > 0 && (

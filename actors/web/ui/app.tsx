@@ -1,15 +1,15 @@
-// The dashboard: its frame, its pages, and what the window's title says.
+// The dashboard: its frame, its pages, and the title.
 
-import { effect, signal, useSignalEffect } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { render, type ComponentChildren } from "preact";
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { admission, post } from "./act";
 import { Outlook, ReadingCard, sorted } from "./analyses";
 import { FeedCard, RestartsCard, RotationCard, Stages, TokenCard } from "./cards";
 import { Chart, Choice, UnderlyingChoice } from "./chart";
 import { Drills } from "./drills";
 import { clockTime, count, longDay, millis, price, signed, span, when, words } from "./format";
-import { actors, chosen, events, exchangeNow, quotes, rotations, sinceHeard, status, token, underlying, underlyings } from "./house";
+import { actors, selected, events, exchangeNow, quotes, rotations, sinceUpdate, status, token, underlying, underlyings } from "./state";
 import { helpOpen, listen, shortcuts } from "./keys";
 import { disconnected, start } from "./link";
 import { Age, Card } from "./parts";
@@ -40,7 +40,7 @@ function Banner() {
   return (
     <div class="banner" hidden={!words}>
       <p role="alert">{words}</p>
-      {words && sinceHeard() > 0 && <p>What stands below is {span(sinceHeard())} old.</p>}
+      {words && sinceUpdate() > 0 && <p>Everything below is {span(sinceUpdate())} old.</p>}
     </div>
   );
 }
@@ -110,7 +110,7 @@ function Hero() {
         {v.word}
       </p>
       <p class="sentence">
-        {v.sentence} {s && <span class="age">told {sinceHeard() < 1000 ? "just now" : `${span(sinceHeard())} ago`}</span>}
+        {v.sentence} {s && <span class="age">updated {sinceUpdate() < 1000 ? "just now" : `${span(sinceUpdate())} ago`}</span>}
       </p>
       {home && (
         <ul class="quotes" aria-label="Last prices">
@@ -118,7 +118,7 @@ function Hero() {
             const q = quotes.value[name];
             return (
               <li key={name}>
-                <button type="button" aria-pressed={name === underlying.value} onClick={() => (chosen.value = name)}>
+                <button type="button" aria-pressed={name === underlying.value} onClick={() => (selected.value = name)}>
                   <span class="name">{name}</span>
                   {q ? (
                     <>
@@ -154,7 +154,7 @@ function Overview() {
         <Chart />
         <Outlook />
       </div>
-      <div class="house">
+      <div class="split">
         <section class="card" aria-labelledby="tree-title">
           <div class="card-head">
             <h2 id="tree-title">Supervision tree</h2>
@@ -205,8 +205,8 @@ function Actors() {
       <section class="card" aria-label="Supervision tree">
         <Tree touch />
       </section>
-      <Card title="Who last used which token" id="holders">
-        {token.value?.holders.length ? <Holders list={token.value.holders} /> : <p class="lead">Nobody has used one yet.</p>}
+      <Card title="Token in use, by service" id="holders">
+        {token.value?.holders.length ? <Holders list={token.value.holders} /> : <p class="lead">No service has used one yet.</p>}
       </Card>
     </>
   );
@@ -221,7 +221,7 @@ function Events() {
         <Search label="Search the events" value={eventFilter} />
         <Choice label="Kind of event" options={[["", "all"], ...kinds.map((k): [string, string] => [k, words(k)])]} value={eventKind.value} onPick={(k) => (eventKind.value = k)} />
       </div>
-      <div class="house">
+      <div class="split">
         <section class="card" aria-label="Events">
           {shown.length ? <Timeline list={shown} /> : <p class="lead">No event matches.</p>}
         </section>
@@ -243,17 +243,12 @@ function Events() {
 
 function Modal({ open, title, id, onClose, children }: { open: boolean; title: string; id: string; onClose: () => void; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
-  useSignalEffect(() => {
-    helpOpen.value;
-    admission.value;
-    const d = ref.current;
-    if (!d) return;
-    const wanted = id === "help" ? helpOpen.value : admission.value !== null;
-    if (wanted && !d.open) d.showModal();
-    if (!wanted && d.open) d.close();
-  });
+  useLayoutEffect(() => {
+    if (open) ref.current!.showModal();
+    else ref.current!.close();
+  }, [open]);
   return (
-    <dialog ref={ref} aria-labelledby={id} onClose={onClose} data-open={open}>
+    <dialog ref={ref} aria-labelledby={id} onClose={onClose}>
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>
@@ -282,15 +277,12 @@ function Help() {
   );
 }
 
-const wrong = { words: "" };
-
 function Admission() {
   const a = admission.value;
   const field = useRef<HTMLInputElement>(null);
   const note = useRef<HTMLParagraphElement>(null);
   const end = (admitted: boolean) => {
     admission.value = null;
-    wrong.words = "";
     a?.done(admitted);
   };
   async function show(event: SubmitEvent): Promise<void> {
@@ -309,7 +301,7 @@ function Admission() {
         <p class="note bad" role="alert" ref={note} />
         <p class="actions">
           <button type="submit" class="button primary">
-            Go on
+            Continue
           </button>
           <button type="button" class="button" onClick={() => end(false)}>
             Cancel
@@ -339,12 +331,12 @@ function Footer() {
 const arrived = signal(location.hash === "#logged-in");
 if (arrived.peek()) history.replaceState(null, "", location.pathname);
 
-// Arrived is what that window says: it is not needed any more.
+// Arrived says in that window that it is not needed any more.
 function Arrived() {
   if (!arrived.value) return null;
   return (
     <p class="arrived">
-      <b>Logged in.</b> If the dashboard is open in another window, it shows it already and this one can be closed.{" "}
+      <b>Logged in.</b> If the dashboard is open in another window, this one can be closed.{" "}
       <button type="button" class="button small" onClick={() => window.close()}>
         Close
       </button>{" "}

@@ -1,10 +1,20 @@
 // The cards of the first screen: token, feed, last rotation, restarts.
 
+import type { ComponentChildren } from "preact";
 import { ActorState, Age, Card, Mark, type Tone } from "./parts";
-import { age, clockTime, count, longDay, millis, none, sentence, span, when, whole, words } from "./format";
-import { actors, ageOf, events, exchangeNow, rates, rotations, sinceHeard, status, token } from "./house";
+import { age, clockTime, count, longDay, minuteTime, millis, none, sentence, span, when, whole, words } from "./format";
+import { actors, ageOf, events, exchangeNow, rates, rotations, sinceUpdate, status, token } from "./state";
 import { LoginBox } from "./login";
 import type { Rotation } from "./types";
+
+function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
 
 const tokenMarks: Record<string, [Tone, string, string]> = {
   valid: ["good", "\u25cf", "Valid"],
@@ -29,34 +39,22 @@ export function TokenCard() {
       </p>
       {s && s.token.generation > 0 ? (
         <dl class="facts">
-          <div>
-            <dt>generation</dt>
-            <dd>
-              <b>gen {s.token.generation}</b>, <code title="first 8 hex digits of the token's SHA-256">{s.token.fingerprint}</code>
-            </dd>
-          </div>
-          <div>
-            <dt>age</dt>
-            <dd>
-              since {clockTime(when(t?.since))}, <Age at={t?.since} />
-            </dd>
-          </div>
-          <div>
-            <dt>{left !== null && left < 0 ? "expired" : "expected to last"}</dt>
-            <dd>{expires === null || left === null ? "unknown" : left < 0 ? age(-left) : `${span(left)}, to ${longDay(expires)} ${clockTime(expires).slice(0, 5)}`}</dd>
-          </div>
-          <div>
-            <dt>checked</dt>
-            <dd>
-              <Age at={t?.checked_at} />
-              {s.token.coherent ? ", every part is on it" : ""}
-            </dd>
-          </div>
+          <Fact name="generation">
+            <b>gen {s.token.generation}</b>, <code title="first 8 hex digits of the token's SHA-256">{s.token.fingerprint}</code>
+          </Fact>
+          <Fact name="age">
+            since {clockTime(when(t?.since))}, <Age at={t?.since} />
+          </Fact>
+          <Fact name={left !== null && left < 0 ? "expired" : "valid"}>{expires === null || left === null ? "unknown" : left < 0 ? age(-left) : `till about ${longDay(expires)} ${minuteTime(expires)}`}</Fact>
+          <Fact name="checked">
+            <Age at={t?.checked_at} />
+            {s.token.coherent ? ", all services use it" : ""}
+          </Fact>
         </dl>
       ) : (
         <p class="lead">{s ? "None adopted since the start." : ""}</p>
       )}
-      {s && s.token.generation > 0 && !s.token.coherent && <p class="note warn">Some part last used an older token.</p>}
+      {s && s.token.generation > 0 && !s.token.coherent && <p class="note warn">Some services still use an older token.</p>}
       {s?.token.reason && <p class={`note ${tone}`}>{s.token.reason}</p>}
       {t?.file_fault && <p class="note bad">{t.file_fault}</p>}
       {t?.candidate && (
@@ -91,7 +89,7 @@ export function FeedCard() {
   if (s && s.feed.state === "streaming" && !s.live) [tone, glyph, word] = ["warn", "\u25b2", "Stale"];
   else if (s && s.feed.state === "streaming" && s.market.phase !== "open") [tone, glyph, word] = ["calm", "\u25d1", "Connected"];
   const gap = s?.feed.last_gap;
-  const grown = sinceHeard();
+  const grown = sinceUpdate();
   const since = (seconds: number | null) => age(seconds === null ? null : seconds * 1000 + grown);
   return (
     <Card
@@ -109,38 +107,14 @@ export function FeedCard() {
       <Sparkline />
       {s && (
         <dl class="facts">
-          <div>
-            <dt>last tick</dt>
-            <dd>{since(s.feed.last_tick_age_seconds)}</dd>
-          </div>
-          <div>
-            <dt>last frame</dt>
-            <dd>{since(s.feed.last_frame_age_seconds)}</dd>
-          </div>
-          <div>
-            <dt>instruments</dt>
-            <dd>
-              {whole(s.feed.instruments)} on {count(s.feed.sockets, "socket")}
-            </dd>
-          </div>
-          <div>
-            <dt>last gap</dt>
-            <dd>
-              {gap ? (
-                <>
-                  {count(gap.instruments, "instrument")}, <Age at={gap.at} />
-                </>
-              ) : (
-                "none since the start"
-              )}
-            </dd>
-          </div>
-          <div>
-            <dt>market</dt>
-            <dd>
-              {words(s.market.phase)} until {clockTime(when(s.market.next_change_at)).slice(0, 5)}
-            </dd>
-          </div>
+          <Fact name="last tick">{since(s.feed.last_tick_age_seconds)}</Fact>
+          <Fact name="last frame">{since(s.feed.last_frame_age_seconds)}</Fact>
+          <Fact name="instruments">{whole(s.feed.instruments)} on {count(s.feed.sockets, "socket")}</Fact>
+          <Fact name="last gap">
+            {gap ? `${count(gap.instruments, "instrument")}, ` : "none since the start"}
+            {gap && <Age at={gap.at} />}
+          </Fact>
+          <Fact name="market">{words(s.market.phase)} until {clockTime(when(s.market.next_change_at)).slice(0, 5)}</Fact>
         </dl>
       )}
       {s?.feed.reason && <p class={`note ${tone}`}>{sentence(s.feed.reason)}</p>}
@@ -247,14 +221,13 @@ export function RotationCard() {
       }
     >
       <p class="figure">
-        {r.total_ms === null ? none : millis(r.total_ms).replace(/ .*/, "")} <span class="unit">{r.total_ms === null ? "" : millis(r.total_ms).replace(/.* /, "")} in all</span>
+        {r.total_ms === null ? none : millis(r.total_ms).replace(/ .*/, "")} <span class="unit">{r.total_ms === null ? "" : millis(r.total_ms).replace(/.* /, "")} total</span>
         <Age at={r.changed_at} />
       </p>
       <Stages rotation={r} />
       <p class="lead">
-        {r.ticks_lost === null ? "Lost ticks are not countable here" : `${count(r.ticks_lost, "tick")} lost`}
-        {r.ticks_duplicated === null ? "" : `, ${whole(r.ticks_duplicated)} twice`}
-        {`, by ${words(r.source)}.`}
+        {r.ticks_lost === null ? "Lost ticks cannot be counted here" : `${r.ticks_lost === 0 ? "No ticks" : count(r.ticks_lost, "tick")} lost`}
+        {r.ticks_duplicated === null ? "" : `; ${count(r.ticks_duplicated, "snapshot repeat")}`}. Source: {words(r.source)}.
         {r.reason ? ` ${sentence(r.reason)}` : ""}
       </p>
     </Card>
@@ -294,19 +267,9 @@ export function RestartsCard() {
       {s && s.actors.quarantined > 0 && <p class="note bad">{count(s.actors.quarantined, "actor")} in quarantine: too many failures. Restart it on the Actors page.</p>}
       <dl class="facts">
         {restarted.slice(0, 3).map((a) => (
-          <div key={a.name}>
-            <dt>{words(a.name)}</dt>
-            <dd>
-              {count(a.restarts, "restart")}, up {span(a.uptime_seconds * 1000 + sinceHeard())}
-            </dd>
-          </div>
+          <Fact key={a.name} name={words(a.name)}>{count(a.restarts, "restart")}, up {span(a.uptime_seconds * 1000 + sinceUpdate())}</Fact>
         ))}
-        <div>
-          <dt>server</dt>
-          <dd>
-            up {started === null ? none : span(started)}, process {s?.process.id ?? none}
-          </dd>
-        </div>
+        <Fact name="server">up {started === null ? none : span(started)}, process {s?.process.id ?? none}</Fact>
       </dl>
       <p class="lead">
         {last ? (

@@ -1,5 +1,5 @@
-// The candles of the chosen underlying, with what the readings see in them and
-// what happened in the house. Times are the exchange's, written in IST.
+// The candles of the selected underlying, with what the readings see in them
+// and what happened in the server. Times are the exchange's, written in IST.
 
 import { effect, signal, useSignalEffect } from "@preact/signals";
 import {
@@ -17,7 +17,7 @@ import {
 } from "lightweight-charts";
 import { useEffect, useRef } from "preact/hooks";
 import { clockTime, day, longDay, minuteTime, none, price, signed, when, whole } from "./format";
-import { chosen, events, loadBars, quotes, readings, running, series, underlying, underlyings } from "./house";
+import { selected, events, loadBars, quotes, readings, running, series, underlying, underlyings } from "./state";
 import { link } from "./link";
 import { Age } from "./parts";
 import { themed } from "./theme";
@@ -25,7 +25,7 @@ import type { Bar } from "./types";
 
 const intervals: Record<string, number> = { "1m": 60, "3m": 180, "5m": 300, "15m": 900 };
 
-// Bars are asked for anew each half minute, and each two seconds while there are
+// Bars are loaded again each half minute, and each two seconds while there are
 // few: history comes some moments after the first ticks, and after a gap.
 const few = 100;
 const lasts = 30_000;
@@ -63,7 +63,7 @@ interface Flag {
 }
 
 // Notes draws on the candles: the levels that the readings name, and what
-// happened in the house, a line and a word for a rotation, a sign for the rest.
+// happened in the server, a line and a word for a rotation, a sign for the rest.
 class Notes implements ISeriesPrimitive<Time> {
   list: Flag[] = [];
   levels: Level[] = [];
@@ -295,7 +295,7 @@ function Canvas() {
       if (!document.hidden && link.peek() === "open" && underlying.peek() && performance.now() - loadedAt > due) load(true);
     }, 500);
     const ends = [
-      // Another series, or a stream that came back: everything anew.
+      // Another series, or a stream that came back: load everything again.
       effect(() => {
         series.value;
         if (underlying.value && link.value === "open") load(false);
@@ -370,7 +370,7 @@ export function Choice({ label, options, value, onPick }: { label: string; optio
 
 export function UnderlyingChoice() {
   if (underlyings.value.length === 0) return null;
-  return <Choice label="Underlying" options={underlyings.value.map((u) => [u, u])} value={underlying.value} onPick={(v) => (chosen.value = v)} />;
+  return <Choice label="Underlying" options={underlyings.value.map((u) => [u, u])} value={underlying.value} onPick={(v) => (selected.value = v)} />;
 }
 
 export function Chart() {
@@ -419,7 +419,7 @@ export function Chart() {
       </div>
       <p class="hint keys">
         <span class="accent">{"\u25cf"}</span> rotation <span class="bad">{"\u25bc"}</span> actor <span class="warn">{"\u25a0"}</span> gap
-        {levels.value ? ", dashed: levels of the readings" : ""}. Times are IST.
+        {levels.value ? ", dashed lines: support, stop, target" : ""}. Times are IST.
       </p>
     </section>
   );

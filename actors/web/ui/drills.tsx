@@ -1,9 +1,9 @@
-// Rehearsals on the simulated exchange: break something and watch it heal.
+// Drills on the simulated exchange: break something and watch it heal.
 
 import { signal } from "@preact/signals";
 import { post } from "./act";
 import { words } from "./format";
-import { actors, events, status } from "./house";
+import { actors, events, status } from "./state";
 import { Card } from "./parts";
 import { Timeline } from "./timeline";
 
@@ -22,66 +22,66 @@ const actorFaults: [string, string][] = [
 const exchangeFaults: [string, string, string, number][] = [
   ["drop", "Cut the sockets", "Every connection of the feed breaks off; it redials at once.", 0],
   ["heartbeat_only", "Stop the ticks", "The socket lives and no tick comes, for 20 s: the feed is stale.", 20_000],
-  ["mute", "Silence the sockets", "Not a byte, for 10 s: the feed takes the socket for dead and replaces it.", 10_000],
+  ["mute", "Silence the sockets", "No data for 10 s; kitestring reconnects.", 10_000],
   ["server_error", "Refuse connections", "Upgrades answer 503, for 10 s; cut the sockets, too, to see it.", 10_000],
-  ["forbidden", "Answer 403", "Upgrades answer 403, for 10 s: not a verdict on the token; the profile is asked.", 10_000],
+  ["forbidden", "Answer 403", "403s for 10 s; the token is checked separately.", 10_000],
   ["rest_502_html", "Break the REST API", "Every REST call answers a proxy's page, for 10 s.", 10_000],
 ];
 
-const who = signal("feed");
-const what = signal("panic");
+const actor = signal("feed");
+const fault = signal("panic");
 const seconds = signal("");
-const told = signal<{ words: string; ok: boolean } | null>(null);
+const result = signal<{ words: string; ok: boolean } | null>(null);
 
-async function tell(done: string, answer: Promise<{ ok: boolean; words: string }>): Promise<void> {
+async function report(done: string, answer: Promise<{ ok: boolean; words: string }>): Promise<void> {
   const a = await answer;
-  told.value = { ok: a.ok, words: a.ok ? done : a.words };
+  result.value = { ok: a.ok, words: a.ok ? done : a.words };
 }
 
 function inject(event: SubmitEvent): void {
   event.preventDefault();
   const s = seconds.value.trim() === "" ? 0 : Number(seconds.value);
   if (!Number.isFinite(s) || s < 0 || s > 3600) {
-    told.value = { ok: false, words: "Seconds are between 0 and 3600; empty is the fault's own default." };
+    result.value = { ok: false, words: "Seconds are between 0 and 3600; leave it blank for the default." };
     return;
   }
-  void tell(`${words(what.value)} injected into ${words(who.value)}.`, post("/api/v1/chaos", { actor: who.value, kind: what.value, for_ms: Math.round(s * 1000) }));
+  void report(`${words(fault.value)} injected into ${words(actor.value)}.`, post("/api/v1/chaos", { actor: actor.value, kind: fault.value, for_ms: Math.round(s * 1000) }));
 }
 
 export function Drills() {
   if (status.value && status.value.profile !== "sim") {
     return (
       <p class="lead">
-        Drills break things on purpose: they are for the simulated exchange only. <code>kitestring drill all</code> rehearses every fault on a server of its own.
+        Drills break things on purpose: they are for the simulated exchange only. <code>kitestring drill all</code> tries every fault on a server of its own.
       </p>
     );
   }
   const workers = actors.value.filter((a) => a.kind === "worker").map((a) => a.name);
   return (
     <>
-      <p class={`note ${told.value?.ok === false ? "bad" : "good"}`} role="status" id="drill-told">
-        {told.value?.words ?? ""}
+      <p class={`note ${result.value?.ok === false ? "bad" : "good"}`} role="status" id="drill-result">
+        {result.value?.words ?? ""}
       </p>
       <div class="columns">
         <Card title="In an actor" id="drill-actor">
           <form class="stack" onSubmit={inject}>
-            <label for="drill-who">Actor</label>
-            <select id="drill-who" value={who.value} onChange={(e) => (who.value = e.currentTarget.value)}>
+            <label for="drill-victim">Actor</label>
+            <select id="drill-victim" value={actor.value} onChange={(e) => (actor.value = e.currentTarget.value)}>
               {workers.map((name) => (
                 <option key={name} value={name}>
                   {words(name)}
                 </option>
               ))}
             </select>
-            <label for="drill-what">Fault</label>
-            <select id="drill-what" value={what.value} onChange={(e) => (what.value = e.currentTarget.value)}>
+            <label for="drill-fault">Fault</label>
+            <select id="drill-fault" value={fault.value} onChange={(e) => (fault.value = e.currentTarget.value)}>
               {actorFaults.map(([kind, text]) => (
                 <option key={kind} value={kind}>
                   {kind}: {text}
                 </option>
               ))}
             </select>
-            <label for="drill-seconds">Seconds (empty: the default)</label>
+            <label for="drill-seconds">Seconds (blank for default)</label>
             <input id="drill-seconds" inputMode="decimal" value={seconds.value} onInput={(e) => (seconds.value = e.currentTarget.value)} />
             <button type="submit" class="button primary">
               Inject
@@ -91,21 +91,21 @@ export function Drills() {
         <Card title="At the exchange" id="drill-exchange">
           <ul class="faults">
             <li>
-              <button type="button" class="button" onClick={() => void tell("The old token is dead, a new one stands in the file.", post("/api/v1/exchange/rotate"))}>
+              <button type="button" class="button" onClick={() => void report("The old token is dead; a new one is in the file.", post("/api/v1/exchange/rotate"))}>
                 Rotate the token
               </button>
               <span>The old token dies and another program writes a new one into the file.</span>
             </li>
             {exchangeFaults.map(([kind, name, text, ms]) => (
               <li key={kind}>
-                <button type="button" class="button" onClick={() => void tell(`${name}: done.`, post("/api/v1/exchange/faults", { kind, for_ms: ms }))}>
+                <button type="button" class="button" onClick={() => void report(`${name}: done.`, post("/api/v1/exchange/faults", { kind, for_ms: ms }))}>
                   {name}
                 </button>
                 <span>{text}</span>
               </li>
             ))}
             <li>
-              <button type="button" class="button" onClick={() => void tell("The exchange behaves again.", post("/api/v1/exchange/faults", undefined, "DELETE"))}>
+              <button type="button" class="button" onClick={() => void report("The exchange behaves again.", post("/api/v1/exchange/faults", undefined, "DELETE"))}>
                 Lift every fault
               </button>
               <span>The exchange behaves again.</span>

@@ -62,7 +62,7 @@ export const sentence = (text: string): string => {
 };
 export const count = (n: number, one: string, many = one + "s"): string => `${whole(n)} ${n === 1 ? one : many}`;
 
-// latency writes seconds of work; the server tells them in steps.
+// latency writes seconds of work; the server rounds them to steps.
 export function latency(seconds: number): string {
   if (seconds === 0) return none;
   const ms = seconds * 1000;

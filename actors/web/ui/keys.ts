@@ -1,7 +1,7 @@
 // The keyboard: g and a letter goes to a page, / searches, ? explains.
 
 import { signal } from "@preact/signals";
-import { chosen, status, underlying, underlyings } from "./house";
+import { selected, status, underlying, underlyings } from "./state";
 import { logIn } from "./login";
 import { go, pages, path, rendered } from "./route";
 import { nextTheme } from "./theme";
@@ -18,7 +18,7 @@ function search(): void {
 
 function nextUnderlying(): void {
   const list = underlyings.value;
-  if (list.length) chosen.value = list[(list.indexOf(underlying.value) + 1) % list.length]!;
+  if (list.length) selected.value = list[(list.indexOf(underlying.value) + 1) % list.length]!;
 }
 
 const single: Record<string, () => void> = {

@@ -1,13 +1,13 @@
-// The one stream of this page, and what is true of it. A dead stream and a dead
-// server are told apart by asking /healthz.
+// The one stream of this page, and what is true of it. /healthz distinguishes a
+// dead stream from a dead server.
 
 import { batch, signal } from "@preact/signals";
-import { loadEvents, tick, topics, type Topic } from "./house";
+import { loadEvents, tick, topics, type Topic } from "./state";
 
 export type Link =
   | "opening" // the first connection is being made
   | "open"
-  | "lost" // just now; nobody knows why yet
+  | "lost" // just now; the reason is not known yet
   | "dead_stream" // the server answers, the stream is silent or was ended
   | "dead_server"; // the server does not answer
 
@@ -19,27 +19,27 @@ const giveUpAfter = 5000;
 let source: EventSource | null = null;
 let failures = 0;
 let again = 0; // timer
-let heard = 0;
+let receivedAt = 0;
 let asking = false;
 
 function open(): void {
   close();
   const stream = new EventSource(`/api/v1/stream?topics=${Object.keys(topics).join(",")}`);
   source = stream;
-  heard = performance.now();
+  receivedAt = performance.now();
   stream.onerror = () => {
     if (source === stream) lost();
   };
   for (const [topic, take] of Object.entries(topics) as [Topic, (data: never) => void][]) {
     stream.addEventListener(topic, (message) => {
       if (source !== stream) return;
-      heard = performance.now();
+      receivedAt = performance.now();
       batch(() => {
         take(JSON.parse((message as MessageEvent<string>).data) as never);
         if (link.peek() !== "open") {
           link.value = "open";
           failures = 0;
-          void loadEvents().catch(() => undefined); // the stream itself tells when the server is gone
+          void loadEvents().catch(() => undefined); // the stream itself shows when the server is gone
         }
       });
     });
@@ -52,7 +52,7 @@ function close(): void {
   source = null;
 }
 
-// lost begins anew, soon at first, then every two seconds.
+// lost connects again, soon at first, then every two seconds.
 function lost(): void {
   close();
   if (link.peek() === "open") link.value = "lost";
@@ -71,13 +71,13 @@ async function ask(): Promise<void> {
     // no answer is the answer
   }
   asking = false;
-  if (link.peek() !== "open" || performance.now() - heard > silentAfter) link.value = answers ? "dead_stream" : "dead_server";
+  if (link.peek() !== "open" || performance.now() - receivedAt > silentAfter) link.value = answers ? "dead_stream" : "dead_server";
 }
 
 function watch(): void {
   if (document.hidden) return;
   tick.value++;
-  const silent = performance.now() - heard;
+  const silent = performance.now() - receivedAt;
   if (!source || silent < silentAfter) return;
   if (link.peek() === "open") void ask();
   if (silent > giveUpAfter) lost();

@@ -1,10 +1,10 @@
-// The login: a popup on Kite's page, or an address to paste. Success arrives
+// The login: a popup on Kite's page, or a link to paste. Success arrives
 // over the stream, from whatever window or device it came.
 
 import { signal } from "@preact/signals";
 import { post } from "./act";
 import { countdown, when } from "./format";
-import { serverNow, status } from "./house";
+import { serverNow, status } from "./state";
 import { Age } from "./parts";
 import type { LoginEnd } from "./types";
 
@@ -31,7 +31,7 @@ async function finish(event: SubmitEvent): Promise<void> {
   event.preventDefault();
   const text = pasted.value.trim();
   if (!text) {
-    pasteWords.value = "Paste the address of the page on which the login ended; it begins with http and holds request_token=.";
+    pasteWords.value = "Paste the link of the page you landed on; it begins with http and contains request_token=.";
     document.getElementById("pasted")?.focus();
     return;
   }
@@ -69,7 +69,7 @@ export function LoginBox() {
           Log in
         </a>
         <button type="button" class="link" aria-expanded={pasteOpen.value} aria-controls="paste" onClick={() => (pasteOpen.value = !pasteOpen.value)}>
-          Paste an address
+          Logged in elsewhere? Paste the link
         </button>
       </p>
       {waiting && (
@@ -88,9 +88,9 @@ export function LoginBox() {
         </p>
       )}
       <form id="paste" hidden={!pasteOpen.value} onSubmit={finish}>
-        <label for="pasted">Address on which the login ended</label>
+        <label for="pasted">Link of the page you landed on</label>
         <p class="hint" id="pasted-hint">
-          On a phone the login ends on a page that cannot open. Copy that page's address and paste it here; the bare request token does, too.
+          On a phone the login ends on a page that cannot open. Copy that page's link and paste it here. The request_token alone also works.
         </p>
         <div class="row">
           <input

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { age, words } from "./format";
-import { ageOf, exchangeAgeOf } from "./house";
+import { ageOf, exchangeAgeOf } from "./state";
 
 // Age says how old something is, and grows by itself.
 export function Age({ at, exchange, of }: { at: string | null | undefined; exchange?: boolean; of?: string }) {
@@ -61,7 +61,7 @@ export function ReadingStatus({ status }: { status: string }) {
   );
 }
 
-// lean tells the colour of a signal: where it points to.
+// lean is the direction of a signal, which decides its colour.
 export function lean(signal: string): "up" | "down" | "flat" {
   if (/buy|bull|(^|_)up|long|strong_call/i.test(signal)) return "up";
   if (/sell|bear|(^|_)down|short|strong_put/i.test(signal)) return "down";
@@ -79,7 +79,7 @@ export function Signal({ signal, big }: { signal: string; big?: boolean }) {
   );
 }
 
-// Bar is a share of a whole, beside the figure that says the same.
+// Bar is a share of a whole, next to the figure that says the same.
 export function Bar({ share, tone }: { share: number; tone?: string }) {
   const width = Math.max(0, Math.min(100, share * 100));
   return (

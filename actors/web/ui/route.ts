@@ -16,7 +16,7 @@ const known = (path: string): Path => pages.find((p) => p.path === path)?.path ?
 
 export const path = signal<Path>(known(location.pathname));
 
-// rendered runs what needs the elements of a page that was just chosen. Preact
+// rendered runs what needs the elements of a page that was just selected. Preact
 // renders in a microtask: what follows in another comes before the next key,
 // which a wait for the next frame would lose on a busy machine.
 export const rendered = queueMicrotask;

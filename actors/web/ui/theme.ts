@@ -27,7 +27,7 @@ export function nextTheme(): void {
   try {
     localStorage.setItem(key, theme.value);
   } catch {
-    // remembered as long as the page stands
+    // remembered while the page is open
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { clockTime, longDay, prose, words, when } from "./format";
-import { events, serverNow } from "./house";
+import { events, serverNow } from "./state";
 import { Age } from "./parts";
 import type { Event } from "./types";
 

@@ -3,12 +3,12 @@
 import { signal } from "@preact/signals";
 import { post } from "./act";
 import { latency, none, span, when, whole, words } from "./format";
-import { actors, serverNow, sinceHeard, status } from "./house";
+import { actors, serverNow, sinceUpdate, status } from "./state";
 import { ActorState, Age, Bar } from "./parts";
 import type { Actor } from "./types";
 
 export const actorFilter = signal("");
-const told = signal<{ name: string; words: string; ok: boolean } | null>(null);
+const restarted = signal<{ name: string; words: string; ok: boolean } | null>(null);
 
 function deep(list: Actor[]): Map<string, number> {
   const depth = new Map<string, number>();
@@ -18,7 +18,7 @@ function deep(list: Actor[]): Map<string, number> {
 
 async function restart(name: string): Promise<void> {
   const answer = await post(`/api/v1/actors/${encodeURIComponent(name)}/restart`);
-  told.value = { name, ok: answer.ok, words: answer.ok ? `Restart of ${words(name)} requested.` : answer.words };
+  restarted.value = { name, ok: answer.ok, words: answer.ok ? `Restart of ${words(name)} requested.` : answer.words };
 }
 
 export function Tree({ touch }: { touch?: boolean }) {
@@ -30,8 +30,8 @@ export function Tree({ touch }: { touch?: boolean }) {
   return (
     <>
       {touch && (
-        <p class={`note ${told.value?.ok === false ? "bad" : "good"}`} role="status">
-          {told.value?.words}
+        <p class={`note ${restarted.value?.ok === false ? "bad" : "good"}`} role="status">
+          {restarted.value?.words}
         </p>
       )}
       <div class="wide" tabIndex={0} role="region" aria-label="Supervision tree, scrolls sideways">
@@ -66,7 +66,7 @@ export function Tree({ touch }: { touch?: boolean }) {
             ))}
             {shown.length === 0 && (
               <tr>
-                <td colSpan={touch ? 11 : 10}>{search ? `No actor matches "${search}".` : "The server has not told yet."}</td>
+                <td colSpan={touch ? 11 : 10}>{search ? `No actor matches "${search}".` : "No data from the server yet."}</td>
               </tr>
             )}
           </tbody>
@@ -122,7 +122,7 @@ function Row({ actor: a, depth, adopted, touch }: { actor: Actor; depth: number;
         {worker ? whole(a.restarts) : ""}
         {a.restarts_in_window > 0 && <span class="warn"> ({a.restarts_in_window} of {a.restarts_allowed} now)</span>}
       </td>
-      <td class="num">{a.state === "running" ? span(a.uptime_seconds * 1000 + sinceHeard()) : none}</td>
+      <td class="num">{a.state === "running" ? span(a.uptime_seconds * 1000 + sinceUpdate()) : none}</td>
       <td>{retry === null ? "" : retry > serverNow() ? `in ${((retry - serverNow()) / 1000).toFixed(1)} s` : "now"}</td>
       <td class="error" title={a.last_error}>
         {a.last_error}
@@ -140,7 +140,7 @@ function Row({ actor: a, depth, adopted, touch }: { actor: Actor; depth: number;
   );
 }
 
-// Holders tells who last used which token.
+// Holders lists which service last used which token.
 export function Holders({ list }: { list: { actor: string; generation: number; at: string }[] }) {
   const adopted = status.value?.token.generation ?? 0;
   return (

@@ -1,9 +1,9 @@
 // Is my data live? One word, one sentence, one shape and one colour for each
-// answer: told apart without colours, and without the words.
+// answer: readable without colours, and without the words.
 
 import { computed } from "@preact/signals";
 import { words } from "./format";
-import { status } from "./house";
+import { status } from "./state";
 import { disconnected, link } from "./link";
 
 export type Level =

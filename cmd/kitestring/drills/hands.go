@@ -126,7 +126,7 @@ func (r *Rig) feedIs(ctx context.Context, d time.Duration, state messages.FeedSt
 // blind are the gaps of tradable instruments that were found after a moment,
 // the newest of each.
 func (r *Rig) blind(since time.Time) (map[uint32]messages.Gap, error) {
-	var all []api.Gap
+	var all []messages.GapDetected
 	if err := r.get("/api/v1/gaps", &all); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (r *Rig) blind(since time.Time) (map[uint32]messages.Gap, error) {
 		if g.At.Before(since) {
 			continue
 		}
-		for _, one := range g.Instruments {
+		for _, one := range g.Gaps {
 			if messages.SegmentOf(one.InstrumentToken) != messages.Indices {
 				found[one.InstrumentToken] = one
 			}

@@ -136,11 +136,11 @@ func missing(rot messages.Rotation) string {
 
 // nothingLost demands that a receipt counted, and counted nothing.
 func nothingLost(rot messages.Rotation) error {
-	if rot.Lost == nil || rot.Duplicated == nil {
+	if rot.Lost == nil || rot.Repeated == nil {
 		return errors.New("the receipt does not count what was lost, though the simulator is sequenced")
 	}
-	if *rot.Lost != 0 || *rot.Duplicated != 0 {
-		return fmt.Errorf("%d ticks lost, %d delivered twice", *rot.Lost, *rot.Duplicated)
+	if *rot.Lost != 0 || *rot.Repeated != 0 {
+		return fmt.Errorf("%d ticks lost, %d delivered twice", *rot.Lost, *rot.Repeated)
 	}
 	return nil
 }

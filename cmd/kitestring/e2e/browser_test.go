@@ -71,14 +71,14 @@ func browser(t *testing.T) context.Context {
 }
 
 func startChromium(path string) (err error) {
-	if chromium.folder, err = os.MkdirTemp("", "face"); err != nil {
+	if chromium.folder, err = os.MkdirTemp("", "kitestring-e2e"); err != nil {
 		return err
 	}
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-extensions", true), chromedp.Flag("no-proxy-server", true),
-		// Several tabs are open at a time here, and each must go on as if it were in front.
+		// Several tabs are open at a time here, and each must work as if it were in front.
 		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
 		chromedp.Flag("disable-renderer-backgrounding", true), chromedp.Flag("disable-popup-blocking", true),
 		chromedp.UserDataDir(chromium.folder), chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(time.Minute),
@@ -200,13 +200,13 @@ func eval[T any](b *tab, expression string) T {
 	return value
 }
 
-// text is what stands in the elements.
+// text is the text of the elements.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
 	return eval[string](b, fmt.Sprintf(`[...document.querySelectorAll(%q)].map(e => e.innerText).join("\n")`, selector))
 }
 
-// await waits until the text of the elements matches, and tells how long it
+// await waits until the text of the elements matches, and returns how long it
 // took. The page itself watches: asking it again and again would slow it down.
 func (b *tab) await(d time.Duration, selector, pattern string) time.Duration {
 	b.t.Helper()

@@ -17,10 +17,10 @@ import (
 func manual(cfg *tree.Config) { cfg.Sim.ManualLogin = true }
 
 func TestLoginInTheBrowser(t *testing.T) {
-	house := served(t, manual)
+	server := startServer(t, manual)
 	ctx := browser(t)
-	b := openTab(t, ctx, house.URL())
-	other := openTab(t, ctx, house.URL()+"events")
+	b := openTab(t, ctx, server.URL())
+	other := openTab(t, ctx, server.URL()+"events")
 	for _, tab := range []*tab{b, other} {
 		tab.await(soon, ".hero", `Log in[\s\S]*no token yet`)
 		tab.await(soon, "title", "Log in")
@@ -43,7 +43,7 @@ func TestLoginInTheBrowser(t *testing.T) {
 	w.close()
 
 	// A state that belongs to no login of ours.
-	stranger := openTab(t, ctx, house.URL()+"callback?status=success&action=login&type=login&request_token="+strings.Repeat("a", 32)+"&state=wrong")
+	stranger := openTab(t, ctx, server.URL()+"callback?status=success&action=login&type=login&request_token="+strings.Repeat("a", 32)+"&state=wrong")
 	stranger.await(soon, "body", "did not work[\\s\\S]*belongs to no login")
 	b.await(soon, "#login-result", "Login refused[\\s\\S]*belongs to no login")
 	b.keep("login-refused")
@@ -66,12 +66,12 @@ func TestLoginInTheBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A moment later: who asks in a window that is gone gets no answer.
+	// A moment later: a script in a window that is gone gets no answer.
 	eval[bool](w, `(setTimeout(() => document.querySelector(".arrived button").click()), true)`)
 	select {
 	case <-gone:
 	case <-time.After(soon):
-		t.Error("the window does not close itself when told to")
+		t.Error("the window does not close itself when asked to")
 	}
 	b.keep("login-done")
 
@@ -97,8 +97,8 @@ func TestLoginInTheBrowser(t *testing.T) {
 }
 
 func TestPastedLogin(t *testing.T) {
-	house := served(t, manual)
-	b := openTab(t, browser(t), house.URL())
+	server := startServer(t, manual)
+	b := openTab(t, browser(t), server.URL())
 	b.await(soon, ".hero .word", "Log in")
 	b.look(390, "dark")
 	b.click(".login .link")
@@ -107,7 +107,7 @@ func TestPastedLogin(t *testing.T) {
 		b.click("#paste button")
 	}
 	for _, c := range []struct{ text, words string }{
-		{"", "Paste the address"},
+		{"", "Paste the link"},
 		{"https://kite.zerodha.com/connect/login?v=3&api_key=x", "before the login|login page"},
 		{"http://127.0.0.1:8420/callback?status=cancelled", "cancelled"},
 		{"http://127.0.0.1:8420/callback?status=success&request_token=" + strings.Repeat("a", 32) + "&state=wrong", "belongs to no login"},
@@ -117,7 +117,7 @@ func TestPastedLogin(t *testing.T) {
 	}
 	b.keep("login-paste")
 	// As on a phone: the login ends on an address that the phone cannot open.
-	resp, err := house.client.Get(house.URL() + "login")
+	resp, err := server.client.Get(server.URL() + "login")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestPastedLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	form := url.Values{"api_key": {page.Query().Get("api_key")}, "redirect_params": {page.Query().Get("redirect_params")}, "answer": {"approve"}}
-	resp, err = house.client.PostForm("http://"+house.SimAddr()+"/connect/login", form)
+	resp, err = server.client.PostForm("http://"+server.SimAddr()+"/connect/login", form)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,20 +142,20 @@ func TestPastedLogin(t *testing.T) {
 
 // Where an admin token is set, the page asks for it, once.
 func TestAdminTokenInTheBrowser(t *testing.T) {
-	house := served(t)
-	house.live()
+	server := startServer(t)
+	server.live()
 	const token = "an-admin-token-of-more-than-32-characters"
-	if err := house.SetKey(t.Context(), "ADMIN_TOKEN", token); err != nil {
+	if err := server.SetKey(t.Context(), "ADMIN_TOKEN", token); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(soon); ; <-time.After(20 * time.Millisecond) {
-		if code, _ := house.post("/api/v1/token/validate", ""); code == http.StatusUnauthorized {
+		if code, _ := server.post("/api/v1/token/validate", ""); code == http.StatusUnauthorized {
 			break
 		} else if time.Now().After(end) {
 			t.Fatalf("without the admin token: %d", code)
 		}
 	}
-	b := openTab(t, browser(t), house.URL()+"actors")
+	b := openTab(t, browser(t), server.URL()+"actors")
 	b.await(soon, ".hero .word", "Live")
 	restart := func(name string) {
 		b.click(`button[aria-label="Restart ` + name + `"]`)

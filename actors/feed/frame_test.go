@@ -1,0 +1,157 @@
+package feed
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+// batches counts what checker looks at.
+type batches struct {
+	checker
+	n int
+}
+
+func (b *batches) Push(batch *messages.Ticks) bool {
+	b.n++
+	return b.checker.Push(batch)
+}
+
+// put takes a message of one packet as a reader that has more in its buffer.
+func put(t *testing.T, table *table, f *frame, n uint32) {
+	t.Helper()
+	raw := wire.AppendFrame(nil, packet(messages.ModeFull, 257, n))
+	if r, err := table.take(1, f, copy(f.free(), raw), time.Now()); err != nil || r.ticks != 1 {
+		t.Fatal(r, err)
+	}
+}
+
+// Frames that came together are one batch, and nobody who looks at the table
+// sees a tick that has not been pushed.
+func TestBurst(t *testing.T) {
+	state, table, _ := testTable(messages.ModeFull, 257)
+	sink := &batches{}
+	state.Attach("checker", sink)
+	f := table.frame(1)
+	put(t, table, f, 1) // the first of its generation waits for nothing
+	if sink.n != 2 || sink.ticks != 1 {
+		t.Fatalf("%d batches, %d ticks after the first", sink.n, sink.ticks)
+	}
+	for n := range uint32(5) {
+		put(t, table, f, 2+n)
+	}
+	if sink.n != 2 {
+		t.Fatal("a batch within the burst")
+	}
+	table.pause()
+	if sink.n != 3 || sink.ticks != 6 {
+		t.Fatalf("%d batches, %d ticks after the pause", sink.n, sink.ticks)
+	}
+	put(t, table, f, 7)
+	if tick, ok := state.LastTick(257); !ok || tick.LastPrice != 7 || sink.n != 4 || sink.ticks != 7 {
+		t.Fatalf("%+v seen, %d batches, %d ticks pushed", tick, sink.n, sink.ticks)
+	}
+	for n := range uint32(chunkTicks) {
+		if len(f.free()) < packetMax+4 {
+			f.release()
+			f = table.frame(1)
+		}
+		put(t, table, f, 8+n)
+	}
+	table.pause()
+	if sink.ticks != 7+chunkTicks || table.counts.Lost+table.counts.Repeated != 0 {
+		t.Errorf("%d ticks", sink.ticks)
+	}
+	f.release()
+}
+
+// A burst without a pause is pushed when it fills a batch.
+func TestBurstIsBounded(t *testing.T) {
+	state, table, _ := testTable(messages.ModeFull, 257)
+	sink := &batches{}
+	state.Attach("checker", sink)
+	f := table.frame(frameClasses[2])
+	for n := range uint32(1 + chunkTicks) {
+		put(t, table, f, 1+n)
+	}
+	if sink.n != 3 || sink.ticks != 1+chunkTicks {
+		t.Errorf("%d batches, %d ticks", sink.n, sink.ticks)
+	}
+	f.release()
+}
+
+// Small frames that one read brings are one batch, which waits neither for the
+// rest of a frame nor for the answer to a ping.
+func TestSmallFramesShareABatch(t *testing.T) {
+	r := adoptedRig(t, []uint32{257}, func(r *rig) { r.venue.set(func(v *venue) { v.quiet = true }) })
+	frames := func(n int) (sent []byte) {
+		r.venue.set(func(v *venue) {
+			for range n {
+				v.trade(257, 1)
+				frame := wire.AppendFrame(nil, v.packet(257, messages.ModeFull))
+				sent = append(append(sent, 0x82, 126, 0, byte(len(frame))), frame...)
+			}
+		})
+		return sent
+	}
+	say := func(part []byte) {
+		r.venue.set(func(v *venue) {
+			for s := range v.sockets {
+				if _, err := s.conn.NetConn().Write(part); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	// Who looks at the table ends the burst, and the feed looks now and then: of
+	// several bursts one at least is left in peace.
+	n := 0
+	for tries := 0; n != 1 && tries < 10; tries++ {
+		ticks, batches := r.sink.count(257), r.sink.batches()
+		say(frames(3))
+		r.until("three ticks", func() bool { return r.sink.count(257) == ticks+3 })
+		n = r.sink.batches() - batches
+	}
+	if n != 1 {
+		t.Errorf("three frames were %d batches", n)
+	}
+	ticks, sent := r.sink.count(257), frames(4)
+	at := len(sent) * 3 / 4
+	sent = slices.Insert(sent, at, 0x89, 0) // a ping
+	say(sent[:at+100])
+	r.until("three ticks", func() bool { return r.sink.count(257) == ticks+3 })
+	say(sent[at+100:])
+	r.until("the last tick", func() bool { return r.sink.count(257) == ticks+4 })
+	if lost, repeated := r.sink.check(); lost != 0 || repeated != 0 {
+		t.Errorf("%d lost, %d repeated", lost, repeated)
+	}
+}
+
+// Messages of any length arrive whole, wherever they begin in a frame and
+// whatever parts they come in; too long ones are cut.
+func TestInbox(t *testing.T) {
+	_, table, _ := testTable(messages.ModeFull, 257)
+	in := inbox{table: table}
+	for i, size := range []int{1, 0, 9302, 1, 60 << 10, 9302, 9302, 300 << 10, wire.MaxFrame, 40, wire.MaxFrame + 1, 40 << 10, wire.MaxFrame + 9} {
+		message := bytes.Repeat([]byte{byte(i), 1, 2, 3, 5, 7, 11}, size/7+1)[:size]
+		n, err := in.read(iotest.HalfReader(bytes.NewReader(message)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := min(size, wire.MaxFrame+1); n != want || !bytes.Equal(in.free()[:n], message[:n]) {
+			t.Fatalf("message %d: %d of %d bytes, or others", i, n, want)
+		}
+		if n <= 9302 { // as if it brought ticks
+			in.frame.raw = in.frame.raw[:len(in.frame.raw)+n]
+		}
+	}
+	if _, err := in.read(iotest.ErrReader(iotest.ErrTimeout)); err != iotest.ErrTimeout {
+		t.Error(err)
+	}
+	in.close()
+}

@@ -1,0 +1,66 @@
+package feed
+
+import (
+	"testing"
+	"time"
+
+	"kitestring/actors/actorstest"
+	"kitestring/messages"
+)
+
+func TestStaleness(t *testing.T) {
+	begin := time.Unix(1_700_000_000, 0)
+	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
+	var s staleness
+	var got []remedy
+	var when []int
+	lastTick := time.Time{}
+	for i := range 40 {
+		if i == 2 {
+			lastTick = at(2)
+		}
+		var r remedy
+		if s, r = s.next(at(i), lastTick, true, true, 5*time.Second); r != nothing {
+			got, when = append(got, r), append(when, i)
+		}
+		if i == 11 && !s.stale {
+			t.Error("not stale while no tick comes")
+		}
+	}
+	if len(got) < 3 || got[0] != subscribeAgain || got[1] != connectAgain || got[2] != subscribeAgain {
+		t.Fatalf("%v at %v", got, when)
+	}
+	if when[0] < 7 || when[0] > 9 || when[1]-when[0] > 6 || when[2]-when[1] < 9 {
+		t.Errorf("%v at %v", got, when)
+	}
+	if s, r := s.next(at(40), lastTick, true, false, 5*time.Second); !s.stale || r != nothing {
+		t.Error("forgets while it connects")
+	}
+	if s, _ = s.next(at(41), at(41), true, true, 5*time.Second); s.stale {
+		t.Error("stale although ticks come again")
+	}
+	if s, r := s.next(at(500), at(41), false, true, 5*time.Second); s.stale || r != nothing {
+		t.Error("a closed market is no reason to do anything")
+	}
+}
+
+// Heartbeats without ticks in an open market: subscribed again, and when that
+// does not help connected again; in a closed one nothing happens.
+func TestHeartbeatsOnly(t *testing.T) {
+	t.Parallel()
+	tokens := instruments(2)
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.timeouts.stale = time.Second })
+	r.venue.set(func(v *venue) { v.noTicks = true })
+	r.actor.Tell(messages.PhaseChanged{Phase: messages.Open, TradingDay: true})
+	changed := actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.Stale })
+	if changed.Reason == "" {
+		t.Errorf("%+v", changed)
+	}
+	r.until("a new connection", func() bool { return len(r.venue.dials()) >= 2 })
+	r.venue.set(func(v *venue) { v.noTicks = false })
+	r.streaming(1)
+	r.venue.tick(tokens...)
+	r.caughtUp(tokens...)
+	r.venue.tick(tokens...)
+	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return !m.Stale && m.At.After(changed.At) })
+}

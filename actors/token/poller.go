@@ -1,0 +1,191 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"kitestring/actors"
+	"kitestring/messages"
+)
+
+// How often the file is read without being asked to.
+const (
+	pollSlow = time.Second
+	pollFast = 250 * time.Millisecond // where events do not arrive, or have not proved that they do
+
+	reviveAfter = time.Second // between attempts to get a working notifier
+
+	// partAfter is how long the end waits for the kernel to let go of a notifier:
+	// some 10 ms, but 2.2 s were seen on a busy machine.
+	partAfter = time.Second
+)
+
+// poller is the watcher's task: it keeps the watches, reads at every wake and at
+// least once a pollSlow, and sends the actor what is new.
+type poller struct {
+	self   actors.Self
+	store  *Store
+	notify func() (notifier, error)
+	lease  leaser
+
+	wake    chan struct{}
+	watches *watchSet // nil: no working notifier
+	revived time.Time // when a notifier was last asked for
+	fault   string    // why events do not arrive; "": they do
+	health  *health   // as last sent
+
+	trace   trace
+	last    reading
+	looked  bool
+	awake   bool // an event has arrived since the last change that none had announced
+	refused bool // the last finding
+	silent  string
+}
+
+// run looks until the incarnation ends.
+func (p *poller) run(ctx context.Context) error {
+	p.wake = make(chan struct{}, 1)
+	defer func() {
+		select {
+		case <-p.drop():
+		case <-time.After(partAfter):
+		}
+	}()
+	via := messages.ChangeByPoll
+	for confirm := false; ; {
+		p.look(ctx, via, confirm)
+		p.self.Beat()
+		pause := p.pause()
+		confirm = p.refused && !confirm
+		if confirm {
+			pause = confirmAfter + time.Millisecond
+		}
+		var dead chan struct{}
+		if p.watches != nil {
+			dead = p.watches.dead
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-p.wake:
+			via, p.awake = messages.ChangeByEvent, true
+			confirm = false
+		case <-dead:
+			p.drop()
+			p.fault = "the system has stopped reporting file changes"
+			via = messages.ChangeByPoll
+		case <-timer.C:
+			if !confirm { // a confirmation belongs to what came before
+				via = messages.ChangeByPoll
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// look brings the watches up to date, then reads: in this order nothing that
+// happens in between goes unseen. confirm asks for an observation in any case.
+func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bool) {
+	path := follow(p.store.path)
+	p.keepWatch(path)
+	r := readStable(ctx, p.store.path, p.last.hash, p.lease)
+	if ctx.Err() != nil {
+		return
+	}
+	p.sendHealth()
+	if p.looked && !confirm && r.same(&p.last) {
+		p.trace = path
+		return
+	}
+	if p.looked && via == messages.ChangeByPoll && !confirm {
+		p.awake = false
+	}
+	seen := observation{via: via, at: time.Now(), changed: time.Unix(0, r.changed)}
+	if p.looked {
+		seen.changed = time.Unix(0, max(r.changed, path.changedAt(p.trace, p.last.err != nil)))
+	}
+	seen.env, seen.finding = judge(p.store.path, &r, p.store.getenv, p.store.hadToken())
+	r.text = nil // messages carry no secrets in the open
+	seen.read = r
+	p.trace, p.last, p.looked, p.refused = path, r, true, seen.finding.refusal != nil
+	p.self.Tell(seen)
+}
+
+// keepWatch syncs the watches, and gets a new notifier when there is none.
+func (p *poller) keepWatch(path trace) {
+	if p.watches == nil && time.Since(p.revived) >= reviveAfter {
+		p.revived = time.Now()
+		n, err := p.notify()
+		if err != nil {
+			p.fault = fmt.Sprintf("the system offers no file events: %v", err)
+			return
+		}
+		watches := newWatchSet(n, p.wake)
+		go func() { // ends with drop
+			defer func() {
+				if v := recover(); v != nil {
+					p.self.Fail(fmt.Errorf("drain: panic: %v", v))
+				}
+			}()
+			watches.drain()
+		}()
+		p.watches = watches
+	}
+	if p.watches == nil {
+		return
+	}
+	switch err := p.watches.sync(path); {
+	case err == nil:
+		p.fault = ""
+	case errors.Is(err, fs.ErrPermission):
+		p.fault = err.Error()
+	default:
+		p.fault = err.Error()
+		p.drop()
+	}
+	p.silent = silentFileSystem(path[len(path)-1].dir)
+}
+
+// drop closes the notifier. Nobody waits for the kernel to let go of it:
+// the channel is closed when it has, and the drain has ended.
+func (p *poller) drop() (gone <-chan struct{}) {
+	w := p.watches
+	p.watches = nil
+	done := make(chan struct{})
+	if w == nil {
+		close(done)
+		return done
+	}
+	go func() {
+		defer close(done)
+		_ = w.n.Close()
+		<-w.dead
+	}()
+	return done
+}
+
+func (p *poller) pause() time.Duration {
+	if p.watches == nil || p.fault != "" || p.silent != "" || !p.awake || p.last.held {
+		return pollFast
+	}
+	return pollSlow
+}
+
+func (p *poller) sendHealth() {
+	var h health
+	switch {
+	case p.fault != "":
+		h = health{true, fmt.Sprintf("%s; the file is read every %v instead", p.fault, pollFast)}
+	case p.silent != "" && p.silent != overlay:
+		h = health{true, fmt.Sprintf("changes made elsewhere are not reported on %s; the file is read every %v instead", p.silent, pollFast)}
+	}
+	if p.health == nil || *p.health != h {
+		p.health = &h
+		p.self.Tell(h)
+	}
+}

@@ -1,0 +1,239 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kitestring/messages"
+)
+
+// usualTokenLength is the length of every access token seen so far. Kite does
+// not promise it, so another length is worth a warning, not a refusal.
+const (
+	usualTokenLength = 32
+	maxTokenLength   = 512
+)
+
+// finding is what a file means.
+type finding struct {
+	apiKey      string
+	token       messages.AccessToken // zero: the file holds none (yet)
+	fromEnviron bool                 // the token is not the file's
+	refusal     *refusal             // nil: the file can be used
+	warnings    []string
+}
+
+// refusal says why a file cannot be used, in words for a person and without a value.
+type refusal struct {
+	line   int // 0: no single line is to blame
+	reason string
+}
+
+// examine judges a file's content. hadToken says that a token was known
+// before: then a file without one is unfinished or damaged, and a stale one of
+// the process environment must not step in.
+func examine(e *Env, getenv func(string) string, hadToken bool) finding {
+	if e.wide {
+		return finding{refusal: &refusal{1, "the file is UTF-16 (as PowerShell's > writes it): save it as UTF-8"}}
+	}
+	f := finding{warnings: contentWarnings(e, getenv)}
+	for _, key := range ourKeys {
+		if f.refusal = checkLine(e, key); f.refusal != nil {
+			return f
+		}
+	}
+	f.apiKey = either(e, getenv, KeyAPIKey)
+	if f.apiKey == "" {
+		f.refusal = &refusal{0, KeyAPIKey + " is missing or empty: add the line " + KeyAPIKey + "=<your API key>"}
+		return f
+	}
+	if why := badShape(f.apiKey); why != "" {
+		f.refusal = &refusal{lineOf(e, KeyAPIKey), KeyAPIKey + " " + why + ": copy it again from developers.kite.trade"}
+		return f
+	}
+	value, held := e.Lookup(KeyAccessToken)
+	if value == "" && hadToken {
+		f.refusal = &refusal{lineOf(e, KeyAccessToken), KeyAccessToken + " is gone from the file; the last one stays in use: log in, or put the line back"}
+		return f
+	}
+	if !held {
+		value = getenv(KeyAccessToken)
+		f.fromEnviron = value != ""
+	}
+	if value == "" {
+		f.warnings = append(f.warnings, "there is no "+KeyAccessToken+" yet: log in")
+		return f
+	}
+	if why := badShape(value); why != "" {
+		f.refusal = &refusal{lineOf(e, KeyAccessToken), KeyAccessToken + " " + why + ": put the access token alone there, or log in"}
+		return f
+	}
+	if len(value) != usualTokenLength {
+		f.warnings = append(f.warnings, fmt.Sprintf("%s has %d characters, Kite's have %d: is it cut or a typo?", KeyAccessToken, len(value), usualTokenLength))
+	}
+	if f.fromEnviron {
+		f.warnings = append(f.warnings, KeyAccessToken+" comes from the process environment, where it cannot be renewed: keep it in the file")
+	}
+	f.token = messages.NewAccessToken(value)
+	return f
+}
+
+// judge says what a reading of the file means.
+func judge(path string, r *reading, getenv func(string) string, hadToken bool) (*Env, finding) {
+	switch {
+	case errors.Is(r.err, fs.ErrNotExist):
+		f := examine(Parse(nil), getenv, hadToken)
+		if f.refusal != nil {
+			f.refusal = &refusal{0, "the file does not exist: create it, or log in"}
+		} else {
+			f.warnings = append(f.warnings, "the file does not exist")
+		}
+		return Parse(nil), f
+	case errors.Is(r.err, fs.ErrPermission):
+		return Parse(nil), finding{refusal: &refusal{0, "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
+	case r.err != nil:
+		return Parse(nil), finding{refusal: &refusal{0, fmt.Sprintf("the file cannot be read: %v", r.err)}}
+	}
+	env := Parse(r.text)
+	f := examine(env, getenv, hadToken)
+	f.warnings = append(f.warnings, modeWarning(r.mode)...)
+	if r.links == 0 || isMountPoint(path) {
+		f.warnings = append(f.warnings, "the file is mounted by itself: replacing it from outside cannot be seen here, and cannot be done from here; mount its directory instead")
+	}
+	return env, f
+}
+
+// checkLine finds fault with the line that has the last word on a key.
+func checkLine(e *Env, key string) *refusal {
+	l := e.last(key)
+	switch {
+	case l == nil:
+		return nil
+	case l.fault != "":
+		return &refusal{l.number, fmt.Sprintf("line %d (%s) cannot be used: %s; write %s=value", l.number, key, l.fault, key)}
+	case l.several:
+		return &refusal{l.number, fmt.Sprintf("line %d (%s): the value spans lines; write it on one", l.number, key)}
+	case !l.terminated() && key != KeyRedirectURL:
+		return &refusal{l.number, fmt.Sprintf("line %d (%s) has no newline at its end, so it may be half written: end it with a newline", l.number, key)}
+	}
+	return nil
+}
+
+// badShape says what is wrong with a value that has to travel in URLs and
+// headers; "": nothing.
+func badShape(value string) string {
+	switch {
+	case len(value) > maxTokenLength:
+		return fmt.Sprintf("is longer than %d characters", maxTokenLength)
+	case strings.Contains(value, "://"):
+		return "is a URL"
+	case strings.ContainsAny(value, " \t\r\n"):
+		return "holds blanks"
+	}
+	for _, r := range value {
+		if !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~+/=", r)) {
+			return "holds a character that no such value has"
+		}
+	}
+	return ""
+}
+
+// contentWarnings lists what is odd but does no harm.
+func contentWarnings(e *Env, getenv func(string) string) []string {
+	var w []string
+	if e.mark {
+		w = append(w, "the file begins with a byte order mark, which many other readers reject: save it as plain UTF-8")
+	}
+	const most = 5
+	shown := 0
+	for _, f := range e.Faults() {
+		if l := e.last(f.Key); f.Key != "" && slices.Contains(ourKeys[:], f.Key) && l.number == f.Line {
+			continue // that refuses the file
+		}
+		if shown++; shown > most {
+			w = append(w, "more lines were skipped")
+			break
+		}
+		w = append(w, fmt.Sprintf("line %d was skipped: %s", f.Line, f.Reason))
+	}
+	for _, key := range ourKeys {
+		if n := e.count(key); n > 1 {
+			w = append(w, fmt.Sprintf("%s stands in the file %d times; the last one counts (line %d)", key, n, e.last(key).number))
+		}
+		if value, ok := e.Lookup(key); ok {
+			if shadow := getenv(key); shadow != "" && shadow != value {
+				w = append(w, key+" in the process environment differs from the file; the file is used: remove it from the environment")
+			}
+		}
+	}
+	return w
+}
+
+// either is the file's value of a key, or the environment's where the file
+// does not hold the key.
+func either(e *Env, getenv func(string) string, key string) string {
+	if value, ok := e.Lookup(key); ok {
+		return value
+	}
+	return getenv(key)
+}
+
+func lineOf(e *Env, key string) int {
+	if l := e.last(key); l != nil {
+		return l.number
+	}
+	return 0
+}
+
+// Inspection is what one look at a file shows, for a person to read.
+type Inspection struct {
+	Exists     bool
+	Mode       fs.FileMode
+	Mounted    bool     // by itself: it can be overwritten but not replaced
+	FileSystem string   // its kind, where the kernel does not report all changes; "": it does
+	Line       int      // to blame for Refusal; 0: no single one
+	Refusal    string   // why the file cannot be used, and what to do; "": it can
+	Warnings   []string // what is odd but does no harm, of every kind
+	Odd        []string // of these, about the text: lines that were skipped, repeated keys, ...
+	Shadowed   []string // keys to which the process environment gives another value than the file, which wins
+	Unwritable error    // why it could not be replaced; nil: it could
+}
+
+// Inspect looks at a file as the watcher would, and tries whether it could be
+// replaced (by a temporary file next to it, which it removes). The file itself
+// is not touched. getenv is the process environment; nil: empty.
+func Inspect(path string, getenv func(string) string) Inspection {
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
+	r, _ := readOnce(path, lease)
+	env, f := judge(path, &r, getenv, false)
+	i := Inspection{
+		Exists: r.err == nil, Mode: r.mode, Mounted: isMountPoint(path), FileSystem: silentFileSystem(filepath.Dir(path)), Warnings: f.warnings,
+	}
+	if f.refusal != nil {
+		i.Line, i.Refusal = f.refusal.line, f.refusal.reason
+	}
+	i.Odd = contentWarnings(env, func(string) string { return "" })
+	for _, key := range ourKeys {
+		if value, held := env.Lookup(key); held && getenv(key) != "" && getenv(key) != value {
+			i.Shadowed = append(i.Shadowed, key)
+		}
+	}
+	target, err := resolve(path)
+	if err == nil {
+		var tmp string
+		if tmp, err = writeTemp(target, nil, nil); err == nil {
+			err = os.Remove(tmp)
+		}
+	}
+	if err != nil {
+		i.Unwritable = explain(path, err)
+	}
+	return i
+}
