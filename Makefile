@@ -1,11 +1,11 @@
-# The two commands that matter: make run, make test.
+# make run, make test; make test-short while you work.
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BINARY  := bin/kitestring
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: run build ui test lint drills fuzz bench soak deb clean
+.PHONY: run build ui test test-short lint drills fuzz bench soak deb clean
 
 run: build ## build and start the server (the embedded simulator, when there are no credentials)
 	./$(BINARY) run
@@ -17,21 +17,27 @@ ui: ## the dashboard: actors/web/ui (TypeScript, npm packages) into actors/web/d
 	cd actors/web/ui && npm ci --no-fund --no-audit && npm run --silent check && ./build
 
 # What the tests use besides Go, when it is there; in CI (CI=true) nothing may be missing.
-RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
+RACE   := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
+SHARED := $(or $(KITESTRING_SHARED),../shared)
 
 # Packages whose tests run whole servers, browsers and a Prometheus: one at a
 # time, so that they do not take the processor from each other.
-WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/drills|kitestring/cmd/kitestring/e2e
+WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/rehearse|kitestring/cmd/kitestring/e2e
 
 test: lint ## everything that must hold before a change lands: about five minutes on two cores
 	@missing() { echo "LEFT OUT: $$1 ($$2)"; [ "$$CI" != true ]; }; \
 	  { [ -n "$(RACE)" ] || missing "the race detector" "apt-get install gcc libc6-dev"; } && \
+	  { [ -d "$(SHARED)" ] || missing "the shared test data, golden files among them" "KITESTRING_SHARED=FOLDER"; } && \
 	  { command -v chromium >/dev/null || missing "the dashboard in a browser" "apt-get install chromium"; } && \
 	  { [ -d actors/web/ui/node_modules ] || missing "the dashboard's rebuild and accessibility" "cd actors/web/ui && npm ci"; } && \
 	  { command -v prometheus >/dev/null || missing "alerts in a real Prometheus" "apt-get install prometheus"; } && \
 	  { command -v systemd-analyze >/dev/null || missing "the systemd unit" "apt-get install systemd"; }
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vxE '$(WHOLE)')
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m -p 1 $$($(GO) list ./... | grep -xE '$(WHOLE)')
+
+test-short: ## the inner loop: seconds, no browser, no Prometheus, no race detector
+	$(GO) vet ./...
+	$(GO) test -short -timeout 2m $$($(GO) list ./... | grep -vxE '$(WHOLE)') ./cmd/kitestring
 
 lint: ## vet, staticcheck, gofumpt, the sum-type check
 	$(GO) vet ./...
@@ -55,7 +61,7 @@ fuzz: ## each fuzz target for FUZZTIME
 
 BENCHTIME  ?= 1s
 FANOUTTIME ?= 86400x
-bench: ## ours and the baseline in one run, under ten minutes; FANOUTTIME counts frames of 1.39 ms
+bench: ## the program and its baseline in one run, under ten minutes; FANOUTTIME counts frames of 1.39 ms
 	@uptime; status=0; bench() { $(GO) test -run '^$$' -timeout 30m -benchmem "$$@" || status=1; }; \
 	bench -bench . -benchtime $(BENCHTIME) ./messages/...; \
 	bench -bench . -benchtime $(BENCHTIME) ./supervisor; \

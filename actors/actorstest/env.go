@@ -2,6 +2,7 @@ package actorstest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -70,4 +71,18 @@ func ReadShared(t testing.TB, elements ...string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// Tool is a program that a test runs. A test is left out where the program is
+// absent, and fails with CI=true.
+func Tool(t testing.TB, name, debianPackage string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatalf("%s is missing: install Debian's package %s", name, debianPackage)
+	}
+	if err != nil {
+		t.Skipf("LEFT OUT: %s is missing; Debian's package %s has it", name, debianPackage)
+	}
+	return path
 }

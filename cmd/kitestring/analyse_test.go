@@ -10,25 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 )
-
-// sharedBars is the folder of the golden files, read where they lie.
-func sharedBars(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("KITESTRING_SHARED")
-	if dir == "" {
-		dir = "../shared"
-	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(moduleRoot(t), dir)
-	}
-	dir = filepath.Join(dir, "bars")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the shared bars are not here; set KITESTRING_SHARED to their folder")
-	}
-	return dir
-}
 
 // goldenTexts are the free texts of the golden files: not compared.
 var goldenTexts = []string{
@@ -72,7 +56,7 @@ func analysed(t *testing.T, args ...string) map[string]map[string]any {
 }
 
 func TestAnalyseClassicEqualsTheGoldenFiles(t *testing.T) {
-	dir := sharedBars(t)
+	dir := actorstest.Shared(t, "bars")
 	for _, symbol := range []string{"nifty", "banknifty", "sensex"} {
 		got := analysed(t, "--bars", filepath.Join(dir, symbol+"_5m.csv"), "--profile", "classic")
 		rows := 0

@@ -5,15 +5,19 @@ import (
 	"os"
 	"os/exec"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"kitestring/actors/actorstest"
 )
 
-// arrows is the import policy: which packages of ours a package
-// may import, tests aside. Arrows run down only: cmd -> supervisor/tree -> supervisor | actors/* -> actors/kite
-// -> actors -> messages. A pattern ends in /... for a folder with all below.
+// arrows is the import policy: which packages of this module a package may
+// import, tests aside. Imports run down only:
+//
+//	cmd -> supervisor/tree -> supervisor | actors/* -> actors/kite -> actors -> messages
+//
+// A pattern that ends in /... is a folder with all below it.
 var arrows = map[string][]string{
 	"messages":        {},
 	"messages/ist":    {},
@@ -52,11 +56,11 @@ var arrows = map[string][]string{
 // actors, and the messages. Never another actor.
 var actorPackage = []string{"actors", "actors/hours", "actors/kite", "messages", "messages/..."}
 
-// strictlyStd import the standard library only, besides us.
-var strictlyStd = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/hours", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
+// stdOnly are the packages that import no other module.
+var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/hours", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
-	root := moduleRoot(t)
+	root := actorstest.ModuleRoot(t)
 	seen := map[string]bool{}
 	for _, p := range packages(t, root) {
 		name := strings.TrimPrefix(p.ImportPath, "kitestring/")
@@ -67,11 +71,11 @@ func TestArrowsRunDown(t *testing.T) {
 		}
 		seen[name] = true
 		for _, imp := range p.Imports {
-			own, ours := strings.CutPrefix(imp, "kitestring/")
+			own, inside := strings.CutPrefix(imp, "kitestring/")
 			switch {
-			case ours && !slices.ContainsFunc(allowed, func(pattern string) bool { return matches(pattern, own) }):
+			case inside && !slices.ContainsFunc(allowed, func(pattern string) bool { return matches(pattern, own) }):
 				t.Errorf("%s imports %s: the arrow is not in the import policy", name, own)
-			case !ours && slices.Contains(strictlyStd, name) && strings.Contains(strings.Split(imp, "/")[0], "."):
+			case !inside && slices.Contains(stdOnly, name) && strings.Contains(strings.Split(imp, "/")[0], "."):
 				t.Errorf("%s imports %s: it may use the standard library only", name, imp)
 			}
 		}
@@ -86,7 +90,7 @@ func TestArrowsRunDown(t *testing.T) {
 
 func TestTopLevelHoldsOnlyTheLayout(t *testing.T) {
 	want := []string{"Makefile", "README.md", "actors", "bin", "cmd", "go.mod", "go.sum", "messages", "supervisor"}
-	entries, err := os.ReadDir(moduleRoot(t))
+	entries, err := os.ReadDir(actorstest.ModuleRoot(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,22 +131,4 @@ func packages(t *testing.T, root string) []goPackage {
 		all = append(all, p)
 	}
 	return all
-}
-
-func moduleRoot(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			t.Fatal("no go.mod above the working directory")
-		}
-		dir = parent
-	}
 }

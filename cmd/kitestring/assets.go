@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -12,17 +11,28 @@ import (
 
 func (p *program) assetsCommand() *cobra.Command {
 	var asJSON bool
-	list := &cobra.Command{
-		Use: "list", Short: "Name what the binary carries", Args: usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return json.NewEncoder(p.stdout).Encode(assets.All())
-			}
-			return p.listAssets()
-		},
+	list := func(*cobra.Command, []string) error {
+		if asJSON {
+			return p.printJSON(assets.All())
+		}
+		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		for _, a := range assets.All() {
+			fmt.Fprintf(w, "%s\t%s\n", a.Name, a.About)
+		}
+		return w.Flush()
 	}
-	list.Flags().BoolVar(&asJSON, "json", false, "print a JSON list of {name, file, about}")
-	printing := &cobra.Command{
+	c := &cobra.Command{
+		Use: "assets [list|print NAME]", Short: "Print the runbook, alert rules, dashboard, systemd unit and more, which the binary carries",
+		Long: `Print what the binary carries for those who operate it: the runbook, the lists
+of metrics and of the analyses' parameters, alert and recording rules for
+Prometheus, a Grafana dashboard, a systemd unit and a Dockerfile. For example:
+
+  kitestring assets print alerts > /etc/prometheus/kitestring-alerts.yml`,
+		Args: usage(cobra.NoArgs), RunE: list,
+	}
+	listing := &cobra.Command{Use: "list", Short: "Name what the binary carries", Args: usage(cobra.NoArgs), RunE: list}
+	listing.Flags().BoolVar(&asJSON, "json", false, "print a JSON list of {name, file, about}")
+	c.AddCommand(listing, &cobra.Command{
 		Use: "print NAME", Short: "Print one of them to standard output", Args: usage(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			content, err := assets.Read(args[0])
@@ -32,25 +42,6 @@ func (p *program) assetsCommand() *cobra.Command {
 			_, err = p.stdout.Write(content)
 			return err
 		},
-	}
-	c := &cobra.Command{
-		Use: "assets [list|print NAME]", Short: "Print the runbook, alert rules, dashboard, systemd unit and more, which the binary carries",
-		Long: `Print what the binary carries for those who operate it: the runbook, the lists
-of metrics and of the analyses' parameters, alert and recording rules for
-Prometheus, a Grafana dashboard, a systemd unit and a Dockerfile. For example:
-
-  kitestring assets print alerts > /etc/prometheus/kitestring-alerts.yml`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error { return p.listAssets() },
-	}
-	c.AddCommand(list, printing)
+	})
 	return c
-}
-
-func (p *program) listAssets() error {
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, a := range assets.All() {
-		fmt.Fprintf(w, "%s\t%s\n", a.Name, a.About)
-	}
-	return w.Flush()
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"kitestring/actors/actorstest"
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/cmd/kitestring/drills"
 )
@@ -41,6 +42,7 @@ func TestAssetsArePrinted(t *testing.T) {
 // Every command of the runbook is real: those that read and restart are run
 // against a server, drills and all others are looked up.
 func TestCommandsOfTheRunbookAreReal(t *testing.T) {
+	leftOutByShort(t)
 	runbook, err := assets.Read("runbook")
 	if err != nil {
 		t.Fatal(err)
@@ -97,9 +99,10 @@ func TestCommandsOfTheRunbookAreReal(t *testing.T) {
 
 // The package installs, runs and removes, in a root of its own.
 func TestDebianPackage(t *testing.T) {
-	dpkg := tool(t, "dpkg", "dpkg")
-	tool(t, "dpkg-deb", "dpkg")
-	tool(t, "make", "make")
+	leftOutByShort(t)
+	dpkg := actorstest.Tool(t, "dpkg", "dpkg")
+	actorstest.Tool(t, "dpkg-deb", "dpkg")
+	actorstest.Tool(t, "make", "make")
 	if os.Geteuid() != 0 {
 		t.Skip("dpkg installs into a scratch root as root only")
 	}
@@ -107,7 +110,7 @@ func TestDebianPackage(t *testing.T) {
 	run := func(name string, args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Dir = moduleRoot(t)
+		cmd.Dir = actorstest.ModuleRoot(t)
 		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PATH=") }),
 			"PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 		out, err := cmd.CombinedOutput()

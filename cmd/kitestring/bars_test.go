@@ -12,33 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
 	"kitestring/messages/ist"
 )
-
-// shared is the folder of test data that is not part of the project; a test
-// that needs it is left out, with a word, where it is absent.
-func shared(t *testing.T, parts ...string) string {
-	t.Helper()
-	dir := os.Getenv("KITESTRING_SHARED")
-	if dir == "" {
-		dir = filepath.Join(moduleRoot(t), "..", "shared")
-	}
-	path := filepath.Join(append([]string{dir}, parts...)...)
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is missing: KITESTRING_SHARED must name the shared test data", path)
-		}
-		t.Skipf("%s is missing; KITESTRING_SHARED names the shared test data", path)
-	}
-	return path
-}
 
 // TestBarsThatWentInComeOut plays real bars through the simulated exchange,
 // the WebSocket, the feed and the bars actor, and compares what the API shows
 // with the file: prices to the paisa, volumes to the piece.
 func TestBarsThatWentInComeOut(t *testing.T) {
-	folder := shared(t, "bars")
+	leftOutByShort(t)
+	folder := actorstest.Shared(t, "bars")
 	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--sim-bars", folder, "--sim-speed", "10000", "--sim-addr", "127.0.0.1:0", "--sim-rate", "0")
 	type key struct {
 		underlying, source string

@@ -17,9 +17,9 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// house starts a whole server in this process and waits until it is live; it
+// startServer starts a whole server in this process and waits until it is live; it
 // answers how long that took.
-func house(b *testing.B) (h *tree.Server, env string, ready time.Duration, stop func()) {
+func startServer(b *testing.B) (h *tree.Server, env string, ready time.Duration, stop func()) {
 	b.Helper()
 	dir := b.TempDir()
 	env = filepath.Join(dir, ".env")
@@ -52,7 +52,7 @@ func house(b *testing.B) (h *tree.Server, env string, ready time.Duration, stop 
 func BenchmarkReady(b *testing.B) {
 	var all []time.Duration
 	for b.Loop() {
-		_, _, ready, stop := house(b)
+		_, _, ready, stop := startServer(b)
 		all = append(all, ready)
 		b.StopTimer()
 		stop()
@@ -65,7 +65,7 @@ func BenchmarkReady(b *testing.B) {
 // tick of the new generation, through watcher, dial, swap and fan-out, at
 // 1000 ticks/s; lost and doubled ticks are counted by the sequence.
 func BenchmarkRename(b *testing.B) {
-	h, env, _, _ := house(b)
+	h, env, _, _ := startServer(b)
 	var st api.Status
 	for fetch(h.Addr(), "/api/v1/status", &st) && st.Feed.Instruments < 250 {
 	}
@@ -75,7 +75,7 @@ func BenchmarkRename(b *testing.B) {
 	}
 	var all []time.Duration
 	stages := map[string][]time.Duration{}
-	var lost, twice int64
+	var lost, repeated int64
 	g := st.Token.Generation
 	b.ResetTimer()
 	for b.Loop() {
@@ -103,11 +103,11 @@ func BenchmarkRename(b *testing.B) {
 			at := r.ChangedAt.Add(time.Duration(*ms * float64(time.Millisecond)))
 			stages[unit] = append(stages[unit], at.Sub(start))
 		}
-		lost, twice = lost+*r.Lost, twice+*r.Repeated
+		lost, repeated = lost+*r.Lost, repeated+*r.Repeated
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(lost), "lost")
-	b.ReportMetric(float64(twice), "twice")
+	b.ReportMetric(float64(repeated), "repeated")
 	for unit, took := range stages {
 		slices.Sort(took)
 		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, unit)

@@ -92,7 +92,7 @@ func formsOf(value string) []form {
 	return list
 }
 
-// leaks names what stands in an output. The values themselves are not told.
+// leaks names what stands in an output. The values themselves are not reported.
 // It goes through the output once: a table of three-byte beginnings tells
 // where a closer look is worth it.
 func (c *canaries) leaks(output []byte) (found []string) {
@@ -110,15 +110,15 @@ func (c *canaries) leaks(output []byte) (found []string) {
 		}
 	}
 	c.mu.Unlock()
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for i := range max(0, len(output)-2) {
 		at := threeBytes(output[i:])
 		if !worth[at] {
 			continue
 		}
 		for _, n := range begins[at] {
-			if !told[n.value] && bytes.HasPrefix(output[i:], n.needle) {
-				told[n.value] = true
+			if !reported[n.value] && bytes.HasPrefix(output[i:], n.needle) {
+				reported[n.value] = true
 				found = append(found, fmt.Sprintf("the %s (%s) after %q", n.canary.name, n.form.name, output[max(0, i-80):i]))
 			}
 		}
@@ -128,7 +128,7 @@ func (c *canaries) leaks(output []byte) (found []string) {
 
 func threeBytes(b []byte) uint32 { return uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2]) }
 
-// A scanner that finds nothing proves nothing: each form of each planted value
+// A scanner that finds nothing proves nothing: each form of each embedded value
 // is found, within other text, and nothing else is.
 func TestTheScannerFindsWhatIsPlanted(t *testing.T) {
 	for name, value := range map[string]string{
@@ -136,7 +136,7 @@ func TestTheScannerFindsWhatIsPlanted(t *testing.T) {
 	} {
 		var c canaries
 		c.add("secret", value)
-		for form, planted := range map[string]string{
+		for form, embedded := range map[string]string{
 			"plain": value, "query": "?access_token=" + url.QueryEscape(value) + "&x", "path": "/bot" + url.PathEscape(value) + "/send",
 			"json": `{"x":` + string(must(json.Marshal(value))) + `}`, "%q": fmt.Sprintf("%q", value),
 			"hex": fmt.Sprintf("%x", value), "HEX": fmt.Sprintf("%X", value), "% x": fmt.Sprintf("% x", value),
@@ -144,9 +144,9 @@ func TestTheScannerFindsWhatIsPlanted(t *testing.T) {
 			"JSON of bytes": string(must(json.Marshal([]byte("token " + value)))), "a Basic header": base64.StdEncoding.EncodeToString([]byte("key:" + value)),
 			"base64url": base64.URLEncoding.EncodeToString([]byte("kk" + value + "z")), "a struct": fmt.Sprintf("%#v", struct{ s string }{value}),
 		} {
-			output := []byte(word(500) + " " + planted + " " + word(500))
+			output := []byte(word(500) + " " + embedded + " " + word(500))
 			if len(c.leaks(output)) != 1 {
-				t.Errorf("%s: not found as %s in %q", name, form, planted)
+				t.Errorf("%s: not found as %s in %q", name, form, embedded)
 			}
 		}
 		var log bytes.Buffer
@@ -246,7 +246,7 @@ func TestCarelessFailuresHoldNoSecret(t *testing.T) {
 		})
 		tree.Engine().Send(supervisor.PIDOf("careless"), fail)
 	}
-	eventually(t, time.Minute, "all failures are told", func() (bool, string) {
+	eventually(t, time.Minute, "all failures are reported", func() (bool, string) {
 		snap := tree.Snapshot()
 		fmt.Fprintf(&kept, "%+v\n", snap)
 		return snap.Actors[len(snap.Actors)-1].Epoch > uint64(len(fails)), ""
@@ -260,7 +260,7 @@ func TestCarelessFailuresHoldNoSecret(t *testing.T) {
 			t.Errorf("%s: %s", name, leak)
 		}
 	}
-	// The failures were told, with what may be told of a token.
+	// The failures were reported, with what may be reported of a token.
 	if n := strings.Count(outputs["text log"], session.Token.Fingerprint()); n < len(fails)/2 {
 		t.Errorf("the log tells of %d fingerprints only:\n%s", n, outputs["text log"])
 	}

@@ -45,7 +45,7 @@ type canaryDay struct {
 	environ map[string]string // of the process
 	admin   string
 	config  tree.Config
-	house   *tree.Server
+	server  *tree.Server
 	http    *http.Client
 
 	calls              atomic.Int64 // of the person's phone
@@ -56,10 +56,11 @@ type canaryDay struct {
 	seen               map[string][]byte // what else was said, by where
 }
 
-// TestNoSecretLeavesTheHouse lives through a day in which every secret is used
+// TestNoSecretLeavesTheServer lives through a day in which every secret is used
 // and nearly everything goes wrong, and then looks for the secrets in whatever
 // a person, a scraper or a debugger could read. The .env file alone holds them.
-func TestNoSecretLeavesTheHouse(t *testing.T) {
+func TestNoSecretLeavesTheServer(t *testing.T) {
+	leftOutByShort(t)
 	d := newCanaryDay(t)
 	d.open()
 	d.streamed()
@@ -105,7 +106,7 @@ func newCanaryDay(t *testing.T) *canaryDay {
 		"ADMIN_TOKEN":          s.fresh("admin token of the environment", 40),
 		"NTFY_TOKEN":           s.fresh("ntfy token of the environment", 32),
 	}
-	// Reminders go to somebody who answers badly, and to nobody.
+	// Reminders go to a server with bad answers, and to an address where none is.
 	phone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		codes := []int{http.StatusInternalServerError, http.StatusUnauthorized, http.StatusOK, http.StatusFound, http.StatusTooManyRequests}
 		w.Header().Set("Location", r.URL.String())
@@ -146,26 +147,26 @@ func newCanaryDay(t *testing.T) *canaryDay {
 
 func (d *canaryDay) open() {
 	d.t.Helper()
-	house, err := tree.Open(d.t.Context(), d.config)
+	server, err := tree.Open(d.t.Context(), d.config)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.house = house
-	d.config.Addr, d.config.Sim.Addr = house.Addr(), house.SimAddr()
+	d.server = server
+	d.config.Addr, d.config.Sim.Addr = server.Addr(), server.SimAddr()
 	d.t.Cleanup(d.stop)
 }
 
 func (d *canaryDay) stop() {
-	if d.house == nil {
+	if d.server == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := d.house.Stop(ctx); err != nil {
+	if err := d.server.Stop(ctx); err != nil {
 		d.t.Error(err)
 	}
-	d.say("the stopped house", fmt.Appendf(nil, "%v %+v %#v", d.house, d.house, d.house))
-	d.house = nil
+	d.say("the stopped server", fmt.Appendf(nil, "%v %+v %#v", d.server, d.server, d.server))
+	d.server = nil
 }
 
 // say keeps an output.
@@ -209,7 +210,7 @@ func (c *tally) WithAttrs([]slog.Attr) slog.Handler       { return c }
 func (c *tally) WithGroup(string) slog.Handler            { return c }
 
 // ask makes a request as an admin and keeps the answer, head and body. What
-// the address itself says is the exchange's and ours to say to the browser.
+// the address itself says is the exchange's and the server's to give to the browser.
 func (d *canaryDay) ask(method, path string, body any) (*http.Response, []byte) {
 	d.t.Helper()
 	return d.askAs("Bearer "+d.admin, method, path, body)
@@ -225,7 +226,7 @@ func (d *canaryDay) askAs(authorization, method, path string, body any) (*http.R
 	default:
 		payload = bytes.NewReader(must(json.Marshal(b)))
 	}
-	req, err := http.NewRequest(method, "http://"+d.house.Addr()+path, payload)
+	req, err := http.NewRequest(method, "http://"+d.server.Addr()+path, payload)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -261,7 +262,7 @@ func (d *canaryDay) get(path string, into any) error {
 // streamed keeps the stream of events, over restarts of the web actor.
 func (d *canaryDay) streamed() {
 	ctx, cancel := context.WithCancel(context.Background())
-	addr := d.house.Addr()
+	addr := d.server.Addr()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	done := make(chan struct{})
 	go func() {
@@ -269,7 +270,7 @@ func (d *canaryDay) streamed() {
 		for ctx.Err() == nil {
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/v1/stream", nil)
 			resp, err := client.Do(req)
-			if err != nil { // nobody listens: no reason to take a processor from those who work
+			if err != nil { // the web actor restarts: no reason to take its processor
 				select {
 				case <-ctx.Done():
 				case <-time.After(10 * time.Millisecond):
@@ -321,8 +322,7 @@ func (d *canaryDay) look(when string) {
 	d.say("goroutines "+when, []byte(stacks()))
 }
 
-// stacks is what every goroutine does, in all the ways in which a process
-// tells it.
+// stacks is what every goroutine does, in all forms in which a process shows it.
 func stacks() string {
 	var out bytes.Buffer
 	buf := make([]byte, 8<<20)
@@ -346,7 +346,7 @@ func (d *canaryDay) consent(button string) *url.URL {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	answer, err := d.http.PostForm("http://"+d.house.SimAddr()+"/connect/login", url.Values{
+	answer, err := d.http.PostForm("http://"+d.server.SimAddr()+"/connect/login", url.Values{
 		"api_key": {tree.SimAPIKey}, "redirect_params": {at.Query().Get("redirect_params")}, "answer": {button},
 	})
 	if err != nil {
@@ -396,7 +396,7 @@ func (d *canaryDay) abuseLogin() {
 	paste("https://example.com/?access_token=" + d.secrets.fresh("pasted access token", 32))
 	paste("nothing " + d.secrets.fresh("pasted nonsense", 32))
 	paste(d.secrets.fresh("pasted request token of nobody", 32))
-	// The request token of a good login, spoilt, so that it stays unused.
+	// The request token of a good login, broken, so that it stays unused.
 	paste(back.String() + "#" + d.secrets.fresh("pasted fragment", 32) + "%zz")
 }
 
@@ -465,7 +465,7 @@ func (d *canaryDay) move() {
 
 func (d *canaryDay) issue() {
 	d.t.Helper()
-	token, err := d.house.Exchange().Rotate()
+	token, err := d.server.Exchange().Rotate()
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -488,30 +488,30 @@ func (d *canaryDay) rotate() {
 	d.write("ZERODHA_ACCESS_TOKEN=" + d.secrets.fresh("garbage token", 32))
 	d.logged("token rejected", rejected+2)
 	d.look("with a garbage token pending")
-	for _, spoilt := range []string{
+	for _, broken := range []string{
 		"ZERODHA_ACCESS_TOKEN='" + d.secrets.fresh("token without an end", 32),
 		"ZERODHA_ACCESS_TOKEN=\"" + d.secrets.fresh("token with a blank", 24) + " x+/y\"",
 		"ZERODHA_ACCESS_TOKEN=http://127.0.0.1/callback?request_token=" + d.secrets.fresh("address instead of a token", 32) + "&status=success",
 	} {
 		n := d.times("env file rejected")
-		d.write(spoilt)
+		d.write(broken)
 		d.logged("env file rejected", n+1)
 	}
-	d.look("with a spoilt file")
+	d.look("with a broken file")
 	d.move()
 }
 
 func (d *canaryDay) fault(f simulator.Fault) {
 	d.t.Helper()
-	if err := d.house.Exchange().InjectFault(f); err != nil {
+	if err := d.server.Exchange().InjectFault(f); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-func (d *canaryDay) lift(kind simulator.FaultKind) { d.house.Exchange().ClearFaults(kind) }
+func (d *canaryDay) lift(kind simulator.FaultKind) { d.server.Exchange().ClearFaults(kind) }
 
 // troubleREST lets every kind of bad answer meet a new token; one of them
-// says the token back.
+// sends the token back.
 func (d *canaryDay) troubleREST() {
 	d.t.Helper()
 	for _, f := range []simulator.Fault{
@@ -531,11 +531,11 @@ func (d *canaryDay) troubleREST() {
 	}
 }
 
-// troubleSockets lets dials fail, and a socket say the token back.
+// troubleSockets lets dials fail, and a socket send the token back.
 func (d *canaryDay) troubleSockets() {
 	d.t.Helper()
 	refused := func() (n int64) {
-		for _, count := range d.house.Exchange().State().Upgrades.Refused {
+		for _, count := range d.server.Exchange().State().Upgrades.Refused {
 			n += count
 		}
 		return n
@@ -603,7 +603,7 @@ func (d *canaryDay) night() {
 	d.t.Helper()
 	// Just before the next minute.
 	clock := func(day, hour, minute int) {
-		if err := d.house.Exchange().SetClock(time.Date(2026, time.July, day, hour, minute, 59, 9e8, ist.Zone)); err != nil {
+		if err := d.server.Exchange().SetClock(time.Date(2026, time.July, day, hour, minute, 59, 9e8, ist.Zone)); err != nil {
 			d.t.Fatal(err)
 		}
 	}
@@ -628,7 +628,7 @@ func (d *canaryDay) night() {
 		return err == nil && d.times("token rejected") > rejected && now.LoginDue, fmt.Sprintf("%+v %v", now, err)
 	})
 	d.look("in the morning, without a token")
-	// In each slot telegram finds nobody; the others fail in ways of their own.
+	// In each slot Telegram does not answer; the other two fail in other ways.
 	for _, slot := range [][2]int{{7, 59}, {8, 44}, {9, 4}} {
 		before := d.calls.Load()
 		clock(15, slot[0], slot[1])
@@ -645,11 +645,11 @@ func (d *canaryDay) night() {
 	d.look("on the next day")
 }
 
-// command runs a command of ours and keeps what it prints.
+// command runs a command of kitestring and keeps what it prints.
 func (d *canaryDay) command(stdin string, args ...string) {
 	d.t.Helper()
 	if !slices.Contains(args, "set") {
-		args = append(args, "--addr", d.house.Addr())
+		args = append(args, "--addr", d.server.Addr())
 	}
 	code, out, errs := kitestring(d.t, d.t.Context(), d.environ, stdin, args...)
 	d.say("kitestring "+args[0], fmt.Appendf(nil, "%v: %d\n%s\n%s", args, code, out, errs))
@@ -679,11 +679,11 @@ func (d *canaryDay) commands() {
 	d.move()
 }
 
-// deadAddresses starts once more, with an exchange that nobody answers for:
-// errors of dials hold addresses, and addresses hold tokens.
+// deadAddresses starts once more, with an exchange that does not answer: errors
+// of dials hold addresses, and addresses hold tokens.
 func (d *canaryDay) deadAddresses() {
 	d.t.Helper()
-	const nobody = "127.0.0.1:1" // a port that was free a moment ago may be somebody's now
+	const nobody = "127.0.0.1:1" // a port that was free a moment ago may be taken now
 	f, err := os.OpenFile(d.env, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		d.t.Fatal(err)
@@ -703,7 +703,7 @@ func (d *canaryDay) deadAddresses() {
 	d.stop()
 }
 
-// print shows what a debugger or a careless line of ours would print.
+// print shows what a debugger or a careless line of code would print.
 func (d *canaryDay) print() {
 	session := messages.Session{Generation: 1, APIKey: tree.SimAPIKey, Token: messages.NewAccessToken(d.secrets.fresh("access token of messages", 32))}
 	secret := messages.NewSecret(d.environ["ZERODHA_API_SECRET"])
@@ -756,10 +756,10 @@ func (d *canaryDay) verdict() {
 		}
 	}
 	// The day was lived: the log knows every access token by its fingerprint,
-	// and the same look finds what is planted.
-	tokens, planted := 0, append([]byte(nil), d.seen["GET /api/v1/status"]...)
+	// and the same scan finds each secret in an output that holds all of them.
+	tokens, holding := 0, append([]byte(nil), d.seen["GET /api/v1/status"]...)
 	for _, c := range d.secrets.list {
-		planted = append(append(planted, c.value...), ' ')
+		holding = append(append(holding, c.value...), ' ')
 		if c.name == "access token" {
 			tokens++
 			if !strings.Contains(d.text.String(), messages.NewSecret(c.value).Fingerprint()) {
@@ -767,8 +767,8 @@ func (d *canaryDay) verdict() {
 			}
 		}
 	}
-	if n := len(d.secrets.leaks(planted)); n != len(d.secrets.list) {
-		d.t.Errorf("%d of %d planted secrets found", n, len(d.secrets.list))
+	if n := len(d.secrets.leaks(holding)); n != len(d.secrets.list) {
+		d.t.Errorf("%d of %d secrets found in an output that holds all of them", n, len(d.secrets.list))
 	}
 	if tokens < 12 || files < 2 || d.sse.String() == "" {
 		d.t.Errorf("%d access tokens, %d files, %d bytes of events: this was no day", tokens, files, len(d.sse.String()))

@@ -18,7 +18,7 @@ import (
 	"kitestring/messages"
 )
 
-// clientFlags say which server a command talks to.
+// clientFlags say which server a command asks.
 type clientFlags struct {
 	addr, envFile string
 	json          bool
@@ -38,8 +38,8 @@ func (p *program) acting(c *cobra.Command) *cobra.Command {
 	return p.reading(c)
 }
 
-// get asks the server and decodes its answer; with --json it prints the answer
-// as well, and the command has nothing more to say.
+// get asks the server and decodes its answer. With --json it prints the answer
+// as well, and the command has nothing more to print.
 func (p *program) get(ctx context.Context, path string, into any) error {
 	return p.call(ctx, http.MethodGet, path, nil, into)
 }
@@ -66,16 +66,14 @@ func (p *program) call(ctx context.Context, method, path string, body, into any)
 	if err != nil {
 		return &exitWith{exitUsage, fmt.Errorf("--addr %q is not an address like 127.0.0.1:8420", p.client.addr)}
 	}
-	if method == http.MethodPost {
-		if admin := p.adminToken(); !admin.IsZero() {
-			req.Header.Set("Authorization", "Bearer "+admin.Reveal())
-		}
+	if admin := p.adminToken(); method == http.MethodPost && !admin.IsZero() {
+		req.Header.Set("Authorization", "Bearer "+admin.Reveal())
 	}
 	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		if errors.Is(context.Cause(ctx), context.Canceled) {
-			return context.Canceled
-		}
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), context.Canceled):
+		return context.Canceled
+	case err != nil:
 		return &exitWith{exitUnreachable, fmt.Errorf("no server answers at %s. Start one with \"kitestring run\", or name its address with --addr", p.client.addr)}
 	}
 	defer resp.Body.Close()
@@ -83,37 +81,23 @@ func (p *program) call(ctx context.Context, method, path string, body, into any)
 	if err != nil {
 		return &exitWith{exitUnreachable, fmt.Errorf("the server at %s stopped in the middle of its answer", p.client.addr)}
 	}
-	if resp.StatusCode >= 400 {
-		return p.problemOf(resp, data)
-	}
-	if err := api.Decode(data, into); err != nil {
-		return p.stranger(resp.Status)
-	}
-	if p.client.json {
-		_, err = p.stdout.Write(data)
-	}
-	return err
-}
-
-// stranger says that somebody else's server listens on our address.
-func (p *program) stranger(status string) error {
-	return &exitWith{exitUnreachable, fmt.Errorf("what answers at %s (%s) is no kitestring. Name the server's address with --addr", p.client.addr, status)}
-}
-
-func (p *program) problemOf(resp *http.Response, data []byte) error {
 	var problem api.Problem
-	if json.Unmarshal(data, &problem) != nil || problem.Title == "" {
-		return p.stranger(resp.Status)
+	switch {
+	case resp.StatusCode < 400 && api.Decode(data, into) == nil:
+		if p.client.json {
+			_, err = p.stdout.Write(data)
+		}
+		return err
+	case resp.StatusCode < 400, json.Unmarshal(data, &problem) != nil, problem.Title == "":
+		return &exitWith{exitUnreachable, fmt.Errorf("what answers at %s (%s) is no kitestring. Name the server's address with --addr", p.client.addr, resp.Status)}
 	}
-	said := problem.Detail
 	if len(problem.Names) > 0 {
-		said += " Known: " + strings.Join(problem.Names, ", ") + "."
+		problem.Detail += " Known: " + strings.Join(problem.Names, ", ") + "."
 	}
-	code := exitError
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusBadRequest {
-		code = exitUsage
+		return &exitWith{exitUsage, errors.New(problem.Detail)}
 	}
-	return &exitWith{code, errors.New(said)}
+	return &exitWith{exitError, errors.New(problem.Detail)}
 }
 
 // adminToken is the ADMIN_TOKEN of the file, else of the environment.

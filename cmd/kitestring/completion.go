@@ -28,9 +28,6 @@ powershell: kitestring completion powershell | Out-String | Invoke-Expression`,
 		ValidArgs: shells,
 		Args:      usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			if !slices.Contains(shells, args[0]) {
-				return &exitWith{exitUsage, fmt.Errorf("completion for %q: it is for %s", args[0], strings.Join(shells, ", "))}
-			}
 			switch root := c.Root(); args[0] {
 			case "bash":
 				return root.GenBashCompletionV2(p.stdout, true)
@@ -38,14 +35,16 @@ powershell: kitestring completion powershell | Out-String | Invoke-Expression`,
 				return root.GenZshCompletion(p.stdout)
 			case "fish":
 				return root.GenFishCompletion(p.stdout, true)
-			default:
+			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(p.stdout)
 			}
+			return &exitWith{exitUsage, fmt.Errorf("completion for %q: it is for %s", args[0], strings.Join(shells, ", "))}
 		},
 	}
 }
 
-// complete tells the shell what may stand where in a command and those below.
+// complete gives the shell the allowed values of a command's flags and
+// arguments, and of the commands below it.
 func (p *program) complete(c *cobra.Command) {
 	values := map[string][]cobra.Completion{
 		"log-format": {"auto", "text", "json"},
@@ -70,7 +69,7 @@ func (p *program) complete(c *cobra.Command) {
 	}
 	for name, allowed := range values {
 		if c.Flags().Lookup(name) != nil {
-			// It fails for a flag that is not there, or is told twice.
+			// The error is that there is no such flag, or that it has values already.
 			_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
@@ -79,24 +78,19 @@ func (p *program) complete(c *cobra.Command) {
 	}
 }
 
-// completeActor asks the server for its actors; without one there is nothing
-// to offer.
-func (p *program) completeActor(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// completeActor offers the actors of the running server; without a server
+// there is nothing to offer.
+func (p *program) completeActor(c *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 	var all []api.Actor
-	if len(args) > 0 || p.get(c.Context(), "/api/v1/actors", &all) != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []cobra.Completion
-	for _, a := range all {
-		if a.Kind == "worker" {
+	if len(args) == 0 && p.get(c.Context(), "/api/v1/actors", &all) == nil {
+		for _, a := range slices.DeleteFunc(all, func(a api.Actor) bool { return a.Kind != "worker" }) {
 			names = append(names, cobra.CompletionWithDesc(a.Name, a.State))
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-func chaosKinds() []string {
-	var kinds []string
+func chaosKinds() (kinds []string) {
 	for _, k := range supervisor.Kinds() {
 		kinds = append(kinds, string(k))
 	}

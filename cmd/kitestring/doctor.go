@@ -1,12 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +21,8 @@ func (p *program) doctorCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check the .env file, its directory, the port and Kite; name a fix for each trap",
-		Long: `Check everything that has ever kept a token from its server: the .env file and
-its directory, the environment, the port, the redirect URL, the clock, Kite and
+		Long: `Check what can keep a token from its server: the .env file and its directory,
+ the environment, the port, the redirect URL, the clock, Kite and
 the token, systemd. A fix of one line stands under each finding.
 
 Nothing is changed. A server may be running or not.
@@ -29,17 +30,14 @@ Nothing is changed. A server may be running or not.
 Exit codes: 0 nothing fails (warnings aside), 4 only a login is missing, 1 else.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkAddr(d.addr); err != nil {
-				return &exitWith{exitUsage, err}
-			}
-			if err := checkProfile(d.profile); err != nil {
+			if err := cmp.Or(checkAddr(d.addr), checkProfile(d.profile)); err != nil {
 				return &exitWith{exitUsage, err}
 			}
 			if err := d.examine(c.Context()); err != nil {
 				return err
 			}
 			if asJSON {
-				if err := json.NewEncoder(p.stdout).Encode(d.report()); err != nil {
+				if err := p.printJSON(d.report()); err != nil {
 					return err
 				}
 			} else {
@@ -51,13 +49,13 @@ Exit codes: 0 nothing fails (warnings aside), 4 only a login is missing, 1 else.
 	f := c.Flags()
 	f.StringVar(&d.envFile, "env-file", ".env", "the file with the credentials and the token")
 	f.StringVar(&d.addr, "addr", p.defaultAddr(), "address that the server listens on")
-	f.StringVar(&d.profile, "profile", "auto", "auto, sim, sandbox or live, as the server is given it")
+	f.StringVar(&d.profile, "profile", "auto", "auto, sim, sandbox or live: the server's --profile")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return c
 }
 
-// doctor looks at what a server would meet. Each check finds one thing and
-// says how to mend it; later ones use what earlier ones found.
+// doctor looks at what a server would find. Each check reports one thing and how
+// to repair it; later checks use what earlier ones found.
 type doctor struct {
 	envFile, addr, profile string
 	getenv                 func(string) string
@@ -67,7 +65,7 @@ type doctor struct {
 	store   *token.Store
 	plan    tree.Plan
 	planned bool        // plan holds
-	running *api.Status // of a server of ours that listens on addr; nil: none
+	running *api.Status // of the kitestring that listens on addr; nil: none
 
 	checks []check
 }
@@ -80,7 +78,7 @@ type check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// status is how a check came out.
+// status is the result of a check.
 type status string
 
 const (
@@ -94,7 +92,7 @@ const (
 type doctorReport struct {
 	Version int     `json:"version"` // of this shape
 	OK      bool    `json:"ok"`      // nothing fails
-	Profile string  `json:"profile"` // that the wanted one comes to; "": none
+	Profile string  `json:"profile"` // the one that --profile comes to; "": none
 	EnvFile string  `json:"env_file"`
 	Addr    string  `json:"addr"`
 	Checks  []check `json:"checks"`
@@ -121,7 +119,7 @@ const (
 	checkSystemd     = "systemd"
 )
 
-// examine makes all checks. Its error is that there was no time for them.
+// examine makes all checks. Its error is that ctx ended before.
 func (d *doctor) examine(ctx context.Context) error {
 	path, err := filepath.Abs(d.envFile)
 	if err != nil {
@@ -170,22 +168,13 @@ func (d *doctor) print(out io.Writer) {
 		len(d.checks), d.count(good), d.count(warned), d.count(failed), d.count(skipped))
 }
 
-// verdict is the exit code; everything has been said.
+// verdict is the exit code; the checks are printed already.
 func (d *doctor) verdict() error {
 	switch n := d.count(failed); {
 	case n == 0:
 		return nil
-	case n == 1 && d.failed(checkToken):
+	case n == 1 && slices.ContainsFunc(d.checks, func(c check) bool { return c.Name == checkToken && c.Status == failed }):
 		return &exitWith{code: exitLogin}
 	}
 	return &exitWith{code: exitError}
-}
-
-func (d *doctor) failed(name string) bool {
-	for _, c := range d.checks {
-		if c.Name == name {
-			return c.Status == failed
-		}
-	}
-	return false
 }

@@ -44,7 +44,7 @@ func (d *doctor) lookAtFile(context.Context) {
 		detail, fix := sentence(f.Refusal)
 		d.note(checkParseable, failed, detail, fix)
 	case len(f.Odd) > 0:
-		d.note(checkParseable, warned, strings.Join(f.Odd, "; "), "mend these lines, so that every reader of the file reads the same")
+		d.note(checkParseable, warned, strings.Join(f.Odd, "; "), "correct these lines, so that every program reads the same from the file")
 	default:
 		d.note(checkParseable, good, "every line is understood", "")
 	}
@@ -111,19 +111,19 @@ func (d *doctor) lookAtDirectory(ctx context.Context) {
 	}
 }
 
-// seenWithin bounds the wait for the kernel's word of a change, which comes at
-// once where it comes at all; but a busy machine may stand still for seconds.
+// seenWithin bounds the wait for the kernel's event of a change. It comes at once
+// where it comes at all, but a busy machine may pause for seconds.
 const seenWithin = 5 * time.Second
 
-// probe replaces a file in a folder of its own inside dir. unseen says why the
-// kernel did not report it, nil when it did; err that it could not be done.
+// probe replaces a file in a new folder inside dir. unseen is why the kernel did
+// not report it, nil when it did; err is why the file could not be replaced.
 func probe(ctx context.Context, dir string) (unseen, err error) {
-	room, err := os.MkdirTemp(dir, ".kitestring-doctor-*")
+	folder, err := os.MkdirTemp(dir, ".kitestring-doctor-*")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(room)
-	was, is := filepath.Join(room, "env"), filepath.Join(room, "env.tmp")
+	defer os.RemoveAll(folder)
+	was, is := filepath.Join(folder, "env"), filepath.Join(folder, "env.tmp")
 	for _, name := range []string{was, is} {
 		if err := os.WriteFile(name, []byte(name), 0o600); err != nil {
 			return nil, err
@@ -132,7 +132,7 @@ func probe(ctx context.Context, dir string) (unseen, err error) {
 	watcher, unseen := fsnotify.NewWatcher()
 	if unseen == nil {
 		defer watcher.Close()
-		unseen = watcher.Add(room)
+		unseen = watcher.Add(folder)
 	}
 	if err := os.Rename(is, was); err != nil {
 		return unseen, err
@@ -159,13 +159,13 @@ func probe(ctx context.Context, dir string) (unseen, err error) {
 	}
 }
 
-// sentence splits what happened from what to do about it, as our messages put
-// them: "it is so: do this", or "It is so. Do this".
+// sentence splits a message into what happened and what to do about it. The
+// program's messages read "it is so: do this" or "It is so. Do this".
 func sentence(message string) (happened, todo string) {
 	for _, mark := range []string{". ", ": "} {
 		if i := strings.LastIndex(message, mark); i > 0 {
 			return message[:i], message[i+len(mark):]
 		}
 	}
-	return message, "mend it, then run kitestring doctor again"
+	return message, "correct it, then run kitestring doctor again"
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"kitestring/actors/kite"
 	"kitestring/actors/token"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
@@ -21,8 +22,8 @@ import (
 // askWithin bounds each question over the network.
 const askWithin = 5 * time.Second
 
-// mostSkew is how far the clock may be off before it is worth a word: an HTTP
-// date has a resolution of one second, and the way takes time.
+// mostSkew is how far the clock may be off before it is a finding: an HTTP date
+// has a resolution of one second, and the answer takes its time to arrive.
 const mostSkew = 5 * time.Second
 
 // lookAtPlan checks that the flags and the file go together.
@@ -40,7 +41,7 @@ func (d *doctor) lookAtPlan(context.Context) {
 	}
 }
 
-// lookAtPort checks that the address is free, or a server of ours has it.
+// lookAtPort checks that the address is free, or that a kitestring has it.
 func (d *doctor) lookAtPort(ctx context.Context) {
 	l, err := net.Listen("tcp", d.addr)
 	if err == nil {
@@ -61,7 +62,7 @@ func (d *doctor) lookAtPort(ctx context.Context) {
 		return
 	}
 	var st api.Status
-	if d.askOurs(ctx, "/api/v1/status", &st) == nil && st.Process.ID != 0 {
+	if d.askServer(ctx, "/api/v1/status", &st) == nil && st.Process.ID != 0 {
 		d.running = &st
 		d.note(checkPort, good, fmt.Sprintf("a kitestring listens on %s: process %d, version %s, profile %s", d.addr, st.Process.ID, st.Process.Version, st.Profile), "")
 		return
@@ -69,10 +70,10 @@ func (d *doctor) lookAtPort(ctx context.Context) {
 	d.note(checkPort, failed, "another program listens on "+d.addr, "stop it, or choose another address with --addr (and register it with Kite)")
 }
 
-// lookAtServer checks that the running server is live, on the token in the file.
+// lookAtServer checks that the running server is live on the token in the file.
 func (d *doctor) lookAtServer(context.Context) {
 	if d.running == nil {
-		d.note(checkServer, skipped, "no server of ours listens on "+d.addr, "")
+		d.note(checkServer, skipped, "no kitestring listens on "+d.addr, "")
 		return
 	}
 	in, its := d.store.Secret(token.KeyAccessToken).Fingerprint(), d.running.Token.Fingerprint
@@ -93,8 +94,8 @@ func (d *doctor) lookAtServer(context.Context) {
 	}
 }
 
-// askOurs asks the server on our address.
-func (d *doctor) askOurs(ctx context.Context, path string, into any) error {
+// askServer asks the kitestring that listens on our address.
+func (d *doctor) askServer(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.addr+path, nil)
@@ -110,7 +111,7 @@ func (d *doctor) askOurs(ctx context.Context, path string, into any) error {
 	return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(into)
 }
 
-// lookAtRedirect checks that a login comes back to our listener.
+// lookAtRedirect checks that a login comes back to the server.
 func (d *doctor) lookAtRedirect(context.Context) {
 	want := "http://" + d.addr + "/callback"
 	fix := fmt.Sprintf("set %s=%s in the file and in the app at developers.kite.trade", token.KeyRedirectURL, want)
@@ -163,16 +164,15 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// answer is what Kite says to /user/profile.
+// answer is what Kite said to a question about the token.
 type answer struct {
-	status    int
-	errorType string
-	date      time.Time // of the answer; zero: none
+	err       error     // a *kite.Error; nil: it accepts the token
+	date      time.Time // of the answer; zero: it had none
 	sent, got time.Time
 }
 
-// askKite asks Kite once: that it answers, what time it has, and what it says
-// of the token.
+// askKite asks Kite once: that it answers, what time it has, and whether it
+// accepts the token.
 func (d *doctor) askKite(ctx context.Context) {
 	if !d.planned || d.plan.Embedded {
 		why := "the exchange is simulated inside the server"
@@ -185,16 +185,16 @@ func (d *doctor) askKite(ctx context.Context) {
 		return
 	}
 	host := hostOf(d.plan.Exchange.APIURL)
-	a, err := d.profileOf(ctx)
-	if err != nil {
-		d.note(checkAPI, failed, fmt.Sprintf("no answer from %s: %v", host, err), "check the network, DNS and proxy of this machine, and KITE_API_URL if the file has one")
+	a := d.askProfile(ctx)
+	var refused *kite.Error
+	if errors.As(a.err, &refused) && refused.Status == 0 {
+		d.note(checkAPI, failed, fmt.Sprintf("no answer from %s: %s", host, refused.Detail), "check the network, DNS and proxy of this machine, and KITE_API_URL if the file has one")
 		d.note(checkClock, skipped, "no answer to compare with", "")
-		d.noteToken(nil)
-		return
+	} else {
+		d.note(checkAPI, good, fmt.Sprintf("%s answers in %d ms", host, a.got.Sub(a.sent).Milliseconds()), "")
+		d.lookAtClock(a)
 	}
-	d.note(checkAPI, good, fmt.Sprintf("%s answers in %d ms", host, a.got.Sub(a.sent).Milliseconds()), "")
-	d.lookAtClock(a)
-	d.noteToken(a)
+	d.lookAtToken(refused)
 }
 
 // hostOf is an address without what may be secret in it.
@@ -206,77 +206,67 @@ func hostOf(address string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// profileOf asks Kite who the token belongs to.
-func (d *doctor) profileOf(ctx context.Context) (*answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+// askProfile asks for the profile of the token in the file.
+func (d *doctor) askProfile(ctx context.Context) *answer {
+	ctx, cancel := context.WithTimeoutCause(ctx, askWithin, fmt.Errorf("nothing within %s", askWithin))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.plan.Exchange.APIURL+"/user/profile", nil)
-	if err != nil {
-		return nil, errors.New("the address is none")
-	}
-	req.Close = true
-	req.Header.Set("X-Kite-Version", "3")
-	if access := d.store.Secret(token.KeyAccessToken); !access.IsZero() {
-		req.Header.Set("Authorization", "token "+d.store.Credentials().APIKey+":"+access.Reveal())
-	}
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	a := &answer{sent: time.Now()}
-	resp, err := c.Do(req)
-	if err != nil {
-		var inner *url.Error
-		if errors.As(err, &inner) { // its text holds the whole address
-			err = inner.Err
+	a := &answer{}
+	ex := d.plan.Exchange
+	ex.Budget = kite.NewBudget()
+	ex.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+		req.Close = true
+		a.sent = time.Now()
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		a.got = time.Now()
+		if err == nil {
+			a.date, _ = http.ParseTime(resp.Header.Get("Date"))
 		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("nothing within %s", askWithin)
-		}
-		return nil, err
-	}
-	defer resp.Body.Close()
-	a.got, a.status = time.Now(), resp.StatusCode
-	a.date, _ = http.ParseTime(resp.Header.Get("Date"))
-	var body struct {
-		ErrorType string `json:"error_type"`
-	}
-	// A body that is no JSON leaves the error without a type, as it is.
-	_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body)
-	a.errorType = body.ErrorType
-	return a, nil
+		return resp, err
+	})
+	session := messages.Session{APIKey: d.store.Credentials().APIKey, Token: messages.AccessToken{Secret: d.store.Secret(token.KeyAccessToken)}}
+	_, a.err = kite.New(ex, session, func(messages.Generation) {}).Profile(ctx)
+	return a
 }
 
+// roundTripper is an http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
 func (d *doctor) lookAtClock(a *answer) {
-	if a.date.IsZero() {
-		d.note(checkClock, skipped, "the answer has no date", "")
-		return
-	}
 	// The date was cut to a second, somewhere between sending and receiving.
 	skew := a.sent.Add(a.got.Sub(a.sent) / 2).Sub(a.date.Add(time.Second / 2))
+	side := "ahead of"
+	if skew < 0 {
+		side = "behind"
+	}
 	switch {
-	case skew > mostSkew:
-		d.note(checkClock, failed, fmt.Sprintf("this machine's clock is %s ahead of the exchange's", skew.Round(time.Second)), "turn time synchronisation on: timedatectl set-ntp true")
-	case skew < -mostSkew:
-		d.note(checkClock, failed, fmt.Sprintf("this machine's clock is %s behind the exchange's", -skew.Round(time.Second)), "turn time synchronisation on: timedatectl set-ntp true")
+	case a.date.IsZero():
+		d.note(checkClock, skipped, "the answer has no date", "")
+	case skew.Abs() > mostSkew:
+		d.note(checkClock, failed, fmt.Sprintf("this machine's clock is %s %s the exchange's", skew.Abs().Round(time.Second), side), "turn time synchronisation on: timedatectl set-ntp true")
 	default:
 		d.note(checkClock, good, fmt.Sprintf("within %s of the exchange's", mostSkew), "")
 	}
 }
 
-// noteToken says what Kite thinks of the token; nil: it did not answer.
-func (d *doctor) noteToken(a *answer) {
+// lookAtToken says what Kite thinks of the token; refused is nil when Kite
+// accepts it.
+func (d *doctor) lookAtToken(refused *kite.Error) {
 	access := d.store.Secret(token.KeyAccessToken)
 	shown := "the token with fingerprint " + access.Fingerprint()
 	const login = "kitestring login"
 	switch {
 	case access.IsZero():
 		d.note(checkToken, failed, "there is no access token yet", login)
-	case a == nil:
-		d.note(checkToken, skipped, "Kite gave no answer about "+shown, "")
-	case a.status == http.StatusOK:
+	case refused == nil:
 		d.note(checkToken, good, "Kite accepts "+shown, "")
-	case a.status == http.StatusForbidden && a.errorType == "TokenException":
-		d.note(checkToken, failed, "Kite refuses "+shown+": it has expired, or belongs to another API key", login)
+	case refused.Status == 0:
+		d.note(checkToken, skipped, "Kite gave no answer about "+shown, "")
+	case refused.Kind == kite.TokenRefused:
+		d.note(checkToken, failed, fmt.Sprintf("Kite refuses %s (%q): it has expired, or belongs to another API key", shown, refused.Detail), login)
 	default:
-		d.note(checkToken, warned, fmt.Sprintf("Kite answered %d, which says nothing about %s", a.status, shown), "try again in a minute")
+		d.note(checkToken, warned, fmt.Sprintf("Kite answered %d %s, which says nothing about %s", refused.Status, refused.Detail, shown), "try again in a minute")
 	}
 }
 
@@ -288,8 +278,8 @@ func (d *doctor) lookAtSimToken(ctx context.Context) {
 		d.note(checkToken, skipped, "the profile does not hold", "")
 	case d.running == nil:
 		d.note(checkToken, skipped, "no server runs, and the simulator is inside it", "")
-	case d.askOurs(ctx, "/api/v1/token", &t) != nil:
-		d.note(checkToken, skipped, "the server does not tell", "")
+	case d.askServer(ctx, "/api/v1/token", &t) != nil:
+		d.note(checkToken, skipped, "the server gives no answer about it", "")
 	case t.State == messages.Valid:
 		d.note(checkToken, good, fmt.Sprintf("the simulator accepts the token with fingerprint %s", t.Fingerprint), "")
 	default:

@@ -26,7 +26,7 @@ const (
 	doctorSecret = "secretsecretsecretsecretsecret00"
 )
 
-// patient is an environment in which nothing is wrong, to be spoilt.
+// patient is an environment in which nothing is wrong until a test changes it.
 type patient struct {
 	dir, path string
 	lines     []string // of the file; KEY=value, the last word on the key wins
@@ -65,7 +65,7 @@ func newPatient(t *testing.T) *patient {
 	return p
 }
 
-// freeAddr is an address that nobody listens on.
+// freeAddr is an address on which no program listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -139,11 +139,11 @@ func TestDoctorFindsNothingWrong(t *testing.T) {
 
 func TestDoctorNamesEachTrap(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil  func(t *testing.T, p *patient)
-		check  string
-		status status
-		says   string // of detail or fix: a regular expression
-		code   int
+		disturb func(t *testing.T, p *patient)
+		check   string
+		status  status
+		says    string // of detail or fix: a regular expression
+		code    int
 	}{
 		"no file":        {func(_ *testing.T, p *patient) { p.noFile = true }, checkEnvFile, failed, "there is no", exitError},
 		"a directory":    {func(_ *testing.T, p *patient) { p.noFile = true; _ = os.Mkdir(p.path, 0o700) }, checkEnvFile, failed, "is a directory", exitError},
@@ -153,7 +153,7 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		"a URL for token": {func(_ *testing.T, p *patient) {
 			p.set("ZERODHA_ACCESS_TOKEN", "ZERODHA_ACCESS_TOKEN=https://kite.trade")
 		}, checkParseable, failed, "is a URL", exitError},
-		"a key twice":    {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, checkParseable, warned, "2 times", exitOK},
+		"repeated key":   {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, checkParseable, warned, "2 times", exitOK},
 		"a junk line":    {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, checkParseable, warned, "skipped", exitOK},
 		"no secret":      {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, checkKeys, warned, "ZERODHA_API_SECRET", exitOK},
 		"no key":         {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, checkKeys, failed, "ZERODHA_API_KEY", exitError},
@@ -185,16 +185,16 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		"a password in it": {func(_ *testing.T, p *patient) {
 			p.set("KITE_API_URL", "KITE_API_URL=http://me:"+doctorSecret+"@127.0.0.1:1/"+doctorSecret)
 		}, checkAPI, failed, "no answer from http://127.0.0.1:1", exitError},
-		"nobody answers": {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
+		"no answer":      {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
 		"clock ahead":    {func(_ *testing.T, p *patient) { p.ahead = 10*time.Minute + 30*time.Second }, checkClock, failed, "10m[1-5][0-9]s ahead", exitError},
 		"clock behind":   {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
 		"no token":       {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
 		"a dead token":   {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
-		"Kite is ill":    {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
+		"Kite has a 502": {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)
-			c.spoil(t, p)
+			c.disturb(t, p)
 			code, report := p.examined(t)
 			if code != c.code {
 				t.Errorf("exit %d, want %d", code, c.code)
@@ -230,7 +230,7 @@ func TestDoctorReadsTheUnit(t *testing.T) {
 	if err := os.WriteFile(other, []byte("ZERODHA_ACCESS_TOKEN="+doctorToken+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ours, err := assets.Read("systemd")
+	shipped, err := assets.Read("systemd")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,8 +240,8 @@ func TestDoctorReadsTheUnit(t *testing.T) {
 		says                  string
 	}{
 		{"", "", "/srv/.env", skipped, "no kitestring.service"},
-		{string(ours), "", "/var/lib/kitestring/.env", good, "kitestring.service"},
-		{string(ours), "", "/home/me/.env", failed, "ProtectHome"},
+		{string(shipped), "", "/var/lib/kitestring/.env", good, "kitestring.service"},
+		{string(shipped), "", "/home/me/.env", failed, "ProtectHome"},
 		{"[Service]\nProtectHome=yes\n", "", "/var/lib/kitestring/.env", good, "kitestring.service"},
 		{"[Service]\nProtectHome=yes\n", "", "/home/me/.env", failed, "ProtectHome"},
 		{"[Service]\nProtectHome=yes\n", "[Service]\nProtectHome=no\n", "/home/me/.env", good, "kitestring.service"},

@@ -2,7 +2,6 @@ package main
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +12,7 @@ import (
 )
 
 // thirdParty holds the licences of every Go module in the binary, as their
-// authors wrote them. A test holds it against what is linked; it is written by
+// authors wrote them. A test compares it with what is linked, and writes it:
 // go test ./cmd/kitestring -run Licences -update.
 //
 //go:embed licenses.txt
@@ -30,8 +29,7 @@ type licence struct {
 }
 
 // licences are the modules' and the dashboard's.
-func licences() []licence {
-	var all []licence
+func licences() (all []licence) {
 	for section := range strings.SplitSeq(thirdParty, licenceMark) {
 		if name, text, ok := strings.Cut(section, "\n"); ok {
 			module, v, _ := strings.Cut(name, " ")
@@ -48,21 +46,17 @@ func (p *program) licencesCommand() *cobra.Command {
 		Long: `Print the licences of the third-party software in the binary: of every Go module,
 of Go itself and of the dashboard's script. Name modules to see only theirs.`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			chosen := []licence{}
-			for _, l := range licences() {
-				if len(args) == 0 || slices.Contains(args, l.Module) {
-					chosen = append(chosen, l)
-				}
-			}
+			wanted := licences()
 			for _, name := range args {
-				if !slices.ContainsFunc(chosen, func(l licence) bool { return l.Module == name }) {
+				if !slices.ContainsFunc(wanted, func(l licence) bool { return l.Module == name }) {
 					return &exitWith{exitUsage, fmt.Errorf("no module %q in the binary; see \"kitestring licenses --json\"", name)}
 				}
 			}
+			wanted = slices.DeleteFunc(wanted, func(l licence) bool { return len(args) > 0 && !slices.Contains(args, l.Module) })
 			if asJSON {
-				return json.NewEncoder(p.stdout).Encode(chosen)
+				return p.printJSON(wanted)
 			}
-			for _, l := range chosen {
+			for _, l := range wanted {
 				if _, err := fmt.Fprintf(p.stdout, "%s%s %s\n\n%s\n", licenceMark, l.Module, l.Version, l.Text); err != nil {
 					return err
 				}

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kitestring/actors/actorstest"
 )
 
-var update = flag.Bool("update", false, "write licenses.txt anew")
+var update = flag.Bool("update", false, "write licenses.txt")
 
 // licenceFile is what modules call the texts that must travel with them.
 var licenceFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|patents)(\.(txt|md)|-[a-z0-9]+)?$`)
@@ -22,7 +24,7 @@ var licenceFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|patents)(\
 // those of every module that a package of the binary comes from: what
 // "go version -m" lists.
 func TestLicencesCoverEveryLinkedModule(t *testing.T) {
-	root := moduleRoot(t)
+	root := actorstest.ModuleRoot(t)
 	goTool := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = root
@@ -73,7 +75,7 @@ func TestLicencesCoverEveryLinkedModule(t *testing.T) {
 		return
 	}
 	if thirdParty != want.String() {
-		t.Error("licenses.txt is not what is linked: write it anew with go test ./cmd/kitestring -run Licences -update")
+		t.Error("licenses.txt is not what is linked: write it with go test ./cmd/kitestring -run Licences -update")
 	}
 	t.Logf("%d modules", len(modules))
 }

@@ -1,10 +1,11 @@
-// Command kitestring keeps a Zerodha Kite Connect session's services alive
-// across the daily change of the access token: kitestring run is the server,
-// every other command talks to one or rehearses what can go wrong.
+// Command kitestring keeps market data and analyses on Zerodha's Kite Connect
+// running across the daily change of the access token. "kitestring run" is the
+// server; the other commands ask a server, or try faults on one of their own.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -90,19 +91,18 @@ of the exchange, so that everything can be tried before an account is connected.
 		return &exitWith{exitUsage, fmt.Errorf("%w; see \"%s --help\"", err, c.CommandPath())}
 	})
 	root.PersistentFlags().SortFlags = false
-	for _, add := range []func() *cobra.Command{
-		p.runCommand, p.statusCommand, p.loginCommand, p.tokenCommand, p.actorsCommand, p.restartCommand,
-		p.rotationsCommand, p.doctorCommand, p.analyseCommand, p.simCommand, p.drillCommand, p.soakCommand, p.chaosCommand, p.assetsCommand, p.completionCommand,
-		p.manCommand, p.licencesCommand, p.versionCommand,
-	} {
-		root.AddCommand(add())
-	}
+	root.AddCommand(
+		p.runCommand(), p.simCommand(), // servers
+		p.statusCommand(), p.loginCommand(), p.tokenCommand(), p.rotationsCommand(), p.actorsCommand(), p.restartCommand(), p.chaosCommand(), // ask one
+		p.doctorCommand(), p.analyseCommand(), p.drillCommand(), p.soakCommand(), // need none
+		p.assetsCommand(), p.completionCommand(), p.manCommand(), p.licencesCommand(), p.versionCommand(), // print what the binary holds
+	)
 	p.complete(root)
 	return root
 }
 
-// exitWith ends the program with a code of its own; err may be nil when
-// everything has been said.
+// exitWith ends the program with an exit code. err is nil when the command has
+// printed everything itself.
 type exitWith struct {
 	code int
 	err  error
@@ -116,6 +116,9 @@ func (e *exitWith) Error() string {
 }
 
 func (e *exitWith) Unwrap() error { return e.err }
+
+// printJSON is the output of a command with --json.
+func (p *program) printJSON(v any) error { return json.NewEncoder(p.stdout).Encode(v) }
 
 // usage makes a wrong number of arguments a usage error that shows the usage.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -24,6 +25,14 @@ func kitestring(t *testing.T, ctx context.Context, env map[string]string, stdin 
 	var out, errs safeBuffer
 	code = run(ctx, args, func(key string) string { return env[key] }, strings.NewReader(stdin), &out, &errs)
 	return code, out.String(), errs.String()
+}
+
+// leftOutByShort is for tests that take seconds: "make test-short" does without.
+func leftOutByShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("LEFT OUT by -short")
+	}
 }
 
 type safeBuffer struct {
@@ -217,7 +226,7 @@ func TestANewcomersPath(t *testing.T) {
 		loggedIn <- run(ctx, []string{"login", "--no-browser", "--env-file", env, "--addr", addr}, func(string) string { return "" }, strings.NewReader(""), &out, &errs)
 	}()
 	// A login that ended before the command has begun is another's.
-	await(t, func() bool { return strings.Contains(errs.String(), "/connect/login?") })
+	actorstest.Until(t, "the login waits", func() bool { return strings.Contains(errs.String(), "/connect/login?") })
 	visit(t, addr)
 	select {
 	case code := <-loggedIn:

@@ -3,10 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -22,9 +21,7 @@ them into a folder. For example:
   kitestring man run | man -l -
   kitestring man --dir /usr/local/share/man/man1`,
 		RunE: func(c *cobra.Command, args []string) error {
-			header := func() *doc.GenManHeader {
-				return &doc.GenManHeader{Section: "1", Source: "kitestring " + version, Manual: "kitestring"}
-			}
+			header := &doc.GenManHeader{Section: "1", Source: "kitestring " + version, Manual: "kitestring"}
 			root := c.Root()
 			root.DisableAutoGenTag = true
 			keepExamples(root)
@@ -32,44 +29,23 @@ them into a folder. For example:
 				if len(args) > 0 {
 					return &exitWith{exitUsage, errors.New("--dir writes every page: leave the command out")}
 				}
-				if err := p.writePages(root, header(), dir); err != nil {
+				// Everybody may read manual pages: the program's umask is for secrets.
+				defer syscall.Umask(syscall.Umask(0o022))
+				if err := errors.Join(os.MkdirAll(dir, 0o755), doc.GenManTree(root, header, dir)); err != nil {
 					return fmt.Errorf("--dir %s: %w", dir, cause(err))
 				}
+				fmt.Fprintln(p.stderr, "manual pages written into", dir)
 				return nil
 			}
 			about, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
 				return &exitWith{exitUsage, fmt.Errorf("there is no command %q; see \"kitestring --help\"", args)}
 			}
-			return doc.GenMan(about, header(), p.stdout)
+			return doc.GenMan(about, header, p.stdout)
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "write every page into this folder (made when it is missing)")
 	return c
-}
-
-// writePages writes every page. Everybody may read them: our umask is for
-// secrets.
-func (p *program) writePages(root *cobra.Command, header *doc.GenManHeader, dir string) error {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755)); err != nil {
-			return err
-		}
-	}
-	if err := doc.GenManTree(root, header, dir); err != nil {
-		return err
-	}
-	pages, err := filepath.Glob(filepath.Join(dir, "kitestring*.1"))
-	if err != nil {
-		return err
-	}
-	for _, page := range pages {
-		if err := os.Chmod(page, 0o644); err != nil {
-			return err
-		}
-	}
-	_, err = fmt.Fprintf(p.stderr, "%d pages in %s\n", len(pages), dir)
-	return err
 }
 
 // keepExamples marks what is indented in a help text as code for the page,

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"bufio"
+	"maps"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,68 +12,40 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
+	"kitestring/actors/actorstest"
 	"kitestring/cmd/kitestring/assets"
 )
 
 // maxSeries bounds what a scrape may hold.
 const maxSeries = 1500
 
-// tool finds a program that a test needs. A machine may lack it; the one that
-// judges changes may not.
-func tool(t *testing.T, name, debian string) string {
+// families are the exported metrics of kitestring as "type labels", labels
+// sorted, and how many series there are of all.
+func families(t *testing.T, exposition string) (found map[string]string, series int) {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%s is missing: install Debian's package %s", name, debian)
-	default:
-		t.Skipf("%s is missing: install Debian's package %s to run this test", name, debian)
-	}
-	return ""
-}
-
-// family is one metric as it is exported: "type labels", labels sorted.
-func families(exposition string) (found map[string]string, series int) {
-	types, labels := map[string]string{}, map[string]map[string]bool{}
-	lines := bufio.NewScanner(strings.NewReader(exposition))
-	name := regexp.MustCompile(`^([a-z_:0-9]+)(?:\{(.*)\})? `)
-	label := regexp.MustCompile(`([a-z_]+)="`)
-	for lines.Scan() {
-		line := lines.Text()
-		if rest, ok := strings.CutPrefix(line, "# TYPE "); ok {
-			n, kind, _ := strings.Cut(rest, " ")
-			types[n], labels[n] = kind, map[string]bool{}
-			continue
-		}
-		m := name.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		series++
-		n := m[1]
-		if types[n] == "" {
-			for _, part := range []string{"_bucket", "_sum", "_count"} {
-				n = strings.TrimSuffix(n, part)
-			}
-		}
-		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
-			if l[1] != "le" && labels[n] != nil {
-				labels[n][l[1]] = true
-			}
-		}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	all, err := parser.TextToMetricFamilies(strings.NewReader(exposition))
+	if err != nil {
+		t.Fatal(err)
 	}
 	found = map[string]string{}
-	for n, kind := range types {
-		if strings.HasPrefix(n, "kitestring_") {
-			var sorted []string
-			for l := range labels[n] {
-				sorted = append(sorted, l)
+	for name, family := range all {
+		labels := map[string]bool{}
+		for _, m := range family.Metric {
+			if h := m.GetHistogram(); h != nil {
+				series += len(h.Bucket) + 2
+			} else {
+				series++
 			}
-			slices.Sort(sorted)
-			found[n] = kind + " " + strings.Join(sorted, ", ")
+			for _, l := range m.Label {
+				labels[l.GetName()] = true
+			}
+		}
+		if strings.HasPrefix(name, "kitestring_") {
+			found[name] = strings.ToLower(family.GetType().String()) + " " + strings.Join(slices.Sorted(maps.Keys(labels)), ", ")
 		}
 	}
 	return found, series
@@ -104,7 +75,7 @@ func TestExportedMetricsAreTheListedOnes(t *testing.T) {
 		exposition = scrape(t, addr)
 		return strings.Count(exposition, `kitestring_chaos_injections_total{actor="pcr"`) == 4, "not yet"
 	})
-	exported, series := families(exposition)
+	exported, series := families(t, exposition)
 	listed := map[string]string{}
 	list, err := assets.Read("metrics")
 	if err != nil {
@@ -126,7 +97,7 @@ func TestExportedMetricsAreTheListedOnes(t *testing.T) {
 	if series > maxSeries {
 		t.Errorf("%d series, want at most %d", series, maxSeries)
 	}
-	t.Logf("%d metrics of ours, %d series in all", len(exported), series)
+	t.Logf("%d metrics of kitestring, %d series in all", len(exported), series)
 
 	problems, err := promlint.New(strings.NewReader(exposition)).Lint()
 	if err != nil {
@@ -135,7 +106,7 @@ func TestExportedMetricsAreTheListedOnes(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("promlint: %s %s", p.Metric, p.Text)
 	}
-	check := exec.CommandContext(t.Context(), tool(t, "promtool", "prometheus"), "check", "metrics")
+	check := exec.CommandContext(t.Context(), actorstest.Tool(t, "promtool", "prometheus"), "check", "metrics")
 	check.Stdin = strings.NewReader(exposition)
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
@@ -162,8 +133,9 @@ func visitQuietly(t *testing.T, method, url string) {
 // A scrape costs less than 5 ms at 36 k ticks/s on a quiet machine; the verdict
 // is on the quickest of many, with slack for a busy one.
 func TestScrapeIsCheapUnderLoad(t *testing.T) {
+	leftOutByShort(t)
 	rate, want := "60000", 36_000.0
-	if raceEnabled {
+	if actorstest.Race {
 		rate, want = "5000", 1000
 	}
 	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--sim-rate", rate)
@@ -188,7 +160,7 @@ func TestScrapeIsCheapUnderLoad(t *testing.T) {
 		took = append(took, time.Since(start))
 	}
 	slices.Sort(took)
-	if took[0] > 50*time.Millisecond && !raceEnabled {
+	if took[0] > 50*time.Millisecond && !actorstest.Race {
 		t.Errorf("the quickest of %d scrapes took %s, want at most 50 ms", len(took), took[0])
 	}
 	t.Logf("at %.0f ticks/s: quickest scrape %s, median %s, slowest %s", st.Feed.TicksPerSecond, took[0], took[len(took)/2], took[len(took)-1])

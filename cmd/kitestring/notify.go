@@ -14,13 +14,13 @@ import (
 	"kitestring/supervisor"
 )
 
-// notifier tells systemd how the server is: READY when the tree is up,
+// notifier reports the server's state to systemd: READY when the tree is up,
 // WATCHDOG while the root supervisor has a pulse, STOPPING. A quarantined actor
-// does not stop the pings: systemd's only answer is to kill the whole server,
-// and the rest of it works.
+// does not stop the pings: systemd would kill the whole server, and the rest of
+// it works.
 type notifier struct {
 	log    *slog.Logger
-	socket string        // "": nobody wants to be told
+	socket string        // "": systemd did not start us
 	each   time.Duration // between pings; 0: no watchdog
 	pulses chan supervisor.Health
 	stop   context.CancelFunc
@@ -58,33 +58,33 @@ func (n *notifier) ping(ctx context.Context) {
 		case h := <-n.pulses:
 			if n.each > 0 && time.Since(last) >= n.each {
 				last = time.Now()
-				n.say(fmt.Sprintf("%s\nSTATUS=%d of %d actors running, %d quarantined", daemon.SdNotifyWatchdog, h.Running, h.Total, h.Quarantined))
+				n.send(fmt.Sprintf("%s\nSTATUS=%d of %d actors running, %d quarantined", daemon.SdNotifyWatchdog, h.Running, h.Total, h.Quarantined))
 			}
 		}
 	}
 }
 
-func (n *notifier) ready()    { n.say(daemon.SdNotifyReady) }
-func (n *notifier) stopping() { n.say(daemon.SdNotifyStopping) }
+func (n *notifier) ready()    { n.send(daemon.SdNotifyReady) }
+func (n *notifier) stopping() { n.send(daemon.SdNotifyStopping) }
 
-// sayWithin bounds a word to systemd: who does not read must not keep the
-// server from stopping. (daemon.SdNotify waits for ever.)
-const sayWithin = time.Second
+// sendWithin bounds a message to systemd: when systemd does not read, the server
+// must still be able to stop. (daemon.SdNotify waits for ever.)
+const sendWithin = time.Second
 
-func (n *notifier) say(state string) {
+func (n *notifier) send(state string) {
 	if n.socket == "" {
 		return
 	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
 	if err == nil {
 		defer conn.Close()
-		err = conn.SetWriteDeadline(time.Now().Add(sayWithin))
+		err = conn.SetWriteDeadline(time.Now().Add(sendWithin))
 	}
 	if err == nil {
 		_, err = conn.Write([]byte(state))
 	}
 	if err != nil {
-		n.log.Warn("systemd does not listen", "error", err)
+		n.log.Warn("systemd does not read notifications", "error", err)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestPingsFollowThePulse(t *testing.T) {
 	socket := notifySocket(t, limit)
 	n := newNotifier(slog.New(slog.DiscardHandler))
 	defer n.close()
-	heard := func(d time.Duration) string {
+	receive := func(d time.Duration) string {
 		buf := make([]byte, 1024)
 		if err := socket.SetReadDeadline(time.Now().Add(d)); err != nil {
 			t.Fatal(err)
@@ -50,28 +50,28 @@ func TestPingsFollowThePulse(t *testing.T) {
 		// One pulse is one ping, when the last ping is long enough ago: then none is
 		// on its way when the pulses end.
 		n.pulse(supervisor.Health{Running: 3, Total: 4, Quarantined: 1})
-		if said := heard(time.Minute); said != want {
+		if said := receive(time.Minute); said != want {
 			t.Fatalf("a pulse made %q, want %q", said, want)
 		}
 		<-time.After(n.each)
 	}
-	if said := heard(2 * limit); said != "" {
-		t.Errorf("without a pulse systemd heard %q", said)
+	if said := receive(2 * limit); said != "" {
+		t.Errorf("without a pulse systemd received %q", said)
 	}
 }
 
-// A systemd that does not read keeps nobody from stopping.
-func TestNobodyReadsTheNotifications(t *testing.T) {
+// A systemd that does not read does not keep the server from stopping.
+func TestSystemdDoesNotRead(t *testing.T) {
 	notifySocket(t, time.Second)
 	var log safeBuffer
 	n := newNotifier(slog.New(slog.NewTextHandler(&log, nil)))
 	for range 10_000 {
 		n.ready()
-		if strings.Contains(log.String(), "does not listen") {
+		if strings.Contains(log.String(), "does not read") {
 			break
 		}
 	}
-	if !strings.Contains(log.String(), "does not listen") {
+	if !strings.Contains(log.String(), "does not read") {
 		t.Error("a full socket goes unnoticed")
 	}
 	n.close()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/messages"
@@ -47,7 +48,7 @@ func TestParametersAreListed(t *testing.T) {
 	}
 	for _, command := range []string{"run", "analyse"} {
 		if _, help, _ := kitestring(t, t.Context(), nil, "", command, "--help"); !strings.Contains(help, "kitestring assets print parameters") {
-			t.Errorf("%s --help does not tell where the parameters are", command)
+			t.Errorf("%s --help does not say where the parameters are", command)
 		}
 	}
 }
@@ -67,20 +68,20 @@ const someThresholds = `{"analysis": {"thresholds": {"pcr": {"least_coverage": 0
 func TestServerComputesWithTheThresholds(t *testing.T) {
 	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--config", configured(t, someThresholds))
 	var all []messages.Reading
-	await(t, func() bool {
+	actorstest.Until(t, "every reading is there", func() bool {
 		ask(t, addr, "/api/v1/readings", &all)
 		return len(all) == 3*len(analysis.All())
 	})
-	chosen := map[string]map[string]float64{"pcr": {"least_coverage": 0.3}, "trend_base": {"swing_order": 5}} // the rest is as it always is
+	changed := map[string]map[string]float64{"pcr": {"least_coverage": 0.3}, "trend_base": {"swing_order": 5}} // the rest is as it always is
 	for _, r := range all {
-		if !maps.Equal(r.Parameters, chosen[r.Kind]) {
+		if !maps.Equal(r.Parameters, changed[r.Kind]) {
 			t.Errorf("%s of %s was computed with %v", r.Kind, r.Underlying, r.Parameters)
 		}
 	}
 }
 
 func TestAnalyseComputesWithTheThresholds(t *testing.T) {
-	bars := filepath.Join(sharedBars(t), "nifty_5m.csv")
+	bars := filepath.Join(actorstest.Shared(t, "bars"), "nifty_5m.csv")
 	usual := analysed(t, "--bars", bars)
 	tuned := analysed(t, "--bars", bars, "--config", configured(t, someThresholds))
 	changed := 0

@@ -146,6 +146,7 @@ func httpGet(t *testing.T, url string) string {
 // An end under load: in time, in order, nothing half-written, and the next
 // start is live on what was kept.
 func TestTerminatedUnderLoad(t *testing.T) {
+	leftOutByShort(t)
 	clearOfMidnight(t)
 	dir := t.TempDir()
 	env := filepath.Join(dir, ".env")
@@ -229,7 +230,7 @@ func (p *process) hangup(t *testing.T, says string) {
 	live(t, p.addr)
 }
 
-// A hangup reads the file again, says what it found, and harms nobody.
+// A hangup reads the file again and logs what it found; nothing else changes.
 func TestHangupReadsTheFileAgain(t *testing.T) {
 	env := filepath.Join(t.TempDir(), ".env")
 	p := startProcess(t, os.Args[0], nil, "--env-file", env, "--sim-rate", "200")
@@ -256,8 +257,8 @@ func TestHangupReadsTheFileAgain(t *testing.T) {
 	}
 }
 
-// A hangup makes other choices of the configuration file count, and only those
-// whom they concern begin anew; a file that is wrong changes nothing.
+// A hangup reads the configuration file again. Only the actors that a change
+// concerns restart; a file that is wrong changes nothing.
 func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "kitestring.json")
@@ -300,13 +301,13 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 			return right, seen
 		})
 	}
-	// reload waits until all analyses have begun anew: a reading of one says nothing
-	// of the others, who do so in their own time.
+	// reload waits until all analyses have restarted: a reading of one says nothing
+	// about the others.
 	reload := func(says string) {
 		t.Helper()
 		was := epochs()
 		p.hangup(t, says)
-		eventually(t, time.Minute, "all whom it concerns begin anew", func() (bool, string) {
+		eventually(t, time.Minute, "all actors that it concerns restart", func() (bool, string) {
 			now := epochs()
 			for _, a := range append(analysis.All(), analysis.Analysis{Kind: "token"}) {
 				if now[a.Kind] == was[a.Kind] {
@@ -329,14 +330,14 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 	after := epochs()
 	for _, name := range []string{"feed", "auth", "bars", "web", "market"} {
 		if after[name] != before[name] {
-			t.Errorf("%s began anew", name)
+			t.Errorf("%s restarted", name)
 		}
 	}
 
 	choose(`{"underlyings": [` + index("BANKNIFTY", "NIFTY BANK") + `], "analysis": {"thresholds": {"pcr": {"bullish_from": 1.3}}}, "mailbox": {"ticks": 100}}`)
 	reload("configuration read again")
 	reads("BANKNIFTY", "calibrated")
-	eventually(t, time.Minute, "the reading tells the threshold", func() (bool, string) {
+	eventually(t, time.Minute, "the reading names the threshold", func() (bool, string) {
 		var r messages.Reading
 		return fetch(p.addr, "/api/v1/readings/BANKNIFTY/pcr", &r) && r.Parameters["bullish_from"] == 1.3, fmt.Sprint(r.Parameters)
 	})
@@ -359,20 +360,21 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 	}
 }
 
-// systemd is told when the tree is up, while it is well, and when it ends.
-func TestSystemdIsTold(t *testing.T) {
+// systemd receives when the tree is up, that it works, and when it ends.
+func TestSystemdReceivesTheState(t *testing.T) {
+	leftOutByShort(t)
 	dir := t.TempDir()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	// A short limit makes pings frequent; who misses it is killed by systemd.
+	// A short limit makes pings frequent; systemd kills what misses it.
 	limit := 900 * time.Millisecond
 	p := startProcess(t, os.Args[0], []string{
 		"NOTIFY_SOCKET=" + filepath.Join(dir, "notify"), "WATCHDOG_USEC=900000",
 	}, "--env-file", filepath.Join(dir, ".env"), "--sim-rate", "200")
-	hear := func(d time.Duration) string {
+	receive := func(d time.Duration) string {
 		t.Helper()
 		if err := socket.SetReadDeadline(time.Now().Add(d)); err != nil {
 			t.Fatal(err)
@@ -387,11 +389,11 @@ func TestSystemdIsTold(t *testing.T) {
 	await := func(what string) string {
 		t.Helper()
 		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-			if said := hear(time.Until(deadline)); strings.Contains(said, what) {
+			if said := receive(time.Until(deadline)); strings.Contains(said, what) {
 				return said
 			}
 		}
-		t.Fatalf("systemd never heard %s", what)
+		t.Fatalf("systemd never received %s", what)
 		return ""
 	}
 	await("READY=1")
@@ -401,14 +403,14 @@ func TestSystemdIsTold(t *testing.T) {
 			t.Errorf("a ping without a status: %q", said)
 		}
 	}
-	// A process that does not get on is not pinged for; it must not catch up
-	// with itself and seem alive.
+	// A process that stands still sends no pings, and sends none late, which would
+	// make it seem alive.
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	for hear(limit) != "" { // what was on its way
+	for receive(limit) != "" { // what was on its way
 	}
-	if said := hear(limit); said != "" {
+	if said := receive(limit); said != "" {
 		t.Errorf("a stopped server said %q", said)
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {

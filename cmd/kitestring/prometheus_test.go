@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/supervisor/tree"
@@ -26,10 +27,11 @@ import (
 // fault happens and ends after it. The rules are the shipped ones; only the
 // time that they wait is scaled, and the silence that NoTicks takes for one.
 func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
-	program := tool(t, "prometheus", "prometheus")
-	h := &hands{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
+	leftOutByShort(t)
+	program := actorstest.Tool(t, "prometheus", "prometheus")
+	h := &liveServer{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
 	h.open()
-	prometheus, rules := startPrometheus(t, program, h.house.Addr())
+	prometheus, rules := startPrometheus(t, program, h.server.Addr())
 
 	eventually(t, time.Minute, "the target is up", func() (bool, string) {
 		var targets struct {
@@ -104,7 +106,7 @@ type prometheus struct {
 	http *http.Client
 }
 
-// startPrometheus answers the number of rules that it was given as well.
+// startPrometheus also gives the number of rules that it loaded.
 func startPrometheus(t *testing.T, program, target string) (p *prometheus, rules int) {
 	t.Helper()
 	dir := t.TempDir()
@@ -131,7 +133,7 @@ scrape_configs:
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Prometheus does not tell a port that it chose: one that was free.
+	// Prometheus does not print a port that it picks by itself: use a free one.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -216,17 +218,17 @@ func (p *prometheus) await(alert string, fires bool) {
 	})
 }
 
-// hands are hands on a server in this process and on its exchange.
-type hands struct {
-	t     *testing.T
-	env   string
-	log   *safeBuffer
-	house *tree.Server
+// liveServer is a server in this process, with its exchange.
+type liveServer struct {
+	t      *testing.T
+	env    string
+	log    *safeBuffer
+	server *tree.Server
 }
 
-func (h *hands) open() {
+func (h *liveServer) open() {
 	h.t.Helper()
-	house, err := tree.Open(h.t.Context(), tree.Config{
+	server, err := tree.Open(h.t.Context(), tree.Config{
 		EnvFile: h.env, StateDir: filepath.Join(filepath.Dir(h.env), "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "test",
 		Getenv: func(string) string { return "" }, Log: slog.New(slog.NewJSONHandler(h.log, nil)),
 		Sim: tree.SimConfig{Addr: "127.0.0.1:0", Rate: 500, Seed: 1, Speed: 1},
@@ -234,27 +236,27 @@ func (h *hands) open() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.house = house
+	h.server = server
 	h.t.Cleanup(h.stop)
-	live(h.t, house.Addr())
+	live(h.t, server.Addr())
 }
 
-func (h *hands) stop() {
-	if h.house == nil {
+func (h *liveServer) stop() {
+	if h.server == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := h.house.Stop(ctx); err != nil {
+	if err := h.server.Stop(ctx); err != nil {
 		h.t.Error(err)
 	}
-	h.house = nil
+	h.server = nil
 	if h.t.Failed() {
 		h.t.Log(lastLines(h.log.String(), 15))
 	}
 }
 
-func (h *hands) call(method, url string, body, into any) {
+func (h *liveServer) call(method, url string, body, into any) {
 	h.t.Helper()
 	payload, err := json.Marshal(body)
 	if err != nil {
@@ -280,52 +282,52 @@ func (h *hands) call(method, url string, body, into any) {
 	}
 }
 
-func (h *hands) post(path string, body any) {
+func (h *liveServer) post(path string, body any) {
 	h.t.Helper()
-	h.call(http.MethodPost, "http://"+h.house.Addr()+path, body, nil)
+	h.call(http.MethodPost, "http://"+h.server.Addr()+path, body, nil)
 }
 
-func (h *hands) sim(method, path string, body, into any) {
+func (h *liveServer) sim(method, path string, body, into any) {
 	h.t.Helper()
-	h.call(method, "http://"+h.house.SimAddr()+"/sim/v1"+path, body, into)
+	h.call(method, "http://"+h.server.SimAddr()+"/sim/v1"+path, body, into)
 }
 
-func (h *hands) chaos(actor, kind string) {
+func (h *liveServer) chaos(actor, kind string) {
 	h.t.Helper()
 	h.post("/api/v1/chaos", api.Chaos{Actor: actor, Kind: kind})
 }
 
-func (h *hands) restart(actor string) {
+func (h *liveServer) restart(actor string) {
 	h.t.Helper()
 	h.post("/api/v1/actors/"+actor+"/restart", nil)
 }
 
-func (h *hands) write(token string) {
+func (h *liveServer) write(token string) {
 	h.t.Helper()
-	if err := h.house.SetKey(h.t.Context(), "ZERODHA_ACCESS_TOKEN", token); err != nil {
+	if err := h.server.SetKey(h.t.Context(), "ZERODHA_ACCESS_TOKEN", token); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
 // rotate makes the exchange issue a new token, which is written to the file
 // and adopted.
-func (h *hands) rotate() string {
+func (h *liveServer) rotate() string {
 	h.t.Helper()
-	before := generation(h.t, h.house.Addr())
+	before := generation(h.t, h.server.Addr())
 	var answer struct {
 		AccessToken string `json:"access_token"`
 	}
 	h.sim(http.MethodPost, "/token", map[string]any{"action": "rotate"}, &answer)
 	h.write(answer.AccessToken)
 	eventually(h.t, time.Minute, "the new token is adopted", func() (bool, string) {
-		now := generation(h.t, h.house.Addr())
+		now := generation(h.t, h.server.Addr())
 		return now > before, fmt.Sprintf("generation %d", now)
 	})
 	return answer.AccessToken
 }
 
 // quarantine makes an actor fail until its restarts are used up.
-func (h *hands) quarantine(actor string) {
+func (h *liveServer) quarantine(actor string) {
 	h.t.Helper()
 	// Restarts count within ten seconds: more panics than that takes wait in line from
 	// the start, so that a busy machine puts no pauses of its own between them. If they
@@ -334,7 +336,7 @@ func (h *hands) quarantine(actor string) {
 	struck := uint64(0)
 	eventually(h.t, time.Minute, actor+" is quarantined", func() (bool, string) {
 		var a api.Actor
-		h.call(http.MethodGet, "http://"+h.house.Addr()+"/api/v1/actors/"+actor, nil, &a)
+		h.call(http.MethodGet, "http://"+h.server.Addr()+"/api/v1/actors/"+actor, nil, &a)
 		if a.State != "quarantined" && a.Restarts >= struck {
 			for range line {
 				h.chaos(actor, "panic")

@@ -14,7 +14,7 @@ func (p *program) rotationsCommand() *cobra.Command {
 	return p.reading(&cobra.Command{
 		Use: "rotations", Short: "The receipts of the last rotations, newest first",
 		Long: `The receipts of the last rotations, newest first. Stages are milliseconds since
-the file changed; "-" where a stage did not happen, "?" where it cannot be told.`,
+the file changed; "-" where a stage did not happen, "?" where the exchange does not number its ticks.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []messages.Rotation
@@ -26,7 +26,7 @@ the file changed; "-" where a stage did not happen, "?" where it cannot be told.
 				return nil
 			}
 			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "GEN\tCHANGED (IST)\tSOURCE\tRESULT\tDETECTED\tVALIDATED\tDIALLED\tFIRST FRAME\tFIRST TICK\tOLD CLOSED\tTOTAL\tLOST\tTWICE\tREASON")
+			fmt.Fprintln(w, "GEN\tCHANGED (IST)\tSOURCE\tRESULT\tDETECTED\tVALIDATED\tDIALLED\tFIRST FRAME\tFIRST TICK\tOLD CLOSED\tTOTAL\tLOST\tREPEATED\tREASON")
 			for _, r := range all {
 				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Generation, r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), r.Source, r.Result,
 					stage(r.DetectedMS), stage(r.ValidatedMS), stage(r.DialledMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), stage(r.RetiredMS), stage(r.TotalMS),
@@ -39,7 +39,7 @@ the file changed; "-" where a stage did not happen, "?" where it cannot be told.
 
 // rotationLine is a receipt in one line.
 func rotationLine(r messages.Rotation) string {
-	return fmt.Sprintf("generation %d %s in %s ms (detected %s, first frame %s, first tick %s), lost %s, twice %s",
+	return fmt.Sprintf("generation %d %s in %s ms (detected %s, first frame %s, first tick %s), lost %s, repeated %s",
 		r.Generation, r.Result, stage(r.TotalMS), stage(r.DetectedMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), counted(r.Lost), counted(r.Repeated))
 }
 

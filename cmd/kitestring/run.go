@@ -58,9 +58,9 @@ default and its range.`,
 	return c
 }
 
-// serve runs the house until ctx ends, then stops it in order. A hangup makes
-// it read its configuration again; on a terminal, that terminal is gone, and
-// so is whoever could stop the server.
+// serve runs the server until ctx ends, then stops it in order. A hangup makes
+// it read its configuration again. A server that was started in a terminal ends
+// at a hangup: the terminal is gone, and nobody could stop the server any more.
 func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -68,12 +68,12 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 	systemd := newNotifier(cfg.Log)
 	defer systemd.close()
 	cfg.Pulse = systemd.pulse
-	house, err := tree.Open(ctx, cfg)
+	server, err := tree.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	systemd.ready()
-	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, house.Profile(), house.URL())
+	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
 	for running := true; running; {
 		select {
 		case <-ctx.Done():
@@ -84,12 +84,12 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 				break
 			}
 			cfg.Log.Info("hangup: env file and configuration are read again", "env_file", cfg.EnvFile, "config", configFile)
-			choices, err := readConfigFile(configFile)
+			reloaded, err := readConfigFile(configFile)
 			if err == nil {
-				err = house.Reload(choices)
+				err = server.Reload(reloaded)
 			}
 			if err != nil {
-				cfg.Log.Warn("nothing was read again, everything goes on as before: mend what the error names, and send SIGHUP again", "error", err)
+				cfg.Log.Warn("nothing was read again, everything goes on as before: correct what the error names, and send SIGHUP again", "error", err)
 			}
 		}
 	}
@@ -97,13 +97,13 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 	// The interrupt has ended ctx; the stop has a bound of its own.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	if err := house.Stop(stop); err != nil {
+	if err := server.Stop(stop); err != nil {
 		return fmt.Errorf("stopped, but not everything in order: %w", err)
 	}
 	return nil
 }
 
-// onTerminal tells whether a person reads standard error.
+// onTerminal: standard error is a terminal, so a person reads it.
 func (p *program) onTerminal() bool {
 	file, _ := p.stderr.(*os.File)
 	return file != nil && isatty.IsTerminal(file.Fd())

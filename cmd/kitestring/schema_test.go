@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/drills"
@@ -126,21 +127,21 @@ func (s schema) check(t *testing.T, what, text string) {
 }
 
 // TestDocumentedFieldsExist asks a live server, which was given a configuration
-// file, with every command that speaks JSON.
+// file, with every command that prints JSON.
 func TestDocumentedFieldsExist(t *testing.T) {
 	dir := t.TempDir()
 	env, config := filepath.Join(dir, ".env"), filepath.Join(dir, "kitestring.json")
-	const chosen = `{
+	const configuration = `{
 		"underlyings": [{"name": "BANKNIFTY", "index_exchange": "NSE", "index_symbol": "NIFTY BANK", "derivatives_exchange": "NFO"}],
 		"analysis": {"profile": "classic", "interval": "1m"},
 		"mailbox": {"ticks": 4096}
 	}`
-	if err := os.WriteFile(config, []byte(chosen), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	addr, _ := server(t, "--env-file", env, "--config", config)
 	live(t, addr)
-	// Live is the feed; the window may hear a moment later what is traded.
+	// Live is the feed; the web actor may learn a moment later what is traded.
 	eventually(t, time.Minute, "status names the underlyings", func() (bool, string) {
 		var st api.Status
 		return fetch(addr, "/api/v1/status", &st) && len(st.Underlyings) > 0, fmt.Sprintf("%+v", st)
@@ -177,7 +178,7 @@ func TestDocumentedFieldsExist(t *testing.T) {
 	theConfigurationHolds(t, addr)
 }
 
-// theConfigurationHolds waits until what the file chose shows.
+// theConfigurationHolds waits until the settings of the file show.
 func theConfigurationHolds(t *testing.T, addr string) {
 	t.Helper()
 	var actors []api.Actor
@@ -188,7 +189,7 @@ func theConfigurationHolds(t *testing.T, addr string) {
 		}
 	}
 	var all []messages.Reading
-	await(t, func() bool {
+	actorstest.Until(t, "readings are there", func() bool {
 		ask(t, addr, "/api/v1/readings", &all)
 		return len(all) > 0
 	})
@@ -221,7 +222,7 @@ func ask(t *testing.T, addr, path string, into any) {
 	}
 }
 
-func TestDrillsSpeakJSON(t *testing.T) {
+func TestDrillsPrintJSON(t *testing.T) {
 	code, stdout, _ := kitestring(t, t.Context(), nil, "", "drill", "list", "--json")
 	if code != exitOK || strings.Count(stdout, "\n") != len(drills.All()) {
 		t.Errorf("exit %d, %s", code, stdout)
@@ -239,9 +240,8 @@ func TestDrillsSpeakJSON(t *testing.T) {
 	}
 }
 
-// TestActingCommandsSpeakJSON: the answer of what changes something is JSON as
-// well.
-func TestActingCommandsSpeakJSON(t *testing.T) {
+// TestActingCommandsPrintJSON: commands that change something answer in JSON too.
+func TestActingCommandsPrintJSON(t *testing.T) {
 	addr := fakeServer(t, map[string]any{
 		"/api/v1/actors/pcr/restart": map[string]string{"actor": "pcr"}, "/api/v1/chaos": api.Chaos{Actor: "pcr", Kind: "panic"},
 		"/api/v1/login/complete": api.LoginCompleted{Result: messages.LoginOK, Reason: "logged in"},

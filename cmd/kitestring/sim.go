@@ -21,7 +21,7 @@ func (p *program) simCommand() *cobra.Command {
 page, and its admin interface under /sim/v1 (faults, token, clock, state).
 
 One JSON line {api_url, ws_url, login_url, api_key} is printed when it listens.
-It asks nobody who they are and listens on loopback only.`,
+It has no access control and listens on loopback only.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := f.check(""); err != nil {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/web/api"
@@ -22,7 +24,7 @@ func (p *program) statusCommand() *cobra.Command {
 		Long: `One screen: token, feed, last rotation, actors.
 
 With --watch the screen is redrawn each second until it is interrupted; where the
-output is no terminal, or with --json, one follows the other.
+output is no terminal, or with --json, one screen follows the other.
 
 Exit codes: 0 data is live, 4 a login is needed, 5 no server answers,
 6 the server answers and the feed is not live.`,
@@ -82,8 +84,8 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 	return verdict(st)
 }
 
-// verdict turns a status into the exit code of "kitestring status", and into
-// what to do.
+// verdict is the exit code of "kitestring status", with what happened and what
+// to do.
 func verdict(st api.Status) error {
 	code, todo := exitDegraded, "See what is in the way: kitestring doctor"
 	switch {
@@ -110,4 +112,56 @@ func ago(seconds *float64) string {
 		return "never"
 	}
 	return fmt.Sprintf("%.1f s ago", *seconds)
+}
+
+// Control sequences of a terminal, as xterm has them.
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l" // the other screen, no cursor, long lines cut instead of wrapped
+	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+	home        = "\x1b[H"
+	clearLine   = "\x1b[K"
+	clearBelow  = "\x1b[J"
+)
+
+// watchStatus shows the status until ctx ends. On a terminal it redraws one
+// screen and leaves the terminal as it was; elsewhere screens follow each
+// other. When no server answers it says so and goes on asking.
+func (p *program) watchStatus(ctx context.Context, each time.Duration) error {
+	if err := checkAddr(p.client.addr); err != nil {
+		return &exitWith{exitUsage, err}
+	}
+	file, _ := p.stdout.(*os.File)
+	terminal := file != nil && isatty.IsTerminal(file.Fd()) && !p.client.json && p.getenv("TERM") != "dumb"
+	if terminal {
+		fmt.Fprint(p.stdout, enterScreen)
+		defer fmt.Fprint(p.stdout, leaveScreen)
+	}
+	tick := time.NewTicker(each)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		var screen strings.Builder
+		err := p.printStatus(ctx, &screen)
+		if err != nil {
+			fmt.Fprintf(&screen, "\n%v\n", err)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case p.client.json && err != nil:
+			fmt.Fprintln(p.stderr, "kitestring:", err)
+		case terminal:
+			lines := strings.ReplaceAll(screen.String(), "\n", clearLine+"\n")
+			fmt.Fprint(p.stdout, home, lines, clearBelow)
+		case !p.client.json:
+			if !first {
+				fmt.Fprintln(p.stdout)
+			}
+			fmt.Fprint(p.stdout, screen.String())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }

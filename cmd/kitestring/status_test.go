@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -129,8 +130,8 @@ func TestExitCodesOfEveryClientCommand(t *testing.T) {
 			code int
 			want string
 		}{
-			{"nobody", t.Context(), "127.0.0.1:1", exitUnreachable, "kitestring run"},
-			{"another's server", t.Context(), foreign.Listener.Addr().String(), exitUnreachable, "no kitestring"},
+			{"no server", t.Context(), "127.0.0.1:1", exitUnreachable, "kitestring run"},
+			{"another server", t.Context(), foreign.Listener.Addr().String(), exitUnreachable, "no kitestring"},
 			{"not an address", t.Context(), "nowhere", exitUsage, "127.0.0.1:8420"},
 			{"not a port", t.Context(), "127.0.0.1:99999", exitUsage, "65535"},
 			{"interrupted", interrupted, notFound, exitInterrupted, ""},
@@ -161,7 +162,7 @@ func TestWatchWithoutATerminal(t *testing.T) {
 		if format == "--json" {
 			mark = `"live":true`
 		}
-		await(t, func() bool { return strings.Count(out.String(), mark) >= 2 })
+		actorstest.Until(t, "two screens are printed", func() bool { return strings.Count(out.String(), mark) >= 2 })
 		cancel()
 		if code := <-done; code != exitOK || errs.String() != "" || strings.Contains(out.String(), "\x1b") {
 			t.Errorf("%s: exit %d, %q, %q", format, code, errs.String(), out.String())
@@ -199,7 +200,7 @@ func TestWatchOnATerminal(t *testing.T) {
 	go func() {
 		done <- run(ctx, []string{"status", "--watch", "--addr", addr}, func(string) string { return "" }, strings.NewReader(""), slave, slave)
 	}()
-	await(t, func() bool { return strings.Count(shown.String(), "NOT LIVE") >= 2 })
+	actorstest.Until(t, "the screen is drawn again", func() bool { return strings.Count(shown.String(), "NOT LIVE") >= 2 })
 	cancel()
 	if code := <-done; code != exitOK {
 		t.Errorf("exit %d", code)
@@ -212,20 +213,6 @@ func TestWatchOnATerminal(t *testing.T) {
 	}
 	if strings.Count(screen, home) < 2 || strings.Contains(screen, "\x1b[2J") {
 		t.Errorf("not redrawn in place: %q", screen)
-	}
-}
-
-// await polls until a condition holds.
-func await(t *testing.T, holds func() bool) {
-	t.Helper()
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.After(time.Minute); !holds(); {
-		select {
-		case <-deadline:
-			t.Fatal("it did not happen within a minute")
-		case <-poll.C:
-		}
 	}
 }
 

@@ -1,8 +1,8 @@
 // Package assets is what the binary carries for those who operate it: alert and
 // recording rules with their tests, the lists of metrics and of the analyses'
 // parameters, a Grafana dashboard, the runbook, and the sources of the packages.
-// The tests hold them to each other, to the code and to a running server: a
-// metric, a parameter, an alert or a section of the runbook cannot change alone.
+// Tests compare them with each other, with the code and with a running server:
+// a metric, a parameter, an alert or a section of the runbook cannot change alone.
 package assets
 
 import (
@@ -22,9 +22,9 @@ type Asset struct {
 var files embed.FS
 
 var all = []Asset{
-	{"runbook", "runbook.md", "what to do when an alert fires: meaning, first look, fix, rehearsal"},
+	{"runbook", "runbook.md", "what to do when an alert fires: meaning, first look, fix, drill"},
 	{"metrics", "metrics.md", "every metric: name, type, labels"},
-	{"parameters", "parameters.md", "every number of the analyses that may be chosen: default, range, meaning"},
+	{"parameters", "parameters.md", "every number of the analyses that can be configured: default, range, meaning"},
 	{"prometheus", "prometheus.yml", "a configuration for Prometheus that scrapes kitestring"},
 	{"alerts", "alerts.yml", "alert rules for Prometheus"},
 	{"recording", "recording.yml", "recording rules: the service levels"},

@@ -11,23 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-)
 
-// tool finds a program that a test needs. A machine may lack it; the one that
-// judges changes may not.
-func tool(t *testing.T, name, debian string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%s is missing: install Debian's package %s", name, debian)
-	default:
-		t.Skipf("%s is missing: install Debian's package %s to run this test", name, debian)
-	}
-	return ""
-}
+	"kitestring/actors/actorstest"
+)
 
 func text(t *testing.T, name string) string {
 	t.Helper()
@@ -52,7 +38,7 @@ func unpacked(t *testing.T) string {
 
 func promtool(t *testing.T, dir string, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), tool(t, "promtool", "prometheus"), args...)
+	cmd := exec.CommandContext(t.Context(), actorstest.Tool(t, "promtool", "prometheus"), args...)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -102,7 +88,7 @@ func TestEachAlertIsExplainedAndTested(t *testing.T) {
 		if !ok || strings.TrimSpace(at) != anchor(name) || section == "" {
 			t.Errorf("alert %s points at #%s, which is not its section of the runbook", name, strings.TrimSpace(at))
 		}
-		for _, part := range []string{"**Meaning.**", "**First look.**", "**Fix.**", "**Rehearse.** `kitestring drill "} {
+		for _, part := range []string{"**Meaning.**", "**First look.**", "**Fix.**", "**Drill.** `kitestring drill "} {
 			if !strings.Contains(section, part) {
 				t.Errorf("the runbook's section %s has no %s", name, part)
 			}
@@ -217,7 +203,7 @@ func TestPromtoolAccepts(t *testing.T) {
 }
 
 func TestUnitIsSandboxed(t *testing.T) {
-	analyze := tool(t, "systemd-analyze", "systemd")
+	analyze := actorstest.Tool(t, "systemd-analyze", "systemd")
 	unit := filepath.Join(t.TempDir(), "kitestring.service")
 	// Verify wants the program to be there.
 	self, err := os.Executable()

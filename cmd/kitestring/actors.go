@@ -50,7 +50,7 @@ func (p *program) actorsCommand() *cobra.Command {
 			}
 			for _, a := range all {
 				if a.State == "quarantined" {
-					fmt.Fprintf(p.stderr, "%s failed too often and waits for you: mend what its last error says, then run: kitestring restart %s\n", a.Name, a.Name)
+					fmt.Fprintf(p.stderr, "%s failed too often and waits for you: remove the cause that its last error names, then run: kitestring restart %s\n", a.Name, a.Name)
 				}
 			}
 			return nil
@@ -79,8 +79,8 @@ func (p *program) chaosCommand() *cobra.Command {
 		Use: "chaos NAME --kind KIND", Short: "Inject a fault into an actor of a running server",
 		Long: `Inject a fault into an actor of a running server. Kinds: panic, hang, slow,
 exit, goroutine (a panic in one of its goroutines), leak (a goroutine that does
-not end), deaf (it ignores messages about the token), panic-start (it panics,
-and again when it starts anew), panic-stop (it panics as it ends).`,
+not end), drop_token_messages (it ignores messages about the token), panic-start
+(it panics, and again when it restarts), panic-stop (it panics when it ends).`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if kind == "" {
@@ -102,6 +102,6 @@ and again when it starts anew), panic-stop (it panics as it ends).`,
 		},
 	}
 	c.Flags().StringVar(&kind, "kind", "", "the kind of fault")
-	c.Flags().DurationVar(&d, "for", 0, "how long it lasts (hang, slow, deaf); 0: the kind's default")
+	c.Flags().DurationVar(&d, "for", 0, "how long it lasts (hang, slow, drop_token_messages); 0: the kind's default")
 	return p.acting(c)
 }
