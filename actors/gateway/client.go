@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -118,7 +119,8 @@ func (g *Gateway) command(c *client, text []byte) {
 
 // tell sends a text whose data is a string, as every client can take it.
 func (c *client) tell(kind wire.TextType, message string) {
-	c.out.text(wire.AppendText(nil, wire.NewText(kind, message)))
+	data, _ := json.Marshal(message) // a string always marshals
+	c.out.text(wire.AppendText(nil, wire.Text{Type: kind, Data: data}))
 }
 
 // attach gives the client its connection.

@@ -36,7 +36,7 @@ func (s *server) status() api.Status {
 		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Warning: phase.Warning},
 		Actors:  api.StatusActors{NotRunning: []string{}},
 		Login:   login,
-		Process: s.Process, At: time.Now().UTC(), Underlyings: b.underlyingNames(),
+		Process: s.Process, At: time.Now().UTC(), Underlyings: b.underlyingNames(), Gateway: s.statusGateway(),
 	}
 	for _, a := range s.Tree.Actors() {
 		if a.Kind != "worker" {
