@@ -1,16 +1,17 @@
-// Package actors is the contract between an actor and its house, in one place:
-// what an actor is, what its house gives it, and what both may rely on.
+// Package actors is the contract between an actor and its supervisor, in one
+// place: what an actor is, what the supervisor gives it, and what both may rely
+// on.
 //
-// An actor is a value with one method. The house (package supervisor) builds a
-// new one at every birth through a [Producer], hands it messages one at a
-// time, and throws it away when it fails: by a panic, by [Self.Fail], by a
-// task that panics or returns an error, by hanging, or by making no progress
-// while it should. Its name, address and mailbox outlive it.
+// An actor is a value with one method. Package supervisor builds a new one at
+// every start through a [Producer], hands it messages one at a time, and drops
+// it when it fails: by a panic, by [Self.Fail], by a task that panics or returns
+// an error, by hanging, or by making no progress while it should. Its name,
+// address and mailbox stay.
 //
 // # Rules
 //
 //   - A producer captures stores, never values: what may have changed since
-//     the last birth (above all the token) is asked for in Started.
+//     the last start (above all the token) is asked for in Started.
 //   - No I/O in Receive: dialling, REST and files run in a task ([Self.Go])
 //     and answer with [Self.Tell]. A handler that blocks is a hang.
 //   - Whatever an actor started ends with it: tasks by their context, timers
@@ -29,7 +30,7 @@ import (
 	"kitestring/messages"
 )
 
-// Actor is one incarnation. Receive is never called twice at the same time,
+// Actor is one incarnation. Receive is never called by two goroutines at once,
 // and never again after Stopped. The first message is Started, the last one
 // Stopped (missing only when the incarnation hung and was abandoned).
 type Actor interface {
@@ -47,9 +48,9 @@ type Started struct{}
 // Stopped is the last message of an incarnation. Err is nil at a wanted stop.
 type Stopped struct{ Err error }
 
-// Self is an incarnation's hold on its house. Everything done through it
-// belongs to the incarnation: after its end (or after the house has given it
-// up for hung) Send, Tell and the timers do nothing, and the context of its
+// Self is what an incarnation has of its supervisor. Everything done through it
+// belongs to the incarnation: after its end (or after the supervisor has given
+// it up for hung) Send, Tell and the timers do nothing, and the context of its
 // tasks is cancelled. Safe for use by the actor and its tasks at once.
 type Self interface {
 	Tasks
@@ -63,16 +64,18 @@ type Self interface {
 	Send(to *actor.PID, msg any)
 	// Tell is Send to itself: the way for a task to answer.
 	Tell(msg any)
-	// After tells msg once after d, Every each d; the function returned stops it.
+	// After sends msg to itself once after d, Every each d; the function returned
+	// stops it.
 	After(d time.Duration, msg any) (stop func())
 	Every(d time.Duration, msg any) (stop func())
 
-	// Fail reports a failure; the house restarts the actor. It returns, and
-	// the handler should too. Fail(nil) is a normal end: only an actor whose
-	// spec says permanent comes back.
+	// Fail reports a failure; the supervisor restarts the actor. It returns, and
+	// the handler should too. Fail(nil) is a normal end; the actor is started
+	// again.
 	Fail(err error)
-	// Beat says "I made progress": the heartbeat of meaning of an actor whose
-	// spec wants one.
+	// Beat reports progress. An actor whose spec demands a heartbeat calls it when
+	// it has done what it is there for, not when a timer has fired: without a
+	// Beat in time it is restarted.
 	Beat()
 	// Log carries actor and epoch.
 	Log() *slog.Logger
@@ -80,12 +83,12 @@ type Self interface {
 
 // Tasks runs an actor's goroutines. Each gets a context that ends with the
 // incarnation; a panic or an error (other than after that end) is a failure of
-// the incarnation, under the task's name. The house waits for them at a stop.
+// the incarnation, under the task's name. The supervisor waits for them at a stop.
 type Tasks interface {
 	Go(task string, run func(ctx context.Context) error)
 }
 
-// Clock tells the exchange's time: the wall clock in live, the simulator's in
+// Clock is the exchange's time: the machine's clock in live, the simulator's in
 // sim. Timeouts and backoff use the monotonic clock of package time instead.
 type Clock interface {
 	Now() time.Time
@@ -98,8 +101,8 @@ type TokenView struct {
 	Changed   messages.TokenChanged // the change that brought the candidate
 }
 
-// TokenSource is the well that every token-using actor asks when it starts,
-// and the book in which it notes each use.
+// TokenSource is what every actor that uses a token asks when it starts, and
+// where it notes each use.
 type TokenSource interface {
 	Current() TokenView
 	// Used notes that holder has just worked with a token of generation g: a

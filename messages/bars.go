@@ -8,8 +8,8 @@ import (
 // BarSource says whose prices a bar is made of.
 type BarSource uint8
 
-// The sources of a bar. An index has no volume: whoever needs volume reads
-// the future.
+// The sources of a bar. An index has no volume: what needs volume reads the
+// future.
 const (
 	FromIndex BarSource = iota
 	FromFuture
@@ -55,16 +55,16 @@ func (b Bar) Price(p int32) float64 { return float64(p) / float64(b.Divisor) }
 func (b Bar) End() time.Time { return b.Start.Add(b.Interval) }
 
 // BarClosed carries a finished bar: each exactly once, in order per series.
-// Sent by bars; received by the analyses and web.
+// Sent by bars; received by analyses and web.
 type BarClosed struct{ Bar Bar }
 
 // BarUpdated carries the running bar of a series.
-// Sent by bars; received by the analyses and web.
+// Sent by bars; received by analyses and web.
 type BarUpdated struct{ Bar Bar }
 
 // BarsLoaded carries closed bars of one series from history, oldest first,
 // and replaces what the receiver held of that series.
-// Sent by bars; received by the analyses and web.
+// Sent by bars; received by analyses and web.
 type BarsLoaded struct {
 	Underlying string
 	Source     BarSource
@@ -78,8 +78,8 @@ func (b BarUpdated) Key() string {
 }
 
 // GenerationReached says that ticks of a session have come as far as the bars,
-// also while no bar changes: whoever lives on bars uses that session's token
-// from now on. Sent by bars; received by the analyses.
+// also while no bar changes: an analysis that works on bars uses that session's
+// token from now on. Sent by bars; received by analyses and web.
 type GenerationReached struct {
 	Generation Generation
 	At         time.Time // exchange time

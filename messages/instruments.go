@@ -90,8 +90,8 @@ type Underlying struct {
 	Reason string       `json:"reason,omitempty"` // why a part is missing
 }
 
-// InstrumentsResolved carries every underlying anew.
-// Sent by instruments; received by bars, the analyses and web.
+// InstrumentsResolved carries every underlying.
+// Sent by instruments; received by bars, analyses and web.
 type InstrumentsResolved struct {
 	Underlyings []Underlying
 	Generation  Generation // of the session that fetched the file
@@ -99,14 +99,14 @@ type InstrumentsResolved struct {
 }
 
 // FuturesRolled says that an underlying's near contract has changed.
-// Sent by instruments; received by bars, the analyses and web.
+// Sent by instruments; received by bars, analyses and web.
 type FuturesRolled struct {
 	Underlying string
 	From, To   Instrument
 	At         time.Time
 }
 
-// Want is one instrument that somebody needs.
+// Want is one instrument that an owner needs.
 type Want struct {
 	InstrumentToken uint32
 	Mode            Mode

@@ -42,7 +42,7 @@ func (s Secret) IsZero() bool { return s.value == nil }
 func (s Secret) Equal(o Secret) bool { return s.Reveal() == o.Reveal() }
 
 // Fingerprint is the first 8 hex digits of SHA-256, "" for none: enough to
-// tell two tokens apart on a screen, useless to anybody else.
+// tell two tokens apart on a screen, useless for anything else.
 func (s Secret) Fingerprint() string {
 	if s.value == nil {
 		return ""

@@ -35,9 +35,8 @@ func (t *Tick) Price(p int32) float64 { return float64(p) / float64(Divisor(t.In
 
 // Ticks is a batch: what one read of one socket brought, be it a part of a
 // frame or several small ones.
-// Every receiver gets the same batch, so nobody may change it; it is valid
-// only during the call that delivers it, unless Retain is called.
-// Sent by feed through actors.Sink; received by the tick subscribers.
+// Every receiver gets the same batch, so none may change it; it is valid only during the call that delivers it, unless Retain is called.
+// Sent by feed; received by subscribers, through actors.Sink.
 type Ticks struct {
 	Generation Generation // of the socket
 	Shard      int
@@ -51,7 +50,7 @@ type Ticks struct {
 }
 
 // Batch is a batch of ticks with counted holders, as a mailbox sees it.
-// *Ticks is one. Its methods are quick and take no lock that somebody holds
+// *Ticks is one. Its methods are quick and take no lock that is held
 // while pushing.
 type Batch interface {
 	Len() int     // ticks
@@ -90,7 +89,7 @@ type Minute struct {
 }
 
 // Minutes is a conflated backlog, oldest first per instrument.
-// Sent by a mailbox in place of the Ticks that it had to merge.
+// A mailbox delivers it in place of the Ticks that it had to merge.
 type Minutes struct {
 	Generation Generation
 	Minutes    []Minute

@@ -31,11 +31,11 @@ const (
 	ChangeAtStart ChangeSource = "start" // the file as it was when the process began
 	ChangeByEvent ChangeSource = "event" // a file event
 	ChangeByPoll  ChangeSource = "poll"  // the safety net
-	ChangeByLogin ChangeSource = "login" // our own login wrote it
+	ChangeByLogin ChangeSource = "login" // a login through this program wrote it
 )
 
 // TokenChanged says that a new value stands in the .env file: a candidate.
-// Sent by token; received by auth and feed, nobody else.
+// Sent by token; received by auth and feed.
 type TokenChanged struct {
 	Session    Session
 	Source     ChangeSource
@@ -60,7 +60,7 @@ type EnvAccepted struct {
 	At       time.Time
 }
 
-// WatchChanged tells the health of the file watcher.
+// WatchChanged is the state of the file watch.
 // Sent by token; received by web.
 type WatchChanged struct {
 	Degraded bool // true: events do not arrive, the poll alone sees changes
@@ -96,8 +96,8 @@ const (
 	ProofFrame   Proof = "frame"   // a valid binary frame on a socket opened with it
 )
 
-// TokenAdopted names the generation that everybody works with from now on.
-// Sent by auth; received by every holder of a token, and web.
+// TokenAdopted names the generation that every holder works with from now on.
+// Sent by auth; received by holders.
 type TokenAdopted struct {
 	Session Session
 	Proof   Proof
@@ -109,7 +109,7 @@ type TokenAdopted struct {
 type FeedLive struct{ Generation Generation }
 
 // TokenDoubted says that Kite answered 403 somewhere: not a verdict, a reason
-// to ask the profile. Sent by feed and every REST user; received by auth.
+// to ask the profile. Sent by feed, instruments, bars and direct; received by auth.
 type TokenDoubted struct{ Generation Generation }
 
 // ValidateToken asks for a check of the current token now.
@@ -174,7 +174,7 @@ const (
 )
 
 // LoginEnded says that a login came to an end.
-// Sent by auth's HTTP handlers; received by web.
+// Sent by auth; received by web. Auth's HTTP handlers send it.
 type LoginEnded struct {
 	Result      LoginResult `json:"result"`
 	Reason      string      `json:"reason"`

@@ -49,7 +49,7 @@ func BenchmarkSingle(b *testing.B) {
 	})
 	b.Run("kitestring", func(b *testing.B) {
 		handled, got := make(chan struct{}, 1), 0
-		s := run(b, group("root", OneForOne, worker("bench", func(_ actors.Self, msg any) {
+		s := run(b, group("root", worker("bench", func(_ actors.Self, msg any) {
 			if _, ok := msg.(*ping); ok {
 				if got++; got%round == 0 {
 					handled <- struct{}{}
@@ -85,7 +85,7 @@ func BenchmarkPingPong(b *testing.B) {
 	})
 	b.Run("kitestring", func(b *testing.B) {
 		back := make(chan struct{})
-		s := run(b, group("root", OneForOne, worker("bench", func(_ actors.Self, msg any) {
+		s := run(b, group("root", worker("bench", func(_ actors.Self, msg any) {
 			if _, ok := msg.(*ping); ok {
 				back <- struct{}{}
 			}
@@ -140,14 +140,14 @@ func BenchmarkBatch(b *testing.B) {
 				}
 			}
 		})
-		w.Mailbox = mailboxOf(Lossless)
+		w.Mailbox = testMailbox()
 		w.Mailbox.Ticks, w.Mailbox.Batches = (n+1)*size, n+1
-		s := run(b, group("root", OneForOne, w), Options{})
-		front := s.Inlet("bench")
+		s := run(b, group("root", w), Options{})
+		inlet := s.Inlet("bench")
 		b.ReportAllocs()
 		b.ResetTimer()
 		for range n {
-			front.Push(batch)
+			inlet.Push(batch)
 		}
 		<-done
 		b.StopTimer()

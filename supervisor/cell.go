@@ -7,14 +7,14 @@ import (
 )
 
 // cell is what hollywood knows of a worker: an address and a Send. It stays
-// registered while incarnations come and go.
+// registered over all incarnations.
 type cell struct {
-	house   *Supervisor
-	node    *node
-	spec    *Spec
-	pid     *actor.PID
-	box     box
-	current atomic.Pointer[incarnation] // nil while fenced or down
+	supervisor *Supervisor
+	node       *node
+	spec       *Spec
+	pid        *actor.PID
+	mailbox    mailbox
+	current    atomic.Pointer[incarnation] // nil while fenced or down
 
 	panicStart atomic.Bool // injected, for the next incarnation
 
@@ -37,30 +37,31 @@ type stats struct {
 }
 
 func newCell(s *Supervisor, n *node) *cell {
-	c := &cell{house: s, node: n, spec: &n.spec, pid: PIDOf(n.spec.Name)}
-	c.box.house = s
-	c.box.limit = n.spec.Mailbox.Control
-	c.box.lane.spec = &n.spec.Mailbox
+	c := &cell{supervisor: s, node: n, spec: &n.spec, pid: PIDOf(n.spec.Name)}
+	c.mailbox.supervisor = s
+	c.mailbox.limit = n.spec.Mailbox.Control
+	c.mailbox.keys = make(map[string]uint64)
+	c.mailbox.batches.spec = &n.spec.Mailbox
 	return c
 }
 
 // The methods of hollywood's actor.Processer.
 
-// Start implements actor.Processer: the house decides when a child starts.
+// Start implements actor.Processer: the supervisor decides when a child starts.
 func (c *cell) Start() {}
 
 // PID implements actor.Processer.
 func (c *cell) PID() *actor.PID { return c.pid }
 
 // Send implements actor.Processer. It runs on the sender's goroutine.
-func (c *cell) Send(_ *actor.PID, msg any, sender *actor.PID) { c.box.put(msg, sender) }
+func (c *cell) Send(_ *actor.PID, msg any, sender *actor.PID) { c.mailbox.put(msg, sender) }
 
 // Invoke implements actor.Processer; nothing here calls it.
 func (c *cell) Invoke(msgs []actor.Envelope) {
 	for _, m := range msgs {
-		c.box.put(m.Msg, m.Sender)
+		c.mailbox.put(m.Msg, m.Sender)
 	}
 }
 
-// Shutdown implements actor.Processer: only the house ends a child.
+// Shutdown implements actor.Processer: only the supervisor ends a child.
 func (c *cell) Shutdown() {}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -65,9 +66,9 @@ type chaos struct {
 
 	mu       sync.Mutex
 	held     map[string]uint64 // by each actor
-	heard    map[string]int64  // last number from source
+	received map[string]int64  // last number from source
 	batches  map[string]int    // end of the last batch
-	deaf     map[string]bool
+	dropping map[string]bool
 	answered map[string]time.Time
 	struck   time.Time
 	starts   int
@@ -95,13 +96,13 @@ func (c *chaos) actor(name string) Spec {
 		case actors.Started:
 			c.starts++
 			c.held[name] = c.generation.Load()
-			c.deaf[name] = false
+			c.dropping[name] = false
 			if name == "source" {
 				self.Every(10*time.Second, counted{})
 			}
 		case rotated:
 			if m.generation < c.held[name] {
-				c.fault("%s was told %d and holds %d", name, m.generation, c.held[name])
+				c.fault("%s was sent %d and holds %d", name, m.generation, c.held[name])
 			}
 			c.held[name] = m.generation
 		case question:
@@ -113,17 +114,17 @@ func (c *chaos) actor(name string) Spec {
 				}
 				return
 			}
-			if m.n <= c.heard[name] {
-				c.fault("%s heard %d after %d", name, m.n, c.heard[name])
+			if m.n <= c.received[name] {
+				c.fault("%s received %d after %d", name, m.n, c.received[name])
 			}
-			c.heard[name] = m.n
+			c.received[name] = m.n
 		case *fakeBatch:
 			c.batch(name, m.first, m.first+m.n)
 		case *span:
 			c.batch(name, m.first, m.last)
 		}
 	})
-	w.Mailbox = mailboxOf(Lossless)
+	w.Mailbox = testMailbox()
 	return w
 }
 
@@ -140,7 +141,7 @@ func (c *chaos) observe(e Event) {
 	if e.Kind == Struck {
 		c.struck = e.At
 		if e.Reason == string(FaultDropTokenMessages) {
-			c.deaf[e.Actor] = true
+			c.dropping[e.Actor] = true
 		}
 	}
 }
@@ -174,7 +175,7 @@ func (c *chaos) push() {
 	}
 }
 
-// calm waits until 8 s have passed since the last fault struck; then everybody
+// calm waits until 8 s have passed since the last fault struck; then every actor
 // must answer, with the current generation.
 func (c *chaos) calm() {
 	for {
@@ -201,7 +202,7 @@ func (c *chaos) calm() {
 		if c.answered[name].Before(asked) {
 			c.fault("%s does not answer 8 s after a fault", name)
 		}
-		if g := c.generation.Load(); c.held[name] != g && !c.deaf[name] {
+		if g := c.generation.Load(); c.held[name] != g && !c.dropping[name] {
 			c.fault("%s holds generation %d, not %d", name, c.held[name], g)
 		}
 	}
@@ -211,8 +212,8 @@ func (c *chaos) calm() {
 func unleash(t *testing.T, steps []step, jitter func() float64) (c *chaos, err error) {
 	synctest.Test(t, func(t *testing.T) {
 		c = &chaos{
-			seq: map[string]*atomic.Int64{}, held: map[string]uint64{}, heard: map[string]int64{}, batches: map[string]int{},
-			deaf: map[string]bool{}, answered: map[string]time.Time{},
+			seq: map[string]*atomic.Int64{}, held: map[string]uint64{}, received: map[string]int64{}, batches: map[string]int{},
+			dropping: map[string]bool{}, answered: map[string]time.Time{},
 		}
 		c.generation.Store(1)
 		for _, name := range chaosActors[1:] {
@@ -220,10 +221,9 @@ func unleash(t *testing.T, steps []step, jitter func() float64) (c *chaos, err e
 		}
 		isToken := func(msg any) bool { _, is := msg.(rotated); return is }
 		c.s = New(Options{Watch: 500 * time.Millisecond, Observe: c.observe, IsTokenMessage: isToken, jitter: jitter})
-		err = c.s.Start(context.Background(), group("root", OneForOne,
-			c.actor("source"), c.actor("solo"),
-			group("pair", OneForAll, c.actor("p1"), c.actor("p2")),
-			group("chain", RestForOne, c.actor("c1"), c.actor("c2"), c.actor("c3"))))
+		err = c.s.Start(context.Background(), group("root", c.actor("source"), c.actor("solo"),
+			group("pair", c.actor("p1"), c.actor("p2")),
+			group("chain", c.actor("c1"), c.actor("c2"), c.actor("c3"))))
 		for i, st := range steps {
 			if err != nil {
 				break
@@ -241,7 +241,7 @@ func unleash(t *testing.T, steps []step, jitter func() float64) (c *chaos, err e
 				c.mu.Unlock()
 			}
 		}
-		_ = c.s.Stop(context.Background()) // it names those who leak or hang at this moment, rightly
+		_ = c.s.Stop(context.Background()) // it names those that leak or hang at this moment
 	})
 	return c, err
 }
@@ -262,7 +262,7 @@ func TestChaosWeek(t *testing.T) {
 		st := stepFrom(r)
 		steps = append(steps, st)
 		week += st.After
-		if Kind(st.Do).known() {
+		if slices.Contains(Kinds(), Kind(st.Do)) {
 			faults++
 		}
 	}

@@ -21,8 +21,8 @@ func TestChurn(t *testing.T) {
 			m(self)
 		}
 	})
-	w.Mailbox = mailboxOf(Lossless)
-	inBubble(t, group("root", OneForOne, w, worker("b", nil)), Options{}, func(t *testing.T, s *Supervisor) {
+	w.Mailbox = testMailbox()
+	inBubble(t, group("root", w, worker("b", nil)), Options{}, func(t *testing.T, s *Supervisor) {
 		ways := []order{crash, fail, leave, func(actors.Self) { time.Sleep(3 * time.Second) }}
 		measure := func() (goroutines int, heap uint64) {
 			after(time.Minute)

@@ -2,13 +2,14 @@ package supervisor
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sort"
-	"time"
 
 	"github.com/anthdm/hollywood/actor"
 )
 
-// Restart ends an actor and starts it anew at once; that counts for no limit
+// Restart ends an actor and starts it again at once; that counts for no limit
 // and lengthens no backoff. The name of a supervisor restarts its group. It
 // returns when the restart has been ordered.
 func (s *Supervisor) Restart(name string) error {
@@ -22,15 +23,14 @@ func (s *Supervisor) Restart(name string) error {
 	for n.parent != nil && n.parent.phase != running && n.parent.phase != starting {
 		n = n.parent
 	}
+	restart := []*node{n}
 	if n.parent == nil {
-		for _, k := range n.kids {
-			k.mustStop, k.mustStart, k.cause = true, true, byPerson
-		}
-		s.letStart(n)
-		return nil
+		restart = n.kids
 	}
-	n.mustStop, n.mustStart, n.cause = true, true, byPerson
-	s.letStart(n.parent)
+	for _, n := range restart {
+		n.mustStop, n.mustStart, n.cause = true, true, byPerson
+		s.mark(n.parent)
+	}
 	return nil
 }
 
@@ -45,16 +45,13 @@ func (s *Supervisor) Reinstate(name string) error {
 	}
 	if n.quarantined {
 		if n.phase == running {
-			n.alarm.stop()
+			n.timer.stop()
 		}
-		s.pardon(n)
+		s.endQuarantine(n)
 	}
 	n.reset()
-	switch {
-	case n.phase == waiting:
+	if n.phase == waiting {
 		s.start(n)
-	case n.parent != nil && n.parent.held:
-		s.letStart(n.parent)
 	}
 	return nil
 }
@@ -63,26 +60,22 @@ func (s *Supervisor) Reinstate(name string) error {
 // soon as it is. It returns at once. It fails with an [*UnknownError] or a
 // [*KindError].
 func (s *Supervisor) Inject(f Fault) error {
-	if !f.Kind.known() {
+	if !slices.Contains(Kinds(), f.Kind) {
 		return &KindError{Kind: f.Kind}
 	}
 	s.mu.Lock()
+	defer s.unlock()
 	n, err := s.find(f.Actor)
 	if err == nil && n.cell == nil {
 		err = s.unknown(f.Actor, func(n *node) bool { return n.cell != nil })
 	}
 	if err != nil {
-		s.mu.Unlock()
 		return err
 	}
 	n.faults[f.Kind]++
-	s.mu.Unlock()
-	n.cell.box.strike(f)
+	n.cell.mailbox.strike(f)
 	return nil
 }
-
-// PID is the address of a child, valid before the start.
-func (s *Supervisor) PID(name string) *actor.PID { return PIDOf(name) }
 
 // Engine is hollywood's engine: how those outside the tree send. nil before
 // the start.
@@ -90,19 +83,19 @@ func (s *Supervisor) Engine() *actor.Engine { return s.engine }
 
 // Inlet is where batches for a child are pushed. It may be taken before the
 // start, which then refuses a tree where no such child takes batches; after
-// the start an unknown name gives a front that drops.
+// the start an unknown name gives an inlet that drops.
 func (s *Supervisor) Inlet(name string) *Inlet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.inlets[name]
-	if f == nil {
-		f = &Inlet{name: name}
+	i := s.inlets[name]
+	if i == nil {
+		i = &Inlet{}
 		if n := s.byName[name]; n != nil && n.cell != nil {
-			f.box.Store(&n.cell.box)
+			i.mailbox.Store(&n.cell.mailbox)
 		}
-		s.inlets[name] = f
+		s.inlets[name] = i
 	}
-	return f
+	return i
 }
 
 func (s *Supervisor) find(name string) (*node, error) {
@@ -131,7 +124,7 @@ func (s *Supervisor) unknown(name string, pick func(*node) bool) error {
 func (s *Supervisor) newIncarnation(n *node) *incarnation {
 	ctx, cancel := context.WithCancel(context.Background())
 	in := &incarnation{
-		cell: n.cell, house: s, epoch: n.epoch, pid: PIDOf(n.spec.Name),
+		cell: n.cell, supervisor: s, epoch: n.epoch, pid: PIDOf(n.spec.Name),
 		log: s.log.With("actor", n.spec.Name, "epoch", n.epoch),
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
 	}
@@ -139,13 +132,12 @@ func (s *Supervisor) newIncarnation(n *node) *incarnation {
 	return in
 }
 
-// ready is told when Started has been handled; false: it came too late or to
-// a bad end.
+// ready: Started has been handled. False: it came too late, or failed.
 func (s *Supervisor) ready(in *incarnation) bool {
 	s.mu.Lock()
 	defer s.unlock()
 	n := in.cell.node
-	if n.in != in || in.cell.box.isEnding(in) {
+	if n.in != in || in.cell.mailbox.isEnding(in) {
 		return false
 	}
 	if n.phase == starting {
@@ -154,7 +146,7 @@ func (s *Supervisor) ready(in *incarnation) bool {
 	return true
 }
 
-// gone is told when an incarnation's goroutine returns.
+// gone: an incarnation's goroutine returns.
 func (s *Supervisor) gone(in *incarnation, end failure) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -168,19 +160,12 @@ func (s *Supervisor) gone(in *incarnation, end failure) {
 	s.ended(n, end)
 }
 
-// leftOver is told when tasks did not end within the grace.
+// leftOver: tasks did not end within the grace.
 func (s *Supervisor) leftOver(in *incarnation, n int) {
 	s.mu.Lock()
 	defer s.unlock()
-	s.tell(in.cell.node, LeftOver, failure{err: tasksLeft(n)})
+	s.record(in.cell.node, LeftOver, failure{err: fmt.Errorf("%d tasks did not end within the grace; they are left alone", n)})
 	if s.closing && in.cell.node.in == in {
 		s.hung = append(s.hung, in.cell.spec.Name)
 	}
-}
-
-func (n *node) uptime(now time.Time) time.Duration {
-	if n.phase != running || n.since.IsZero() {
-		return 0
-	}
-	return now.Sub(n.since)
 }

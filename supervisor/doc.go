@@ -1,19 +1,19 @@
-// Package supervisor keeps actors alive.
+// Package supervisor supervises actors: it starts, watches, restarts and stops them.
 //
 // # Promise
 //
 //   - An actor that panics, reports an error, loses a task, hangs or makes no
 //     progress is replaced under the same name, address and mailbox; its
 //     siblings do not notice. The process never exits because of an actor.
-//   - A restart starts from now: the producer, the seed and Started run anew,
+//   - A restart starts from now: the producer, the seed and Started run again,
 //     so what may have changed is asked for again.
-//   - Nobody waits for an actor: [Inlet.Push] and Send take a mutex for
+//   - No sender waits for an actor: [Inlet.Push] and Send take a mutex for
 //     moments and return, whatever the receiver does. All memory is bounded.
 //   - Control messages of one sender arrive in order, are never behind ticks
 //     and survive restarts of the receiver (the one that was being handled
-//     does not). Ticks meet the contract of the receiver's mailbox; what it
+//     does not). Ticks meet the bounds of the receiver's mailbox; what that
 //     costs is counted.
-//   - What an abandoned (hung) incarnation does when it wakes up is dropped.
+//   - What an abandoned (hung) incarnation does when it goes on is dropped.
 //
 // # Limits
 //
@@ -25,11 +25,15 @@
 //
 // # On hollywood
 //
-// The engine, PIDs, Send and SpawnProc are hollywood's. Everything that it
-// knows of a child is one process of ours, the cell, which is never removed
-// before the house stops; mailbox, restart and supervision are this package's,
-// because hollywood's restart counts for a lifetime, ends the process and
-// loses messages, and its mailboxes have no bound.
+// The engine, PIDs, Send and SpawnProc are hollywood's. All that it knows of a
+// child is one process of this package's, the cell, which is not removed before
+// the supervisor stops. Mailbox, restart and supervision are this package's:
+// hollywood's restart counts for a lifetime, ends the process and loses
+// messages, and its mailboxes have no bound.
 //
-// It knows no actor and nothing of Kite; the program's tree is supervisor/tree.
+// # Use
+//
+// A [Spec] describes a worker or a group of children, [Start] starts it, and a
+// [Snapshot] shows it. The package imports only the contract (package actors);
+// what is supervised, and in which order, is the program's.
 package supervisor

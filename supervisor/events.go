@@ -29,7 +29,7 @@ type Event struct {
 	Actor  string
 	Kind   EventKind
 	Epoch  uint64
-	Reason string // plain words; "" when there is nothing to add
+	Reason string // "" when there is nothing to add
 }
 
 type event struct {
@@ -52,8 +52,8 @@ var logOf = map[EventKind]struct {
 	LeftOver:   {slog.LevelWarn, "tasks outlive their actor"},
 }
 
-// tell keeps an event until the house's mutex is free.
-func (s *Supervisor) tell(n *node, kind EventKind, f failure) {
+// record keeps an event until the supervisor's mutex is free.
+func (s *Supervisor) record(n *node, kind EventKind, f failure) {
 	e := event{Event: Event{At: time.Now(), Actor: n.spec.Name, Kind: kind, Epoch: n.epoch}, stack: f.stack}
 	if f.err != nil {
 		e.Reason = f.err.Error()
@@ -61,14 +61,26 @@ func (s *Supervisor) tell(n *node, kind EventKind, f failure) {
 	s.events = append(s.events, e)
 }
 
-// publish logs an event and tells the observer, whose panic must not end the
-// goroutine that happened to cause the event.
-func (s *Supervisor) publish(e event) {
+// event is record for an incarnation, which does not hold the mutex.
+func (s *Supervisor) event(in *incarnation, kind EventKind, why error) {
+	s.mu.Lock()
+	defer s.unlock()
+	s.record(in.cell.node, kind, failure{err: why})
+}
+
+// guard runs a function of the program's on a goroutine of the supervisor's or
+// of whatever caused the call: its panic must not end that one.
+func (s *Supervisor) guard(what string, run func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("observer of the tree panicked", "actor", e.Actor, "panic", fmt.Sprint(p))
+			s.log.Error("a function given to the supervisor panicked", "function", what, "panic", fmt.Sprint(p))
 		}
 	}()
+	run()
+}
+
+// publish logs an event and hands it to the observer.
+func (s *Supervisor) publish(e event) {
 	l := logOf[e.Kind]
 	attrs := []slog.Attr{slog.String("actor", e.Actor), slog.Uint64("epoch", e.Epoch)}
 	if e.Reason != "" {
@@ -79,6 +91,6 @@ func (s *Supervisor) publish(e event) {
 	}
 	s.log.LogAttrs(context.Background(), l.level, l.msg, attrs...)
 	if s.opts.Observe != nil {
-		s.opts.Observe(e.Event)
+		s.guard("Observe", func() { s.opts.Observe(e.Event) })
 	}
 }

@@ -36,7 +36,7 @@ func (c *counter) Receive(msg any) {
 
 func Example() {
 	sum, done := 0, make(chan struct{})
-	house, err := supervisor.Start(context.Background(), supervisor.Spec{
+	tree, err := supervisor.Start(context.Background(), supervisor.Spec{
 		Name: "root",
 		Children: []supervisor.Spec{{
 			Name: "counter",
@@ -50,15 +50,15 @@ func Example() {
 		return
 	}
 	for _, n := range []add{1, 2, 13, 3, 4} {
-		house.Engine().Send(supervisor.PIDOf("counter"), n)
+		tree.Engine().Send(supervisor.PIDOf("counter"), n)
 	}
 	<-done
-	for _, a := range house.Snapshot().Actors {
+	for _, a := range tree.Snapshot().Actors {
 		if a.Kind == "worker" {
 			fmt.Printf("%s is %v after %d restart, last error: %s\n", a.Name, a.State, a.Restarts, a.LastError)
 		}
 	}
-	if err := house.Stop(context.Background()); err != nil {
+	if err := tree.Stop(context.Background()); err != nil {
 		fmt.Println(err)
 	}
 	// Output:

@@ -1,10 +1,10 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -14,23 +14,21 @@ type Kind string
 // The kinds of faults.
 const (
 	FaultPanic             Kind = "panic"               // the handler panics
-	FaultHang              Kind = "hang"                // the handler blocks for For (0: until the house stops)
+	FaultHang              Kind = "hang"                // the handler blocks for For (0: until the supervisor stops)
 	FaultSlow              Kind = "slow"                // each message or batch takes Delay longer (0: 5 ms), for For (0: 5 s)
 	FaultExit              Kind = "exit"                // a normal end
 	FaultGoroutine         Kind = "goroutine"           // a task panics
-	FaultLeak              Kind = "leak"                // a task ignores its context for For (0: until the house stops)
-	FaultDropTokenMessages Kind = "drop_token_messages" // token messages are not heard for For (0: until the incarnation ends)
+	FaultLeak              Kind = "leak"                // a task ignores its context for For (0: until the supervisor stops)
+	FaultDropTokenMessages Kind = "drop_token_messages" // token messages are dropped for For (0: until the incarnation ends)
 
 	FaultPanicStart Kind = "panic-start" // the handler panics, and the next incarnation does when it starts
-	FaultPanicStop  Kind = "panic-stop"  // a normal end, at which the actor panics in place of its goodbye
+	FaultPanicStop  Kind = "panic-stop"  // a normal end, at which the actor panics in place of handling Stopped
 )
 
 // Kinds is every kind of fault.
 func Kinds() []Kind {
 	return []Kind{FaultPanic, FaultHang, FaultSlow, FaultExit, FaultGoroutine, FaultLeak, FaultDropTokenMessages, FaultPanicStart, FaultPanicStop}
 }
-
-func (k Kind) known() bool { return slices.Contains(Kinds(), k) }
 
 // KindError says that there is no such kind of fault.
 type KindError struct{ Kind Kind }
@@ -47,81 +45,78 @@ type Fault struct {
 	Delay time.Duration // of FaultSlow
 }
 
-// odd is the lasting part of the faults that an incarnation suffers from.
-type odd struct {
-	any       bool
-	delay     time.Duration
-	slowUntil time.Time
-	deaf      bool
-	deafUntil time.Time // zero: to the end
-	panicStop bool
+// activeFaults is the lasting part of the faults that an incarnation has.
+type activeFaults struct {
+	any             bool
+	delay           time.Duration
+	slowUntil       time.Time
+	dropTokens      bool
+	dropTokensUntil time.Time // zero: to the end
+	panicStop       bool
 }
 
-func (b *box) strike(f Fault) {
-	b.mu.Lock()
-	if !b.ended {
-		b.faults = append(b.faults, f)
+func (m *mailbox) strike(f Fault) {
+	m.mu.Lock()
+	defer m.wakeAndUnlock()
+	if !m.ended {
+		m.faults = append(m.faults, f)
 	}
-	b.wakeAndUnlock()
 }
 
-// suffer carries a fault out, on the incarnation's own goroutine; over: it is
+// applyFault carries a fault out, on the incarnation's own goroutine; over: it is
 // the end of it.
-func (in *incarnation) suffer(f Fault) (end failure, over bool) {
-	in.house.struck(in, f)
+func (in *incarnation) applyFault(f Fault) (end failure, over bool) {
+	in.supervisor.event(in, Struck, errors.New(string(f.Kind)))
 	switch f.Kind {
 	case FaultPanic:
 		panic("injected")
 	case FaultHang:
-		in.house.block(f.For)
+		in.supervisor.block(f.For)
 	case FaultSlow:
-		in.odd.any, in.odd.delay = true, max(f.Delay, 0)
-		if f.Delay == 0 {
-			in.odd.delay = 5 * time.Millisecond
-		}
-		in.odd.slowUntil = time.Now().Add(orElse(f.For, 5*time.Second))
+		in.active.any, in.active.delay = true, cmp.Or(max(f.Delay, 0), 5*time.Millisecond)
+		in.active.slowUntil = time.Now().Add(cmp.Or(f.For, 5*time.Second))
 	case FaultExit:
 		return failure{}, true
 	case FaultGoroutine:
 		in.Go("injected", func(context.Context) error { panic("injected") })
 	case FaultLeak:
 		in.Go("injected", func(context.Context) error {
-			in.house.block(f.For)
+			in.supervisor.block(f.For)
 			return nil
 		})
 	case FaultDropTokenMessages:
-		in.odd.any, in.odd.deaf, in.odd.deafUntil = true, true, time.Time{}
+		in.active.any, in.active.dropTokens, in.active.dropTokensUntil = true, true, time.Time{}
 		if f.For > 0 {
-			in.odd.deafUntil = time.Now().Add(f.For)
+			in.active.dropTokensUntil = time.Now().Add(f.For)
 		}
 	case FaultPanicStart:
 		in.cell.panicStart.Store(true)
 		panic("injected")
 	case FaultPanicStop:
-		in.odd.panicStop = true
+		in.active.panicStop = true
 		return failure{}, true
 	}
 	return failure{}, false
 }
 
-// endure applies the lasting faults to one item; true: it is not heard.
-func (in *incarnation) endure(kind itemKind) (unheard bool) {
-	o, now := &in.odd, time.Now()
-	if o.deaf && !o.deafUntil.IsZero() && now.After(o.deafUntil) {
-		o.deaf = false
+// applyLasting applies the lasting faults to one item; true: it is dropped.
+func (in *incarnation) applyLasting(kind itemKind) (dropped bool) {
+	f, now := &in.active, time.Now()
+	if f.dropTokens && !f.dropTokensUntil.IsZero() && now.After(f.dropTokensUntil) {
+		f.dropTokens = false
 	}
-	slow := now.Before(o.slowUntil)
-	o.any = o.deaf || slow
-	if o.deaf && kind == control && in.house.opts.IsTokenMessage != nil && in.house.opts.IsTokenMessage(in.it.msg) {
+	slow := now.Before(f.slowUntil)
+	f.any = f.dropTokens || slow
+	if f.dropTokens && kind == control && in.supervisor.opts.IsTokenMessage != nil && in.supervisor.opts.IsTokenMessage(in.it.msg) {
 		return true
 	}
 	if slow {
-		in.house.block(o.delay)
+		in.supervisor.block(f.delay)
 	}
 	return false
 }
 
-// block waits for d (0: without end), or until the house has stopped.
+// block waits for d (0: without end), or until the supervisor has stopped.
 func (s *Supervisor) block(d time.Duration) {
 	var over <-chan time.Time
 	if d > 0 {
@@ -133,17 +128,4 @@ func (s *Supervisor) block(d time.Duration) {
 	case <-over:
 	case <-s.unhang:
 	}
-}
-
-func (s *Supervisor) struck(in *incarnation, f Fault) {
-	s.mu.Lock()
-	defer s.unlock()
-	s.tell(in.cell.node, Struck, failure{err: errors.New(string(f.Kind))})
-}
-
-func orElse(d, other time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return other
 }

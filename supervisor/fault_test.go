@@ -46,7 +46,7 @@ func TestFaults(t *testing.T) {
 		t.Run(string(c.fault.Kind), func(t *testing.T) {
 			var d diary
 			c.fault.Actor = "v"
-			inBubble(t, group("root", OneForOne, victim(&d), worker("sibling", nil)), opts, func(t *testing.T, s *Supervisor) {
+			inBubble(t, group("root", victim(&d), worker("sibling", nil)), opts, func(t *testing.T, s *Supervisor) {
 				if err := s.Inject(c.fault); err != nil {
 					t.Fatal(err)
 				}
@@ -78,7 +78,7 @@ func TestFaults(t *testing.T) {
 func TestSlowDeafAndLeakLast(t *testing.T) {
 	opts := Options{IsTokenMessage: func(msg any) bool { _, is := msg.(tokenMessage); return is }}
 	var d diary
-	inBubble(t, group("root", OneForOne, victim(&d)), opts, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", victim(&d)), opts, func(t *testing.T, s *Supervisor) {
 		d.take()
 		for _, f := range []Fault{
 			{Actor: "v", Kind: FaultDropTokenMessages, For: 10 * time.Second},
@@ -124,7 +124,7 @@ func TestSlowDeafAndLeakLast(t *testing.T) {
 
 func TestFaultWaitsForRunning(t *testing.T) {
 	var d diary
-	inBubble(t, group("root", OneForOne, victim(&d)), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", victim(&d)), Options{}, func(t *testing.T, s *Supervisor) {
 		for range 3 {
 			if err := s.Inject(Fault{Actor: "v", Kind: FaultPanic}); err != nil {
 				t.Fatal(err)
@@ -141,7 +141,7 @@ func TestFaultWaitsForRunning(t *testing.T) {
 
 func TestFaultsThatCannotBe(t *testing.T) {
 	var d diary
-	inBubble(t, group("root", OneForOne, victim(&d)), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", victim(&d)), Options{}, func(t *testing.T, s *Supervisor) {
 		var unknown *UnknownError
 		if err := s.Inject(Fault{Actor: "nobody", Kind: FaultPanic}); !errors.As(err, &unknown) || !slices.Equal(unknown.Names, []string{"root", "v"}) {
 			t.Errorf("unknown actor: %v", err)

@@ -26,15 +26,15 @@ func TestHammer(t *testing.T) {
 				m(self)
 			}
 		})
-		w.Mailbox = mailboxOf(Lossless)
+		w.Mailbox = testMailbox()
 		w.StartTimeout, w.StopGrace = time.Minute, time.Minute // a busy machine hangs by itself
 		w.Backoff = Backoff{Base: time.Millisecond, Cap: time.Millisecond, Quarantine: time.Millisecond}
 		return w
 	}
 	registry := prometheus.NewPedanticRegistry()
-	s := run(t, group("root", OneForOne, actor("a", "b"),
-		group("g", OneForAll, actor("b", "c"), actor("c", "a")),
-		group("h", RestForOne, actor("e", "f"), actor("f", "nobody"))), Options{
+	s := run(t, group("root", actor("a", "b"),
+		group("g", actor("b", "c"), actor("c", "a")),
+		group("h", actor("e", "f"), actor("f", "nobody"))), Options{
 		Registerer: registry, Watch: time.Millisecond, jitter: func() float64 { return 1 },
 		Observe:    func(Event) {},
 		Generation: func(string) uint64 { return 1 },
@@ -67,7 +67,7 @@ func TestHammer(t *testing.T) {
 	hammer(100, func(int, string) error { _, err := registry.Gather(); return err })
 	hammer(300, func(int, string) error {
 		if len(s.Snapshot().Actors) != 8 || s.Health().Total != 5 {
-			return errors.New("the tree has lost somebody")
+			return errors.New("the tree has lost an actor")
 		}
 		return nil
 	})
@@ -75,7 +75,7 @@ func TestHammer(t *testing.T) {
 	deadline := time.Now().Add(time.Minute)
 	for !s.Health().OK {
 		if time.Now().After(deadline) {
-			t.Fatalf("not well again: %+v", s.Health())
+			t.Fatalf("not healthy again: %+v", s.Health())
 		}
 		for _, name := range append([]string{"g", "h"}, names...) {
 			_ = s.Reinstate(name)

@@ -11,6 +11,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 // restartReason is why a child was restarted: the label of
@@ -56,58 +57,59 @@ func panicked(p any) failure {
 	return failure{reason: byPanic, err: fmt.Errorf("panic: %v", p), stack: debug.Stack()}
 }
 
-// incarnation is one life of a worker: one goroutine that takes from the box
+// incarnation is one run of a worker: one goroutine that takes from the mailbox
 // and calls the actor. It implements actors.Self.
 type incarnation struct {
-	cell   *cell
-	house  *Supervisor
-	epoch  uint64
-	pid    *actor.PID // its own pointer: what it sends is known by it
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
-	wake   chan struct{}
-	beats  atomic.Uint64
+	cell       *cell
+	supervisor *Supervisor
+	epoch      uint64
+	pid        *actor.PID // its own pointer: what it sends is known by it
+	log        *slog.Logger
+	ctx        context.Context
+	cancel     context.CancelFunc
+	wake       chan struct{}
+	beats      atomic.Uint64
 
-	// taken counts what was taken from the box, asleep holds while nothing is
+	// taken counts what was taken from the mailbox, asleep holds while nothing is
 	// being handled: the watchdog compares its looks at them, so that no
 	// message costs a clock read.
 	taken  atomic.Uint64
 	asleep atomic.Bool
 
-	ending bool // guarded by the box's mu, as end is
+	ending bool // guarded by the mailbox's mu, as end is
 	end    failure
 
 	// Used by its own goroutine alone.
 	actor   actors.Actor
 	it      item
-	held    Batch  // released whatever happens to the handler
-	run     uint   // messages since it last slept
-	handled uint64 // not yet added to the child's count
-	odd     odd    // injected
+	held    messages.Batch // released whatever happens to the handler
+	streak  uint           // messages since it last slept
+	handled uint64         // not yet added to the child's count
+	active  activeFaults   // injected
 
 	tasks tasks
 }
 
-// live runs the incarnation to its end.
-func (in *incarnation) live() {
+// run takes the incarnation to its end.
+func (in *incarnation) run() {
 	end := failure{reason: byPanic, err: errGoexit}
-	defer func() { in.house.gone(in, end) }()
+	defer func() { in.supervisor.gone(in, end) }()
 	defer in.awaitTasks()
 	defer func() { in.leave(end) }()
 	end = in.work()
 }
 
-// work is birth and the message loop. Nothing that an actor does gets past it.
+// work makes the actor and gives it its messages. No panic of an actor gets
+// past it.
 func (in *incarnation) work() (end failure) {
-	defer in.letGo()
+	defer in.releaseHeld()
 	defer func() {
 		if p := recover(); p != nil {
 			end = panicked(p)
 			in.cell.stats.panics.Add(1)
 		}
 	}()
-	first, err := in.birth()
+	first, err := in.create()
 	if err != nil {
 		return failure{reason: byError, err: err}
 	}
@@ -116,19 +118,19 @@ func (in *incarnation) work() (end failure) {
 		panic("injected at the start")
 	}
 	in.actor.Receive(actors.Started{})
-	if !in.house.ready(in) {
-		return in.cell.box.cause(in)
+	if !in.supervisor.ready(in) {
+		return in.cell.mailbox.cause(in)
 	}
 	in.asleep.Store(false)
 	if first != nil {
 		in.deliverBatch(first)
 	}
 	for {
-		switch kind := in.cell.box.next(in); kind {
+		switch kind := in.cell.mailbox.next(in); kind {
 		case finish, fenced:
-			return in.cell.box.cause(in)
+			return in.cell.mailbox.cause(in)
 		case strike:
-			if end, over := in.suffer(in.it.fault); over {
+			if end, over := in.applyFault(in.it.fault); over {
 				return end
 			}
 		default:
@@ -137,8 +139,8 @@ func (in *incarnation) work() (end failure) {
 	}
 }
 
-// birth makes the actor and seeds it.
-func (in *incarnation) birth() (first Batch, err error) {
+// create makes the actor and seeds it.
+func (in *incarnation) create() (first messages.Batch, err error) {
 	c := in.cell
 	if in.actor = c.spec.Produce(in); in.actor == nil {
 		return nil, errNoActor
@@ -148,7 +150,7 @@ func (in *incarnation) birth() (first Batch, err error) {
 		filling, spare = c.spec.Mailbox.Table(), c.spec.Mailbox.Table()
 	}
 	opened := false
-	open := func() { opened = c.box.open(in, filling, spare) || opened }
+	open := func() { opened = c.mailbox.open(in, filling, spare) || opened }
 	if c.spec.Seed == nil {
 		open()
 		return nil, nil
@@ -166,16 +168,16 @@ func (in *incarnation) birth() (first Batch, err error) {
 // a quiet actor is measured, one in 16 of a busy one.
 func (in *incarnation) handle(kind itemKind) {
 	st, it := &in.cell.stats, &in.it
-	in.run++
-	measure := in.run < 4 || in.run&15 == 0
+	in.streak++
+	measure := in.streak < 4 || in.streak&15 == 0
 	var began int64
 	if measure || it.at != 0 {
-		began = in.house.nanos()
+		began = in.supervisor.nanos()
 		if it.at != 0 {
 			st.waiting.observe(began - it.at)
 		}
 	}
-	if in.odd.any && in.endure(kind) {
+	if in.active.any && in.applyLasting(kind) {
 		return
 	}
 	switch kind {
@@ -187,12 +189,10 @@ func (in *incarnation) handle(kind itemKind) {
 		in.deliverBatch(it.batch)
 	case conflated:
 		in.deliverTable(it)
-	case gapMarker:
-		in.actor.Receive(in.cell.spec.Mailbox.Gap(it.ticks))
 	}
 	in.handled++
 	if measure {
-		st.handling.observe(in.house.nanos() - began)
+		st.handling.observe(in.supervisor.nanos() - began)
 		in.count()
 	}
 }
@@ -202,7 +202,7 @@ func (in *incarnation) count() {
 	in.handled = 0
 }
 
-func (in *incarnation) deliverBatch(b Batch) {
+func (in *incarnation) deliverBatch(b messages.Batch) {
 	in.held, in.it.batch = b, nil
 	in.actor.Receive(b)
 	in.held = nil
@@ -210,7 +210,7 @@ func (in *incarnation) deliverBatch(b Batch) {
 }
 
 func (in *incarnation) deliverTable(it *item) {
-	for i := range it.backlog { // letGo finds what a panic leaves
+	for i := range it.backlog { // releaseHeld finds what a panic leaves
 		b := it.backlog[i].batch
 		it.table.Merge(b)
 		it.backlog[i].batch = nil
@@ -221,8 +221,8 @@ func (in *incarnation) deliverTable(it *item) {
 	}
 }
 
-// letGo releases what the handler held when it ended.
-func (in *incarnation) letGo() {
+// releaseHeld releases what the handler held when it ended.
+func (in *incarnation) releaseHeld() {
 	in.count()
 	if in.held != nil {
 		in.held.Release()
@@ -236,17 +236,17 @@ func (in *incarnation) letGo() {
 	in.it = item{}
 }
 
-// leave tells the actor that it has ended and fences the incarnation. One that
-// was abandoned is not told: a hung handler may still hold its state.
+// leave gives the actor its Stopped and fences the incarnation. One that was
+// abandoned gets none: a hung handler may still hold its state.
 func (in *incarnation) leave(end failure) {
-	defer in.cell.box.release(in, nil)
+	defer in.cell.mailbox.release(in, nil)
 	defer func() {
 		if p := recover(); p != nil {
 			in.cell.stats.panics.Add(1)
 			in.log.Error("actor panicked while stopping", "panic", fmt.Sprint(p))
 		}
 	}()
-	in.cell.box.shut(in)
+	in.cell.mailbox.shut(in)
 	in.cancel()
 	in.asleep.Store(true)
 	if in.actor == nil || in.cell.current.Load() != in {
@@ -254,7 +254,7 @@ func (in *incarnation) leave(end failure) {
 	}
 	in.taken.Add(1) // the watchdog looks at this handler too
 	in.asleep.Store(false)
-	if in.odd.panicStop {
+	if in.active.panicStop {
 		panic("injected at the end")
 	}
 	in.actor.Receive(actors.Stopped{Err: end.err})
@@ -263,7 +263,7 @@ func (in *incarnation) leave(end failure) {
 // fail ends the incarnation after the handler that runs; the first cause
 // counts.
 func (in *incarnation) fail(f failure) {
-	b := &in.cell.box
+	b := &in.cell.mailbox
 	b.mu.Lock()
 	if b.owner == in {
 		in.failLocked(f)
@@ -275,33 +275,4 @@ func (in *incarnation) failLocked(f failure) {
 	if !in.ending {
 		in.ending, in.end = true, f
 	}
-}
-
-// The methods of actors.Self.
-
-func (in *incarnation) Name() string      { return in.cell.spec.Name }
-func (in *incarnation) Epoch() uint64     { return in.epoch }
-func (in *incarnation) PID() *actor.PID   { return in.cell.pid }
-func (in *incarnation) Log() *slog.Logger { return in.log }
-func (in *incarnation) Beat()             { in.beats.Add(1) }
-
-func (in *incarnation) Send(to *actor.PID, msg any) {
-	if in.cell.current.Load() != in {
-		in.cell.stats.late.Add(1)
-		return
-	}
-	if !in.house.reachable(to) {
-		in.house.deadLetters.Add(1)
-		return
-	}
-	in.house.engine.SendWithSender(to, msg, in.pid)
-}
-
-func (in *incarnation) Tell(msg any) { in.cell.box.tell(in, msg, nil) }
-
-func (in *incarnation) Fail(err error) {
-	if err != nil {
-		in.cell.stats.errors.Add(1)
-	}
-	in.fail(failure{reason: byError, err: err})
 }

@@ -35,8 +35,8 @@ func worker(name string, on func(self actors.Self, msg any)) Spec {
 	return Spec{Name: name, Produce: producer(on)}
 }
 
-func group(name string, strategy Strategy, kids ...Spec) Spec {
-	return Spec{Name: name, Strategy: strategy, Children: kids}
+func group(name string, kids ...Spec) Spec {
+	return Spec{Name: name, Children: kids}
 }
 
 // diary collects lines from many goroutines.
@@ -60,7 +60,7 @@ func (d *diary) take() []string {
 }
 
 // written makes a worker that notes "+name" and "-name" at its start and stop,
-// and does what it is told: an order is a func(actors.Self), run in Receive.
+// and does what it is ordered: an order is a func(actors.Self), run in Receive.
 func written(d *diary, name string) Spec {
 	return worker(name, func(self actors.Self, msg any) {
 		switch m := msg.(type) {
@@ -130,11 +130,11 @@ func after(d time.Duration) {
 	synctest.Wait()
 }
 
-// inBubbleWith is inBubble with a house that the specs know already.
-func inBubbleWith(t *testing.T, house func() *Supervisor, root Spec, test func(t *testing.T)) {
+// inBubbleWith is inBubble with a supervisor that the specs know already.
+func inBubbleWith(t *testing.T, newTree func() *Supervisor, root Spec, test func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := house()
+		s := newTree()
 		if err := s.Start(context.Background(), root); err != nil {
 			t.Fatal(err)
 		}

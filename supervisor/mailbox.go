@@ -3,14 +3,14 @@ package supervisor
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
+
+	"kitestring/messages"
 
 	"github.com/anthdm/hollywood/actor"
 )
 
-var (
-	errControlFull  = errors.New("too many control messages wait")
-	errDisconnected = errors.New("too slow for its batches: disconnected")
-)
+var errControlFull = errors.New("too many control messages wait")
 
 type itemKind uint8
 
@@ -18,242 +18,244 @@ const (
 	control   itemKind = iota
 	batch              // one batch
 	conflated          // backlog, then table
-	gapMarker          // ticks were dropped
 	strike             // a fault
 	finish             // the incarnation is asked to end, or has failed
 	fenced             // the incarnation is no longer the owner
 	nothing
 )
 
-// item is what an incarnation has taken from its mailbox; it lives in the
-// incarnation and is filled anew, because copying it would cost more than the
+// item is what an incarnation has taken from its mailbox. It lives in the
+// incarnation and is filled again each time: to copy it would cost more than the
 // rest of a message's way.
 type item struct {
-	at      int64 // when it came, on the house's clock; 0: not stamped
+	at      int64 // when it came, on the supervisor's clock; 0: not stamped
 	msg     any
-	batch   Batch
+	batch   messages.Batch
 	table   Conflator
 	backlog []queued
-	ticks   int
 	fault   Fault
 }
 
-// box is the mailbox of one child. It outlives the incarnations; only its
+// mailbox is what waits for one child. It outlives the incarnations; only its
 // owner may take from it, and everything that hands it over happens under mu:
 // an incarnation that has been fenced can never take again.
-type box struct {
-	house *Supervisor
-	mu    sync.Mutex
+type mailbox struct {
+	supervisor *Supervisor
+	mu         sync.Mutex
 
 	owner   *incarnation // nil while the child is down
 	waiting bool         // the owner sleeps on its wake channel
 
-	slots      []slot // a power of two
-	head, tail uint64
-	keys       map[string]uint64 // key -> position of the message that waits
+	control ring[slot]
+	keys    map[string]uint64 // key -> position of the message that waits
 
-	lane   lane
-	faults []Fault
+	batches batchQueue
+	faults  []Fault
 
 	controlFull    uint64 // control messages dropped at the bound
-	controlStopped uint64 // control messages dropped because the child has ended for good
+	controlStopped uint64 // control messages dropped because the tree has stopped
 	late           uint64 // messages of fenced senders
-	ended          bool   // for good: what comes is dropped
+	ended          bool   // the tree has stopped: what comes is dropped
 	limit          int
 }
 
 // put takes a control message. sender is nil or the address that the sender's
 // incarnation sends with.
-func (b *box) put(msg any, sender *actor.PID) {
-	var key string
-	if k, ok := msg.(keyed); ok {
-		key = k.Key()
-	}
-	b.mu.Lock()
-	s := slot{msg: msg, key: key}
+func (m *mailbox) put(msg any, sender *actor.PID) {
+	s := slot{msg: msg, key: keyOf(msg)}
+	m.mu.Lock()
+	defer m.wakeAndUnlock()
 	if sender != nil {
-		if b.owner != nil && b.owner.pid == sender {
-			s.self = b.owner
-		} else if b.house.late(sender) {
-			b.late++
-			b.mu.Unlock()
+		if m.owner != nil && m.owner.pid == sender {
+			s.self = m.owner
+		} else if m.supervisor.late(sender) {
+			m.late++
 			return
 		}
 	}
-	b.enqueue(s)
-	b.wakeAndUnlock()
+	m.enqueue(s)
 }
 
-// tell takes a message of an incarnation to itself.
-func (b *box) tell(in *incarnation, msg any, again *repeat) {
-	var key string
-	if k, ok := msg.(keyed); ok {
-		key = k.Key()
-	}
-	b.mu.Lock()
-	if b.owner != in || (again != nil && again.waits) {
-		b.mu.Unlock()
+// putOwn takes a message of an incarnation to itself.
+func (m *mailbox) putOwn(in *incarnation, msg any, key string, again *repeat) {
+	m.mu.Lock()
+	defer m.wakeAndUnlock()
+	if m.owner != in || (again != nil && again.waits) {
 		return
 	}
 	if again != nil {
 		again.waits = true
 	}
-	b.enqueue(slot{msg: msg, key: key, self: in, again: again})
-	b.wakeAndUnlock()
+	m.enqueue(slot{msg: msg, key: key, self: in, again: again})
 }
 
-// wakeAndUnlock wakes a sleeping owner. The channel holds one wake, and one is
-// sent per sleep, so this never blocks.
-func (b *box) wakeAndUnlock() {
+// wakeAndUnlock wakes a sleeping owner if there is something to do. The channel
+// holds one wake, and one is sent per sleep, so this never blocks. It is
+// deferred: whatever panics under mu, the mailbox stays usable.
+func (m *mailbox) wakeAndUnlock() {
 	var wake chan struct{}
-	if b.waiting {
-		b.waiting = false
-		wake = b.owner.wake
+	if m.waiting {
+		m.waiting = false
+		wake = m.owner.wake
 	}
-	b.mu.Unlock()
+	m.mu.Unlock()
 	if wake != nil {
 		wake <- struct{}{}
 	}
 }
 
 // push takes a batch.
-func (b *box) push(t Batch) (yield bool) {
-	b.mu.Lock()
-	yield = b.lane.push(t, b.house.nanos)
-	if b.lane.halt != nil && b.owner != nil {
-		b.owner.failLocked(failure{reason: byError, err: b.lane.halt})
-		b.lane.shut()
+func (m *mailbox) push(b messages.Batch) (yield bool) {
+	m.mu.Lock()
+	defer m.wakeAndUnlock()
+	yield = m.batches.push(b, m.supervisor.nanos)
+	if m.batches.halt != nil && m.owner != nil {
+		m.owner.failLocked(failure{reason: byError, err: m.batches.halt})
+		m.batches.shut()
 	}
-	b.wakeAndUnlock()
 	return yield
 }
 
 // next takes what in has to do next, and sleeps until there is something.
 // Control messages come first, always.
-func (b *box) next(in *incarnation) itemKind {
-	b.mu.Lock()
+func (m *mailbox) next(in *incarnation) itemKind {
+	m.mu.Lock()
 	for {
-		if kind := b.takeLocked(in); kind != nothing {
+		if kind := m.takeLocked(in); kind != nothing {
 			if kind < finish {
 				in.taken.Store(in.taken.Load() + 1)
 			}
-			b.mu.Unlock()
+			m.mu.Unlock()
 			return kind
 		}
-		b.waiting = true
-		b.mu.Unlock()
-		in.run = 0
+		m.waiting = true
+		m.mu.Unlock()
+		in.streak = 0
 		in.count()
 		in.asleep.Store(true)
 		<-in.wake
 		in.asleep.Store(false)
-		b.mu.Lock()
+		m.mu.Lock()
 	}
 }
 
-func (b *box) takeLocked(in *incarnation) itemKind {
+func (m *mailbox) takeLocked(in *incarnation) itemKind {
 	switch {
-	case b.owner != in:
+	case m.owner != in:
 		return fenced
 	case in.ending:
 		return finish
-	case len(b.faults) > 0:
-		in.it.fault = b.faults[0]
-		b.faults = b.faults[1:]
+	case len(m.faults) > 0:
+		in.it.fault = m.faults[0]
+		m.faults = m.faults[1:]
 		return strike
-	case b.head != b.tail:
-		b.dequeue(&in.it)
+	case m.control.len() > 0:
+		m.dequeue(&in.it)
 		return control
 	}
-	return b.lane.take(&in.it)
+	return m.batches.take(&in.it)
 }
 
-// own hands the box to a new incarnation.
-func (b *box) own(in *incarnation) {
-	b.mu.Lock()
-	b.owner, b.waiting, b.ended = in, false, false
-	b.mu.Unlock()
+// own hands the mailbox to a new incarnation.
+func (m *mailbox) own(in *incarnation) {
+	m.mu.Lock()
+	m.owner, m.waiting, m.ended = in, false, false
+	m.mu.Unlock()
 }
 
-// release takes the box from in. taken, if not nil, is what in must still be
+// release takes the mailbox from in. taken, if not nil, is what in must still be
 // busy with: a handler that came back in the meantime is not hung after all.
-func (b *box) release(in *incarnation, taken *uint64) bool {
-	b.mu.Lock()
-	if b.owner != in || (taken != nil && in.taken.Load() != *taken) {
-		b.mu.Unlock()
+func (m *mailbox) release(in *incarnation, taken *uint64) bool {
+	m.mu.Lock()
+	if m.owner != in || (taken != nil && in.taken.Load() != *taken) {
+		m.mu.Unlock()
 		return false
 	}
 	in.cell.current.Store(nil)
-	b.lane.shut()
-	if b.head != b.tail {
-		b.keep(func(s *slot) bool { return s.self == nil })
+	m.batches.shut()
+	if m.control.len() > 0 {
+		m.keep(func(s *slot) bool { return s.self == nil })
 	}
-	asleep := b.waiting
-	b.owner, b.waiting = nil, false
-	b.mu.Unlock()
+	asleep := m.waiting
+	m.owner, m.waiting = nil, false
+	m.mu.Unlock()
 	if asleep {
 		in.wake <- struct{}{} // it finds that it is fenced
 	}
 	return true
 }
 
-// retire drops what waits and what comes: the child has ended for good.
-func (b *box) retire() {
-	b.mu.Lock()
-	b.ended = true
-	b.controlStopped += b.tail - b.head
-	b.keep(func(*slot) bool { return false })
-	b.faults = nil
-	b.mu.Unlock()
+// retire drops what waits and what comes: the tree has stopped.
+func (m *mailbox) retire() {
+	m.mu.Lock()
+	m.ended = true
+	m.controlStopped += uint64(m.control.len())
+	m.keep(func(*slot) bool { return false })
+	m.faults = nil
+	m.mu.Unlock()
 }
 
 // open lets batches in. False: in has been fenced in the meantime.
-func (b *box) open(in *incarnation, filling, spare Conflator) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.owner != in {
+func (m *mailbox) open(in *incarnation, filling, spare Conflator) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owner != in {
 		return false
 	}
-	if !b.lane.open {
-		b.lane.reset(filling, spare)
-		b.lane.open = true
+	if !m.batches.open {
+		m.batches.reset(filling, spare)
+		m.batches.open = true
 	}
 	return true
 }
 
 // shut lets no more batches in; in has come to its end.
-func (b *box) shut(in *incarnation) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.owner == in {
-		b.lane.shut()
+func (m *mailbox) shut(in *incarnation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owner == in {
+		m.batches.shut()
 	}
 }
 
 // cause is how in came to its end.
-func (b *box) cause(in *incarnation) failure {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (m *mailbox) cause(in *incarnation) failure {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return in.end
 }
 
-func (b *box) isEnding(in *incarnation) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.owner != in || in.ending
+func (m *mailbox) isEnding(in *incarnation) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.owner != in || in.ending
 }
 
 // depths is what waits and what was lost.
-func (b *box) depths() Depths {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (m *mailbox) depths() Depths {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	d := Depths{
-		Depth: int(b.tail-b.head) + b.lane.depth(), Capacity: b.limit,
-		Conflated: b.lane.conflated, Full: b.controlFull + b.lane.full, Down: b.lane.down, Stopped: b.controlStopped, late: b.late,
+		Depth: m.control.len() + m.batches.depth(), Capacity: m.limit,
+		Conflated: m.batches.conflated, Full: m.controlFull, Down: m.batches.down, Stopped: m.controlStopped, late: m.late,
 	}
-	if b.lane.spec.Contract != NoBatches {
-		d.Capacity += b.lane.spec.Ticks
+	if m.batches.spec.Table != nil {
+		d.Capacity += m.batches.spec.Ticks
 	}
 	d.Dropped = d.Full + d.Down + d.Stopped
 	return d
+}
+
+// Inlet is where batches for one child are pushed. It may be captured before
+// the tree has started and serves every incarnation.
+type Inlet struct{ mailbox atomic.Pointer[mailbox] } // nil before the start
+
+// Push hands over a batch and never blocks; true means that the child falls
+// behind and the caller may yield the processor once. The batch is retained as
+// long as it is needed. Before the tree has started batches are dropped.
+func (i *Inlet) Push(b messages.Batch) (yield bool) {
+	if m := i.mailbox.Load(); m != nil {
+		return m.push(b)
+	}
+	return false
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 // fakeBatch is a batch of n ticks of one instrument, numbered from first.
@@ -40,7 +41,7 @@ type span struct{ first, last, count int }
 
 type fakeTable struct{ s span }
 
-func (f *fakeTable) Merge(b Batch) {
+func (f *fakeTable) Merge(b messages.Batch) {
 	m := b.(*fakeBatch)
 	if f.s.count == 0 {
 		f.s.first = m.first
@@ -60,27 +61,19 @@ func (f *fakeTable) Take() any {
 
 func (f *fakeTable) Len() int { return min(f.s.count, 1) }
 
-type gap struct{ n int }
-
-func mailboxOf(c Contract) Mailbox {
-	return Mailbox{
-		Contract: c, Ticks: 100, Batches: 10,
-		Table: func() Conflator { return &fakeTable{} },
-		Gap:   func(n int) any { return gap{n} },
-	}
+func testMailbox() Mailbox {
+	return Mailbox{Ticks: 100, Batches: 10, Table: func() Conflator { return &fakeTable{} }}
 }
 
-// taker notes what it is given: "b first-last", "c first-last", "gap n", or
-// the control message itself. "block" blocks it.
-func taker(d *diary, c Contract) Spec {
+// taker notes what it is given: "b first-last", "c first-last", or the control
+// message itself. A duration blocks it.
+func taker(d *diary) Spec {
 	w := worker("taker", func(self actors.Self, msg any) {
 		switch m := msg.(type) {
 		case *fakeBatch:
 			d.note("b %d-%d", m.first, m.first+m.n)
 		case *span:
 			d.note("c %d-%d", m.first, m.last)
-		case gap:
-			d.note("gap %d", m.n)
 		case time.Duration:
 			time.Sleep(m)
 		case order:
@@ -89,12 +82,12 @@ func taker(d *diary, c Contract) Spec {
 			d.note("%v", m)
 		}
 	})
-	w.Mailbox = mailboxOf(c)
+	w.Mailbox = testMailbox()
 	return w
 }
 
 // pushAll pushes batches of the sizes given and checks at the end of the
-// bubble that nobody still holds one.
+// bubble that none is still held.
 func pushAll(t *testing.T, f *Inlet, first int, sizes ...int) {
 	t.Helper()
 	for _, n := range sizes {
@@ -110,27 +103,23 @@ func pushAll(t *testing.T, f *Inlet, first int, sizes ...int) {
 	}
 }
 
-func TestContracts(t *testing.T) {
+func TestBatchesWaitOneByOneThenConflated(t *testing.T) {
 	cases := []struct {
-		contract               Contract
-		sizes                  []int
-		want                   []string
-		conflated, full, depth int
+		sizes            []int
+		want             []string
+		conflated, depth int
 	}{
-		{Lossless, []int{50, 50}, []string{"b 0-50", "b 50-100"}, 0, 0, 100},
+		{[]int{50, 50}, []string{"b 0-50", "b 50-100"}, 0, 100},
 		// The third does not fit: from there on, and with what waits, conflated.
-		{Lossless, []int{50, 50, 1, 2}, []string{"c 0-100", "c 100-103"}, 103, 0, 101},
-		{Lossless, []int{101}, []string{"c 0-101"}, 101, 0, 1},
-		{Lossless, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, []string{"c 0-10", "c 10-11"}, 11, 0, 11},
-		{Lossless, []int{0, 3, 0}, []string{"b 0-0", "b 0-3", "b 3-3"}, 0, 0, 3},
-		{Conflate, []int{50, 60}, []string{"c 0-110"}, 110, 0, 1},
-		{DropOldest, []int{50, 50, 30, 10}, []string{"gap 50", "b 50-100", "b 100-130", "b 130-140"}, 0, 50, 90},
-		{DropOldest, []int{50, 101}, []string{"gap 151"}, 0, 151, 0},
+		{[]int{50, 50, 1, 2}, []string{"c 0-100", "c 100-103"}, 103, 101},
+		{[]int{101}, []string{"c 0-101"}, 101, 1},
+		{[]int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, []string{"c 0-10", "c 10-11"}, 11, 11},
+		{[]int{0, 3, 0}, []string{"b 0-0", "b 0-3", "b 3-3"}, 0, 3},
 	}
 	for i, c := range cases {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			var d diary
-			inBubble(t, group("root", OneForOne, taker(&d, c.contract)), Options{}, func(t *testing.T, s *Supervisor) {
+			inBubble(t, group("root", taker(&d)), Options{}, func(t *testing.T, s *Supervisor) {
 				s.tellTest("taker", time.Second)
 				after(0)
 				pushAll(t, s.Inlet("taker"), 0, c.sizes...)
@@ -143,16 +132,12 @@ func TestContracts(t *testing.T) {
 					t.Errorf("seen %v, want %v", got, want)
 				}
 				m := s.statusOf(t, "taker").Mailbox
-				if m.Conflated != uint64(c.conflated) || m.Full != uint64(c.full) || m.Depth != 0 {
-					t.Errorf("mailbox %+v, want %d conflated, %d dropped", m, c.conflated, c.full)
+				if m.Conflated != uint64(c.conflated) || m.Full != 0 || m.Depth != 0 {
+					t.Errorf("mailbox %+v, want %d conflated", m, c.conflated)
 				}
 				pushAll(t, s.Inlet("taker"), 1000, 5) // it has caught up
 				after(0)
-				want := "b 1000-1005"
-				if c.contract == Conflate {
-					want = "c 1000-1005"
-				}
-				if got := d.take(); !slices.Equal(got, []string{want}) {
+				if got := d.take(); !slices.Equal(got, []string{"b 1000-1005"}) {
 					t.Errorf("after the overflow: %v", got)
 				}
 			})
@@ -160,28 +145,9 @@ func TestContracts(t *testing.T) {
 	}
 }
 
-func TestDisconnect(t *testing.T) {
-	var d diary
-	w := taker(&d, Disconnect)
-	w.Restart = Temporary
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
-		s.tellTest("taker", time.Second)
-		after(0)
-		pushAll(t, s.Inlet("taker"), 0, 60, 60, 10)
-		after(time.Second)
-		st := s.statusOf(t, "taker")
-		if st.State != Stopped || st.LastError != errDisconnected.Error() || len(d.take()) != 0 {
-			t.Fatalf("status %+v", st)
-		}
-		if m := st.Mailbox; m.Full != 60 || m.Down != 70 {
-			t.Fatalf("mailbox %+v", m)
-		}
-	})
-}
-
 func TestPushTellsWhenToYield(t *testing.T) {
 	var d diary
-	inBubble(t, group("root", OneForOne, taker(&d, Lossless)), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", taker(&d)), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("taker", time.Second)
 		after(0)
 		var yields []bool
@@ -207,7 +173,7 @@ func (m named) Key() string { return m.name }
 
 func TestLatestWinsInPlace(t *testing.T) {
 	var d diary
-	inBubble(t, group("root", OneForOne, taker(&d, Lossless)), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", taker(&d)), Options{}, func(t *testing.T, s *Supervisor) {
 		for range 3 { // positions wrap round
 			s.tellTest("taker", time.Second)
 			after(0)
@@ -226,9 +192,9 @@ func TestLatestWinsInPlace(t *testing.T) {
 
 func TestControlOverflowFailsTheChildAndKeepsTheNewestOfEachKey(t *testing.T) {
 	var d diary
-	w := taker(&d, Lossless)
+	w := taker(&d)
 	w.Mailbox.Control = 20
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("taker", time.Second)
 		after(0)
 		s.tellTest("taker", named{"a", 1})
@@ -269,8 +235,8 @@ func TestCrashDropsBatches(t *testing.T) {
 			time.Sleep(m)
 		}
 	})
-	w.Mailbox = mailboxOf(Lossless)
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	w.Mailbox = testMailbox()
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("taker", time.Second)
 		after(0)
 		pushAll(t, s.Inlet("taker"), 0, 10, 10)
@@ -288,30 +254,67 @@ func TestCrashDropsBatches(t *testing.T) {
 	})
 }
 
-func TestConflatorPanicsAreTheChilds(t *testing.T) {
-	var d diary
-	w := taker(&d, Conflate)
-	w.Mailbox.Table = func() Conflator { return &panicTable{} }
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
-		pushAll(t, s.Inlet("taker"), 0, 10)
-		after(time.Second)
-		if st := s.statusOf(t, "taker"); st.Epoch != 2 || st.LastError != "conflate: panic: broken table" {
-			t.Fatalf("status %+v", st)
-		}
-	})
+// Whatever panics while a batch is pushed fails the child. The pusher goes on,
+// and the mailbox takes batches and messages again after the restart.
+func TestPanicsOfAPushAreTheChilds(t *testing.T) {
+	for _, c := range []struct {
+		where string
+		push  func(s *Supervisor)
+	}{
+		{"length", func(s *Supervisor) { s.Inlet("taker").Push(&panicBatch{in: "length"}) }},
+		{"retain", func(s *Supervisor) { s.Inlet("taker").Push(&panicBatch{in: "retain"}) }},
+		{"merge", func(s *Supervisor) { s.Inlet("taker").Push(newBatch(-1, 1000)) }},
+	} {
+		t.Run(c.where, func(t *testing.T) {
+			var d diary
+			w := taker(&d)
+			w.Mailbox.Table = func() Conflator { return &panicTable{} }
+			inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
+				c.push(s)
+				after(time.Second)
+				if st := s.statusOf(t, "taker"); st.Epoch != 2 || st.LastError != "take a batch: panic: "+c.where {
+					t.Fatalf("status %+v", st)
+				}
+				pushAll(t, s.Inlet("taker"), 0, 10)
+				s.tellTest("taker", "control")
+				after(0)
+				if got := d.take(); !slices.Equal(got, []string{"control", "b 0-10"}) && !slices.Equal(got, []string{"b 0-10", "control"}) {
+					t.Errorf("seen %v", got)
+				}
+			})
+		})
+	}
 }
 
 type panicTable struct{ fakeTable }
 
-func (*panicTable) Merge(Batch) { panic("broken table") }
+func (*panicTable) Merge(messages.Batch) { panic("merge") }
 
-func TestFrontsBeforeTheStart(t *testing.T) {
+type panicBatch struct {
+	fakeBatch
+	in string
+}
+
+func (b *panicBatch) Len() int {
+	if b.in == "length" {
+		panic("length")
+	}
+	return 1
+}
+
+func (b *panicBatch) Retain(int) {
+	if b.in == "retain" {
+		panic("retain")
+	}
+}
+
+func TestInletsBeforeTheStart(t *testing.T) {
 	var d diary
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		f := s.Inlet("taker")
 		f.Push(newBatch(0, 1))
-		if err := s.Start(t.Context(), group("root", OneForOne, taker(&d, Lossless))); err != nil {
+		if err := s.Start(t.Context(), group("root", taker(&d))); err != nil {
 			t.Fatal(err)
 		}
 		pushAll(t, f, 1, 1)

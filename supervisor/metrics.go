@@ -8,29 +8,29 @@ import (
 
 // collector turns the tree into metrics at each scrape. Nothing is registered
 // or forgotten at a restart: the counters belong to the children's names.
-type collector struct{ house *Supervisor }
+type collector struct{ supervisor *Supervisor }
 
 func newCollector(s *Supervisor) prometheus.Collector { return &collector{s} }
 
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("kitestring_"+name, help, labels, nil)
+	return prometheus.NewDesc(name, help, labels, nil)
 }
 
 var (
-	descDepth    = newDesc("actor_mailbox_depth", "Ticks and control messages that wait.", "actor")
-	descCapacity = newDesc("actor_mailbox_capacity", "Ticks and control messages that can wait.", "actor")
-	descBusy     = newDesc("actor_busy_seconds", "How long the handler that runs has been running.", "actor")
-	descUp       = newDesc("actor_up", "1 while the actor is ready.", "actor")
-	descWait     = newDesc("actor_mailbox_wait_seconds", "From a message's arrival to its handling, sampled under load.", "actor")
-	descProcess  = newDesc("actor_process_seconds", "Time in handlers, sampled under load.", "actor")
-	descMessages = newDesc("actor_messages_total", "Messages and batches by how the handler ended.", "actor", "result")
-	descDropped  = newDesc("actor_messages_dropped_total", "Ticks and control messages that were not delivered one by one.", "actor", "reason")
-	descDead     = newDesc("deadletters_total", "Messages of actors to addresses that do not exist.")
-	descRestarts = newDesc("supervisor_restarts_total", "Restarts by reason.", "actor", "reason")
-	descEscal    = newDesc("supervisor_escalations_total", "Groups that failed too often.", "supervisor")
-	descQuar     = newDesc("supervisor_quarantined", "1 while the actor is quarantined.", "actor")
-	descRecovery = newDesc("supervisor_recovery_seconds", "From a failure to the next readiness.", "actor")
-	descChaos    = newDesc("chaos_injections_total", "Injected faults by kind.", "actor", "kind")
+	descDepth    = newDesc("kitestring_actor_mailbox_depth", "Ticks and control messages that wait.", "actor")
+	descCapacity = newDesc("kitestring_actor_mailbox_capacity", "Ticks and control messages that can wait.", "actor")
+	descBusy     = newDesc("kitestring_actor_busy_seconds", "How long the handler that runs has been running.", "actor")
+	descUp       = newDesc("kitestring_actor_up", "1 while the actor is ready.", "actor")
+	descWait     = newDesc("kitestring_actor_mailbox_wait_seconds", "From a message's arrival to its handling, sampled under load.", "actor")
+	descProcess  = newDesc("kitestring_actor_process_seconds", "Time in handlers, sampled under load.", "actor")
+	descMessages = newDesc("kitestring_actor_messages_total", "Messages and batches by how the handler ended.", "actor", "result")
+	descDropped  = newDesc("kitestring_actor_messages_dropped_total", "Ticks and control messages that were not delivered one by one.", "actor", "reason")
+	descDead     = newDesc("kitestring_deadletters_total", "Messages of actors to addresses that do not exist.")
+	descRestarts = newDesc("kitestring_supervisor_restarts_total", "Restarts by reason.", "actor", "reason")
+	descEscal    = newDesc("kitestring_supervisor_escalations_total", "Groups that failed too often.", "supervisor")
+	descQuar     = newDesc("kitestring_supervisor_quarantined", "1 while the actor is quarantined.", "actor")
+	descRecovery = newDesc("kitestring_supervisor_recovery_seconds", "From a failure to the next readiness.", "actor")
+	descChaos    = newDesc("kitestring_chaos_injections_total", "Injected faults by kind.", "actor", "kind")
 )
 
 // Describe implements prometheus.Collector.
@@ -43,8 +43,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// sample is one metric, gathered under the mutex and sent without it: whoever
-// reads the channel must not be able to stop the house.
+// sample is one metric, gathered under the mutex and sent without it: a slow
+// reader of the channel must not stop the supervisor.
 type sample struct {
 	desc   *prometheus.Desc
 	kind   prometheus.ValueType
@@ -56,7 +56,7 @@ type sample struct {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
-	for _, m := range c.house.samples() {
+	for _, m := range c.supervisor.samples() {
 		if m.hist == nil {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value, m.labels...)
 			continue
@@ -109,7 +109,7 @@ func (s *Supervisor) samples() (all []sample) {
 		name, state := n.spec.Name, n.state()
 		gauge(descQuar, asGauge(n.quarantined), name)
 		for _, r := range []restartReason{byPanic, byError, byHang, byHeartbeat, byPerson, bySibling} {
-			// Of workers from the start: the increase of a series that is born
+			// Of workers from the start: the increase of a series that begins
 			// with its first restart would miss that one.
 			if v := n.restarts[r]; v > 0 || n.cell != nil {
 				count(descRestarts, v, name, string(r))
@@ -119,7 +119,7 @@ func (s *Supervisor) samples() (all []sample) {
 			count(descEscal, n.escalated, name)
 			continue
 		}
-		c, d := &n.cell.stats, n.cell.box.depths()
+		c, d := &n.cell.stats, n.cell.mailbox.depths()
 		gauge(descDepth, float64(d.Depth), name)
 		gauge(descCapacity, float64(d.Capacity), name)
 		gauge(descBusy, time.Duration(c.stuck.Load()).Seconds(), name)

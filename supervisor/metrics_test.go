@@ -14,8 +14,8 @@ import (
 
 func metricsTree(d *diary) Spec {
 	a := written(d, "a")
-	a.Mailbox = mailboxOf(Lossless)
-	return group("root", OneForOne, a, group("g", OneForOne, written(d, "b")))
+	a.Mailbox = testMailbox()
+	return group("root", a, group("g", written(d, "b")))
 }
 
 func TestMetrics(t *testing.T) {
@@ -152,7 +152,7 @@ func TestSnapshotAsData(t *testing.T) {
 				t.Errorf("mailbox without %s", k)
 			}
 		}
-		if g := snap.Actors[2]; g["kind"] != "supervisor" || g["strategy"] != "one_for_one" || g["next_retry_at"] != nil {
+		if g := snap.Actors[2]; g["kind"] != "supervisor" || g["next_retry_at"] != nil {
 			t.Errorf("group %v", g)
 		}
 	})

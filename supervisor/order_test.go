@@ -46,7 +46,7 @@ func TestOrderPerSenderAcrossFailures(t *testing.T) {
 	receiver.Mailbox.Control = 8 * each
 	receiver.Intensity = Intensity{Restarts: 1000, Period: time.Second}
 	receiver.Backoff = Backoff{Base: time.Millisecond, Cap: time.Millisecond}
-	patient := func(s Spec) Spec { // nobody is given up but by the test
+	patient := func(s Spec) Spec { // none is given up but by the test
 		s.StartTimeout, s.StopGrace, s.Hang = time.Minute, time.Minute, time.Minute
 		return s
 	}
@@ -59,7 +59,7 @@ func TestOrderPerSenderAcrossFailures(t *testing.T) {
 			}
 		}))
 	}
-	root := group("root", OneForOne, patient(receiver), sender(6), sender(7))
+	root := group("root", patient(receiver), sender(6), sender(7))
 	root.Group = receiver.Intensity
 	s := run(t, root, Options{})
 	defer stopAfter(t, s)

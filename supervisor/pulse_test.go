@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A root that hangs holds its mutex for ever: then nothing must tell the
-// outside that all is well.
+// A root that hangs holds its mutex for ever: then nothing may report
+// that all is well.
 func TestAHungRootHasNoPulse(t *testing.T) {
 	var d diary
 	beat := make(chan Health)

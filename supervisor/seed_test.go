@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
-// Each birth evaluates the seed before Started; its batch comes first, then
+// Each start evaluates the seed before Started; its batch comes first, then
 // what was pushed since it called open; what was pushed before is dropped.
 func TestSeed(t *testing.T) {
 	var d diary
 	var s *Supervisor
-	w := taker(&d, Lossless)
+	w := taker(&d)
 	births := 0
-	w.Seed = func(open func()) Batch {
+	w.Seed = func(open func()) messages.Batch {
 		births++
 		f := s.Inlet("taker")
 		pushAll(t, f, 1, 1) // before: in the snapshot already
@@ -30,11 +31,11 @@ func TestSeed(t *testing.T) {
 		})
 		return first
 	}
-	house := func() *Supervisor {
+	newTree := func() *Supervisor {
 		s = New(Options{jitter: func() float64 { return 1 }})
 		return s
 	}
-	inBubbleWith(t, house, group("root", OneForOne, w), func(t *testing.T) {
+	inBubbleWith(t, newTree, group("root", w), func(t *testing.T) {
 		after(0)
 		if got, want := d.take(), []string{"b 100-110", "b 2-3"}; !slices.Equal(got, want) {
 			t.Fatalf("seen %v, want %v", got, want)
@@ -51,15 +52,15 @@ func TestSeed(t *testing.T) {
 }
 
 func TestSeedThatFails(t *testing.T) {
-	for name, seed := range map[string]func(open func()) Batch{
-		"the seed did not open the mailbox": func(func()) Batch { return newBatch(0, 1) },
-		"panic: no seed":                    func(func()) Batch { panic("no seed") },
+	for name, seed := range map[string]func(open func()) messages.Batch{
+		"the seed did not open the mailbox": func(func()) messages.Batch { return newBatch(0, 1) },
+		"panic: no seed":                    func(func()) messages.Batch { panic("no seed") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d diary
-			w := taker(&d, Lossless)
+			w := taker(&d)
 			w.Seed = seed
-			inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+			inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 				wantState(t, s, "taker", BackingOff)
 				if got := s.statusOf(t, "taker").LastError; got != name {
 					t.Fatalf("last error %q", got)
@@ -69,13 +70,13 @@ func TestSeedThatFails(t *testing.T) {
 	}
 }
 
-// A seed that hangs and wakes up in another life opens nothing.
+// A seed that hangs and goes on in the time of the next incarnation opens nothing.
 func TestSeedOfAZombie(t *testing.T) {
 	var d diary
-	w := taker(&d, Lossless)
+	w := taker(&d)
 	var births atomic.Int32
 	w.StartTimeout = time.Second
-	w.Seed = func(open func()) Batch {
+	w.Seed = func(open func()) messages.Batch {
 		if births.Add(1) == 1 {
 			time.Sleep(time.Minute)
 			open()
@@ -84,7 +85,7 @@ func TestSeedOfAZombie(t *testing.T) {
 		open()
 		return nil
 	}
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		after(2 * time.Second)
 		wantState(t, s, "taker", Running)
 		after(2 * time.Minute)
@@ -109,7 +110,7 @@ func TestProducerThatFails(t *testing.T) {
 		}
 		return puppet{self, nil}
 	}}
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		if got := s.statusOf(t, "a"); got.State != BackingOff || got.LastError != "panic: no actor" {
 			t.Fatalf("status %+v", got)
 		}

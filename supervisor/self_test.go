@@ -29,7 +29,7 @@ func TestTimers(t *testing.T) {
 			m(self)
 		}
 	})
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		after(3500 * time.Millisecond)
 		got := d.take()
 		slices.Sort(got)
@@ -42,9 +42,9 @@ func TestTimers(t *testing.T) {
 		if got := d.take(); len(got) != 1 {
 			t.Fatalf("seen %v after a slow handler", got)
 		}
-		// The incarnation's timers and what they told it end with it.
+		// The incarnation's timers and what they sent it end with it.
 		s.tellTest("a", order(func(self actors.Self) {
-			self.Tell("told")
+			self.Tell("in time")
 			panic("crash")
 		}))
 		after(time.Minute)
@@ -76,7 +76,7 @@ func TestTasksEndWithTheIncarnation(t *testing.T) {
 			m(self)
 		}
 	})
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("a", order(fail))
 		after(500 * time.Millisecond)
 		wantState(t, s, "a", BackingOff)
@@ -101,7 +101,7 @@ func TestPanicWhileStopping(t *testing.T) {
 			m(self)
 		}
 	})
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("a", order(crash))
 		after(time.Second)
 		if st := s.statusOf(t, "a"); st.State != Running || st.Epoch != 2 || st.LastError != "panic: crash" {
@@ -117,7 +117,7 @@ func TestSendAndDeadLetters(t *testing.T) {
 			d.note("%s", m)
 		}
 	})
-	inBubble(t, group("root", OneForOne, worker("a", func(self actors.Self, msg any) {
+	inBubble(t, group("root", worker("a", func(self actors.Self, msg any) {
 		if m, ok := msg.(order); ok {
 			m(self)
 		}

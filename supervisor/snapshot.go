@@ -10,10 +10,10 @@ type State uint8
 
 // The states of a child.
 const (
-	Stopped     State = iota // not started yet, ended for good, or stopped
-	Starting                 // born, Started not yet handled
+	Stopped     State = iota // not started yet, or stopped
+	Starting                 // Started not yet handled
 	Running                  // ready
-	BackingOff               // failed, or taken along by a sibling; waits for its restart
+	BackingOff               // failed; waits for its restart
 	Hung                     // in one handler for more than half its Hang
 	Quarantined              // failed too often; waits for a retry
 )
@@ -31,11 +31,6 @@ func (s State) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// String is the strategy in lower_snake_case.
-func (s Strategy) String() string {
-	return [...]string{"one_for_one", "rest_for_one", "one_for_all"}[min(s, OneForAll)]
-}
-
 // Snapshot is the whole tree at one moment, parents before their children, in
 // order of start.
 type Snapshot struct {
@@ -50,7 +45,6 @@ type Status struct {
 	Name             string     `json:"name"`
 	Kind             string     `json:"kind"`   // worker or supervisor
 	Parent           string     `json:"parent"` // "" for the root
-	Strategy         string     `json:"strategy,omitempty"`
 	State            State      `json:"state"`
 	Quarantined      bool       `json:"quarantined"` // also while a retry runs that is not yet healthy
 	Epoch            uint64     `json:"epoch"`       // incarnations so far
@@ -86,28 +80,31 @@ type Depths struct {
 	Conflated uint64 `json:"conflated"`
 	Dropped   uint64 `json:"dropped"` // the sum of the next three
 	Full      uint64 `json:"dropped_full"`
-	Down      uint64 `json:"dropped_down"`    // ticks, while nobody was there
-	Stopped   uint64 `json:"dropped_stopped"` // after its end
+	Down      uint64 `json:"dropped_down"`    // ticks, while the child was down
+	Stopped   uint64 `json:"dropped_stopped"` // after the stop of the tree
 
 	late uint64
 }
 
 // Snapshot is the tree as data. It costs microseconds and waits for no actor.
 func (s *Supervisor) Snapshot() Snapshot {
+	snap := s.snapshot()
+	// The program's function does not run under the mutex that it would hold.
+	if s.opts.Generation != nil {
+		for i := range snap.Actors {
+			snap.Actors[i].Generation = s.opts.Generation(snap.Actors[i].Name)
+		}
+	}
+	return snap
+}
+
+func (s *Supervisor) snapshot() Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, nanos := time.Now(), s.nanos()
 	snap := Snapshot{At: now, DeadLetters: s.deadLetters.Load(), Actors: make([]Status, 0, len(s.nodes))}
 	for _, n := range s.nodes {
 		snap.Actors = append(snap.Actors, n.status(now, nanos))
-	}
-	// The caller's code does not run under the mutex that it would stop.
-	if s.opts.Generation != nil {
-		s.mu.Unlock()
-		for i := range snap.Actors {
-			snap.Actors[i].Generation = s.opts.Generation(snap.Actors[i].Name)
-		}
-		s.mu.Lock()
 	}
 	return snap
 }
@@ -130,13 +127,12 @@ func (n *node) status(now time.Time, nanos int64) Status {
 		st.Parent = n.parent.spec.Name
 	}
 	if n.cell == nil {
-		st.Strategy = n.spec.Strategy.String()
 		st.GroupInWindow, st.GroupIntensity = n.group.count(now), n.spec.Group.Restarts
 		return st
 	}
 	c := &n.cell.stats
 	st.Kind = "worker"
-	st.Mailbox = n.cell.box.depths()
+	st.Mailbox = n.cell.mailbox.depths()
 	st.Handled = c.handled.Load()
 	perSecond, handling, waiting := c.since(nanos)
 	st.MessagesPerSec = perSecond
@@ -169,12 +165,6 @@ func (n *node) state() State {
 		}
 		return Running
 	}
-	if n.mustStart && n.parent.held {
-		if n.quarantined {
-			return Quarantined
-		}
-		return BackingOff
-	}
 	return Stopped
 }
 
@@ -184,11 +174,11 @@ type Health struct {
 	Running     int      `json:"running"` // workers
 	Total       int      `json:"total"`   // workers
 	Quarantined int      `json:"quarantined"`
-	Reasons     []string `json:"reasons,omitempty"` // plain words, one an actor that is not well
+	Reasons     []string `json:"reasons,omitempty"` // one for each actor that does not run
 }
 
 // Health sums the tree up. That it answers at all says that the root
-// supervisor is alive.
+// supervisor works.
 func (s *Supervisor) Health() Health {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,7 +194,7 @@ func (s *Supervisor) Health() Health {
 				h.Running++
 			}
 		}
-		if n.quarantined || (state != Running && !n.done) {
+		if n.quarantined || state != Running {
 			h.OK = false
 			reason := fmt.Sprintf("%s is %s", n.spec.Name, state)
 			if n.lastError != "" {

@@ -11,26 +11,6 @@ import (
 	"kitestring/messages"
 )
 
-// Strategy says who is restarted when a child fails.
-type Strategy uint8
-
-// The strategies. The zero value is OneForOne.
-const (
-	OneForOne  Strategy = iota // the child alone
-	RestForOne                 // the child and those started after it
-	OneForAll                  // every child
-)
-
-// Restart says which ends of a child call for a restart.
-type Restart uint8
-
-// The restart types. The zero value is Permanent.
-const (
-	Permanent Restart = iota // every end
-	Transient                // a failure, not a normal end ([actors.Self].Fail(nil))
-	Temporary                // none, not even a sibling's failure
-)
-
 // Intensity is a limit of restarts in a sliding period.
 type Intensity struct {
 	Restarts int
@@ -50,10 +30,12 @@ type Spec struct {
 	Name    string          // unique in the tree; its PID is Name/main
 	Produce actors.Producer // worker
 
-	Children []Spec   // supervisor: started in order, stopped in reverse
-	Strategy Strategy // of a supervisor
+	// Children of a supervisor are started in order and stopped in reverse. One
+	// that fails, or ends by itself, is started again alone (OTP's one_for_one,
+	// permanent): addresses are fixed and state that must last is kept outside
+	// the actors, so no sibling needs to be restarted with it.
+	Children []Spec
 
-	Restart   Restart
 	Intensity Intensity // of this child: past it, quarantine. 10 in 10 s
 	// Group limits the restarts of all children of a supervisor together: past
 	// it the group fails as one child of its parent. 10 + 2 a child, in 10 s.
@@ -70,52 +52,36 @@ type Spec struct {
 	HeartbeatWhile func() bool
 
 	Mailbox Mailbox
-	// Seed is evaluated at each birth, before Started. It must call open
+	// Seed is evaluated at each start, before Started. It must call open
 	// exactly once, at the instant from which the mailbox is to accept batches;
 	// what was pushed before is dropped. first (may be nil) is delivered as the
 	// first batch and released afterwards. With a nil Seed the mailbox is open
-	// from the birth on.
-	Seed func(open func()) (first Batch)
+	// from the start.
+	Seed func(open func()) (first messages.Batch)
 }
-
-// Contract says what happens to batches that a child cannot take in time.
-type Contract uint8
-
-// The contracts. The zero value is NoBatches.
-const (
-	NoBatches  Contract = iota // the child takes none: a Push is dropped and counted
-	Lossless                   // one by one up to Mailbox.Ticks, from there conflated until the child has caught up
-	Conflate                   // always conflated
-	DropOldest                 // the oldest go, a gap marker is delivered in their place
-	Disconnect                 // the child fails (give it Restart: Temporary to end it)
-)
 
 // Mailbox bounds what waits for a child.
 type Mailbox struct {
-	Contract Contract
-	Ticks    int // most ticks that wait: 8192
-	Batches  int // most batches that wait: 1024, or an eighth of Ticks
-	Control  int // most control messages that wait; beyond it the child fails: 1024
-	// Table makes an empty conflator; needed by Lossless and Conflate.
-	Table func() Conflator
-	// Gap makes the marker of n dropped ticks; needed by DropOldest.
-	Gap func(n int) any
+	// Table makes an empty conflator. With it the child takes batches: one by one
+	// up to Ticks and Batches, from there conflated until it has caught up. nil:
+	// it takes none, a Push is dropped and counted.
+	Table   func() Conflator
+	Ticks   int // most ticks that wait: 8192
+	Batches int // most batches that wait: 1024, or an eighth of Ticks
+	Control int // most control messages that wait; beyond it the child fails: 1024
 }
-
-// Batch is what a mailbox counts the holders of, under its mutex.
-type Batch = messages.Batch
 
 // Conflator merges batches that come too fast. It is used by one goroutine at
 // a time. Its memory must be bounded.
 type Conflator interface {
-	Merge(Batch) // without keeping the batch
+	Merge(messages.Batch) // without keeping the batch
 	// Take empties the table into a message, nil when it is empty. The message
 	// is valid until the next Merge.
 	Take() any
 	Len() int // entries that wait
 }
 
-// Options are the house's own.
+// Options are the supervisor's own.
 type Options struct {
 	Engine *actor.Engine // nil: a new one
 	Logger *slog.Logger  // nil: none; Self.Log adds actor and epoch
@@ -123,16 +89,16 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Watch is how often hangs and heartbeats are looked at: 100 ms.
 	Watch time.Duration
-	// IsTokenMessage picks the messages that a deaf child does not hear.
+	// IsTokenMessage picks the messages that FaultDropTokenMessages drops.
 	IsTokenMessage func(msg any) bool
-	// Generation tells the token generation that a child works with, for the
+	// Generation is the token generation that a child works with, for the
 	// snapshot; nil: 0.
 	Generation func(name string) uint64
-	// Observe is told of each event in the tree, in order, after it has
-	// happened. It must not block.
+	// Observe gets each event in the tree, in order, after it has happened. It
+	// must not block.
 	Observe func(Event)
-	// Pulse is told of the tree's health at each Watch, after every look: a
-	// house that hangs has none. It must not block.
+	// Pulse gets the tree's health at each Watch, after every look: a supervisor
+	// that hangs has none. It must not block.
 	Pulse func(Health)
 
 	jitter func() float64 // tests make the backoff exact

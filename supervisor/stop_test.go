@@ -23,12 +23,12 @@ func TestStopIsBoundedByTheGrace(t *testing.T) {
 	stuck.StopGrace = time.Second
 	task := worker("task", func(self actors.Self, msg any) {
 		if _, ok := msg.(actors.Started); ok {
-			self.Go("deaf", func(context.Context) error { time.Sleep(time.Hour); return nil })
+			self.Go("stuck", func(context.Context) error { time.Sleep(time.Hour); return nil })
 		}
 	})
 	task.StopGrace = 3 * time.Second
 	synctest.Test(t, func(t *testing.T) {
-		s := run(t, group("root", OneForOne, written(&d, "a"), stuck, task, written(&d, "z")), Options{})
+		s := run(t, group("root", written(&d, "a"), stuck, task, written(&d, "z")), Options{})
 		d.take()
 		began := time.Now()
 		err := s.Stop(context.Background())
@@ -59,7 +59,7 @@ func TestStopGivesUpWithItsContext(t *testing.T) {
 			}
 		})
 		stuck.StopGrace = time.Minute
-		s := run(t, group("root", OneForOne, worker("a", nil), group("g", OneForAll, worker("b", nil), stuck)), Options{})
+		s := run(t, group("root", worker("a", nil), group("g", worker("b", nil), stuck)), Options{})
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		began := time.Now()
@@ -84,9 +84,9 @@ func TestStopDuringEverything(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), wait)
 			defer cancel()
 			s := New(Options{})
-			err := s.Start(ctx, group("root", OneForAll, worker("a", nil), hangsAtStart, group("g", RestForOne, broken("bad", &sick), worker("b", nil))))
+			err := s.Start(ctx, group("root", worker("a", nil), hangsAtStart, group("g", broken("bad", &sick), worker("b", nil))))
 			if err == nil {
-				_ = s.Stop(context.Background()) // one that hangs in its start is named, rightly
+				_ = s.Stop(context.Background()) // one that hangs in its start is named
 			} else if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
@@ -96,8 +96,8 @@ func TestStopDuringEverything(t *testing.T) {
 				}
 			}
 			time.Sleep(10 * time.Second)
-			if err := s.Start(context.Background(), group("root", OneForOne, worker("a", nil))); err == nil {
-				t.Error("started twice")
+			if err := s.Start(context.Background(), group("root", worker("a", nil))); err == nil {
+				t.Error("started again")
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func TestStartTimeout(t *testing.T) {
 	slow.StartTimeout = time.Second
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		s := run(t, group("root", OneForOne, slow, worker("next", nil)), Options{})
+		s := run(t, group("root", slow, worker("next", nil)), Options{})
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("the next one waited %v", took)
 		}
@@ -148,7 +148,7 @@ func TestHangingRestartLoop(t *testing.T) {
 	})
 	var d diary
 	synctest.Test(t, func(t *testing.T) {
-		s := run(t, group("root", OneForOne, loop, written(&d, "b")), Options{})
+		s := run(t, group("root", loop, written(&d, "b")), Options{})
 		s.tellTest("loop", order(crash))
 		after(time.Minute)
 		d.take()
@@ -178,7 +178,7 @@ func TestRestartWhileRestarting(t *testing.T) {
 		}
 	})
 	slow.StopGrace = 5 * time.Second
-	root := group("root", OneForOne, slow, written(&d, "b"))
+	root := group("root", slow, written(&d, "b"))
 	inBubble(t, root, Options{}, func(t *testing.T, s *Supervisor) {
 		d.take()
 		for range 5 { // while it stops, starts, runs and backs off
@@ -194,7 +194,7 @@ func TestRestartWhileRestarting(t *testing.T) {
 		after(20 * time.Second)
 		wantState(t, s, "a", Running)
 		var last string
-		for _, l := range d.take() { // lives never overlap
+		for _, l := range d.take() { // incarnations never overlap
 			if l[0] == '+' && last != "" && last[0] == '+' {
 				t.Errorf("%s after %s", l, last)
 			}
@@ -215,7 +215,7 @@ func TestRestartWhileRestarting(t *testing.T) {
 
 func TestRestartOfAGroup(t *testing.T) {
 	var d diary
-	root := group("root", OneForOne, group("g", OneForOne, written(&d, "a"), written(&d, "b")), written(&d, "c"))
+	root := group("root", group("g", written(&d, "a"), written(&d, "b")), written(&d, "c"))
 	inBubble(t, root, Options{}, func(t *testing.T, s *Supervisor) {
 		d.take()
 		if err := s.Restart("g"); err != nil {
@@ -235,7 +235,7 @@ func TestRestartOfAGroup(t *testing.T) {
 	})
 }
 
-// A backoff that ends while its group is being stopped starts nobody.
+// A backoff that ends while its group is being stopped starts no child.
 func TestNobodyStartsWhileStopping(t *testing.T) {
 	var d diary
 	stuck := worker("stuck", func(_ actors.Self, msg any) {
@@ -243,7 +243,7 @@ func TestNobodyStartsWhileStopping(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	})
-	inBubble(t, group("root", OneForOne, written(&d, "a"), stuck), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", written(&d, "a"), stuck), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("a", order(crash))
 		after(0)
 		d.take()
@@ -263,7 +263,7 @@ func TestGraceNotHangBoundsAStop(t *testing.T) {
 		}
 	})
 	slow.Hang, slow.StopGrace = time.Second, 5*time.Second
-	inBubble(t, group("root", OneForOne, slow), Options{}, func(*testing.T, *Supervisor) {})
+	inBubble(t, group("root", slow), Options{}, func(*testing.T, *Supervisor) {})
 	if got := d.take(); len(got) != 1 {
 		t.Fatalf("seen %v", got)
 	}

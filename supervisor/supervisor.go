@@ -29,11 +29,11 @@ func (e *UnknownError) Error() string {
 // PIDOf is the address of a child, valid before it has ever started.
 func PIDOf(name string) *actor.PID { return actor.NewPID(actor.LocalLookupAddr, name+"/main") }
 
-// Supervisor is a house: a tree of supervised actors.
+// Supervisor is a tree of supervised actors.
 //
 // It is a monitor: one mutex guards the tree, every event (an incarnation that
-// is ready or gone, a timer, a call) changes it in one short step, and nothing
-// that an actor wrote ever runs under that mutex.
+// is ready or gone, a timer, a call) changes it in one short step, and no code
+// of an actor ever runs under that mutex.
 type Supervisor struct {
 	opts   Options
 	engine *actor.Engine
@@ -47,8 +47,8 @@ type Supervisor struct {
 	byName     map[string]*node
 	inlets     map[string]*Inlet
 	marked     []*node
-	events     []event  // not yet told
-	publishing bool     // a goroutine is telling them
+	events     []event  // not yet published
+	publishing bool     // a goroutine is publishing them
 	hung       []string // abandoned while stopping
 	closing    bool
 
@@ -60,7 +60,7 @@ type Supervisor struct {
 	watching    sync.WaitGroup
 }
 
-// latch is a channel that is closed once. The house's mu guards it.
+// latch is a channel that is closed once. The supervisor's mu guards it.
 type latch struct {
 	c    chan struct{}
 	done bool
@@ -73,7 +73,7 @@ func (l *latch) close() {
 	}
 }
 
-// New makes an empty house. Fronts can be taken from it at once, so that
+// New makes an empty tree. Inlets can be taken from it at once, so that
 // producers can capture them; [Supervisor.Start] fills it.
 func New(opts Options) *Supervisor {
 	s := &Supervisor{
@@ -105,12 +105,12 @@ func Start(ctx context.Context, root Spec, opts Options) (*Supervisor, error) {
 // its StartTimeout: one bad child does not keep the rest from starting, the
 // snapshot shows it. Start fails with a [*SpecError], or when ctx ends first
 // (what had started is stopped again); ctx has no meaning afterwards. The
-// root never fails: its own limits only make it tell.
+// root never fails: past its own limits it only reports.
 func (s *Supervisor) Start(ctx context.Context, root Spec) error {
 	if err := s.build(root); err != nil {
 		return err
 	}
-	s.watching.Go(s.watch)
+	s.watching.Go(s.newWatchdog().run)
 	s.mu.Lock()
 	s.start(s.root)
 	s.unlock()
@@ -142,13 +142,13 @@ func (s *Supervisor) build(root Spec) error {
 	if s.root != nil {
 		return ErrNotRunning
 	}
-	tree := s.newNode(root, nil, 0)
+	tree := s.newNode(root, nil)
 	for name, f := range s.inlets {
 		n := s.byName[name]
-		if n == nil || n.spec.Mailbox.Contract == NoBatches {
-			return &SpecError{Name: name, Field: "Mailbox.Contract", Reason: "batches are pushed to it, but no child of that name takes any"}
+		if n == nil || n.spec.Mailbox.Table == nil {
+			return &SpecError{Name: name, Field: "Mailbox.Table", Reason: "batches are pushed to it, but no child of that name takes any"}
 		}
-		f.box.Store(&n.cell.box)
+		f.mailbox.Store(&n.cell.mailbox)
 	}
 	if s.opts.Registerer != nil {
 		if err := s.opts.Registerer.Register(newCollector(s)); err != nil {
@@ -184,7 +184,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	s.watching.Wait()
 	for _, c := range s.cells {
 		s.engine.Registry.Remove(c.pid)
-		c.box.retire()
+		c.mailbox.retire()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,14 +200,14 @@ func (s *Supervisor) abandonAll() {
 	defer s.unlock()
 	for _, n := range s.nodes {
 		if n.in != nil {
-			n.alarm.stop()
+			n.timer.stop()
 			n.phase = stopping
 			s.abandon(n, failure{reason: byHang, err: errStopTimeout})
 		}
 	}
 }
 
-// unlock carries out what the step has made possible, and tells of it after
+// unlock carries out what the step has made possible, and publishes it after
 // the mutex has been given back: in order, by one goroutine at a time.
 func (s *Supervisor) unlock() {
 	s.settle()
@@ -229,11 +229,11 @@ func (s *Supervisor) unlock() {
 	s.mu.Unlock()
 }
 
-// nanos is the house's clock: monotonic, and cheaper than time.Now.
+// nanos is the supervisor's clock: monotonic, and cheaper than time.Now.
 func (s *Supervisor) nanos() int64 { return int64(time.Since(s.born)) }
 
-// late reports whether a message's sender is an incarnation of ours that has
-// been fenced.
+// late reports whether a message's sender is an incarnation of this tree that
+// has been fenced.
 func (s *Supervisor) late(sender *actor.PID) bool {
 	c := s.cells[sender.ID]
 	if c == nil {

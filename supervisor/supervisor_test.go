@@ -10,7 +10,7 @@ import (
 
 func TestStartsInOrderStopsInReverse(t *testing.T) {
 	var d diary
-	root := group("root", OneForOne, written(&d, "a"), group("g", OneForOne, written(&d, "b"), written(&d, "c")), written(&d, "e"))
+	root := group("root", written(&d, "a"), group("g", written(&d, "b"), written(&d, "c")), written(&d, "e"))
 	inBubble(t, root, Options{}, func(t *testing.T, s *Supervisor) {
 		if got, want := d.take(), []string{"+a", "+b", "+c", "+e"}; !slices.Equal(got, want) {
 			t.Fatalf("started %v, want %v", got, want)
@@ -34,7 +34,7 @@ func TestRestartsWithBackoffAndKeepsControlMessages(t *testing.T) {
 			d.note("%d:%s", self.Epoch(), m)
 		}
 	})
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("a", order(crash))
 		s.tellTest("a", "kept")
 		after(0)
@@ -57,7 +57,7 @@ func TestEventsComeInOrderAndObserversMayPanic(t *testing.T) {
 		d.note("%s %s %d %s", e.Actor, e.Kind, e.Epoch, e.Reason)
 		panic("observer")
 	}}
-	inBubble(t, group("root", OneForOne, written(&diary{}, "a")), opts, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", written(&diary{}, "a")), opts, func(t *testing.T, s *Supervisor) {
 		s.tellTest("a", order(crash))
 		after(time.Second)
 	})

@@ -65,7 +65,7 @@ func (s *Spec) check(seen map[string]bool) error {
 	case strings.ContainsAny(s.Name, "/ \t\n"):
 		return bad("Name", "contains a slash or a blank; it is part of an address")
 	case seen[s.Name]:
-		return bad("Name", "used twice in the tree")
+		return bad("Name", "used more than once in the tree")
 	}
 	seen[s.Name] = true
 	switch {
@@ -73,10 +73,6 @@ func (s *Spec) check(seen map[string]bool) error {
 		return bad("Children", "a child is a worker (Produce) or a supervisor (Children), not both")
 	case s.Produce == nil && len(s.Children) == 0:
 		return bad("Produce", "missing; a child is a worker (Produce) or a supervisor (Children)")
-	case s.Strategy > OneForAll:
-		return bad("Strategy", "unknown")
-	case s.Restart > Temporary:
-		return bad("Restart", "unknown")
 	}
 	for _, i := range []struct {
 		field string
@@ -114,7 +110,7 @@ func (s *Spec) check(seen map[string]bool) error {
 		return bad("HeartbeatWhile", "needs a Heartbeat")
 	}
 	if len(s.Children) > 0 {
-		if s.Seed != nil || s.Mailbox.Contract != NoBatches {
+		if s.Seed != nil || s.Mailbox.Table != nil {
 			return bad("Mailbox", "a supervisor takes no batches")
 		}
 		for i := range s.Children {
@@ -124,26 +120,14 @@ func (s *Spec) check(seen map[string]bool) error {
 		}
 		return nil
 	}
-	return s.checkMailbox()
-}
-
-func (s *Spec) checkMailbox() error {
-	bad := func(field, reason string) error { return &SpecError{Name: s.Name, Field: field, Reason: reason} }
-	m := s.Mailbox
-	switch {
-	case m.Contract > Disconnect:
-		return bad("Mailbox.Contract", "unknown")
+	switch m := s.Mailbox; {
 	case m.Ticks < 1:
 		return bad("Mailbox.Ticks", "must be at least 1")
 	case m.Batches < 1:
 		return bad("Mailbox.Batches", "must be at least 1")
 	case m.Control < 1:
 		return bad("Mailbox.Control", "must be at least 1")
-	case (m.Contract == Lossless || m.Contract == Conflate) && m.Table == nil:
-		return bad("Mailbox.Table", "missing; the contract conflates")
-	case m.Contract == DropOldest && m.Gap == nil:
-		return bad("Mailbox.Gap", "missing; the contract delivers a gap marker")
-	case m.Contract == NoBatches && s.Seed != nil:
+	case m.Table == nil && s.Seed != nil:
 		return bad("Seed", "the mailbox takes no batches")
 	}
 	return nil

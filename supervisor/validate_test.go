@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/messages"
 )
 
 func TestSpecsThatCannotWork(t *testing.T) {
@@ -14,20 +15,18 @@ func TestSpecsThatCannotWork(t *testing.T) {
 	with := func(change func(*Spec)) Spec {
 		s := ok("a")
 		change(&s)
-		return group("root", OneForOne, s)
+		return group("root", s)
 	}
 	for _, c := range []struct {
 		what, name, field string
 		root              Spec
 	}{
-		{"duplicate name", "a", "Name", group("root", OneForOne, ok("a"), group("g", OneForAll, ok("a")))},
-		{"a child called like its parent", "root", "Name", group("root", OneForOne, ok("root"))},
+		{"duplicate name", "a", "Name", group("root", ok("a"), group("g", ok("a")))},
+		{"a child called like its parent", "root", "Name", group("root", ok("root"))},
 		{"no name", "", "Name", with(func(s *Spec) { s.Name = "" })},
 		{"slash", "a/b", "Name", with(func(s *Spec) { s.Name = "a/b" })},
 		{"neither worker nor supervisor", "a", "Produce", with(func(s *Spec) { s.Produce = nil })},
 		{"both", "a", "Children", with(func(s *Spec) { s.Children = []Spec{ok("b")} })},
-		{"unknown strategy", "a", "Strategy", with(func(s *Spec) { s.Strategy = 9 })},
-		{"unknown restart", "a", "Restart", with(func(s *Spec) { s.Restart = 9 })},
 		{"zero period", "a", "Intensity.Period", with(func(s *Spec) { s.Intensity.Restarts = 3 })},
 		{"zero restarts", "a", "Intensity.Restarts", with(func(s *Spec) { s.Intensity.Period = time.Second })},
 		{"negative period", "a", "Group.Period", with(func(s *Spec) { s.Group = Intensity{1, -1} })},
@@ -38,17 +37,13 @@ func TestSpecsThatCannotWork(t *testing.T) {
 		{"negative hang", "a", "Hang", with(func(s *Spec) { s.Hang = -1 })},
 		{"negative heartbeat", "a", "Heartbeat", with(func(s *Spec) { s.Heartbeat = -1 })},
 		{"heartbeat condition alone", "a", "HeartbeatWhile", with(func(s *Spec) { s.HeartbeatWhile = func() bool { return true } })},
-		{"unknown contract", "a", "Mailbox.Contract", with(func(s *Spec) { s.Mailbox.Contract = 99 })},
-		{"no table", "a", "Mailbox.Table", with(func(s *Spec) { s.Mailbox.Contract = Lossless })},
-		{"no table to conflate", "a", "Mailbox.Table", with(func(s *Spec) { s.Mailbox.Contract = Conflate })},
-		{"no gap marker", "a", "Mailbox.Gap", with(func(s *Spec) { s.Mailbox.Contract = DropOldest })},
 		{"negative bound", "a", "Mailbox.Ticks", with(func(s *Spec) { s.Mailbox.Ticks = -1 })},
 		{"negative batches", "a", "Mailbox.Batches", with(func(s *Spec) { s.Mailbox.Batches = -1 })},
 		{"negative control", "a", "Mailbox.Control", with(func(s *Spec) { s.Mailbox.Control = -1 })},
-		{"seed without batches", "a", "Seed", with(func(s *Spec) { s.Seed = func(func()) Batch { return nil } })},
+		{"seed without batches", "a", "Seed", with(func(s *Spec) { s.Seed = func(func()) messages.Batch { return nil } })},
 		{"a supervisor with a mailbox", "root", "Mailbox", func() Spec {
-			g := group("root", OneForOne, ok("a"))
-			g.Mailbox.Contract = Disconnect
+			g := group("root", ok("a"))
+			g.Mailbox = testMailbox()
 			return g
 		}()},
 		{"a worker as root", "a", "Children", ok("a")},
@@ -61,11 +56,11 @@ func TestSpecsThatCannotWork(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a front that nobody reads", func(t *testing.T) {
+	t.Run("an inlet without a child", func(t *testing.T) {
 		s := New(Options{})
 		s.Inlet("nobody")
 		var bad *SpecError
-		if err := s.Start(context.Background(), group("root", OneForOne, ok("a"))); !errors.As(err, &bad) || bad.Name != "nobody" {
+		if err := s.Start(context.Background(), group("root", ok("a"))); !errors.As(err, &bad) || bad.Name != "nobody" {
 			t.Fatalf("error %v", err)
 		}
 	})

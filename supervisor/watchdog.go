@@ -5,13 +5,19 @@ import (
 	"time"
 )
 
-// The watchdog looks at every worker each Watch: is it still in the same
-// handler as long ago, and does it make the progress that its spec demands?
-// Spans are summed up from looks, none longer than two Watches, so that a
-// process that was stopped for a while finds nobody hung when it goes on.
+// watchdog looks at every worker each Watch: is it still in the same handler as
+// long ago, and does it make the progress that its spec demands? Spans are
+// summed up from looks, none longer than two Watches: when a process goes on
+// that was stopped for a while (SIGSTOP, a suspended machine), no actor is taken
+// for hung.
+type watchdog struct {
+	supervisor *Supervisor
+	probes     map[*cell]*probe
+	last       time.Time
+}
 
-// sight is what the watchdog remembers of one worker.
-type sight struct {
+// probe is what the watchdog remembers of one worker.
+type probe struct {
 	in    *incarnation
 	taken uint64
 	stuck time.Duration
@@ -19,55 +25,63 @@ type sight struct {
 	quiet time.Duration
 }
 
-func (s *Supervisor) watch() {
-	seen := make(map[*cell]*sight, len(s.cells))
+func (s *Supervisor) newWatchdog() *watchdog {
+	w := &watchdog{supervisor: s, probes: make(map[*cell]*probe, len(s.cells)), last: time.Now()}
 	for _, c := range s.cells {
-		seen[c] = &sight{}
+		w.probes[c] = &probe{}
 	}
+	return w
+}
+
+func (w *watchdog) run() {
+	s := w.supervisor
 	tick := time.NewTicker(s.opts.Watch)
 	defer tick.Stop()
-	last := time.Now()
 	for {
 		select {
 		case <-s.unhang:
 			return
 		case now := <-tick.C:
-			span := min(now.Sub(last), 2*s.opts.Watch)
-			last = now
-			for c, v := range seen {
-				s.look(c, v, span)
-				c.stats.turn(s.nanos())
-			}
+			w.look(now)
 			if s.opts.Pulse != nil {
-				s.opts.Pulse(s.Health())
+				s.guard("Pulse", func() { s.opts.Pulse(s.Health()) })
 			}
 		}
 	}
 }
 
-func (s *Supervisor) look(c *cell, v *sight, span time.Duration) {
+func (w *watchdog) look(now time.Time) {
+	span := min(now.Sub(w.last), 2*w.supervisor.opts.Watch)
+	w.last = now
+	for c, p := range w.probes {
+		w.lookAt(c, p, span)
+		c.stats.turn(w.supervisor.nanos())
+	}
+}
+
+func (w *watchdog) lookAt(c *cell, p *probe, span time.Duration) {
 	in := c.current.Load()
-	if in == nil || in != v.in {
-		*v = sight{in: in}
+	if in == nil || in != p.in {
+		*p = probe{in: in}
 		if in != nil {
-			v.taken, v.beats = in.taken.Load(), in.beats.Load()
+			p.taken, p.beats = in.taken.Load(), in.beats.Load()
 		}
 		c.stats.stuck.Store(0)
 		return
 	}
 	taken := in.taken.Load()
-	if taken == v.taken && !in.asleep.Load() {
-		v.stuck += span
+	if taken == p.taken && !in.asleep.Load() {
+		p.stuck += span
 	} else {
-		v.taken, v.stuck = taken, 0
+		p.taken, p.stuck = taken, 0
 	}
-	c.stats.stuck.Store(int64(v.stuck))
-	if v.stuck >= c.spec.Hang {
-		s.hangs(c.node, in, taken, v.stuck)
+	c.stats.stuck.Store(int64(p.stuck))
+	if p.stuck >= c.spec.Hang {
+		w.supervisor.hangs(c.node, in, taken, p.stuck)
 		return
 	}
 	if c.spec.Heartbeat > 0 {
-		s.listen(c, v, span)
+		w.checkHeartbeat(c, p, span)
 	}
 }
 
@@ -75,35 +89,29 @@ func (s *Supervisor) look(c *cell, v *sight, span time.Duration) {
 func (s *Supervisor) hangs(n *node, in *incarnation, taken uint64, stuck time.Duration) {
 	s.mu.Lock()
 	defer s.unlock()
-	if n.in != in || n.phase == stopping || !n.cell.box.release(in, &taken) {
+	if n.in != in || n.phase == stopping || !n.cell.mailbox.release(in, &taken) {
 		return
 	}
 	s.abandoned(n, in, failure{reason: byHang, err: fmt.Errorf("%w for %v", errHung, stuck)})
 }
 
-func (s *Supervisor) listen(c *cell, v *sight, span time.Duration) {
-	beats := v.in.beats.Load()
-	if beats != v.beats || !s.wanted(c) {
-		v.beats, v.quiet = beats, 0
+func (w *watchdog) checkHeartbeat(c *cell, p *probe, span time.Duration) {
+	beats := p.in.beats.Load()
+	if beats != p.beats || !w.supervisor.progressDue(c) {
+		p.beats, p.quiet = beats, 0
 		return
 	}
-	if v.quiet += span; v.quiet > c.spec.Heartbeat {
-		v.quiet = 0
-		v.in.fail(failure{reason: byHeartbeat, err: fmt.Errorf("%w of %v", errNoProgress, c.spec.Heartbeat)})
+	if p.quiet += span; p.quiet > c.spec.Heartbeat {
+		p.quiet = 0
+		p.in.fail(failure{reason: byHeartbeat, err: fmt.Errorf("%w of %v", errNoProgress, c.spec.Heartbeat)})
 	}
 }
 
-// wanted asks the spec whether progress is due now. A question that panics is
-// no reason to restart anybody.
-func (s *Supervisor) wanted(c *cell) (yes bool) {
+// progressDue asks the spec. A question that panics restarts no actor.
+func (s *Supervisor) progressDue(c *cell) (due bool) {
 	if c.spec.HeartbeatWhile == nil {
 		return true
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("heartbeat condition panicked", "actor", c.spec.Name, "panic", fmt.Sprint(p))
-			yes = false
-		}
-	}()
-	return c.spec.HeartbeatWhile()
+	s.guard("HeartbeatWhile of "+c.spec.Name, func() { due = c.spec.HeartbeatWhile() })
+	return due
 }

@@ -40,7 +40,7 @@ func TestZombieOutputIsDropped(t *testing.T) {
 			d.note("got %s", m)
 		}
 	})
-	inBubble(t, group("root", OneForOne, sender, receiver), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", sender, receiver), Options{}, func(t *testing.T, s *Supervisor) {
 		wake = make(chan struct{})
 		s.tellTest("sender", "hang")
 		after(2500 * time.Millisecond)
@@ -68,7 +68,7 @@ func TestReceiverDropsOlderEpochs(t *testing.T) {
 			got++
 		}
 	})
-	inBubble(t, group("root", OneForOne, worker("sender", nil), receiver), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", worker("sender", nil), receiver), Options{}, func(t *testing.T, s *Supervisor) {
 		old := s.cells["sender/main"].current.Load()
 		s.engine.SendWithSender(PIDOf("receiver"), "a", old.pid)
 		if err := s.Restart("sender"); err != nil {
@@ -96,7 +96,7 @@ func TestHungHandlerKeepsTheQueue(t *testing.T) {
 			d.note("%d:%d", self.Epoch(), m)
 		}
 	})
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		s.tellTest("a", order(func(actors.Self) { time.Sleep(time.Minute) }))
 		for i := range 3 {
 			s.tellTest("a", i)
@@ -116,7 +116,7 @@ func TestBusyIsNotHung(t *testing.T) {
 			time.Sleep(m)
 		}
 	})
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		for range 500 {
 			s.tellTest("a", 1900*time.Millisecond)
 		}
@@ -145,7 +145,7 @@ func TestHeartbeatOfMeaning(t *testing.T) {
 		}
 	})
 	w.Heartbeat, w.HeartbeatWhile = 3*time.Second, open.Load
-	inBubble(t, group("root", OneForOne, w), Options{}, func(t *testing.T, s *Supervisor) {
+	inBubble(t, group("root", w), Options{}, func(t *testing.T, s *Supervisor) {
 		after(time.Hour)
 		if st := s.statusOf(t, "a"); st.Epoch != 1 {
 			t.Fatalf("restarted while beating: %+v", st)
@@ -170,18 +170,19 @@ func TestHeartbeatOfMeaning(t *testing.T) {
 	})
 }
 
-// A stopped process (SIGSTOP, a suspended laptop) finds nobody hung when it
-// goes on: the watchdog's looks are far apart, not the handler's progress.
+// When a stopped process (SIGSTOP, a suspended laptop) goes on, no actor is
+// taken for hung: the watchdog's looks are far apart, not the handler's progress.
 func TestWatchdogDoesNotCountItsOwnAbsence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := run(t, group("root", OneForOne, worker("a", nil)), Options{})
+		s := run(t, group("root", worker("a", nil)), Options{})
 		c := s.cells["a/main"]
 		in := c.current.Load()
 		in.asleep.Store(false) // as if a handler ran
-		v := &sight{in: in, taken: in.taken.Load()}
-		s.look(c, v, min(time.Hour, 2*s.opts.Watch))
-		if v.stuck != 200*time.Millisecond || s.statusOf(t, "a").State != Running {
-			t.Errorf("stuck %v", v.stuck)
+		w := s.newWatchdog()
+		w.look(time.Now())
+		w.look(time.Now().Add(time.Hour))
+		if stuck := w.probes[c].stuck; stuck != 200*time.Millisecond || s.statusOf(t, "a").State != Running {
+			t.Errorf("stuck %v, %v", stuck, s.statusOf(t, "a").State)
 		}
 		in.asleep.Store(true)
 		if err := s.Stop(t.Context()); err != nil {
@@ -192,8 +193,8 @@ func TestWatchdogDoesNotCountItsOwnAbsence(t *testing.T) {
 
 // A handler that comes back at the moment when the watchdog gives it up is not
 // hung after all: nothing is taken from it.
-func TestWatchdogLooksTwice(t *testing.T) {
-	inBubble(t, group("root", OneForOne, worker("a", nil)), Options{}, func(t *testing.T, s *Supervisor) {
+func TestWatchdogChecksAgainBeforeItAbandons(t *testing.T) {
+	inBubble(t, group("root", worker("a", nil)), Options{}, func(t *testing.T, s *Supervisor) {
 		n := s.byName["a"]
 		seen := n.in.taken.Load()
 		s.tellTest("a", "handled meanwhile")

@@ -1,6 +1,8 @@
-// Package actorstest is a house for one actor, for tests of actor packages:
-// real goroutines and timers, an endless mailbox, every message that the actor
-// sends kept for inspection. It works inside testing/synctest bubbles.
+// Package actorstest helps to test actor packages. [Harness] runs one actor: real
+// goroutines and timers, an endless mailbox, every message that the actor sends
+// kept for inspection. [Tokens] is the token source of such a test, [Until] polls,
+// [Shared] finds test data, [Main] counts leaked goroutines. All of it works
+// inside testing/synctest bubbles.
 package actorstest
 
 import (
@@ -19,13 +21,13 @@ import (
 	"kitestring/actors"
 )
 
-// Sent is a message that the actor sent to somebody.
+// Sent is a message that the actor sent.
 type Sent struct {
 	To  *actor.PID
 	Msg any
 }
 
-// Harness keeps one actor.
+// Harness runs one actor.
 type Harness struct {
 	t       testing.TB
 	name    string
@@ -44,7 +46,7 @@ type Harness struct {
 	stopped bool
 }
 
-// Start builds the actor and tells it Started. The test's end stops it and
+// Start builds the actor and sends it Started. The test's end stops it and
 // waits for its tasks.
 func Start(t testing.TB, name string, produce actors.Producer) *Harness {
 	t.Helper()
@@ -58,7 +60,7 @@ func Start(t testing.TB, name string, produce actors.Producer) *Harness {
 	return h
 }
 
-// Stop ends the actor: Stopped is its last message. Safe to call twice.
+// Stop ends the actor: Stopped is its last message. A second call does nothing.
 func (h *Harness) Stop() {
 	h.mu.Lock()
 	if h.stopped {

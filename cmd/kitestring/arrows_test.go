@@ -45,11 +45,10 @@ var arrows = map[string][]string{
 	"supervisor":      {"actors", "messages"},
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
 
-	"cmd/kitestring/assets": {},
-	"cmd/kitestring/drills": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
-	"cmd/kitestring/soak":   {"actors/hours", "actors/simulator", "actors/web/api", "messages", "messages/..."},
-	"cmd/kitestring/e2e":    {}, // tests only: a whole server and a browser
-	"cmd/kitestring":        {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/assets":   {},
+	"cmd/kitestring/rehearse": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/e2e":      {}, // tests only: a whole server and a browser
+	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // actorPackage is what any actor may import: the contract, what lies below the

@@ -12,7 +12,7 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/cmd/kitestring/assets"
-	"kitestring/cmd/kitestring/drills"
+	"kitestring/cmd/kitestring/rehearse"
 )
 
 func TestAssetsArePrinted(t *testing.T) {
@@ -65,7 +65,7 @@ func TestCommandsOfTheRunbookAreReal(t *testing.T) {
 		looked[line] = true
 		switch args[0] {
 		case "drill":
-			if _, err := drills.Find(args[1:]); err != nil {
+			if _, err := rehearse.Find(args[1:]); err != nil {
 				t.Errorf("kitestring %s: %v", line, err)
 			}
 		case "status", "actors", "rotations", "restart", "token", "chaos", "assets":

@@ -9,7 +9,7 @@ import (
 
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
-	"kitestring/cmd/kitestring/drills"
+	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/supervisor"
 )
 
@@ -63,7 +63,7 @@ func (p *program) complete(c *cobra.Command) {
 		c.ValidArgsFunction = p.completeActor
 	case "drill":
 		c.ValidArgs = []cobra.Completion{"all", "list"}
-		for _, d := range drills.All() {
+		for _, d := range rehearse.All() {
 			c.ValidArgs = append(c.ValidArgs, cobra.CompletionWithDesc(d.Name, d.Inject))
 		}
 	}

@@ -9,15 +9,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kitestring/cmd/kitestring/drills"
+	"kitestring/cmd/kitestring/rehearse"
 )
 
 func (p *program) drillCommand() *cobra.Command {
 	var asJSON bool
-	var options drills.Options
+	var options rehearse.Options
 	c := &cobra.Command{
-		Use: "drill [NAME...|all|list]", Short: "Rehearse faults against a server of its own on a simulated exchange",
-		Long: `Rehearse faults against a server of its own on a simulated exchange: each drill
+		Use: "drill [NAME...|all|list]", Short: "Inject faults into a server of its own on a simulated exchange",
+		Long: `Inject faults into a server of its own on a simulated exchange: each drill
 starts one in this process, injects its fault, and says whether what must hold
 did, and how long the recovery took. A running server is not touched.
 
@@ -27,12 +27,12 @@ one fails; a drill that this machine cannot run is skipped with its reason.`,
 			if len(args) == 0 || len(args) == 1 && args[0] == "list" {
 				return p.listDrills(asJSON)
 			}
-			chosen, err := drills.Find(args)
+			selected, err := rehearse.Find(args)
 			if err != nil {
 				return &exitWith{exitUsage, err}
 			}
 			failed := 0
-			for _, d := range chosen {
+			for _, d := range selected {
 				result, err := p.drill(c, d, options)
 				if err != nil {
 					return err
@@ -45,29 +45,29 @@ one fails; a drill that this machine cannot run is skipped with its reason.`,
 				}
 			}
 			if failed > 0 {
-				return &exitWith{exitError, fmt.Errorf("%d of %d drills failed", failed, len(chosen))}
+				return &exitWith{exitError, fmt.Errorf("%d of %d drills failed", failed, len(selected))}
 			}
 			return nil
 		},
 	}
 	flags := c.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object a drill")
-	flags.Uint64Var(&options.Seed, "seed", 0, "repeat what went by chance in an earlier run; 0: a new seed, which is printed")
+	flags.Uint64Var(&options.Seed, "seed", 0, "repeat the random choices of an earlier run; 0: a new seed, which is printed")
 	flags.DurationVar(&options.For, "for", 0, "how long chaos lasts (default 3m)")
 	return c
 }
 
-func (p *program) drill(c *cobra.Command, d drills.Drill, options drills.Options) (result drills.Result, err error) {
+func (p *program) drill(c *cobra.Command, d rehearse.Drill, options rehearse.Options) (result rehearse.Result, err error) {
 	dir, err := os.MkdirTemp("", "kitestring-drill-")
 	if err != nil {
 		return result, fmt.Errorf("a folder for the drill: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	result = drills.Run(c.Context(), d, dir, options)
+	result = rehearse.Run(c.Context(), d, dir, options)
 	return result, c.Context().Err()
 }
 
-func (p *program) printResult(r drills.Result, asJSON bool) error {
+func (p *program) printResult(r rehearse.Result, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(p.stdout).Encode(r)
 	}
@@ -89,7 +89,7 @@ func (p *program) printResult(r drills.Result, asJSON bool) error {
 func (p *program) listDrills(asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(p.stdout)
-		for _, d := range drills.All() {
+		for _, d := range rehearse.All() {
 			if err := enc.Encode(map[string]any{"name": d.Name, "inject": d.Inject, "hold": d.Hold, "short": d.Short}); err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ func (p *program) listDrills(asJSON bool) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, d := range drills.All() {
+	for _, d := range rehearse.All() {
 		fmt.Fprintf(w, "%s\t%s\t-> %s\n", d.Name, d.Inject, d.Hold)
 	}
 	return w.Flush()

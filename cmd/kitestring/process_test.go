@@ -21,7 +21,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
-	"kitestring/cmd/kitestring/drills"
+	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -164,7 +164,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	still := drills.WatchStandstill()
+	still := rehearse.WatchStandstill()
 	code, took := p.end(t, syscall.SIGTERM)
 	still.Stop()
 	// It takes a fifth of that. What other programs take of the machine is not the server's.

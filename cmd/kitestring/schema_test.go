@@ -14,7 +14,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
-	"kitestring/cmd/kitestring/drills"
+	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/messages"
 )
 
@@ -224,14 +224,14 @@ func ask(t *testing.T, addr, path string, into any) {
 
 func TestDrillsPrintJSON(t *testing.T) {
 	code, stdout, _ := kitestring(t, t.Context(), nil, "", "drill", "list", "--json")
-	if code != exitOK || strings.Count(stdout, "\n") != len(drills.All()) {
+	if code != exitOK || strings.Count(stdout, "\n") != len(rehearse.All()) {
 		t.Errorf("exit %d, %s", code, stdout)
 	}
 	for line := range strings.Lines(stdout) {
 		schema{".name": "string", ".inject": "string", ".hold": "string", ".short": "bool"}.check(t, "drill list", line)
 	}
 	ms := 12.5
-	for _, r := range []drills.Result{{Name: "a", OK: true, RecoveryMS: &ms}, {Name: "b", OK: true, Skipped: true, Detail: "no privilege"}, {Name: "c"}} {
+	for _, r := range []rehearse.Result{{Name: "a", OK: true, RecoveryMS: &ms}, {Name: "b", OK: true, Skipped: true, Detail: "no privilege"}, {Name: "c"}} {
 		var out strings.Builder
 		if err := (&program{stdout: &out}).printResult(r, true); err != nil {
 			t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kitestring/cmd/kitestring/soak"
+	"kitestring/cmd/kitestring/rehearse"
 )
 
 // soakFlags are those that both soaks share.
@@ -47,9 +47,9 @@ func (p *program) soakLoadCommand() *cobra.Command {
 		Use: "load", Short: "The heaviest load, with a rotation of the token each minute",
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.soak(f, 10*time.Second, func(o soak.Options) (verdicts []soak.Verdict, err error) {
-				p.soakHeader(f, soak.LoadHeader)
-				report, err := soak.Load(c.Context(), soak.LoadOptions{Options: o, Instruments: instruments, Rate: rate})
+			return p.soak(f, 10*time.Second, func(o rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
+				p.soakHeader(f, rehearse.LoadHeader)
+				report, err := rehearse.SoakLoad(c.Context(), rehearse.LoadOptions{SoakOptions: o, Instruments: instruments, Rate: rate})
 				if err == nil {
 					p.soakTotal(f, report, report.Total, report.Verdicts, report.Machine)
 				}
@@ -69,9 +69,9 @@ func (p *program) soakDaysCommand() *cobra.Command {
 		Use: "days", Short: "Whole trading days on a fast clock: flush, reminders, login, open, faults, close",
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.soak(f, time.Duration(days)*soak.LeastDay, func(o soak.Options) (verdicts []soak.Verdict, err error) {
-				p.soakHeader(f, soak.DaysHeader)
-				report, err := soak.Days(c.Context(), soak.DaysOptions{Options: o, Days: days})
+			return p.soak(f, time.Duration(days)*rehearse.LeastDay, func(o rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
+				p.soakHeader(f, rehearse.DaysHeader)
+				report, err := rehearse.SoakDays(c.Context(), rehearse.DaysOptions{SoakOptions: o, Days: days})
 				if err == nil {
 					p.soakTotal(f, report, report.Total, report.Verdicts, report.Machine)
 				}
@@ -84,7 +84,7 @@ func (p *program) soakDaysCommand() *cobra.Command {
 }
 
 // soak runs one in a folder of its own.
-func (p *program) soak(f soakFlags, least time.Duration, run func(soak.Options) ([]soak.Verdict, error)) (err error) {
+func (p *program) soak(f soakFlags, least time.Duration, run func(rehearse.SoakOptions) ([]rehearse.Verdict, error)) (err error) {
 	if f.span < least {
 		return &exitWith{exitUsage, fmt.Errorf("--for %s: it is at least %s", f.span, least)}
 	}
@@ -99,7 +99,7 @@ func (p *program) soak(f soakFlags, least time.Duration, run func(soak.Options) 
 	} else if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		return &exitWith{exitUsage, errors.Join(err, fmt.Errorf("--keep %s: the folder is not empty; name a new one", dir))}
 	}
-	verdicts, err := run(soak.Options{Dir: dir, For: f.span, Row: func(row fmt.Stringer) { p.soakRow(f, row) }})
+	verdicts, err := run(rehearse.SoakOptions{Options: rehearse.Options{For: f.span}, Dir: dir, Row: func(row fmt.Stringer) { p.soakRow(f, row) }})
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (p *program) soakRow(f soakFlags, row fmt.Stringer) {
 	fmt.Fprintln(p.stdout, row)
 }
 
-func (p *program) soakTotal(f soakFlags, report any, total fmt.Stringer, verdicts []soak.Verdict, m soak.Machine) {
+func (p *program) soakTotal(f soakFlags, report any, total fmt.Stringer, verdicts []rehearse.Verdict, m rehearse.Machine) {
 	if f.json {
 		_ = json.NewEncoder(p.stdout).Encode(report)
 		return

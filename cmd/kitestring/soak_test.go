@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kitestring/cmd/kitestring/soak"
+	"kitestring/cmd/kitestring/rehearse"
 )
 
 // TestSoakCarriesALightLoad soaks a server for seconds: what must hold at every
@@ -21,10 +21,11 @@ func TestSoakCarriesALightLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := 0
-	report, err := soak.Load(t.Context(), soak.LoadOptions{
-		Options: soak.Options{
-			Program: program, Env: []string{asProgram + "=1"}, Dir: t.TempDir(), For: 4 * time.Second,
-			Row: func(row fmt.Stringer) { rows++; t.Log(row) },
+	report, err := rehearse.SoakLoad(t.Context(), rehearse.LoadOptions{
+		SoakOptions: rehearse.SoakOptions{
+			Options: rehearse.Options{Binary: program, Env: []string{asProgram + "=1"}, For: 4 * time.Second},
+			Dir:     t.TempDir(),
+			Row:     func(row fmt.Stringer) { rows++; t.Log(row) },
 		},
 		Instruments: 400, Rate: 2000,
 	})
@@ -37,7 +38,7 @@ func TestSoakCarriesALightLoad(t *testing.T) {
 			t.Errorf("%s: %s", v.Target, v.Found)
 		}
 	}
-	if rows != 1 || report.Sockets != 1 || report.Takers == 0 || report.Total.Received == 0 || report.Total.CPU <= 0 || report.Total.RSS <= 0 {
+	if rows != 1 || report.Sockets != 1 || report.Receivers == 0 || report.Total.Received == 0 || report.Total.CPU <= 0 || report.Total.RSS <= 0 {
 		t.Errorf("%d rows, %+v", rows, report)
 	}
 }

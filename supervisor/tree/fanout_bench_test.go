@@ -239,7 +239,7 @@ func liveHeap() uint64 {
 // BenchmarkFanout streams 36,000 ticks/s in frames of 50, socket to bars, past
 // ten subscribers of the product's own mailboxes: all in time, and one of them
 // taking 5 ms a batch. One op is one frame (1.39 ms); what counts are the
-// metrics: nobody but the slow one conflates, and its bars equal the others'.
+// metrics: only the slow one conflates, and its bars equal the others'.
 func BenchmarkFanout(b *testing.B) {
 	b.Run("all-fast", func(b *testing.B) { paced(b, 300, 50, 36_000, 0, 0) })
 	b.Run("one-slow", func(b *testing.B) { paced(b, 300, 50, 36_000, 0, 5*time.Millisecond) })

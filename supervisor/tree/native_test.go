@@ -11,7 +11,7 @@ import (
 	"kitestring/actors/web"
 )
 
-// The histograms of the house are classic and native at once. Those of the
+// The histograms of the actors are classic and native at once. Those of the
 // tree, one for each actor, are made of the supervisor's own buckets at each
 // scrape and are classic only.
 func TestHistogramsAreNativeToo(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"kitestring/actors/token"
 )
 
-// Plan is what a house would make of a .env file, told without opening or
-// writing anything: for a doctor.
+// Plan is what a server would make of a .env file, found without opening or
+// writing anything: for "kitestring doctor".
 type Plan struct {
 	Profile  string        // that the wanted one comes to
 	Embedded bool          // the exchange is inside the server: without one there is none
@@ -16,7 +16,7 @@ type Plan struct {
 // PlanFor is the plan for a wanted profile (auto, sim, sandbox, live) and an
 // address to listen on. Its errors are those that Open would give.
 func PlanFor(store *token.Store, profile, addr string) (p Plan, err error) {
-	if p.Profile, err = chooseProfile(profile, store); err != nil {
+	if p.Profile, err = resolveProfile(profile, store); err != nil {
 		return p, err
 	}
 	if err := checkExposure(addr, store); err != nil {

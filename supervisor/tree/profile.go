@@ -18,7 +18,7 @@ const (
 	SimAPISecret = "simsecret"
 )
 
-// Keys of the .env file that are ours beside the credentials.
+// Keys of the .env file besides the credentials.
 const (
 	keyProfile    = "KITESTRING_PROFILE" // the mark of a file that the simulator wrote
 	keyAdminToken = "ADMIN_TOKEN"
@@ -31,10 +31,10 @@ const (
 // minAdminToken is the length below which an admin token is no protection.
 const minAdminToken = 32
 
-// chooseProfile resolves auto: live when the file has API credentials that the
+// resolveProfile resolves auto: live when the file has API credentials that the
 // simulator did not write, else sim. A file with real credentials is never
 // touched by the simulator.
-func chooseProfile(wanted string, store *token.Store) (string, error) {
+func resolveProfile(wanted string, store *token.Store) (string, error) {
 	file := store.Path()
 	marked := value(store, keyProfile) == "sim"
 	has := store.Credentials().APIKey != ""
@@ -73,8 +73,8 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 	}
 	if profile == "sim" {
 		at := "http://" + simAddr
-		if far := value(store, keyAPIURL); far != "" {
-			at = far
+		if remote := value(store, keyAPIURL); remote != "" {
+			at = remote
 		}
 		ex.APIURL, ex.WSURL, ex.LoginURL = at, "ws"+strings.TrimPrefix(at, "http"), at+"/connect/login"
 	}

@@ -14,8 +14,8 @@ import (
 	"kitestring/messages"
 )
 
-// Reloadable are what the configuration file may choose. They may change while
-// the house runs: a producer reads them at each birth, see chosen.
+// Reloadable is what the configuration file may set. It may change while the
+// server runs: a producer reads it at each start, see reloaded.
 type Reloadable struct {
 	Underlyings     []instruments.UnderlyingSpec // none: instruments.Defaults
 	AnalysisProfile analysis.Profile             // "": calibrated
@@ -37,49 +37,50 @@ func (c *Reloadable) check() error {
 	return nil
 }
 
-// chosen is a producer that is made anew at each birth, of what is chosen then.
-func (h *Server) reloaded(produce func(Reloadable) actors.Producer) actors.Producer {
-	return func(self actors.Self) actors.Actor { return produce(*h.reloadable.Load())(self) }
+// reloaded is a producer that is made again at each start, of what is configured
+// then.
+func (s *Server) reloaded(produce func(Reloadable) actors.Producer) actors.Producer {
+	return func(self actors.Self) actors.Actor { return produce(*s.reloadable.Load())(self) }
 }
 
 // Reload reads the .env file as if for the first time, with new watches on it,
-// and lets the actors that other choices concern begin anew with them; the log
-// says what it found. Sockets and bars are untouched. A file, or a choice, that
-// cannot be used changes nothing.
-func (h *Server) Reload(c Reloadable) error {
+// and restarts the actors that a changed setting concerns; the log says which.
+// Sockets and bars are untouched. A file, or a setting, that cannot be used
+// changes nothing.
+func (s *Server) Reload(c Reloadable) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	was := h.reloadable.Swap(&c)
-	anew := []string{"token"}
+	was := s.reloadable.Swap(&c)
+	restart := []string{"token"}
 	if !reflect.DeepEqual(was.Underlyings, c.Underlyings) {
-		anew = append(anew, "instruments")
+		restart = append(restart, "instruments")
 	}
 	if c.HolidayFile != "" || was.HolidayFile != "" {
-		anew = append(anew, "market") // the same file may say something else
+		restart = append(restart, "market") // the same file may say something else
 	}
 	for _, a := range analysis.All() {
 		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {
-			anew = append(anew, a.Kind)
+			restart = append(restart, a.Kind)
 		}
 	}
 	if !reflect.DeepEqual(was.Instruments, c.Instruments) {
-		h.wantChosen(c)
+		s.wantConfigured(c)
 	}
-	if runs := h.cfg.Reloadable.MailboxTicks; runs != c.MailboxTicks {
-		h.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "chosen", c.MailboxTicks)
+	if runs := s.cfg.Reloadable.MailboxTicks; runs != c.MailboxTicks {
+		s.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "configured", c.MailboxTicks)
 	}
-	h.log.Info("configuration read again", "actors_begin_anew", strings.Join(anew, " "))
-	for _, name := range anew {
-		if err := h.tree.Restart(name); err != nil {
-			h.log.Warn("did not begin anew; it will with its next start", "actor", name, "error", err)
+	s.log.Info("configuration read again", "restarted", strings.Join(restart, " "))
+	for _, name := range restart {
+		if err := s.tree.Restart(name); err != nil {
+			s.log.Warn("not restarted; it takes the configuration with its next start", "actor", name, "error", err)
 		}
 	}
 	return nil
 }
 
-// wantChosen asks the feed for the instruments of the configuration, and for
+// wantConfigured asks the feed for the instruments of the configuration, and for
 // no others in its name.
-func (h *Server) wantChosen(c Reloadable) {
-	h.tree.Engine().Send(pidFeed, messages.WantInstruments{Owner: "configuration", Wants: c.Instruments})
+func (s *Server) wantConfigured(c Reloadable) {
+	s.tree.Engine().Send(pidFeed, messages.WantInstruments{Owner: "configuration", Wants: c.Instruments})
 }

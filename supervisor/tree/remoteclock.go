@@ -13,10 +13,10 @@ import (
 	"kitestring/actors/simulator"
 )
 
-// farClock is the time of a simulated exchange in another process, as it tells
-// it at /sim/v1/state, once, and at /sim/v1/clock, which costs it less. Between
-// two looks it runs on at the speed told; while nobody answers, too.
-type farClock struct {
+// remoteClock is the time of a simulated exchange in another process, read at
+// /sim/v1/state, once, and at /sim/v1/clock, which costs it less. Between two
+// readings, and while there is no answer, it runs on at the speed last read.
+type remoteClock struct {
 	url    string
 	client *http.Client
 	end    context.CancelFunc
@@ -30,25 +30,25 @@ type farClock struct {
 	speed float64
 }
 
-// How often the far clock is looked at, and how much it may be off, in real
-// time, before it is set: a look takes a while itself.
+// How often the remote clock is read, and how much it may be off, in real
+// time, before it is set: a reading takes a while itself.
 const (
-	lookFar  = 500 * time.Millisecond
-	farSlack = 50 * time.Millisecond
+	remotePeriod = 500 * time.Millisecond
+	remoteSlack  = 50 * time.Millisecond
 	// The first answer is needed, and its exchange may only just have started.
-	firstFar = 10 * time.Second
-	nextFar  = 2 * time.Second
+	remoteFirst = 10 * time.Second
+	remoteNext  = 2 * time.Second
 )
 
-// openFarClock looks for a simulator at an API address.
-func openFarClock(ctx context.Context, apiURL string) (*farClock, error) {
-	c := &farClock{
+// openRemoteClock looks for a simulator at an API address.
+func openRemoteClock(ctx context.Context, apiURL string) (*remoteClock, error) {
+	c := &remoteClock{
 		url:    apiURL + "/sim/v1",
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		ended:  make(chan struct{}),
 	}
 	var st simulator.State
-	here, err := c.ask(ctx, firstFar, "/state", &st)
+	here, err := c.ask(ctx, remoteFirst, "/state", &st)
 	if err != nil {
 		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", keyAPIURL, apiURL, err)
 	}
@@ -61,22 +61,22 @@ func openFarClock(ctx context.Context, apiURL string) (*farClock, error) {
 }
 
 // Now implements actors.Clock.
-func (c *farClock) Now() time.Time {
+func (c *remoteClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at(time.Now())
 }
 
 // counts reports whether the exchange counts ticks in the last quantity.
-func (c *farClock) counts() bool { return c.sequenced }
+func (c *remoteClock) counts() bool { return c.sequenced }
 
-func (c *farClock) at(here time.Time) time.Time {
+func (c *remoteClock) at(here time.Time) time.Time {
 	return c.there.Add(time.Duration(float64(here.Sub(c.here)) * c.speed))
 }
 
-func (c *farClock) follow(ctx context.Context) {
+func (c *remoteClock) follow(ctx context.Context) {
 	defer close(c.ended)
-	tick := time.NewTicker(lookFar)
+	tick := time.NewTicker(remotePeriod)
 	defer tick.Stop()
 	for {
 		select {
@@ -84,7 +84,7 @@ func (c *farClock) follow(ctx context.Context) {
 			return
 		case <-tick.C:
 			var clock simulator.ClockState
-			if here, err := c.ask(ctx, nextFar, "/clock", &clock); err == nil { // whoever asks the exchange itself tells that it is away
+			if here, err := c.ask(ctx, remoteNext, "/clock", &clock); err == nil { // its users report that the exchange is away
 				c.set(here, clock)
 			}
 		}
@@ -92,7 +92,7 @@ func (c *farClock) follow(ctx context.Context) {
 }
 
 // ask reads a part of the simulator's state; here is when it held.
-func (c *farClock) ask(ctx context.Context, patience time.Duration, path string, into any) (here time.Time, err error) {
+func (c *remoteClock) ask(ctx context.Context, patience time.Duration, path string, into any) (here time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
@@ -118,18 +118,18 @@ func (c *farClock) ask(ctx context.Context, patience time.Duration, path string,
 	return asked.Add(time.Since(asked) / 2), nil
 }
 
-// set moves the anchor when the far clock has been moved by a hand.
-func (c *farClock) set(here time.Time, clock simulator.ClockState) {
+// set moves the anchor when the remote clock has been set.
+func (c *remoteClock) set(here time.Time, clock simulator.ClockState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	off := clock.Now.Sub(c.at(here)).Abs()
-	if c.speed == clock.Speed && off <= time.Duration(float64(farSlack)*c.speed) {
+	if c.speed == clock.Speed && off <= time.Duration(float64(remoteSlack)*c.speed) {
 		return
 	}
 	c.here, c.there, c.speed = here, clock.Now, clock.Speed
 }
 
-func (c *farClock) close() {
+func (c *remoteClock) close() {
 	c.end()
 	<-c.ended
 	c.client.CloseIdleConnections()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/simulator"
 )
 
@@ -21,50 +22,39 @@ func TestFarClockFollowsASimulatorElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		server := httptest.NewServer(exchange.Handler())
-		far, err := openFarClock(t.Context(), server.URL)
+		remote, err := openRemoteClock(t.Context(), server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if far.counts() != sequence {
-			t.Errorf("the sequence is %t, read as %t", sequence, far.counts())
+		if remote.counts() != sequence {
+			t.Errorf("the sequence is %t, read as %t", sequence, remote.counts())
 		}
 		near := func(slack time.Duration) func() bool {
-			return func() bool { return exchange.Clock().Now().Sub(far.Now()).Abs() < slack }
+			return func() bool { return exchange.Clock().Now().Sub(remote.Now()).Abs() < slack }
 		}
-		farEventually(t, "the clock is read", near(30*time.Second)) // half a second of ours
+		actorstest.Until(t, "the clock is read", near(30*time.Second)) // half a second of real time
 		resp, err := http.Post(server.URL+"/sim/v1/clock", "application/json", strings.NewReader(`{"now":"2026-11-24T06:30:00Z","speed":1}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		farEventually(t, "the hand is seen", near(time.Second))
+		actorstest.Until(t, "the hand is seen", near(time.Second))
 		server.Close() // the exchange is away: time goes on
-		before := far.Now()
-		farEventually(t, "time goes on", func() bool { return far.Now().After(before) })
-		far.close()
+		before := remote.Now()
+		actorstest.Until(t, "time goes on", func() bool { return remote.Now().After(before) })
+		remote.close()
 	}
 }
 
-func TestFarClockSaysThatNobodyAnswers(t *testing.T) {
+func TestFarClockSaysThatThereIsNoAnswer(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	for _, address := range []string{gone.URL, "http://127.0.0.1:1", "::"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		far, err := openFarClock(ctx, address)
+		remote, err := openRemoteClock(ctx, address)
 		cancel()
-		if err == nil || far != nil || !strings.Contains(err.Error(), "kitestring sim") {
+		if err == nil || remote != nil || !strings.Contains(err.Error(), "kitestring sim") {
 			t.Errorf("%s: %v", address, err)
-		}
-	}
-}
-
-func farEventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline, tick := time.After(time.Minute), time.Tick(5*time.Millisecond); !ok(); {
-		select {
-		case <-deadline:
-			t.Fatalf("not within a minute: %s", what)
-		case <-tick:
 		}
 	}
 }

@@ -33,7 +33,7 @@ import (
 	"kitestring/supervisor"
 )
 
-// Config is what a person may choose of the house.
+// Config is what a person may configure of the server.
 type Config struct {
 	EnvFile  string // absolute
 	StateDir string // absolute; made when it is missing
@@ -46,12 +46,12 @@ type Config struct {
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
 
-	// Pulse is told of the tree's health ten times a second; a house that hangs
-	// has no pulse. It must not block. nil: nobody.
+	// Pulse gets the tree's health ten times a second; a supervisor that hangs
+	// has none. It must not block. nil: none.
 	Pulse func(supervisor.Health)
 }
 
-// SimConfig is what a person may choose of the embedded exchange.
+// SimConfig is what a person may configure of the embedded exchange.
 type SimConfig struct {
 	Addr        string // loopback; port 0: any
 	ManualLogin bool   // a person approves; otherwise it logs in to itself
@@ -62,11 +62,11 @@ type SimConfig struct {
 	Instruments int                // extra ones, for load
 	Sampling    simulator.Sampling // when sockets get packets; "": all at once
 
-	// What drills choose beside.
+	// For drills.
 	Start      time.Time                // of its clock; zero: the open of the latest trading day
 	TradingDay func(day time.Time) bool // by midnight IST; nil: as the table of hours has it
 	OldSockets simulator.OldSockets     // what a new login does to open sockets; "": they live
-	ClockOff   time.Duration            // how far our clock is ahead of the exchange's
+	ClockOff   time.Duration            // how far the server's clock is ahead of the exchange's
 }
 
 // Server is the running program: the tree, and what outlives every actor in it.
@@ -87,9 +87,9 @@ type Server struct {
 	log        *slog.Logger
 	registry   *prometheus.Registry
 
-	// What outlives incarnations. An actor asks it at each birth.
+	// What outlives incarnations. An actor asks it at each start.
 	store       *token.Store
-	memory      *auth.Store
+	authStore   *auth.Store
 	logins      *auth.Logins
 	feed        *feed.Store
 	series      *analysis.Store
@@ -98,17 +98,17 @@ type Server struct {
 	phases      *market.PhaseStore
 	hours       *hours.Store
 	reminders   *reminder.Store
-	board       *web.Store
+	webStore    *web.Store
 	exchange    *simulator.Exchange // nil unless it is embedded
-	far         *farClock           // of a simulator in another process; nil: none
+	remote      *remoteClock        // of a simulator in another process; nil: none
 	flight      *flight             // nil: the process has another one
 
 	kite    kite.Exchange
 	clock   actors.Clock
 	metrics metrics
 
-	door *doorway
-	tree *supervisor.Supervisor
+	listener *sharedListener
+	tree     *supervisor.Supervisor
 }
 
 // metrics are made once; actors come and go.
@@ -120,175 +120,175 @@ type metrics struct {
 	web   *web.Metrics
 }
 
-// Open prepares the house, opens its doors and starts the tree. Its errors are
+// Open prepares the server, listens and starts the tree. Its errors are
 // for people: what happened and what to do.
 func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
-	h := &Server{
+	s := &Server{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
 		feed:   feed.NewStore(), series: &analysis.Store{}, opening: &analysis.OpenInterest{},
-		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, board: web.NewStore(),
+		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
 	}
-	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
-	market.Metrics(h.registry, h.phases)
-	h.reminders = reminder.NewStore(h.registry)
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
+	market.Metrics(s.registry, s.phases)
+	s.reminders = reminder.NewStore(s.registry)
 	defer func() {
 		if err != nil {
-			h.closeDoors()
+			s.closeAll()
 		}
 	}()
-	h.log = slog.New(auth.NewScrubber(cfg.Log.Handler(), h.secrets))
+	s.log = slog.New(auth.NewScrubber(cfg.Log.Handler(), s.secrets))
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("the state directory %s cannot be made: %w. Choose another with --state-dir", cfg.StateDir, reason(err))
 	}
-	h.metrics = metrics{
-		token: token.NewMetrics(h.registry), auth: auth.NewMetrics(h.registry), rest: kite.NewMetrics(h.registry),
-		feed: feed.NewMetrics(h.registry, h.feed), web: web.NewMetrics(h.registry),
+	s.metrics = metrics{
+		token: token.NewMetrics(s.registry), auth: auth.NewMetrics(s.registry), rest: kite.NewMetrics(s.registry),
+		feed: feed.NewMetrics(s.registry, s.feed), web: web.NewMetrics(s.registry),
 	}
-	if h.store, err = token.Open(token.StoreConfig{Path: cfg.EnvFile, Getenv: cfg.Getenv, Log: h.log, Metrics: h.metrics.token}); err != nil {
+	if s.store, err = token.Open(token.StoreConfig{Path: cfg.EnvFile, Getenv: cfg.Getenv, Log: s.log, Metrics: s.metrics.token}); err != nil {
 		return nil, err
 	}
-	if h.profile, err = chooseProfile(cfg.Profile, h.store); err != nil {
+	if s.profile, err = resolveProfile(cfg.Profile, s.store); err != nil {
 		return nil, err
 	}
 	if err := cfg.Reloadable.check(); err != nil {
 		return nil, err
 	}
-	h.reloadable.Store(&cfg.Reloadable)
-	if err := checkExposure(cfg.Addr, h.store); err != nil {
+	s.reloadable.Store(&cfg.Reloadable)
+	if err := checkExposure(cfg.Addr, s.store); err != nil {
 		return nil, err
 	}
-	if h.door, err = openDoor(cfg.Addr); err != nil {
+	if s.listener, err = listenShared(cfg.Addr); err != nil {
 		return nil, cannotListen(cfg.Addr, "--addr", err)
 	}
-	if h.profile == "sim" {
-		if err := h.openExchange(ctx); err != nil {
+	if s.profile == "sim" {
+		if err := s.openExchange(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if h.kite, err = endpoints(h.profile, h.store, h.SimAddr()); err != nil {
+	if s.kite, err = endpoints(s.profile, s.store, s.SimAddr()); err != nil {
 		return nil, err
 	}
 	// One a profile: simulated mornings teach nothing about Kite's.
-	h.memory = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+h.profile+".json"))
-	h.kite.Transport = newTransport()
-	h.kite.Budget = kite.NewBudget()
-	h.kite.Observe = h.metrics.rest.Observe
-	if h.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), h.log); err != nil {
-		h.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
+	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
+	s.kite.Transport = newTransport()
+	s.kite.Budget = kite.NewBudget()
+	s.kite.Observe = s.metrics.rest.Observe
+	if s.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), s.log); err != nil {
+		s.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
 	}
-	if err := h.startTree(ctx); err != nil {
+	if err := s.startTree(ctx); err != nil {
 		return nil, err
 	}
 	if len(cfg.Reloadable.Instruments) > 0 {
-		h.wantChosen(cfg.Reloadable)
+		s.wantConfigured(cfg.Reloadable)
 	}
-	return h, nil
+	return s, nil
 }
 
 // openExchange makes the simulator's .env file and the embedded exchange, or
 // finds the one that the file names.
-func (h *Server) openExchange(ctx context.Context) (err error) {
-	redirect := "http://" + h.Addr() + "/callback"
-	if err := bootstrapSim(ctx, h.store, redirect); err != nil {
+func (s *Server) openExchange(ctx context.Context) (err error) {
+	redirect := "http://" + s.Addr() + "/callback"
+	if err := bootstrapSim(ctx, s.store, redirect); err != nil {
 		return err
 	}
-	if at := value(h.store, keyAPIURL); at != "" {
-		h.far, err = openFarClock(ctx, at)
-		h.clock = h.far
+	if at := value(s.store, keyAPIURL); at != "" {
+		s.remote, err = openRemoteClock(ctx, at)
+		s.clock = s.remote
 		return err
 	}
 	login := simulator.LoginAuto
-	if h.cfg.Sim.ManualLogin {
+	if s.cfg.Sim.ManualLogin {
 		login = simulator.LoginManual
 	}
-	if file := h.cfg.Reloadable.HolidayFile; file != "" { // the market actor reads it only later
+	if file := s.cfg.Reloadable.HolidayFile; file != "" { // the market actor reads it only later
 		table, err := hours.Load(file)
 		if err != nil {
 			return err
 		}
-		h.hours.Set(table)
+		s.hours.Set(table)
 	}
-	h.exchange, err = simulator.New(simulator.Config{
+	s.exchange, err = simulator.New(simulator.Config{
 		APIKey: SimAPIKey, APISecret: messages.NewSecret(SimAPISecret), RedirectURL: redirect, Login: login,
-		StateDir: filepath.Join(h.cfg.StateDir, "simulator"), Seed: uint64(h.cfg.Sim.Seed), Speed: h.cfg.Sim.Speed,
-		BarsDir: h.cfg.Sim.Bars, Instruments: h.cfg.Sim.Instruments, Rate: h.cfg.Sim.Rate, Sequence: true, Sampling: h.cfg.Sim.Sampling, Log: h.log,
-		Start: h.cfg.Sim.Start, Hours: h.hours, TradingDay: h.cfg.Sim.TradingDay, OldSockets: h.cfg.Sim.OldSockets,
+		StateDir: filepath.Join(s.cfg.StateDir, "simulator"), Seed: uint64(s.cfg.Sim.Seed), Speed: s.cfg.Sim.Speed,
+		BarsDir: s.cfg.Sim.Bars, Instruments: s.cfg.Sim.Instruments, Rate: s.cfg.Sim.Rate, Sequence: true, Sampling: s.cfg.Sim.Sampling, Log: s.log,
+		Start: s.cfg.Sim.Start, Hours: s.hours, TradingDay: s.cfg.Sim.TradingDay, OldSockets: s.cfg.Sim.OldSockets,
 	})
 	if err != nil {
 		return fmt.Errorf("the simulated exchange: %w", err)
 	}
-	if err := h.exchange.Listen(h.cfg.Sim.Addr); err != nil {
-		return cannotListen(h.cfg.Sim.Addr, "--sim-addr", err)
+	if err := s.exchange.Listen(s.cfg.Sim.Addr); err != nil {
+		return cannotListen(s.cfg.Sim.Addr, "--sim-addr", err)
 	}
-	h.clock = h.exchange.Clock()
-	if off := h.cfg.Sim.ClockOff; off != 0 {
-		h.clock = offClock{h.clock, off}
+	s.clock = s.exchange.Clock()
+	if off := s.cfg.Sim.ClockOff; off != 0 {
+		s.clock = offClock{s.clock, off}
 	}
 	return nil
 }
 
 // sequenced reports whether the exchange counts ticks in the last quantity.
-func (h *Server) sequenced() bool { return h.exchange != nil || h.far != nil && h.far.counts() }
+func (s *Server) sequenced() bool { return s.exchange != nil || s.remote != nil && s.remote.counts() }
 
 // secrets are the values that no log line may hold, whatever else fails.
-func (h *Server) secrets() []messages.Secret {
-	secrets := h.logins.Secrets()
-	if h.store != nil {
-		view := h.store.Current()
-		secrets = append(secrets, h.store.Credentials().APISecret, h.store.Secret(token.KeyAccessToken), h.store.Secret(keyAdminToken),
+func (s *Server) secrets() []messages.Secret {
+	secrets := s.logins.Secrets()
+	if s.store != nil {
+		view := s.store.Current()
+		secrets = append(secrets, s.store.Credentials().APISecret, s.store.Secret(token.KeyAccessToken), s.store.Secret(keyAdminToken),
 			view.Adopted.Token.Secret, view.Candidate.Token.Secret)
-		secrets = append(secrets, reminder.Secrets(h.store)...)
+		secrets = append(secrets, reminder.Secrets(s.store)...)
 	}
 	return secrets
 }
 
 // Stop ends the tree in reverse order and closes the doors. The error names
 // what did not end in time.
-func (h *Server) Stop(ctx context.Context) error {
-	err := h.tree.Stop(ctx)
-	h.closeDoors()
+func (s *Server) Stop(ctx context.Context) error {
+	err := s.tree.Stop(ctx)
+	s.closeAll()
 	return err
 }
 
-func (h *Server) closeDoors() {
-	if h.door != nil {
-		_ = h.door.TCPListener.Close()
+func (s *Server) closeAll() {
+	if s.listener != nil {
+		_ = s.listener.TCPListener.Close()
 	}
-	if h.exchange != nil {
-		_ = h.exchange.Close()
+	if s.exchange != nil {
+		_ = s.exchange.Close()
 	}
-	if h.far != nil {
-		h.far.close()
+	if s.remote != nil {
+		s.remote.close()
 	}
-	if h.flight != nil {
-		h.flight.close()
+	if s.flight != nil {
+		s.flight.close()
 	}
-	if t, ok := h.kite.Transport.(interface{ CloseIdleConnections() }); ok {
+	if t, ok := s.kite.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
 // SetKey writes one key of the .env file, as the command line does.
-func (h *Server) SetKey(ctx context.Context, key, value string) error {
-	return h.store.Set(ctx, key, value)
+func (s *Server) SetKey(ctx context.Context, key, value string) error {
+	return s.store.Set(ctx, key, value)
 }
 
 // Profile is the profile that auto came to.
-func (h *Server) Profile() string { return h.profile }
+func (s *Server) Profile() string { return s.profile }
 
-// Addr is where the house listens.
-func (h *Server) Addr() string { return h.door.Addr().String() }
+// Addr is where the server listens.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // URL is the dashboard's address.
-func (h *Server) URL() string { return "http://" + h.Addr() + "/" }
+func (s *Server) URL() string { return "http://" + s.Addr() + "/" }
 
 // SimAddr is where the embedded exchange listens, "" outside the sim profile.
-func (h *Server) SimAddr() string {
-	if h.exchange == nil {
+func (s *Server) SimAddr() string {
+	if s.exchange == nil {
 		return ""
 	}
-	return h.exchange.Addr()
+	return s.exchange.Addr()
 }
 
 // buildInfo is what runs, as labels of a constant.
@@ -302,10 +302,10 @@ func buildInfo(version string) prometheus.Collector {
 }
 
 // Exchange is the embedded exchange, nil outside the sim profile.
-func (h *Server) Exchange() *simulator.Exchange { return h.exchange }
+func (s *Server) Exchange() *simulator.Exchange { return s.exchange }
 
-func (h *Server) process() api.StatusProcess {
-	return api.StatusProcess{ID: os.Getpid(), StartedAt: h.started.UTC(), Version: h.cfg.Version}
+func (s *Server) process() api.StatusProcess {
+	return api.StatusProcess{ID: os.Getpid(), StartedAt: s.started.UTC(), Version: s.cfg.Version}
 }
 
 // offClock is a clock that is wrong.
@@ -321,24 +321,24 @@ type wallClock struct{}
 
 func (wallClock) Now() time.Time { return time.Now() }
 
-// doorway is our address, kept as long as the house stands: a server's Close
-// only ends its Accept, so that a restarted web actor finds the port, nobody
-// else can take it meanwhile, and who knocks waits.
-type doorway struct{ *net.TCPListener }
+// sharedListener is the server's address, kept over restarts of the web actor: an
+// incarnation's Close only ends its Accept. So the next one finds the port, no
+// other program can take it meanwhile, and a client that connects waits.
+type sharedListener struct{ *net.TCPListener }
 
-func openDoor(addr string) (*doorway, error) {
+func listenShared(addr string) (*sharedListener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &doorway{l.(*net.TCPListener)}, nil
+	return &sharedListener{l.(*net.TCPListener)}, nil
 }
 
 // Close implements net.Listener for the server on it.
-func (d *doorway) Close() error { return d.SetDeadline(time.Now()) }
+func (l *sharedListener) Close() error { return l.SetDeadline(time.Now()) }
 
 // listen gives the listener to an incarnation.
-func (d *doorway) listen() (net.Listener, error) { return d, d.SetDeadline(time.Time{}) }
+func (l *sharedListener) listen() (net.Listener, error) { return l, l.SetDeadline(time.Time{}) }
 
 func cannotListen(addr, flag string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {

@@ -10,22 +10,22 @@ import (
 	"kitestring/actors/web"
 )
 
-// rehearsal is the simulated exchange as the window may touch it.
-type rehearsal struct {
+// simulatorControl is what the web actor may do with the simulated exchange.
+type simulatorControl struct {
 	exchange *simulator.Exchange
 	store    *token.Store
 }
 
-// rehearsal is nil outside the sim profile.
-func (h *Server) rehearsal() web.Exchange {
-	if h.exchange == nil {
-		return nil // not a nil *rehearsal in an interface
+// simulatorControl is nil outside the sim profile.
+func (s *Server) simulatorControl() web.Exchange {
+	if s.exchange == nil {
+		return nil // not a nil *simulatorControl in an interface
 	}
-	return rehearsal{h.exchange, h.store}
+	return simulatorControl{s.exchange, s.store}
 }
 
 // Inject implements web.Exchange.
-func (r rehearsal) Inject(kind string, d time.Duration) error {
+func (r simulatorControl) Inject(kind string, d time.Duration) error {
 	kinds := simulator.FaultKinds()
 	if !slices.Contains(kinds, simulator.FaultKind(kind)) {
 		known := make([]string, len(kinds))
@@ -38,10 +38,10 @@ func (r rehearsal) Inject(kind string, d time.Duration) error {
 }
 
 // Lift implements web.Exchange.
-func (r rehearsal) Lift() { r.exchange.ClearFaults() }
+func (r simulatorControl) Lift() { r.exchange.ClearFaults() }
 
 // Rotate implements web.Exchange.
-func (r rehearsal) Rotate(ctx context.Context) (string, error) {
+func (r simulatorControl) Rotate(ctx context.Context) (string, error) {
 	t, err := r.exchange.Rotate()
 	if err != nil {
 		return "", err

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kitestring/actors"
+	"kitestring/actors/actorstest"
 	"kitestring/actors/feed"
 	"kitestring/actors/kite"
 	"kitestring/messages"
@@ -100,46 +101,48 @@ func newSender(b *testing.B, send func(conn net.Conn, count int) error) *sender 
 
 func (s *sender) url() string { return "ws" + strings.TrimPrefix(s.server.URL, "http") }
 
-// stage is a house with a feed and some subscribers that streams.
+// stage is a server with a feed and some subscribers that streams.
 type stage struct {
 	*sender
-	house *Server
-	stop  func()
+	server *Server
+	stop   func()
 }
 
-func newStage(b *testing.B, tokens []uint32, mailbox int, send func(net.Conn, int) error, subscribers []func(actors.Self, any)) *stage {
+func newStage(b *testing.B, instruments []uint32, mailbox int, send func(net.Conn, int) error, subscribers []func(actors.Self, any)) *stage {
 	st := &stage{sender: newSender(b, send)}
 	registry := prometheus.NewRegistry()
-	h := &Server{
+	server := &Server{
 		cfg: Config{Reloadable: Reloadable{MailboxTicks: mailbox}}, feed: feed.NewStore(),
 		tree: supervisor.New(supervisor.Options{Registerer: registry}),
 	}
-	var analysts []supervisor.Spec
+	tokens := actorstest.NewTokens()
+	tokens.WriteAdopted(actorstest.Session(1))
+	var analyses []supervisor.Spec
 	for i, on := range subscribers {
-		analysts = append(analysts, h.subscriber(supervisor.Spec{Name: fmt.Sprint("s", i), Produce: listener(on)}))
+		analyses = append(analyses, server.subscriber(supervisor.Spec{Name: fmt.Sprint("s", i), Produce: listener(on)}))
 	}
 	root := supervisor.Spec{Name: "root", Children: []supervisor.Spec{
-		{Name: "analysis", Children: analysts},
+		{Name: "analysis", Children: analyses},
 		{Name: "auth", Produce: listener(func(actors.Self, any) {})},
 		{Name: "feed", Produce: feed.New(feed.Config{
-			Exchange: kite.Exchange{WSURL: st.url()}, Tokens: fixedToken{}, Clock: wallClock{}, State: h.feed,
-			Auth: pidAuth, Metrics: feed.NewMetrics(registry, h.feed),
+			Exchange: kite.Exchange{WSURL: st.url()}, Tokens: tokens, Clock: wallClock{}, State: server.feed,
+			Auth: pidAuth, Metrics: feed.NewMetrics(registry, server.feed),
 		})},
 	}}
-	if err := h.tree.Start(b.Context(), root); err != nil {
+	if err := server.tree.Start(b.Context(), root); err != nil {
 		b.Fatal(err)
 	}
 	wanted := messages.WantInstruments{Owner: "bench"}
-	for _, token := range tokens {
+	for _, token := range instruments {
 		wanted.Wants = append(wanted.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
 	}
-	h.tree.Engine().Send(pidFeed, wanted)
-	for s := h.feed.Stats(); s.State != messages.Streaming || s.Instruments != len(tokens); s = h.feed.Stats() {
+	server.tree.Engine().Send(pidFeed, wanted)
+	for s := server.feed.Stats(); s.State != messages.Streaming || s.Instruments != len(instruments); s = server.feed.Stats() {
 		runtime.Gosched()
 	}
-	st.house = h
+	st.server = server
 	st.stop = func() {
-		if err := h.tree.Stop(b.Context()); err != nil {
+		if err := server.tree.Stop(b.Context()); err != nil {
 			b.Error(err)
 		}
 	}
@@ -155,12 +158,3 @@ type receiver func(msg any)
 
 // Receive implements actors.Actor.
 func (r receiver) Receive(msg any) { r(msg) }
-
-// fixedToken is a token that never changes.
-type fixedToken struct{}
-
-func (fixedToken) Current() actors.TokenView {
-	return actors.TokenView{Adopted: messages.Session{Generation: 1, APIKey: "key", Token: messages.NewAccessToken("token")}}
-}
-
-func (fixedToken) Used(string, messages.Generation) {}

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// The recorder's window: about what happened in the last seconds before a
-// failure, wherever the size allows it.
+// What the recorder holds: the last seconds before a failure, as far as the
+// size allows it.
 const (
 	flightAge   = 5 * time.Second
 	flightBytes = 8 << 20
@@ -27,14 +27,14 @@ const (
 const (
 	flightFiles = 10
 	flightTotal = 64 << 20
-	flightEach  = 24 << 20 // the window's size is a hint only
+	flightEach  = 24 << 20 // the recorder's size is a hint only
 	flightPause = time.Minute
 )
 
 // flight is the flight recorder: the runtime keeps its execution trace of the
 // last seconds in memory, and a failure, or a person, has it written to a file
 // for "go tool trace". It holds stacks and times, no values. One recorder runs
-// in a process; a second house there has none.
+// in a process; a second server there has none.
 //
 // It is always on because it is cheap: measured on two busy cores, 0.1 % of a
 // core and 2.5 MB more at 10 ticks/s, 0.5 % (0.2 to 1) and 8 MB at 36,000.
@@ -82,7 +82,7 @@ func (f *flight) close() {
 	f.recorder.Stop()
 }
 
-// failed has a trace written, soon and without making anybody wait.
+// failed has a trace written, soon and without making the caller wait.
 func (f *flight) failed(reason string) {
 	select {
 	case f.reasons <- reason:
@@ -110,7 +110,7 @@ func (f *flight) serve(ctx context.Context) {
 	}
 }
 
-// write puts the window into a file and gives its name.
+// write puts what the recorder holds into a file and returns its name.
 func (f *flight) write(reason string) (name string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -158,7 +158,7 @@ func (f *flight) prune() error {
 		}
 		switch {
 		case err != nil || !strings.HasSuffix(e.Name(), ".trace") && !strings.HasSuffix(e.Name(), ".trace.tmp"):
-			continue // not ours
+			continue // another program's
 		case strings.HasSuffix(e.Name(), ".trace"):
 			kept++
 			if total += info.Size(); kept == 1 || kept <= flightFiles && total <= flightTotal {

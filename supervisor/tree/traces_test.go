@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kitestring/actors/actorstest"
 )
 
 func traces(t *testing.T, dir string) []string {
@@ -42,7 +44,7 @@ func TestFlightKeepsTheLastSeconds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "traces")
 	f := openTestFlight(t, dir)
 	f.failed("feed-failed")
-	farEventually(t, "a trace", func() bool {
+	actorstest.Until(t, "a trace", func() bool {
 		names := traces(t, dir)
 		return len(names) == 1 && strings.HasSuffix(names[0], "-feed-failed.trace")
 	})
@@ -64,7 +66,7 @@ func TestFlightKeepsTheLastSeconds(t *testing.T) {
 		t.Errorf("a second trace at once: %v", err)
 	}
 	f.failed("feed-failed")
-	f.failed("feed-failed") // nobody waits
+	f.failed("feed-failed") // it does not wait
 	if n := len(traces(t, dir)); n != 1 {
 		t.Errorf("%d files, want 1", n)
 	}

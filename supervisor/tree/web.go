@@ -13,45 +13,46 @@ import (
 
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
+	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 	"kitestring/supervisor"
 )
 
-// window wires the web actor: it looks through these small interfaces only.
-func (h *Server) window() web.Config {
-	h.registry.MustRegister(tokenUses{h})
-	host, _, _ := net.SplitHostPort(h.Addr())
+// webConfig wires the web actor: it looks through these small interfaces only.
+func (s *Server) webConfig() web.Config {
+	s.registry.MustRegister(tokenUses{s.store})
+	host, _, _ := net.SplitHostPort(s.Addr())
 	return web.Config{
-		Listen: h.door.listen, Hosts: []string{host}, Store: h.board,
-		Tree: treeWindow{h.tree}, Tokens: h.store, Feed: feedView{h.feed}, Bars: h.bars,
+		Listen: s.listener.listen, Hosts: []string{host}, Store: s.webStore,
+		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
-			Exchange: h.kite, Logins: h.logins, Tokens: h.store, Store: h.store,
+			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
 			Credentials: func() (string, messages.Secret) {
-				c := h.store.Credentials()
+				c := s.store.Credentials()
 				return c.APIKey, c.APISecret
 			},
-			EnvFile: h.cfg.EnvFile, Metrics: h.metrics.auth, Log: h.log,
-			Notify: func(m messages.LoginEnded) { h.board.Apply(m) },
+			EnvFile: s.cfg.EnvFile, Metrics: s.metrics.auth, Log: s.log,
+			Notify: func(m messages.LoginEnded) { s.webStore.Apply(m) },
 		}),
-		Exchange: h.rehearsal(),
-		Validate: func() { h.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
+		Exchange: s.simulatorControl(),
+		Validate: func() { s.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
 		AskDirect: func(underlying string) {
-			h.tree.Engine().Send(supervisor.PIDOf("direct"), messages.AskDirect{Underlying: underlying})
+			s.tree.Engine().Send(supervisor.PIDOf("direct"), messages.AskDirect{Underlying: underlying})
 		},
-		Reminders: h.toldOf, Trace: h.traceNow,
-		Clock: h.clock, Process: h.process(), Profile: h.profile, Log: h.log,
+		Reminders: s.reminderStatus, Trace: s.traceNow,
+		Clock: s.clock, Process: s.process(), Profile: s.profile, Log: s.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.
-		Metrics:    promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
-		Instrument: h.metrics.web,
-		AdminToken: func() messages.Secret { return h.store.Secret(keyAdminToken) },
+		Metrics:    promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
+		Instrument: s.metrics.web,
+		AdminToken: func() messages.Secret { return s.store.Secret(keyAdminToken) },
 	}
 }
 
-// toldOf shows the reminders.
-func (h *Server) toldOf() api.Reminders {
-	status := h.reminders.Status()
+// reminderStatus is what the reminders did.
+func (s *Server) reminderStatus() api.Reminders {
+	status := s.reminders.Status()
 	shown := api.Reminders{
 		Channels: append([]string{}, status.Channels...), Warnings: append([]string{}, status.Warnings...), Last: []api.ReminderResult{},
 	}
@@ -61,24 +62,24 @@ func (h *Server) toldOf() api.Reminders {
 	return shown
 }
 
-// traceNow writes the flight recorder's window for a person.
-func (h *Server) traceNow() (file string, err error) {
-	if h.flight == nil {
+// traceNow writes what the flight recorder holds, for a person.
+func (s *Server) traceNow() (file string, err error) {
+	if s.flight == nil {
 		return "", errors.New("this process has no flight recorder; its log says why")
 	}
-	return h.flight.write("request")
+	return s.flight.write("request")
 }
 
-// treeWindow shows the tree and lets a person touch it.
-type treeWindow struct{ tree *supervisor.Supervisor }
+// treeView shows the tree and lets a person touch it.
+type treeView struct{ tree *supervisor.Supervisor }
 
 // Actors implements web.Tree.
-func (t treeWindow) Actors() []api.Actor {
+func (t treeView) Actors() []api.Actor {
 	snapshot := t.tree.Snapshot()
 	list := make([]api.Actor, len(snapshot.Actors))
 	for i, a := range snapshot.Actors {
 		list[i] = api.Actor{
-			Name: a.Name, Kind: a.Kind, Parent: a.Parent, Strategy: a.Strategy, State: a.State.String(), Epoch: a.Epoch,
+			Name: a.Name, Kind: a.Kind, Parent: a.Parent, State: a.State.String(), Epoch: a.Epoch,
 			Generation: messages.Generation(a.Generation), UptimeSeconds: a.UptimeSeconds,
 			Restarts: a.Restarts, RestartsInWindow: a.RestartsInWindow, RestartsAllowed: a.Intensity,
 			ChildrenInWindow: a.GroupInWindow, ChildrenAllowed: a.GroupIntensity,
@@ -88,18 +89,21 @@ func (t treeWindow) Actors() []api.Actor {
 			},
 			LastError: a.LastError, NextRetryAt: a.NextRetryAt,
 		}
+		if a.Kind == "supervisor" {
+			list[i].Strategy = "one_for_one"
+		}
 	}
 	return list
 }
 
 // Restart implements web.Tree.
-func (t treeWindow) Restart(name string) error { return inWords(t.tree.Restart(name)) }
+func (t treeView) Restart(name string) error { return toWebError(t.tree.Restart(name)) }
 
 // Reinstate implements web.Tree.
-func (t treeWindow) Reinstate(name string) error { return inWords(t.tree.Reinstate(name)) }
+func (t treeView) Reinstate(name string) error { return toWebError(t.tree.Reinstate(name)) }
 
 // Inject implements web.Tree.
-func (t treeWindow) Inject(name, kind string, d time.Duration) error {
+func (t treeView) Inject(name, kind string, d time.Duration) error {
 	if !slices.Contains(supervisor.Kinds(), supervisor.Kind(kind)) {
 		known := make([]string, len(supervisor.Kinds()))
 		for i, k := range supervisor.Kinds() {
@@ -107,11 +111,11 @@ func (t treeWindow) Inject(name, kind string, d time.Duration) error {
 		}
 		return &web.NameError{What: "kind of fault", Name: kind, Known: known}
 	}
-	return inWords(t.tree.Inject(supervisor.Fault{Actor: name, Kind: supervisor.Kind(kind), For: d}))
+	return toWebError(t.tree.Inject(supervisor.Fault{Actor: name, Kind: supervisor.Kind(kind), For: d}))
 }
 
-// inWords turns an unknown child into the window's words.
-func inWords(err error) error {
+// toWebError turns an unknown child into web's error.
+func toWebError(err error) error {
 	var unknown *supervisor.UnknownError
 	if errors.As(err, &unknown) {
 		return &web.NameError{What: "actor", Name: unknown.Name, Known: unknown.Names}
@@ -120,8 +124,8 @@ func inWords(err error) error {
 }
 
 // lastUsed is the generation that an actor last used, 0 for none.
-func (h *Server) lastUsed(name string) messages.Generation {
-	for _, u := range h.store.Holders() {
+func (s *Server) lastUsed(name string) messages.Generation {
+	for _, u := range s.store.Holders() {
 		if u.Actor == name {
 			return u.Generation
 		}
@@ -146,33 +150,33 @@ func (f feedView) Stats() web.FeedStats {
 }
 
 // bars are the closed bars of a series; false: no such underlying.
-func (h *Server) bars(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool) {
-	resolved, _ := h.instruments.Resolved()
+func (s *Server) bars(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool) {
+	resolved, _ := s.instruments.Resolved()
 	known := slices.ContainsFunc(resolved.Underlyings, func(u messages.Underlying) bool { return u.Name == underlying })
-	return h.series.History(underlying, source, interval), known
+	return s.series.History(underlying, source, interval), known
 }
 
-// observe puts what happens in the tree on the board's timeline.
-func (h *Server) observe(e supervisor.Event) {
+// observe puts what happens in the tree on the page's timeline.
+func (s *Server) observe(e supervisor.Event) {
 	switch e.Kind {
 	case supervisor.Ready:
 		if e.Epoch > 1 {
-			h.board.Note("actor", "%s runs again (epoch %d)", e.Actor, e.Epoch)
+			s.webStore.Note("actor", "%s runs again (epoch %d)", e.Actor, e.Epoch)
 		}
 	case supervisor.Failed, supervisor.Abandoned, supervisor.Quarantine, supervisor.Reinstated, supervisor.Escalated, supervisor.LeftOver:
 		text := e.Actor + " " + strings.ReplaceAll(string(e.Kind), "_", " ")
 		if e.Reason != "" {
 			text += ": " + e.Reason
 		}
-		h.board.Note("actor", "%s", text)
+		s.webStore.Note("actor", "%s", text)
 	}
-	if h.flight != nil && (e.Kind == supervisor.Failed || e.Kind == supervisor.Abandoned || e.Kind == supervisor.Escalated) {
-		h.flight.failed(e.Actor + "-" + string(e.Kind))
+	if s.flight != nil && (e.Kind == supervisor.Failed || e.Kind == supervisor.Abandoned || e.Kind == supervisor.Escalated) {
+		s.flight.failed(e.Actor + "-" + string(e.Kind))
 	}
 }
 
 // tokenUses exports the generation that each holder last used.
-type tokenUses struct{ h *Server }
+type tokenUses struct{ store *token.Store }
 
 var descGeneration = prometheus.NewDesc("kitestring_token_generation", "Generation of the token that the actor last used.", []string{"actor"}, nil)
 
@@ -181,7 +185,7 @@ func (t tokenUses) Describe(out chan<- *prometheus.Desc) { out <- descGeneration
 
 // Collect implements prometheus.Collector.
 func (t tokenUses) Collect(out chan<- prometheus.Metric) {
-	for _, u := range t.h.store.Holders() {
+	for _, u := range t.store.Holders() {
 		out <- prometheus.MustNewConstMetric(descGeneration, prometheus.GaugeValue, float64(u.Generation), u.Actor)
 	}
 }

@@ -1,0 +1,166 @@
+package rehearse
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"kitestring/actors/simulator"
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+	"kitestring/messages/ist"
+	"kitestring/supervisor/tree"
+)
+
+var _ = register(Drill{
+	Name: "rest-429-html", Topic: REST, Limit: 6 * time.Minute,
+	Inject: "429 and 502 with HTML, no answer, refused connections, on all of REST, and a rotation during each",
+	Hold:   "the token unknown, never rejected; adopted by a frame, 0 lost; few requests; readings keep their value and age, never zeros",
+	Steps: func(r *Rig) {
+		r.within(20*time.Second, "there is a reading that needs REST", func() (bool, any) { return true, r.direct() })
+		for _, kind := range []simulator.FaultKind{
+			simulator.FaultRESTTooMany, simulator.FaultRESTBadGateway, simulator.FaultRESTTimeout, simulator.FaultRESTRefuse,
+		} {
+			r.step(string(kind), func() { r.withoutREST(kind) })
+		}
+		r.live()
+	},
+})
+
+// withoutREST rotates while REST is down in one way, and waits until everything
+// is right again when it is up.
+func (r *Rig) withoutREST(kind simulator.FaultKind) {
+	direct, before := r.direct(), r.metric("kitestring_rest_requests_total")
+	r.fault(simulator.Fault{Kind: kind})
+	start := time.Now()
+	g := r.generation() + 1
+	r.byRename(r.rotate())
+	r.adopted(g, 10*time.Second)
+	r.validate()
+	r.within(20*time.Second, "the token's state is unknown", func() (bool, any) {
+		t := r.token()
+		return t.State == messages.Suspect && t.Reason != "", t
+	})
+	r.during(4*time.Second, "the feed streams, nothing is rejected, no reading is made up", func() (bool, any) {
+		r.honest(direct)
+		st := r.status()
+		return st.Feed.State == messages.Streaming && st.Token.State == messages.Suspect && st.Token.Generation == g, st
+	})
+	lasted, asked := time.Since(start), r.metric("kitestring_rest_requests_total")-before
+	if asked > 10+3*lasted.Seconds() {
+		failf("%v requests in %s to an exchange that cannot answer", asked, lasted)
+	}
+	start = time.Now()
+	r.lift()
+	r.within(50*time.Second, "the token is valid again by itself", func() (bool, any) {
+		t := r.status().Token
+		return t.State == messages.Valid, t
+	})
+	r.recovery(start)
+	r.note("%s: %v requests in %s", kind, asked, lasted.Round(100*time.Millisecond))
+	rotations := r.rotations()
+	if len(rotations) == 0 || rotations[0].Generation != g || rotations[0].TotalMS == nil {
+		failf("no complete receipt of the rotation")
+	}
+	nothingLost(rotations[0])
+}
+
+// direct is the reading that needs REST.
+func (r *Rig) direct() messages.Reading {
+	return get[messages.Reading](r, "/api/v1/readings/NIFTY/direct")
+}
+
+// honest demands that a reading over REST keeps what was there with its age,
+// or says why it is unavailable; and that no reading is made of nothing.
+func (r *Rig) honest(before messages.Reading) {
+	if now := r.direct(); now.AsOf.Before(before.AsOf) {
+		failf("the direct reading has lost its value: %+v, before: %+v", now, before)
+	}
+	for _, reading := range get[[]messages.Reading](r, "/api/v1/readings") {
+		switch {
+		case reading.Status == messages.Unavailable && reading.Reason == "":
+			failf("%s of %s is unavailable and does not say why", reading.Kind, reading.Underlying)
+		case reading.Status != messages.Unavailable && (reading.AsOf.IsZero() || reading.Coverage <= 0 || reading.Values["price"] == 0.0):
+			failf("a reading of nothing: %+v", reading)
+		}
+	}
+}
+
+var _ = register(Drill{
+	Name: "latched-client", Topic: REST, Short: true,
+	Inject: "a rotation; then every REST user makes a call",
+	Hold:   "every call carries the new token",
+	Steps: func(r *Rig) {
+		g := r.rotated(5 * time.Second)
+		refused := r.exchange().Requests.Refused["token"]
+		for _, name := range []string{"instruments", "bars", "direct"} {
+			r.restart(name)
+		}
+		r.validate()
+		r.within(10*time.Second, "every REST user has worked with the new token", func() (bool, any) {
+			t := r.token()
+			return holds(t, "instruments") == g && holds(t, "bars") == g && holds(t, "direct") == g && holds(t, "auth") == g, t.Holders
+		})
+		if n := r.exchange().Requests.Refused["token"] - refused; n != 0 {
+			failf("%d requests with the dead token after the rotation", n)
+		}
+	},
+})
+
+// barsEqualHistory compares the whole minutes of this session, of index and
+// future of every underlying, with what the exchange says they were; those
+// that were made of ticks from first to last, and the others too if asked. It
+// returns how many it compared.
+func (r *Rig) barsEqualHistory(others bool) (compared int) {
+	for _, u := range r.underlyings() {
+		for source, instrument := range map[string]uint32{"index": u.Index.Token, "future": u.Future.Token} {
+			bars, history := r.minuteBars(u.Name, source), r.history(instrument)
+			for _, b := range bars {
+				want, ok := history[b.Start.Unix()]
+				if !ok || !b.Closed || !others && (b.Partial || b.Gapped || b.Backfilled) {
+					continue
+				}
+				if got := [5]float64{b.Open, b.High, b.Low, b.Close, float64(b.Volume)}; got != want {
+					failf("%s %s bar of %s is %v, the exchange says %v", u.Name, source, b.Start.Format(time.TimeOnly), got, want)
+				}
+				compared++
+			}
+		}
+	}
+	if compared == 0 {
+		failf("no whole minute to compare")
+	}
+	return compared
+}
+
+func (r *Rig) minuteBars(underlying, source string) []api.Bar {
+	return get[[]api.Bar](r, "/api/v1/bars/"+underlying+"?interval=1m&source="+source)
+}
+
+// history is the exchange's own record of today's minutes, by start: open,
+// high, low, close, volume.
+func (r *Rig) history(instrument uint32) map[int64][5]float64 {
+	day := r.status().Market.ExchangeTime.In(ist.Zone).Format(time.DateOnly)
+	query := url.Values{"from": {day + " 00:00:00"}, "to": {day + " 23:59:59"}}
+	req := must(http.NewRequestWithContext(r.ctx, http.MethodGet, fmt.Sprintf("http://%s/instruments/historical/%d/minute?%s", r.sim, instrument, query.Encode()), nil))
+	req.Header.Set("Authorization", "token "+tree.SimAPIKey+":"+r.fileToken())
+	req.Header.Set("X-Kite-Version", "3")
+	var answer struct {
+		Data struct {
+			Candles [][]any `json:"candles"`
+		} `json:"data"`
+	}
+	// The exchange allows three such requests a second, and the server asks too.
+	r.within(20*time.Second, "the exchange answers with its history", func() (bool, any) {
+		resp, body := r.do(req)
+		return resp.StatusCode == http.StatusOK && json.Unmarshal(body, &answer) == nil, resp.Status
+	})
+	minutes := map[int64][5]float64{}
+	for _, c := range answer.Data.Candles {
+		start := must(time.Parse("2006-01-02T15:04:05-0700", c[0].(string)))
+		minutes[start.Unix()] = [5]float64{c[1].(float64), c[2].(float64), c[3].(float64), c[4].(float64), c[5].(float64)}
+	}
+	return minutes
+}

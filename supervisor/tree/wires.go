@@ -1,0 +1,65 @@
+package tree
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"kitestring/actors/analysis"
+	"kitestring/messages"
+	"kitestring/supervisor"
+)
+
+// wires is who sends what to whom. Lists of receivers in the tree are made of it,
+// and a test compares it with the map in messages/doc.go and with the comment of
+// each message.
+//
+// analyses are the actors of package analysis; holders are web and every actor
+// that uses a token; subscribers are the actors that take ticks, through
+// actors.Sink.
+var wires = []wiring{
+	{"token", "auth, feed", []any{messages.TokenChanged{}}},
+	{"token", "auth, web", []any{messages.EnvRejected{}, messages.EnvAccepted{}}},
+	{"token", "web", []any{messages.WatchChanged{}}},
+	{"auth", "feed", []any{messages.TokenVerdict{}}},
+	{"auth", "holders", []any{messages.TokenAdopted{}}},
+	{"auth", "web", []any{messages.AuthChanged{}, messages.LoginEnded{}}},
+	{"feed", "auth", []any{messages.FeedLive{}}},
+	{"feed, instruments, bars, direct", "auth", []any{messages.TokenDoubted{}}},
+	{"web", "auth", []any{messages.ValidateToken{}}},
+	{"web", "direct", []any{messages.AskDirect{}}},
+	{"instruments", "feed", []any{messages.WantInstruments{}}},
+	{"instruments", "bars, analyses, web", []any{messages.InstrumentsResolved{}, messages.FuturesRolled{}}},
+	{"market", "auth, feed, bars, analyses, web", []any{messages.PhaseChanged{}}},
+	{"feed", "subscribers", []any{messages.Ticks{}}},
+	{"feed", "bars, web", []any{messages.GapDetected{}}},
+	{"feed", "web", []any{messages.FeedChanged{}, messages.RotationRecorded{}, messages.OrderUpdated{}}},
+	{"bars", "analyses, web", []any{messages.BarClosed{}, messages.BarUpdated{}, messages.BarsLoaded{}, messages.GenerationReached{}}},
+	{"analyses", "analyses, web", []any{messages.Reading{}}},
+}
+
+type wiring struct {
+	from, to string
+	messages []any
+}
+
+// receivers are the addresses of those that a message of type M goes to.
+func receivers[M any]() (pids []*actor.PID) {
+	for _, w := range wires {
+		if !slices.ContainsFunc(w.messages, func(m any) bool { return reflect.TypeOf(m) == reflect.TypeFor[M]() }) {
+			continue
+		}
+		for _, name := range strings.Split(w.to, ", ") {
+			if name == "analyses" {
+				for _, a := range analysis.All() {
+					pids = append(pids, supervisor.PIDOf(a.Kind))
+				}
+				continue
+			}
+			pids = append(pids, supervisor.PIDOf(name))
+		}
+	}
+	return pids
+}
