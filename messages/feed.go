@@ -102,3 +102,6 @@ func (TokenVerdict) Key() string { return "token_verdict" }
 
 // Key implements latest-wins.
 func (FeedChanged) Key() string { return "feed_changed" }
+
+// Key implements latest-wins.
+func (ExchangeTexted) Key() string { return "exchange_texted" }

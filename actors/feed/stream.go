@@ -218,8 +218,12 @@ func (s *stream) text(frame []byte, now time.Time) {
 	}
 	switch text.Type {
 	case wire.TextOrder:
-		if id, status := text.Order(); id != "" && s.feed.cfg.Web != nil && s.feed.cfg.State.orders.update(id, text.Data, now) {
-			s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+		if id, status := text.Order(); id != "" && s.feed.cfg.State.orders.update(id, text.Data, now) {
+			s.feed.sendOrder(messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+		}
+	case wire.TextMessage:
+		if s.feed.cfg.Gateway != nil {
+			s.feed.self.Send(s.feed.cfg.Gateway, messages.ExchangeTexted{Text: kite.Harmless(text.Message(), s.session.Token.Secret)})
 		}
 	case wire.TextError:
 		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", kite.Harmless(text.Message(), s.session.Token.Secret))

@@ -39,7 +39,16 @@ type Store struct {
 	watch   func(name string) // told of a revoked name
 }
 
-// NameError says why a client cannot be added or found.
+// UnknownError says that there is no client of that name, and which there are.
+type UnknownError struct {
+	Name  string
+	Known []string
+}
+
+// Error implements error.
+func (e *UnknownError) Error() string { return fmt.Sprintf("there is no client %q", e.Name) }
+
+// NameError says why a client cannot be added.
 type NameError struct{ Reason string }
 
 // Error implements error.
@@ -113,12 +122,12 @@ func (s *Store) Revoke(name string) error {
 	s.mu.Lock()
 	at := slices.IndexFunc(s.records, func(r Record) bool { return r.Name == name })
 	if at < 0 {
-		known := make([]string, len(s.records))
-		for i, r := range s.records {
-			known[i] = r.Name
+		unknown := &UnknownError{Name: name}
+		for _, r := range s.records {
+			unknown.Known = append(unknown.Known, r.Name)
 		}
 		s.mu.Unlock()
-		return &NameError{fmt.Sprintf("there is no client %s; there are: %v", name, known)}
+		return unknown
 	}
 	records := slices.Delete(slices.Clone(s.records), at, at+1)
 	if err := s.write(records); err != nil {

@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"actors/feed":            actorPackage,
 	"actors/market":          actorPackage,
 	"actors/instruments":     actorPackage,
+	"actors/gateway":         append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/reminder":        actorPackage,
 	"actors/analysis":        actorPackage,
 	"actors/simulator":       append([]string{"actors/internal/serve"}, actorPackage...),

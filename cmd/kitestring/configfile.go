@@ -36,6 +36,7 @@ const configExample = `  {
     ],
     "analysis": {"profile": "calibrated", "interval": "5m", "thresholds": {"pcr": {"bullish_from": 1.3}}},
     "mailbox": {"ticks": 8192},
+    "gateway": {"orders": false, "instruments": 5500},
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
     "holidays": "/etc/kitestring/holidays.txt"
   }`
@@ -73,6 +74,18 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 			return r.object(path, fields{
 				{"ticks", func(path string) (err error) {
 					cfg.MailboxTicks, err = r.whole(path, minMailbox, maxMailbox)
+					return err
+				}},
+			})
+		}},
+		{"gateway", func(path string) error {
+			return r.object(path, fields{
+				{"orders", func(path string) (err error) {
+					cfg.GatewayOrders, err = r.truth(path)
+					return err
+				}},
+				{"instruments", func(path string) (err error) {
+					cfg.GatewayInstruments, err = r.whole(path, 1, tree.MostGatewayInstruments)
 					return err
 				}},
 			})

@@ -49,6 +49,7 @@ default and its range.`,
 	flags := c.Flags()
 	flags.StringVar(&f.envFile, "env-file", ".env", "the file with the credentials and the token")
 	flags.StringVar(&f.addr, "addr", p.defaultAddr(), "address to listen on")
+	flags.StringVar(&f.gatewayAddr, "gateway-addr", defaultGatewayAddr, "address of the gateway, which speaks Kite's protocol to other programs; off: none")
 	flags.StringVar(&f.stateDir, "state-dir", "", "folder for what must survive a restart (default: $STATE_DIRECTORY, else .kitestring beside the .env file)")
 	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")

@@ -19,7 +19,7 @@ func PlanFor(store *token.Store, profile, addr string) (p Plan, err error) {
 	if p.Profile, err = resolveProfile(profile, store); err != nil {
 		return p, err
 	}
-	if err := checkExposure(addr, store); err != nil {
+	if err := checkExposure("--addr", addr, store); err != nil {
 		return p, err
 	}
 	if p.Embedded = p.Profile == "sim" && value(store, keyAPIURL) == ""; p.Embedded {

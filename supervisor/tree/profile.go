@@ -115,16 +115,22 @@ func bootstrapSim(ctx context.Context, store *token.Store, redirectURL string) e
 }
 
 // checkExposure refuses an address that others can reach without a password.
-func checkExposure(addr string, store *token.Store) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("--addr %q: it looks like 127.0.0.1:8420", addr)
+func checkExposure(flag, addr string, store *token.Store) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("%s %q: it looks like 127.0.0.1:8420", flag, addr)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+	if isLoopback(addr) {
 		return nil
 	}
 	if len(value(store, keyAdminToken)) < minAdminToken {
-		return errors.New("--addr " + addr + " can be reached from other machines: put ADMIN_TOKEN=<at least 32 characters> into the .env file first, or listen on 127.0.0.1")
+		return errors.New(flag + " " + addr + " can be reached from other machines: put ADMIN_TOKEN=<at least 32 characters> into the .env file first, or listen on 127.0.0.1")
 	}
 	return nil
+}
+
+// isLoopback reports whether only this machine reaches an address to listen on.
+func isLoopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -35,14 +35,15 @@ import (
 
 // Config is what a person may configure of the server.
 type Config struct {
-	EnvFile  string // absolute
-	StateDir string // absolute; made when it is missing
-	Addr     string // of the one listener; port 0: any
-	Profile  string // auto, sim, sandbox, live
-	Version  string
-	Getenv   func(key string) string
-	Log      *slog.Logger
-	Sim      SimConfig
+	EnvFile     string // absolute
+	StateDir    string // absolute; made when it is missing
+	Addr        string // of the dashboard and the API; port 0: any
+	GatewayAddr string // of the gateway; port 0: any; "": none
+	Profile     string // auto, sim, sandbox, live
+	Version     string
+	Getenv      func(key string) string
+	Log         *slog.Logger
+	Sim         SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
 
@@ -76,6 +77,7 @@ type SimConfig struct {
 // runs. The .env file is not in there.
 //
 //	expiry-PROFILE.json   when tokens ended in the mornings, as observed (auth)
+//	gateway-clients-PROFILE.json   who may use the gateway; keys as hashes only
 //	simulator/            tokens that the embedded exchange withdrew, as hashes
 //	traces/TIME-WHAT.trace  the last seconds before a failure, for "go tool trace";
 //	                      the newest ten, 64 MB at most
@@ -99,6 +101,7 @@ type Server struct {
 	hours       *hours.Store
 	reminders   *reminder.Store
 	webStore    *web.Store
+	gateway     *gatewayParts       // nil: there is none
 	exchange    *simulator.Exchange // nil unless it is embedded
 	remote      *remoteClock        // of a simulator in another process; nil: none
 	flight      *flight             // nil: the process has another one
@@ -155,11 +158,14 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.reloadable.Store(&cfg.Reloadable)
-	if err := checkExposure(cfg.Addr, s.store); err != nil {
+	if err := checkExposure("--addr", cfg.Addr, s.store); err != nil {
 		return nil, err
 	}
 	if s.listener, err = listenShared(cfg.Addr); err != nil {
 		return nil, cannotListen(cfg.Addr, "--addr", err)
+	}
+	if err := s.openGateway(); err != nil {
+		return nil, err
 	}
 	if s.profile == "sim" {
 		if err := s.openExchange(ctx); err != nil {
@@ -254,6 +260,9 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) closeAll() {
 	if s.listener != nil {
 		_ = s.listener.TCPListener.Close()
+	}
+	if s.gateway != nil {
+		_ = s.gateway.listener.TCPListener.Close()
 	}
 	if s.exchange != nil {
 		_ = s.exchange.Close()

@@ -9,6 +9,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
+	"kitestring/actors/gateway"
 	"kitestring/actors/instruments"
 	"kitestring/actors/market"
 	"kitestring/actors/reminder"
@@ -32,7 +33,8 @@ import (
 //	│  ├─ simulator       in the sim profile
 //	│  ├─ token           the .env file
 //	│  ├─ auth            what Kite says of the token
-//	│  └─ feed            the WebSocket
+//	│  ├─ feed            the WebSocket
+//	│  └─ gateway         Kite's protocol for any program, unless it is off
 //	└─ analysis (one_for_one)
 //	   ├─ bars
 //	   └─ pcr, volume_pulse, ... outlook
@@ -62,8 +64,11 @@ func (s *Server) startTree(ctx context.Context) error {
 		})},
 		{Name: "feed", Produce: feed.New(feed.Config{
 			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Sequenced: s.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
+			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
 		})},
+	}
+	if s.gateway != nil {
+		core = append(core, s.gatewaySpec())
 	}
 	if s.exchange != nil {
 		core = append([]supervisor.Spec{{Name: "simulator", Produce: simulator.NewActor(simulator.ActorConfig{
@@ -122,7 +127,10 @@ func (s *Server) analyses() []supervisor.Spec {
 // instrument and minute when it does not. Its seed is the last tick of every
 // instrument, so that a quiet one is not forgotten by a restart.
 func (s *Server) subscriber(spec supervisor.Spec) supervisor.Spec {
-	spec.Mailbox = supervisor.Mailbox{Ticks: s.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minute.Table{} }}
+	spec.Mailbox.Ticks = s.cfg.Reloadable.MailboxTicks
+	if spec.Mailbox.Table == nil {
+		spec.Mailbox.Table = func() supervisor.Conflator { return &minute.Table{} }
+	}
 	spec.Seed = func(open func()) messages.Batch {
 		if b := s.feed.Seed(spec.Name, open); b != nil {
 			return b
@@ -161,6 +169,9 @@ func (s *Server) users() []string {
 	names := []string{feed.Name, "instruments", "bars"}
 	for _, a := range analysis.All() {
 		names = append(names, a.Kind)
+	}
+	if s.gateway != nil {
+		names = append(names, gateway.Name)
 	}
 	return names
 }

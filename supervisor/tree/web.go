@@ -25,10 +25,11 @@ func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
 	host, _, _ := net.SplitHostPort(s.Addr())
 	return web.Config{
+		Gateway: s.webGateway(),
 		Listen: s.listener.listen, Hosts: []string{host}, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
-			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
+				Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
 			Credentials: func() (string, messages.Secret) {
 				c := s.store.Credentials()
 				return c.APIKey, c.APISecret

@@ -34,7 +34,7 @@ func (w *writer) do(step func() error) {
 
 func (w *writer) rename(from, to string) { w.do(func() error { return os.Rename(from, to) }) }
 func (w *writer) remove(path string)     { w.do(func() error { return os.RemoveAll(path) }) }
-func (w *writer) mkdir(path string) { w.do(func() error { return os.Mkdir(path, 0o700) }) }
+func (w *writer) mkdir(path string)      { w.do(func() error { return os.Mkdir(path, 0o700) }) }
 
 func (w *writer) symlink(target, link string) { w.do(func() error { return os.Symlink(target, link) }) }
 
