@@ -33,7 +33,7 @@
 //
 // # Use
 //
-// A [Spec] describes a worker or a group of children, [Start] starts it, and a
+// A [Spec] describes a worker or a group of children, [Supervisor.Start] starts it, and a
 // [Snapshot] shows it. The package imports only the contract (package actors);
 // what is supervised, and in which order, is the program's.
 package supervisor

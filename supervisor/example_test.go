@@ -9,8 +9,8 @@ import (
 	"kitestring/supervisor"
 )
 
-// A counter that cannot stand the number 13. What must survive it, here the
-// sum, is made once and captured by the producer.
+// A counter that fails at the number 13. What must survive a failure, here
+// the sum, is made once and captured by the producer.
 type counter struct {
 	self actors.Self
 	sum  *int
@@ -36,7 +36,8 @@ func (c *counter) Receive(msg any) {
 
 func Example() {
 	sum, done := 0, make(chan struct{})
-	tree, err := supervisor.Start(context.Background(), supervisor.Spec{
+	tree := supervisor.New(supervisor.Options{})
+	err := tree.Start(context.Background(), supervisor.Spec{
 		Name: "root",
 		Children: []supervisor.Spec{{
 			Name: "counter",
@@ -44,7 +45,7 @@ func Example() {
 				return &counter{self: self, sum: &sum, done: done}
 			},
 		}},
-	}, supervisor.Options{})
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -73,15 +73,15 @@ type recent struct {
 }
 
 type mark struct {
-	at                int64
-	handled           uint64
-	handling, waiting counts
+	at       int64
+	handled  uint64
+	handling counts
 }
 
 const turnEach = int64(5 * time.Second)
 
 func (st *stats) mark(now int64) mark {
-	return mark{at: now, handled: st.handled.Load(), handling: st.handling.read(), waiting: st.waiting.read()}
+	return mark{at: now, handled: st.handled.Load(), handling: st.handling.read()}
 }
 
 // turn is called at each look of the watchdog.
@@ -95,7 +95,7 @@ func (st *stats) turn(now int64) {
 }
 
 // since is what happened since the older mark.
-func (st *stats) since(now int64) (perSecond float64, handling, waiting counts) {
+func (st *stats) since(now int64) (perSecond float64, handling counts) {
 	r := &st.recent
 	r.mu.Lock()
 	base := r.older
@@ -103,10 +103,9 @@ func (st *stats) since(now int64) (perSecond float64, handling, waiting counts) 
 	m := st.mark(now)
 	for i := range m.handling {
 		m.handling[i] -= base.handling[i]
-		m.waiting[i] -= base.waiting[i]
 	}
 	if span := time.Duration(now - base.at).Seconds(); span > 0 {
 		perSecond = float64(m.handled-base.handled) / span
 	}
-	return perSecond, m.handling, m.waiting
+	return perSecond, m.handling
 }

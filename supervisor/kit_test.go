@@ -97,8 +97,8 @@ func run(t testing.TB, root Spec, opts Options) *Supervisor {
 	if opts.jitter == nil {
 		opts.jitter = func() float64 { return 1 }
 	}
-	s, err := Start(context.Background(), root, opts)
-	if err != nil {
+	s := New(opts)
+	if err := s.Start(context.Background(), root); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -10,8 +10,6 @@ import (
 // or forgotten at a restart: the counters belong to the children's names.
 type collector struct{ supervisor *Supervisor }
 
-func newCollector(s *Supervisor) prometheus.Collector { return &collector{s} }
-
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }

@@ -11,13 +11,13 @@ func TestAHungRootHasNoPulse(t *testing.T) {
 	var d diary
 	beat := make(chan Health)
 	quit := make(chan struct{})
-	s, err := Start(t.Context(), metricsTree(&d), Options{Watch: 5 * time.Millisecond, Pulse: func(h Health) {
+	s := New(Options{Watch: 5 * time.Millisecond, Pulse: func(h Health) {
 		select {
 		case beat <- h:
 		case <-quit:
 		}
 	}})
-	if err != nil {
+	if err := s.Start(t.Context(), metricsTree(&d)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {

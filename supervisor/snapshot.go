@@ -60,10 +60,7 @@ type Status struct {
 	Mailbox          Depths     `json:"mailbox"`
 	Handled          uint64     `json:"handled"`
 	MessagesPerSec   float64    `json:"messages_per_second"` // control messages, batches, tables
-	HandlingP50      float64    `json:"handling_p50_seconds"`
 	HandlingP99      float64    `json:"handling_p99_seconds"`
-	WaitingP50       float64    `json:"waiting_p50_seconds"`
-	WaitingP99       float64    `json:"waiting_p99_seconds"`
 	BusySeconds      float64    `json:"busy_seconds"` // in the handler that runs, to one look of the watchdog
 	Tasks            int        `json:"tasks"`
 	Zombies          int        `json:"zombies"`      // abandoned incarnations that have not returned
@@ -134,10 +131,8 @@ func (n *node) status(now time.Time, nanos int64) Status {
 	st.Kind = "worker"
 	st.Mailbox = n.cell.mailbox.depths()
 	st.Handled = c.handled.Load()
-	perSecond, handling, waiting := c.since(nanos)
-	st.MessagesPerSec = perSecond
-	st.HandlingP50, st.HandlingP99 = handling.quantile(0.5), handling.quantile(0.99)
-	st.WaitingP50, st.WaitingP99 = waiting.quantile(0.5), waiting.quantile(0.99)
+	perSecond, handling := c.since(nanos)
+	st.MessagesPerSec, st.HandlingP99 = perSecond, handling.quantile(0.99)
 	st.BusySeconds = time.Duration(c.stuck.Load()).Seconds()
 	st.Tasks, st.Zombies = int(c.tasks.Load()), int(c.zombies.Load())
 	st.LateOutputs = c.late.Load()

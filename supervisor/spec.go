@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/anthdm/hollywood/actor"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kitestring/actors"
@@ -83,8 +82,7 @@ type Conflator interface {
 
 // Options are the supervisor's own.
 type Options struct {
-	Engine *actor.Engine // nil: a new one
-	Logger *slog.Logger  // nil: none; Self.Log adds actor and epoch
+	Logger *slog.Logger // nil: none; Self.Log adds actor and epoch
 	// Registerer gets the metrics of the whole tree once; nil: none.
 	Registerer prometheus.Registerer
 	// Watch is how often hangs and heartbeats are looked at: 100 ms.

@@ -60,27 +60,24 @@ type Supervisor struct {
 	watching    sync.WaitGroup
 }
 
-// latch is a channel that is closed once. The supervisor's mu guards it.
+// latch is a channel that is closed once.
 type latch struct {
-	c    chan struct{}
-	done bool
+	c     chan struct{}
+	close func()
 }
 
-func (l *latch) close() {
-	if !l.done {
-		l.done = true
-		close(l.c)
-	}
+func newLatch() latch {
+	c := make(chan struct{})
+	return latch{c, sync.OnceFunc(func() { close(c) })}
 }
 
 // New makes an empty tree. Inlets can be taken from it at once, so that
 // producers can capture them; [Supervisor.Start] fills it.
 func New(opts Options) *Supervisor {
 	s := &Supervisor{
-		opts: opts, engine: opts.Engine, log: opts.Logger, jitter: opts.jitter, born: time.Now(),
+		opts: opts, log: opts.Logger, jitter: opts.jitter, born: time.Now(),
 		byName: make(map[string]*node), inlets: make(map[string]*Inlet), cells: make(map[string]*cell),
-		started: latch{c: make(chan struct{})}, stopped: latch{c: make(chan struct{})},
-		unhang: make(chan struct{}),
+		started: newLatch(), stopped: newLatch(), unhang: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -92,12 +89,6 @@ func New(opts Options) *Supervisor {
 		s.opts.Watch = 100 * time.Millisecond
 	}
 	return s
-}
-
-// Start is New and [Supervisor.Start] in one.
-func Start(ctx context.Context, root Spec, opts Options) (*Supervisor, error) {
-	s := New(opts)
-	return s, s.Start(ctx, root)
 }
 
 // Start checks the spec, then starts its children in order, each when the one
@@ -130,12 +121,9 @@ func (s *Supervisor) build(root Spec) error {
 	if len(root.Children) == 0 {
 		return &SpecError{Name: root.Name, Field: "Children", Reason: "missing; the root is a supervisor"}
 	}
-	if s.engine == nil {
-		engine, err := actor.NewEngine(actor.NewEngineConfig())
-		if err != nil {
-			return fmt.Errorf("make hollywood's engine: %w", err)
-		}
-		s.engine = engine
+	engine, err := actor.NewEngine(actor.NewEngineConfig())
+	if err != nil {
+		return fmt.Errorf("make hollywood's engine: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,11 +139,11 @@ func (s *Supervisor) build(root Spec) error {
 		f.mailbox.Store(&n.cell.mailbox)
 	}
 	if s.opts.Registerer != nil {
-		if err := s.opts.Registerer.Register(newCollector(s)); err != nil {
+		if err := s.opts.Registerer.Register(&collector{s}); err != nil {
 			return fmt.Errorf("register the supervisor's metrics: %w", err)
 		}
 	}
-	s.root = tree
+	s.root, s.engine = tree, engine
 	for _, c := range s.cells {
 		s.engine.SpawnProc(c)
 	}

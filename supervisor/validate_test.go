@@ -49,7 +49,7 @@ func TestSpecsThatCannotWork(t *testing.T) {
 		{"a worker as root", "a", "Children", ok("a")},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			_, err := Start(context.Background(), c.root, Options{})
+			err := New(Options{}).Start(context.Background(), c.root)
 			var bad *SpecError
 			if !errors.As(err, &bad) || bad.Name != c.name || bad.Field != c.field {
 				t.Fatalf("error %v, want one of %q, field %s", err, c.name, c.field)

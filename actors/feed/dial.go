@@ -14,6 +14,7 @@ import (
 
 	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // sessions lets a swap resume the TLS session of the socket before it.
@@ -26,6 +27,12 @@ func (r refusal) Error() string {
 	return fmt.Sprintf("Kite answered the WebSocket's upgrade with %d", r.status)
 }
 
+// answerMost is how many bytes may be read for the answer to an upgrade, TLS
+// included: Kite's takes less than 1 KB, and its TLS handshake less than 8 KB.
+const answerMost = 64 << 10
+
+var errEndless = fmt.Errorf("the answer to the WebSocket's upgrade has not ended after %d KB: this is not Kite; check KITE_WS_URL and any proxy", answerMost>>10)
+
 // dial opens the socket. The error never holds the URL: the token is in it.
 func (s *stream) dial() (*websocket.Conn, cause, error) {
 	address, err := socketURL(s.feed.cfg.Exchange, s.session)
@@ -36,7 +43,10 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 	if open == nil {
 		open = (&net.Dialer{}).DialContext
 	}
-	var unhook []func() bool
+	var (
+		unhook  []func() bool
+		metered *meteredConn
+	)
 	defer func() {
 		for _, stop := range unhook {
 			stop()
@@ -53,7 +63,8 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 			}
 			// Gorilla takes notice of its context's deadline, not of its end.
 			unhook = append(unhook, context.AfterFunc(s.ctx, func() { _ = conn.Close() }))
-			return meteredConn{conn, s}, nil
+			metered = &meteredConn{Conn: conn, stream: s, answering: true}
+			return metered, nil
 		},
 	}
 	conn, response, err := dialer.DialContext(s.ctx, address, http.Header{
@@ -68,6 +79,9 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 	if s.ctx.Err() != nil {
 		_ = conn.Close()
 		return nil, byUs, s.ctx.Err()
+	}
+	if metered != nil {
+		metered.answering = false
 	}
 	conn.SetReadLimit(readLimit)
 	return conn, byUs, nil
@@ -116,8 +130,9 @@ var (
 	}
 )
 
-// reason is an error for a person, without addresses that may hold a token.
-func reason(err error) string {
+// reason is an error for a person. What comes from outside may hold the token:
+// a proxy that answers with our own request line is enough.
+func (s *stream) reason(err error) string {
 	var (
 		u     *url.Error
 		close *websocket.CloseError
@@ -129,10 +144,11 @@ func reason(err error) string {
 	case errors.As(err, &close):
 		return fmt.Sprintf("Kite closed the connection (code %d); connecting again", close.Code)
 	case errors.As(err, &u):
-		return "no connection to Kite: " + u.Err.Error()
-	case errors.As(err, &op):
-		return "no connection to Kite: " + strings.TrimSpace(op.Op+" "+op.Err.Error())
-	default:
-		return "no connection to Kite: " + err.Error()
+		err = u.Err
 	}
+	text := err.Error()
+	if errors.As(err, &op) {
+		text = strings.TrimSpace(op.Op + " " + op.Err.Error())
+	}
+	return "no connection to Kite: " + scrub.Text(text, s.session.Token.Secret)
 }

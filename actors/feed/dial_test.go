@@ -1,13 +1,20 @@
 package feed
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/kite"
@@ -71,4 +78,125 @@ func TestNoSecretInAnyMessage(t *testing.T) {
 	if !strings.Contains(out.String(), "refused") {
 		t.Error("the cause is missing")
 	}
+}
+
+// answering is a server that reads each request up to its end and hands it to
+// answer.
+func answering(t *testing.T, answer func(request string, conn net.Conn)) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				defer conn.Close()
+				request, err := http.ReadRequest(bufio.NewReader(conn))
+				if err == nil {
+					answer(request.Method+" "+request.RequestURI+" HTTP/1.1", conn)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		conns.Wait()
+	})
+	return "ws://" + listener.Addr().String()
+}
+
+// A proxy, a portal or a load balancer may answer the upgrade with our own
+// request line in it, and the token is in that line.
+func TestNoTokenOfAnEchoedRequest(t *testing.T) {
+	const canary = "cAnaryT0kenOfTheDay"
+	for name, answer := range map[string]string{
+		"status line":       "%s\r\n\r\n",
+		"status":            "HTTP/1.1 %s\r\n\r\n",
+		"header without :":  "HTTP/1.1 101 Switching\r\n%s\r\n\r\n",
+		"header":            "HTTP/1.1 101 Switching\r\nX-Request: %s\r\n\r\n",
+		"content length":    "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+		"transfer encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n",
+		"upgrade":           "HTTP/1.1 101 Switching\r\nUpgrade: %s\r\nConnection: upgrade\r\n\r\n",
+		"extensions":        "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-Websocket-Extensions: %s\r\n\r\n",
+		"body":              "HTTP/1.1 400 Bad\r\nConnection: close\r\n\r\n%s",
+		"quoted":            "HTTP/1.1 200 OK\r\nContent-Length: %q\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(r *rig) {
+				r.cfg.Exchange.WSURL = answering(t, func(request string, conn net.Conn) { fmt.Fprintf(conn, answer, request) })
+			})
+			r.offer(1, canary)
+			changed := actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.State == messages.Backoff })
+			var out strings.Builder
+			for _, sent := range r.actor.Sent() {
+				fmt.Fprintf(&out, "%+v %#v\n", sent.Msg, sent.Msg)
+			}
+			fmt.Fprintf(&out, "%+v %#v", r.state.Stats(), r.state.Rotations())
+			if strings.Contains(out.String(), canary) {
+				t.Errorf("the token is in a message: %s", changed.Reason)
+			}
+		})
+	}
+}
+
+// An answer without an end is given up after 64 KB and a read buffer, at once.
+func TestEndlessAnswer(t *testing.T) {
+	for name, begin := range map[string]string{
+		"status line": "HTTP/1.1 101 ", "header": "HTTP/1.1 101 Switching\r\nX: ", "headers": "HTTP/1.1 101 Switching\r\n", "body": "HTTP/1.1 400 Bad\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			part := strings.Repeat("a: b\r\n", 1<<10)
+			if name == "header" || name == "status line" {
+				part = strings.Repeat("a", 8<<10)
+			}
+			var sent atomic.Int64
+			r := newRig(t, func(r *rig) {
+				r.cfg.Exchange.WSURL = answering(t, func(_ string, conn net.Conn) {
+					for _, err := io.WriteString(conn, begin); err == nil; {
+						var n int
+						n, err = io.WriteString(conn, part)
+						sent.Add(int64(n))
+					}
+				})
+			})
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r.offer(1, "A")
+			changed := actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.State == messages.Backoff })
+			runtime.ReadMemStats(&after)
+			if name != "body" && !strings.Contains(changed.Reason, "64 KB") {
+				t.Errorf("reason: %s", changed.Reason)
+			}
+			// The kernel's buffers hold the rest of what was sent.
+			allocated := (after.TotalAlloc - before.TotalAlloc) >> 10
+			if allocated > 4<<10 {
+				t.Errorf("%d KB allocated for one answer", allocated)
+			}
+			t.Logf("%d KB sent, %d KB allocated: %s", sent.Load()>>10, allocated, changed.Reason)
+		})
+	}
+}
+
+// An answer that comes a byte at a time is given up when its time is over.
+func TestSlowAnswer(t *testing.T) {
+	began := time.Now()
+	r := newRig(t, func(r *rig) {
+		r.cfg.timeouts.dial = 300 * time.Millisecond
+		r.cfg.Exchange.WSURL = answering(t, func(_ string, conn net.Conn) {
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for _, err := io.WriteString(conn, "HTTP/1.1 101 "); err == nil; <-tick.C {
+				_, err = io.WriteString(conn, "a")
+			}
+		})
+	})
+	r.offer(1, "A")
+	changed := actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.State == messages.Backoff })
+	t.Logf("given up after %s: %s", time.Since(began), changed.Reason)
 }

@@ -47,6 +47,7 @@ type Config struct {
 	Tokens    actors.TokenSource
 	Clock     actors.Clock
 	State     *Store
+	Market    Market       // nil: the phase is known from its next change on
 	Sequenced bool         // the source counts ticks in LastQuantity (the simulator's sequence mode)
 	Auth      *actor.PID   // gets FeedLive and TokenDoubted
 	Web       *actor.PID   // gets FeedChanged, RotationRecorded, OrderUpdated; nil: nobody
@@ -57,6 +58,13 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	timeouts *timeouts // tests only; nil: the defaults
+}
+
+// Market is asked for the phase of the day at the start: a message comes only
+// when it changes, and that may be hours away.
+type Market interface {
+	// Phase is the newest phase, false before the first.
+	Phase() (messages.PhaseChanged, bool)
 }
 
 // New makes the producer of the feed actor.
@@ -159,6 +167,9 @@ func (f *Feed) receive(msg messages.ToFeed) {
 func (f *Feed) start() {
 	for _, t := range f.cfg.State.tables {
 		t.reset(f.cfg.Sequenced, f.observe)
+	}
+	if f.cfg.Market != nil {
+		f.phase, _ = f.cfg.Market.Phase()
 	}
 	f.self.Every(time.Second, secondDue{})
 	for i := range MaxShards {

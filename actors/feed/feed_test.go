@@ -262,6 +262,64 @@ func TestMuteSocket(t *testing.T) {
 	}
 }
 
+// A peer that answers, but streams nothing, is replaced whatever the market
+// does: Kite sends heartbeats when there is nothing else.
+func TestSocketWithoutMessages(t *testing.T) {
+	for name, beat := range map[string]venueMessage{
+		"pongs":     {kind: websocket.PongMessage},
+		"pings":     {kind: websocket.PingMessage},
+		"fragments": {kind: rawBytes, data: []byte{0x00, 0x00}}, // of a message that never ends
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tokens := instruments(2)
+			r := adoptedRig(t, tokens, func(r *rig) { r.cfg.timeouts.noData = 500 * time.Millisecond })
+			r.venue.set(func(v *venue) {
+				v.beat = beat
+				if beat.kind == rawBytes {
+					for s := range v.sockets {
+						v.send(s, rawBytes, []byte{0x01, 0x00}) // its first piece
+					}
+				}
+			})
+			r.until("replaced", func() bool { return len(r.venue.dials()) >= 2 })
+			r.venue.set(func(v *venue) { v.beat = venueMessage{kind: websocket.BinaryMessage, data: wire.HeartbeatFrame()} })
+			r.streaming(1)
+			if n := r.state.Stats().Disconnects["stale"]; n == 0 {
+				t.Errorf("no stale disconnect: %v", r.state.Stats().Disconnects)
+			}
+		})
+	}
+}
+
+// When a silence is called one, to the tenth of a second.
+func TestSilence(t *testing.T) {
+	l := defaultTimeouts()
+	start := time.Unix(1_700_000_000, 0)
+	at := func(d float64) time.Time { return start.Add(time.Duration(d * float64(time.Second))) }
+	type look struct {
+		at                       float64
+		bytes, payload, messages int64
+		want                     int
+	}
+	for name, looks := range map[string][]look{
+		"nothing":              {{1.4, 0, 0, 0, alive}, {1.5, 0, 0, 0, pingDue}, {1.6, 0, 0, 0, alive}, {2.8, 0, 0, 0, alive}, {2.9, 0, 0, 0, noByte}},
+		"heartbeats":           {{1, 3, 1, 1, alive}, {2, 6, 2, 2, alive}, {4, 9, 3, 3, alive}, {5, 12, 4, 4, alive}},
+		"pongs":                {{2, 2, 0, 0, alive}, {3.5, 4, 0, 0, alive}, {4.9, 6, 0, 0, alive}, {5, 8, 0, 0, noMessage}},
+		"a long message":       {{2, 9, 9, 0, alive}, {4, 18, 18, 0, alive}, {6, 27, 27, 0, alive}, {8, 30, 30, 1, alive}},
+		"one that never ends":  {{2, 9, 9, 0, alive}, {4.5, 18, 18, 0, alive}, {7, 27, 27, 0, alive}, {9.5, 30, 30, 0, alive}, {12, 31, 31, 0, alive}, {14.5, 32, 32, 0, alive}, {15, 33, 33, 0, noMessage}},
+		"empty pieces of one":  {{2, 2, 0, 0, alive}, {4, 4, 0, 0, alive}, {5.1, 6, 0, 0, noMessage}},
+		"a pong after silence": {{1.5, 0, 0, 0, pingDue}, {1.6, 2, 0, 0, alive}, {3.1, 2, 0, 0, pingDue}, {4.6, 2, 0, 0, noByte}},
+	} {
+		s := newSilence(&l, start)
+		for _, k := range looks {
+			if got := s.look(at(k.at), k.bytes, k.payload, k.messages); got != k.want {
+				t.Errorf("%s, after %.1f s: %d, want %d", name, k.at, got, k.want)
+			}
+		}
+	}
+}
+
 func TestStopIsPrompt(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -209,9 +209,10 @@ func (t *table) frame(size int) *frame {
 // other into a frame of the table's, so that their packets are copied only
 // once. Not safe for concurrent use.
 type inbox struct {
-	table *table
-	frame *frame // ours; its free room takes the next message
-	last  int    // the length of the last message: the next one tends to be like it
+	table   *table
+	frame   *frame // its free room takes the next message
+	last    int    // the length of the last message: the next one tends to be like it
+	payload *atomic.Int64
 }
 
 // read reads a message behind what the frame has. One that is longer than the
@@ -226,6 +227,7 @@ func (in *inbox) read(r io.Reader) (n int, err error) {
 		}
 		m, err := r.Read(in.free()[n:])
 		n += m
+		in.payload.Add(int64(m))
 		if err == io.EOF {
 			break
 		}

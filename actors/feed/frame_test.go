@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -136,7 +137,7 @@ func TestSmallFramesShareABatch(t *testing.T) {
 // whatever parts they come in; too long ones are cut.
 func TestInbox(t *testing.T) {
 	_, table, _ := testTable(messages.ModeFull, 257)
-	in := inbox{table: table}
+	in := inbox{payload: new(atomic.Int64), table: table}
 	for i, size := range []int{1, 0, 9302, 1, 60 << 10, 9302, 9302, 300 << 10, wire.MaxFrame, 40, wire.MaxFrame + 1, 40 << 10, wire.MaxFrame + 9} {
 		message := bytes.Repeat([]byte{byte(i), 1, 2, 3, 5, 7, 11}, size/7+1)[:size]
 		n, err := in.read(iotest.HalfReader(bytes.NewReader(message)))

@@ -13,6 +13,7 @@ import (
 type timeouts struct {
 	dial        time.Duration // until the upgrade is answered
 	dead        time.Duration // silence of a connection that is dead, found at the next pulse; at half of it a ping
+	noData      time.Duration // without a whole message, of a connection that brings bytes; thrice that while a long one comes
 	firstFrame  time.Duration // upgrade -> first valid frame
 	overlap     time.Duration // longest time that both sockets of a swap stream
 	silent      time.Duration // from then on instruments that never ticked are not waited for
@@ -31,7 +32,7 @@ type timeouts struct {
 
 func defaultTimeouts() timeouts {
 	return timeouts{
-		dial: 5 * time.Second, dead: 2900 * time.Millisecond,
+		dial: 5 * time.Second, dead: 2900 * time.Millisecond, noData: 5 * time.Second,
 		firstFrame: 3 * time.Second, overlap: 2 * time.Second, silent: 300 * time.Millisecond,
 		redialBase: 250 * time.Millisecond, redialCap: 15 * time.Second, healthy: 30 * time.Second,
 		probe: 30 * time.Second, slotWait: 30 * time.Second,

@@ -11,9 +11,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/messages/scrub"
 	"kitestring/messages/wire"
 )
 
@@ -48,7 +48,9 @@ type stream struct {
 	cancel context.CancelFunc
 	wake   chan struct{} // the subscriptions have changed
 	again  atomic.Bool   // subscribe to everything once more
-	bytes  atomic.Int64  // read so far, on the wire
+
+	// Read so far: bytes on the wire, bytes of messages, whole messages.
+	bytes, payload, messages atomic.Int64
 
 	received time.Time // when the last read ended; the reader's own
 
@@ -102,7 +104,7 @@ func (s *stream) run(ctx context.Context) error {
 	conn, c, err := s.dial()
 	if err != nil {
 		state.count(state.connects, connectResults[c])
-		why := reason(err)
+		why := s.reason(err)
 		if asked, already := s.ending(); already != "" {
 			c, why = asked, already
 		}
@@ -131,7 +133,7 @@ func (s *stream) run(ctx context.Context) error {
 		s.write(conn)
 		return nil
 	})
-	s.end(network, reason(s.read(conn)))
+	s.end(network, s.reason(s.read(conn)))
 	c, why := s.ending()
 	gap := messages.GapReconnect
 	if c == byUs {
@@ -151,7 +153,7 @@ func (s *stream) report(e event, at time.Time) { s.feed.self.Tell(socketEvent{s.
 
 // read takes frames until the connection ends.
 func (s *stream) read(conn *websocket.Conn) error {
-	in := inbox{table: s.table}
+	in := inbox{table: s.table, payload: &s.payload}
 	defer in.close()
 	var bad []time.Time
 	for {
@@ -163,6 +165,7 @@ func (s *stream) read(conn *websocket.Conn) error {
 		if err != nil {
 			return err
 		}
+		s.messages.Add(1)
 		now := s.received
 		if kind == websocket.TextMessage {
 			s.text(in.free()[:n], now)
@@ -223,10 +226,10 @@ func (s *stream) text(frame []byte, now time.Time) {
 		}
 	case wire.TextMessage:
 		if s.feed.cfg.Gateway != nil {
-			s.feed.self.Send(s.feed.cfg.Gateway, messages.ExchangeTexted{Text: kite.Harmless(text.Message(), s.session.Token.Secret)})
+			s.feed.self.Send(s.feed.cfg.Gateway, messages.ExchangeTexted{Text: scrub.Text(text.Message(), s.session.Token.Secret)})
 		}
 	case wire.TextError:
-		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", kite.Harmless(text.Message(), s.session.Token.Secret))
+		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", scrub.Text(text.Message(), s.session.Token.Secret))
 	default:
 	}
 }
@@ -237,8 +240,7 @@ func (s *stream) write(conn *websocket.Conn) {
 	var buf []byte
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
-	dead := s.feed.cfg.timeouts.dead
-	seen, at, pinged := s.bytes.Load(), time.Now(), false
+	watch := newSilence(s.feed.cfg.timeouts, time.Now())
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -252,37 +254,90 @@ func (s *stream) write(conn *websocket.Conn) {
 				buf = wire.AppendCommand(buf[:0], c)
 				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
-					s.end(network, reason(err))
+					s.end(network, s.reason(err))
 					return
 				}
 			}
 			have = want
 		case now := <-pulse.C:
-			if n := s.bytes.Load(); n != seen {
-				seen, at, pinged = n, now, false
-				continue
-			}
-			switch silence := now.Sub(at); {
-			case silence >= dead:
+			switch watch.look(now, s.bytes.Load(), s.payload.Load(), s.messages.Load()) {
+			case alive:
+			case pingDue:
+				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
+			case noByte:
 				s.end(mute, "the connection was silent for 3 s; connecting again")
 				return
-			case silence >= dead/2 && !pinged:
-				pinged = true
-				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
+			case noMessage:
+				s.end(mute, "the connection answered, but for 5 s it brought neither a frame nor a heartbeat; connecting again")
+				return
 			}
 		}
 	}
+}
+
+// silence watches what a connection brings. Pings, pongs and the pieces of a
+// message that never ends are bytes, and prove that the peer is there; only
+// whole messages prove that Kite streams. It sends one about every second.
+type silence struct {
+	dead, noData             time.Duration
+	bytes, payload, messages int64
+	byteAt, payloadAt        time.Time // the last ones that were new
+	messageAt                time.Time
+	pinged                   bool
+}
+
+// What a silence calls for.
+const (
+	alive = iota
+	pingDue
+	noByte
+	noMessage
+)
+
+func newSilence(t *timeouts, now time.Time) *silence {
+	return &silence{dead: t.dead, noData: t.noData, byteAt: now, payloadAt: now, messageAt: now}
+}
+
+// look compares the totals with those of before.
+func (s *silence) look(now time.Time, bytes, payload, messages int64) int {
+	if bytes != s.bytes {
+		s.bytes, s.byteAt, s.pinged = bytes, now, false
+	}
+	if payload != s.payload {
+		s.payload, s.payloadAt = payload, now
+	}
+	if messages != s.messages {
+		s.messages, s.messageAt = messages, now
+	}
+	patience := s.noData
+	if s.payloadAt.After(s.messageAt) && now.Sub(s.payloadAt) < s.dead {
+		patience *= 3 // a long message on a slow line
+	}
+	switch quiet := now.Sub(s.byteAt); {
+	case quiet >= s.dead:
+		return noByte
+	case now.Sub(s.messageAt) >= patience:
+		return noMessage
+	case quiet >= s.dead/2 && !s.pinged:
+		s.pinged = true
+		return pingDue
+	}
+	return alive
 }
 
 // meteredConn lies between a socket and its buffers: it knows when the reader
 // has nothing left and asks the network.
 type meteredConn struct {
 	net.Conn
-	stream *stream
+	stream    *stream
+	answering bool // the upgrade has not been answered yet
 }
 
-// Read implements io.Reader. Only the reader calls it.
-func (c meteredConn) Read(p []byte) (int, error) {
+// Read implements io.Reader. Only the dial calls it, and then the reader.
+func (c *meteredConn) Read(p []byte) (int, error) {
+	if c.answering && c.stream.bytes.Load() >= answerMost {
+		return 0, errEndless
+	}
 	if c.stream.table.pause() {
 		runtime.Gosched() // let a subscriber run that falls behind
 	}
@@ -293,7 +348,7 @@ func (c meteredConn) Read(p []byte) (int, error) {
 }
 
 // Write implements io.Writer. The reader answers pings, and may wait for that.
-func (c meteredConn) Write(p []byte) (int, error) {
+func (c *meteredConn) Write(p []byte) (int, error) {
 	c.stream.table.lock()
 	c.stream.table.mu.Unlock()
 	return c.Conn.Write(p)

@@ -37,6 +37,7 @@ type venue struct {
 	delay    time.Duration // of everything that is sent
 	upgrades []string      // tokens, in order
 	quiet    bool          // no heartbeats
+	beat     venueMessage  // the heartbeat
 
 	hijacked sync.WaitGroup // what the server does not wait for
 }
@@ -56,8 +57,12 @@ type venueMessage struct {
 	at   time.Time
 }
 
+// rawBytes is the kind of a message that is written as it is.
+const rawBytes = -1
+
 func newVenue(t testing.TB) *venue {
 	v := &venue{t: t, sockets: map[*venueSocket]bool{}, seq: map[uint32]uint32{}, traded: map[uint32]uint32{}, now: uint32(aDay.Unix()), answer: func(string) int { return 0 }}
+	v.beat = venueMessage{kind: websocket.BinaryMessage, data: wire.HeartbeatFrame()}
 	v.server = httptest.NewServer(http.HandlerFunc(v.serve))
 	stop := make(chan struct{})
 	var beats sync.WaitGroup
@@ -72,7 +77,7 @@ func newVenue(t testing.TB) *venue {
 				v.mu.Lock()
 				if !v.quiet {
 					for s := range v.sockets {
-						v.send(s, websocket.BinaryMessage, wire.HeartbeatFrame())
+						v.send(s, v.beat.kind, v.beat.data)
 					}
 				}
 				v.mu.Unlock()
@@ -156,7 +161,16 @@ func (s *venueSocket) write() {
 					return
 				}
 			}
-			if s.conn.WriteMessage(m.kind, m.data) != nil {
+			var err error
+			switch m.kind {
+			case websocket.PingMessage, websocket.PongMessage:
+				err = s.conn.WriteControl(m.kind, m.data, time.Now().Add(time.Second))
+			case rawBytes:
+				_, err = s.conn.NetConn().Write(m.data)
+			default:
+				err = s.conn.WriteMessage(m.kind, m.data)
+			}
+			if err != nil {
 				return
 			}
 		}
@@ -410,7 +424,7 @@ type rig struct {
 // still for seconds would reach: what they cut is tested with timeouts of its own.
 func patientTimeouts() timeouts {
 	l := defaultTimeouts()
-	l.dial, l.dead, l.firstFrame, l.overlap = time.Minute, time.Minute, time.Minute, time.Minute
+	l.dial, l.dead, l.noData, l.firstFrame, l.overlap = time.Minute, time.Minute, time.Minute, time.Minute, time.Minute
 	return l
 }
 

@@ -64,3 +64,25 @@ func TestHeartbeatsOnly(t *testing.T) {
 	r.venue.tick(tokens...)
 	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return !m.Stale && m.At.After(changed.At) })
 }
+
+// openMarket is what the market's store says in the middle of a trading day.
+type openMarket struct{}
+
+func (openMarket) Phase() (messages.PhaseChanged, bool) {
+	return messages.PhaseChanged{Phase: messages.Open, TradingDay: true}, true
+}
+
+// A restarted feed watches for ticks at once: the next change of the phase may
+// be hours away.
+func TestRestartedFeedKnowsThePhase(t *testing.T) {
+	t.Parallel()
+	tokens := instruments(2)
+	r := adoptedRig(t, tokens, func(r *rig) {
+		r.cfg.timeouts.stale = time.Second
+		r.cfg.Market = openMarket{}
+	})
+	r.venue.set(func(v *venue) { v.noTicks = true })
+	r.actor.Stop()
+	r.start()
+	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.Stale })
+}

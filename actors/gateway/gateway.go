@@ -40,6 +40,7 @@ import (
 	"kitestring/actors/internal/serve"
 	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 	"kitestring/messages/wire"
 )
 
@@ -248,7 +249,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, record Record)
 		return
 	}
 	c := &client{
-		name: record.Name, scopes: record.Scopes, agent: kite.Harmless(r.UserAgent()), since: time.Now(),
+		name: record.Name, scopes: record.Scopes, agent: scrub.Text(r.UserAgent()), since: time.Now(),
 		out: newOutbox(), modes: map[uint32]messages.Mode{},
 	}
 	g.mu.Lock()

@@ -2,8 +2,11 @@ package kite
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 )
 
@@ -27,46 +30,45 @@ const (
 //
 // Kite counts what arrives within a second, and a network delays one request
 // more than the next: the spacing is a little wider than the limit, and a
-// burst is paid for by a lower rate, so that no second holds more than is
-// allowed.
+// burst has a lower rate after it, so that no second holds more than is allowed.
 type Budget struct {
-	quote, historical, order, other lane
+	quote, historical, order, other queue
 }
 
-// lane lets one at a time wait for the limiter. A limiter gives back the slot
-// of somebody who stops waiting only if nobody came after him: a queue in it
-// would make everybody wait for those who have gone.
-type lane struct {
+// queue lets one request at a time wait for the limiter. A limiter gives back
+// the slot of a request that stops waiting only if none came after it: with a
+// queue inside the limiter, requests would wait for those that were given up.
+type queue struct {
 	turn    chan struct{}
 	limiter *rate.Limiter
 }
 
-func newLane(every time.Duration, burst int) lane {
-	return lane{make(chan struct{}, 1), rate.NewLimiter(rate.Every(every), burst)}
+func newQueue(every time.Duration, burst int) queue {
+	return queue{make(chan struct{}, 1), rate.NewLimiter(rate.Every(every), burst)}
 }
 
-func (l lane) wait(ctx context.Context) error {
+func (q queue) wait(ctx context.Context) error {
 	select {
-	case l.turn <- struct{}{}:
+	case q.turn <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-l.turn }()
-	return l.limiter.Wait(ctx)
+	defer func() { <-q.turn }()
+	return q.limiter.Wait(ctx)
 }
 
 // NewBudget makes a full budget.
 func NewBudget() *Budget {
 	return &Budget{
-		quote:      newLane(1050*time.Millisecond, 1),
-		historical: newLane(350*time.Millisecond, 1),
-		order:      newLane(150*time.Millisecond, 1), // 400 a minute, which is less than 10 a second
-		other:      newLane(150*time.Millisecond, 3),
+		quote:      newQueue(1050*time.Millisecond, 1),
+		historical: newQueue(350*time.Millisecond, 1),
+		order:      newQueue(150*time.Millisecond, 1), // 400 a minute, which is less than 10 a second
+		other:      newQueue(150*time.Millisecond, 3),
 	}
 }
 
-// Wait blocks until a request of the class may be sent, or ctx ends; who gives
-// up costs the others nothing. First come, first served.
+// Wait blocks until a request of the class may be sent, or ctx ends; a request
+// that is given up costs the others nothing. First come, first served.
 func (b *Budget) Wait(ctx context.Context, class Class) error {
 	switch class {
 	case ClassQuote:
@@ -79,3 +81,64 @@ func (b *Budget) Wait(ctx context.Context, class Class) error {
 		return b.other.wait(ctx)
 	}
 }
+
+// Metrics counts the requests of every REST user of the process. Observe and
+// Skip are for [Exchange].
+type Metrics struct {
+	requests  *prometheus.CounterVec
+	seconds   map[Class]prometheus.Observer
+	throttled map[Class]prometheus.Counter
+	skipped   map[Class]prometheus.Counter
+}
+
+// NewMetrics registers them.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kitestring_rest_requests_total", Help: "Requests to Kite; code 0: no answer.",
+		}, []string{"class", "code"}),
+		seconds:   map[Class]prometheus.Observer{},
+		throttled: map[Class]prometheus.Counter{},
+		skipped:   map[Class]prometheus.Counter{},
+	}
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "kitestring_rest_request_seconds", Help: "From a request to the head of its answer.",
+		Buckets:                     []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 7},
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+	}, []string{"class"})
+	throttled := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kitestring_rest_throttled_total", Help: "Requests that Kite answered with 429.",
+	}, []string{"class"})
+	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kitestring_rest_skipped_items_total", Help: "Items of Kite's answers that could not be read and were left out.",
+	}, []string{"class"})
+	reg.MustRegister(m.requests, seconds, throttled, skipped)
+	for _, c := range []Class{
+		ClassQuote, ClassHistorical, ClassInstruments, ClassSession, ClassProfile, ClassOrder, ClassOther,
+	} {
+		m.seconds[c], m.throttled[c] = seconds.WithLabelValues(string(c)), throttled.WithLabelValues(string(c))
+		m.skipped[c] = skipped.WithLabelValues(string(c))
+	}
+	return m
+}
+
+// Observe counts a request. Requests of a class that is not the
+// budget's are not counted: labels come from a closed set.
+func (m *Metrics) Observe(class Class, code int, took time.Duration) {
+	seconds, known := m.seconds[class]
+	if !known {
+		return
+	}
+	seconds.Observe(took.Seconds())
+	if code == http.StatusTooManyRequests {
+		m.throttled[class].Inc()
+	}
+	label := "other" // a proxy may say anything
+	if code == 0 || http.StatusText(code) != "" {
+		label = strconv.Itoa(code)
+	}
+	m.requests.WithLabelValues(string(class), label).Inc()
+}
+
+// Skip counts items of an answer that could not be read.
+func (m *Metrics) Skip(class Class, items int) { m.skipped[class].Add(float64(items)) }

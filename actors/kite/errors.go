@@ -8,13 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
-	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
-// Kind says what an error means for the one who asked.
+// Kind is what an error means for the caller.
 type Kind uint8
 
 // The kinds. Only TokenRefused speaks against the token.
@@ -40,7 +39,7 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Error is why a request brought nothing.
+// Error is why a request gave no data.
 type Error struct {
 	Class  Class
 	Kind   Kind
@@ -50,7 +49,7 @@ type Error struct {
 
 	// BadChecksum is set when Kite refused the checksum of a session exchange:
 	// API key and API secret do not belong together. Kite has no error_type of
-	// its own for it; this is the one place where its words are looked at.
+	// its own for it; this is the one place where its words decide something.
 	BadChecksum bool
 
 	cause error
@@ -73,7 +72,7 @@ func (e *Error) Error() string {
 }
 
 // Unwrap gives the context's error when that is the cause, so that errors.Is
-// tells a cancelled question from a dead network.
+// distinguishes a cancelled request from a network that is down.
 func (e *Error) Unwrap() error { return e.cause }
 
 // KindOf is the kind of the *Error in err's chain.
@@ -97,21 +96,35 @@ func (c *Client) failure(class Class, kind Kind, status int, err error) *Error {
 	return &Error{Class: class, Kind: kind, Status: status, Detail: c.scrub(err.Error()), cause: contextError(err)}
 }
 
+// envelope is what Kite wraps every JSON answer in.
+type envelope struct {
+	Status  string          `json:"status"`
+	Type    text            `json:"error_type"`
+	Message text            `json:"message"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// failed reports an error, also one that comes with a 200.
+func (e *envelope) failed() bool { return e.Status == "error" || e.Type != "" }
+
+// said adds Kite's own words to an error.
+func (c *Client) said(e *Error, answer envelope) *Error {
+	e.Type, e.Detail = c.scrub(string(answer.Type)), c.scrub(string(answer.Message))
+	return e
+}
+
 // refusal understands an answer other than 200: the status first.
 func (c *Client) refusal(class Class, resp *http.Response) *Error {
 	e := &Error{Class: class, Status: resp.StatusCode}
 	_ = gunzip(resp)
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	var said struct {
-		Type    string `json:"error_type"`
-		Message string `json:"message"`
-	}
-	if json.Unmarshal(body, &said) == nil {
-		e.Type, e.Detail = c.scrub(said.Type), c.scrub(said.Message)
-		e.BadChecksum = resp.StatusCode == http.StatusForbidden && strings.Contains(said.Message, "checksum")
+	var answer envelope
+	if json.Unmarshal(body, &answer) == nil {
+		c.said(e, answer)
+		e.BadChecksum = resp.StatusCode == http.StatusForbidden && strings.Contains(string(answer.Message), "checksum")
 	}
 	switch s := resp.StatusCode; {
-	case s == http.StatusForbidden && said.Type == "TokenException":
+	case s == http.StatusForbidden && answer.Type == "TokenException":
 		e.Kind = TokenRefused
 	case s == http.StatusForbidden || s == http.StatusUnauthorized:
 		e.Kind = Forbidden
@@ -127,32 +140,8 @@ func (c *Client) refusal(class Class, resp *http.Response) *Error {
 	return e
 }
 
-var (
-	addresses = regexp.MustCompile(`[a-z]+://\S+`)
-	// Kite's tokens and secrets are 32 alphanumerics; nothing readable is that
-	// long without a blank.
-	longWords = regexp.MustCompile(`[A-Za-z0-9+/=_-]{24,}`)
-)
-
 // scrub makes foreign words fit for a log, without this client's secrets.
-func (c *Client) scrub(s string) string { return Harmless(s, c.secrets...) }
-
-// Harmless makes foreign words fit for a log: without the secrets, without
-// anything that looks like one or like a URL, on one line, at most 200 bytes.
-func Harmless(s string, secrets ...messages.Secret) string {
-	for _, secret := range secrets {
-		if !secret.IsZero() {
-			s = strings.ReplaceAll(s, secret.Reveal(), secret.String())
-		}
-	}
-	s = addresses.ReplaceAllString(s, "[url]")
-	s = longWords.ReplaceAllString(s, "[redacted]")
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > 200 {
-		s = s[:200]
-	}
-	return strings.ToValidUTF8(s, "")
-}
+func (c *Client) scrub(s string) string { return scrub.Text(s, c.secrets...) }
 
 // contextError is the context's own error in err's chain, nil for none.
 func contextError(err error) error {

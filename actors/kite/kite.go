@@ -2,24 +2,23 @@
 //
 // Promise: a client works with the token it was made with and no other; every
 // request waits for the budget of its class, notes its use, ends within 7 s
-// (a streamed file: after 7 s without a byte) or with its context, and answers
-// with data or with an [*Error] whose [Kind] was told from the status first
-// and the body second. No error, and nothing that this package prints (it
-// prints nothing), contains a URL or a secret.
+// (a streamed file: after 7 s without a byte) or with its context, and gives
+// data or an [*Error], whose [Kind] comes from the status first and the body
+// second. An answer is read for what is needed of it: an item that cannot be
+// read costs that item, not the answer, and is counted and named
+// ([Exchange.Skipped]); fields that no caller needs may have any shape. No
+// error, and nothing that this package prints (it prints nothing), contains a
+// secret or the URL of the request.
 //
-// Limits: no retries (a caller knows whether its question is still worth
-// asking), no cache, no orders placed.
+// Limits: no retries (a caller knows whether the data is still needed), no
+// cache, no orders placed.
 //
-// gokiteconnect v4.4.0 asks for the profile, the quotes and the session, and
-// lends its types. It takes no context, loses the status of an answer that is
-// not JSON (a 429 in HTML becomes a 504), swallows network errors and prints
-// them to standard output; so it works here on an [http.RoundTripper] that
-// has judged the answer before it sees it, and that adds the token: the
-// library never holds one, hence SetAccessToken, which races, is never called.
-// It is passed by where it is wrong: GetLTP and GetOHLC ask /quote, the
-// instruments ignore the status and hold everything in memory, the historical
-// data panics on a short row and formats times in the caller's zone, the
-// orders lose their JSON.
+// The official gokiteconnect v4.4.0 is not used: it takes no context, loses the
+// status of an answer that is not JSON (a 429 in HTML becomes a 504), prints
+// network errors with their URL to standard output, refuses a whole answer for
+// one field of another type, panics on a short row of history, asks /quote for
+// LTP and OHLC, and its SetAccessToken races. Tests of the simulator use it as
+// the reference for what Kite speaks.
 package kite
 
 import (
@@ -31,10 +30,9 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
-
-	kiteconnect "github.com/zerodha/gokiteconnect/v4"
 
 	"kitestring/messages"
 )
@@ -47,24 +45,38 @@ const (
 	mostJSON = 16 << 20
 )
 
+// Exchange is how to reach Kite, the same for every generation of the token.
+type Exchange struct {
+	APIURL string // REST, without a trailing slash, e.g. https://api.kite.trade
+	// InstrumentsURL is where the instruments file is when it is not under
+	// APIURL: the sandbox serves it without the prefix of the rest. "": there.
+	InstrumentsURL string
+	WSURL          string     // e.g. wss://ws.kite.trade
+	LoginURL       string     // e.g. https://kite.zerodha.com/connect/login
+	WSExtra        url.Values // extra query parameters of the WebSocket (the sandbox wants user_id)
+	Transport      http.RoundTripper
+	Budget         *Budget
+	// Observe is called for every request; nil: not wanted. code is 0 when no
+	// answer came, class one of the budget's.
+	Observe func(class Class, code int, took time.Duration)
+	// Skipped is called for an answer with items that could not be read; nil:
+	// not wanted. why names the first of them, without secrets.
+	Skipped func(class Class, items int, why string)
+}
+
 // Client asks Kite with the token of one generation. Safe for concurrent use.
 type Client struct {
 	exchange Exchange
 	session  messages.Session
 	used     func(messages.Generation)
 	http     *http.Client
-	library  *kiteconnect.Client // copied for each call, which brings its context
-	secrets  []messages.Secret   // whatever else must not appear in an error
-	life     *life
-}
+	secrets  []messages.Secret // whatever must not appear in an error
 
-// life orders a client's uses before its end.
-type life struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // orders the uses before the end
 	retired bool
 }
 
-// New makes the client of a session; it does no I/O. used is told of the
+// New makes the client of a session; it does no I/O. used is called with the
 // generation now and at each request.
 func New(ex Exchange, s messages.Session, used func(messages.Generation)) *Client {
 	c := newClient(ex, s, used)
@@ -73,14 +85,10 @@ func New(ex Exchange, s messages.Session, used func(messages.Generation)) *Clien
 }
 
 func newClient(ex Exchange, s messages.Session, used func(messages.Generation), secrets ...messages.Secret) *Client {
-	library := kiteconnect.New(s.APIKey)
-	library.SetBaseURI(ex.APIURL)
 	return &Client{
 		exchange: ex,
 		session:  s,
 		used:     used,
-		life:     &life{},
-		library:  library,
 		secrets:  append(secrets, s.Token.Secret),
 		http: &http.Client{
 			Transport: ex.Transport,
@@ -96,16 +104,16 @@ func newClient(ex Exchange, s messages.Session, used func(messages.Generation), 
 // holder retires the old client before it makes the new one; then its uses
 // are noted in the order of their generations.
 func (c *Client) Retire() {
-	c.life.mu.Lock()
-	defer c.life.mu.Unlock()
-	c.life.retired = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retired = true
 }
 
 // use notes a use, unless the client is retired.
 func (c *Client) use() bool {
-	c.life.mu.Lock()
-	defer c.life.mu.Unlock()
-	if c.life.retired {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.retired {
 		return false
 	}
 	c.used(c.session.Generation)
@@ -201,25 +209,33 @@ func (c *Client) fetch(ctx context.Context, class Class, req *http.Request) ([]b
 
 // get asks for data of Kite's envelope.
 func (c *Client) get(ctx context.Context, class Class, path string, query url.Values, data any) error {
-	req, err := http.NewRequest(http.MethodGet, c.exchange.APIURL+path, nil)
+	return c.ask(ctx, class, http.MethodGet, path+"?"+query.Encode(), nil, data)
+}
+
+// ask sends a form, nil for none, and reads data of Kite's envelope.
+func (c *Client) ask(ctx context.Context, class Class, method, target string, form url.Values, data any) error {
+	req, err := http.NewRequest(method, c.exchange.APIURL+strings.TrimSuffix(target, "?"), strings.NewReader(form.Encode()))
 	if err != nil {
 		return c.failure(class, Input, 0, err)
 	}
-	req.URL.RawQuery = query.Encode()
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
 	body, err := c.fetch(ctx, class, req)
 	if err != nil {
 		return err
 	}
-	var envelope struct {
-		Data json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(body, &envelope); err != nil {
+	var answer envelope
+	if json.Unmarshal(body, &answer) != nil {
 		return c.failure(class, Malformed, http.StatusOK, errNotJSON)
 	}
-	if len(envelope.Data) == 0 {
+	if answer.failed() {
+		return c.said(&Error{Class: class, Kind: Malformed, Status: http.StatusOK}, answer)
+	}
+	if len(answer.Data) == 0 {
 		return c.failure(class, Malformed, http.StatusOK, errNoData)
 	}
-	if err := json.Unmarshal(envelope.Data, data); err != nil {
+	if json.Unmarshal(answer.Data, data) != nil {
 		return c.failure(class, Malformed, http.StatusOK, errOtherShape)
 	}
 	return nil
@@ -229,8 +245,9 @@ func (c *Client) get(ctx context.Context, class Class, path string, query url.Va
 var (
 	errTooLong    = errors.New("the answer is longer than any of Kite's")
 	errTimeout    = fmt.Errorf("no answer within %v", timeout)
-	errNotGzip    = errors.New("the answer says gzip and is not")
+	errNotGzip    = errors.New("the answer is announced as gzip and is not")
 	errNotJSON    = errors.New("the answer is not JSON")
+	errNotCSV     = errors.New("the answer is a page or a JSON text, not an instruments file")
 	errNoData     = errors.New("the answer carries no data")
 	errRetired    = errors.New("a newer token has taken the place of this one")
 	errOtherShape = errors.New("the answer has another shape than documented")

@@ -262,6 +262,18 @@ func (r *configReader) whole(path string, least, most int) (int, error) {
 	return 0, r.errorf("%s %s: it is a whole number from %d to %d", path, shownValue(v), least, most)
 }
 
+// truth reads true or false.
+func (r *configReader) truth(path string) (bool, error) {
+	v, err := r.token()
+	if err != nil {
+		return false, err
+	}
+	if b, ok := v.(bool); ok {
+		return b, nil
+	}
+	return false, r.errorf("%s %s: it is true or false", path, shownValue(v))
+}
+
 func (r *configReader) token() (json.Token, error) {
 	v, err := r.dec.Token()
 	switch {

@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	_ "time/tzdata" // gokiteconnect reads Asia/Kolkata, and a container may have no zones
+	_ "time/tzdata" // a container may have no zones
 
 	"github.com/spf13/cobra"
 	_ "golang.org/x/crypto/x509roots/fallback" // Kite over TLS, on a host without a certificate store

@@ -43,6 +43,7 @@ type Config struct {
 	Version     string
 	Getenv      func(key string) string
 	Log         *slog.Logger
+	Stream      *LogWriter // that Log writes to, for its metric; nil: none
 	Sim         SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
@@ -133,6 +134,9 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
+	if cfg.Stream != nil {
+		s.registry.MustRegister(cfg.Stream.collector())
+	}
 	market.Metrics(s.registry, s.phases)
 	s.reminders = reminder.NewStore(s.registry)
 	defer func() {
@@ -180,6 +184,10 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.kite.Transport = newTransport()
 	s.kite.Budget = kite.NewBudget()
 	s.kite.Observe = s.metrics.rest.Observe
+	s.kite.Skipped = func(class kite.Class, items int, why string) {
+		s.metrics.rest.Skip(class, items)
+		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
+	}
 	if s.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), s.log); err != nil {
 		s.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
 	}

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"kitestring/actors/simulator"
@@ -25,26 +24,21 @@ func (s *Server) simulatorControl() web.Exchange {
 }
 
 // Inject implements web.Exchange.
-func (r simulatorControl) Inject(kind string, d time.Duration) error {
-	kinds := simulator.FaultKinds()
-	if !slices.Contains(kinds, simulator.FaultKind(kind)) {
-		known := make([]string, len(kinds))
-		for i, k := range kinds {
-			known[i] = string(k)
-		}
-		return &web.NameError{What: "kind of fault", Name: kind, Known: known}
+func (c simulatorControl) Inject(kind string, d time.Duration) error {
+	if err := checkKind(simulator.FaultKinds(), kind); err != nil {
+		return err
 	}
-	return r.exchange.InjectFault(simulator.Fault{Kind: simulator.FaultKind(kind), ForMS: int(d / time.Millisecond)})
+	return c.exchange.InjectFault(simulator.Fault{Kind: simulator.FaultKind(kind), ForMS: int(d / time.Millisecond)})
 }
 
 // Lift implements web.Exchange.
-func (r simulatorControl) Lift() { r.exchange.ClearFaults() }
+func (c simulatorControl) Lift() { c.exchange.ClearFaults() }
 
 // Rotate implements web.Exchange.
-func (r simulatorControl) Rotate(ctx context.Context) (string, error) {
-	t, err := r.exchange.Rotate()
+func (c simulatorControl) Rotate(ctx context.Context) (string, error) {
+	t, err := c.exchange.Rotate()
 	if err != nil {
 		return "", err
 	}
-	return t.Fingerprint(), r.store.Set(ctx, token.KeyAccessToken, t.Reveal())
+	return t.Fingerprint(), c.store.Set(ctx, token.KeyAccessToken, t.Reveal())
 }

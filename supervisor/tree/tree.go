@@ -63,7 +63,7 @@ func (s *Server) startTree(ctx context.Context) error {
 			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth,
 		})},
 		{Name: "feed", Produce: feed.New(feed.Config{
-			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Sequenced: s.sequenced(),
+			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
 			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
 		})},
 	}

@@ -26,10 +26,10 @@ func (s *Server) webConfig() web.Config {
 	host, _, _ := net.SplitHostPort(s.Addr())
 	return web.Config{
 		Gateway: s.webGateway(),
-		Listen: s.listener.listen, Hosts: []string{host}, Store: s.webStore,
+		Listen:  s.listener.listen, Hosts: []string{host}, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
-				Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
+			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
 			Credentials: func() (string, messages.Secret) {
 				c := s.store.Credentials()
 				return c.APIKey, c.APISecret
@@ -105,14 +105,22 @@ func (t treeView) Reinstate(name string) error { return toWebError(t.tree.Reinst
 
 // Inject implements web.Tree.
 func (t treeView) Inject(name, kind string, d time.Duration) error {
-	if !slices.Contains(supervisor.Kinds(), supervisor.Kind(kind)) {
-		known := make([]string, len(supervisor.Kinds()))
-		for i, k := range supervisor.Kinds() {
-			known[i] = string(k)
-		}
-		return &web.NameError{What: "kind of fault", Name: kind, Known: known}
+	if err := checkKind(supervisor.Kinds(), kind); err != nil {
+		return err
 	}
 	return toWebError(t.tree.Inject(supervisor.Fault{Actor: name, Kind: supervisor.Kind(kind), For: d}))
+}
+
+// checkKind refuses a kind of fault that is not among those that exist.
+func checkKind[K ~string](kinds []K, kind string) error {
+	if slices.Contains(kinds, K(kind)) {
+		return nil
+	}
+	refusal := &web.NameError{What: "kind of fault", Name: kind}
+	for _, k := range kinds {
+		refusal.Known = append(refusal.Known, string(k))
+	}
+	return refusal
 }
 
 // toWebError turns an unknown child into web's error.
