@@ -96,9 +96,12 @@ func (s *Store) add(name string, scopes Scopes, key string, now time.Time) (mess
 	case len(scopes) == 0:
 		return messages.Secret{}, &NameError{"a client needs a scope: data, account or orders"}
 	}
-	for _, scope := range scopes {
-		if !slices.Contains([]Scope{ScopeData, ScopeAccount, ScopeOrders}, scope) {
+	for i, scope := range scopes {
+		switch {
+		case !slices.Contains([]Scope{ScopeData, ScopeAccount, ScopeOrders}, scope):
 			return messages.Secret{}, &NameError{fmt.Sprintf("%q is no scope: data, account and orders are", scope)}
+		case slices.Contains(scopes[:i], scope):
+			return messages.Secret{}, &NameError{fmt.Sprintf("scope %s is given more than once", scope)}
 		}
 	}
 	s.mu.Lock()

@@ -82,20 +82,21 @@ func (p *program) addClientCommand() *cobra.Command {
 // rootLines is the line that changes, by language: what each official client
 // calls its root URL.
 var rootLines = []struct{ language, line string }{
-	{"Python", `kite = KiteConnect("%[3]s", access_token="%[2]s", root="http://%[1]s"); ticker = KiteTicker("%[3]s", "%[2]s", root="ws://%[1]s")`},
-	{"JavaScript", `new KiteConnect({api_key: "%[3]s", access_token: "%[2]s", root: "http://%[1]s"}); new KiteTicker({api_key: "%[3]s", access_token: "%[2]s", root: "ws://%[1]s"})`},
-	{"Go", `client.SetBaseURI("http://%[1]s"); client.SetAccessToken("%[2]s"); ticker.SetRootURL(url.URL{Scheme: "ws", Host: "%[1]s"})`},
-	{".NET", `new Kite("%[3]s", "%[2]s", Root: "http://%[1]s"); new Ticker("%[3]s", "%[2]s", Root: "ws://%[1]s/")`},
-	{"Java", `Routes: set _rootUrl to "http://%[1]s" and _wsuri to "ws://%[1]s/?access_token=:access_token&api_key=:api_key" by reflection, before the first use`},
-	{"PHP", `new KiteConnect("%[3]s", "%[2]s", "http://%[1]s"); new KiteTicker("%[3]s", "%[2]s", root: "ws://%[1]s/")`},
+	{"Python", `kite = KiteConnect("{name}", access_token="{key}", root="http://{addr}"); ticker = KiteTicker("{name}", "{key}", root="ws://{addr}")`},
+	{"JavaScript", `new KiteConnect({api_key: "{name}", access_token: "{key}", root: "http://{addr}"}); new KiteTicker({api_key: "{name}", access_token: "{key}", root: "ws://{addr}"})`},
+	{"Go", `client.SetBaseURI("http://{addr}"); client.SetAccessToken("{key}"); ticker.SetRootURL(url.URL{Scheme: "ws", Host: "{addr}"})`},
+	{".NET", `new Kite("{name}", "{key}", Root: "http://{addr}"); new Ticker("{name}", "{key}", Root: "ws://{addr}/")`},
+	{"Java", `Routes: set _rootUrl to "http://{addr}" and _wsuri to "ws://{addr}/?access_token=:access_token&api_key=:api_key" by reflection, before the first use`},
+	{"PHP", `new KiteConnect("{name}", "{key}", "http://{addr}"); new KiteTicker("{name}", "{key}", root: "ws://{addr}/")`},
 }
 
 func showKey(out io.Writer, key api.ClientKey) error {
 	fmt.Fprintf(out, "name    %s\nscopes  %s\nkey     %s\n\nThe key is the program's access token; it is shown this once and stays good until\n\"kitestring clients revoke %s\". The API key may be anything, e.g. the name. Change:\n\n",
 		key.Name, strings.Join(key.Scopes, ","), key.Key, key.Name)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fill := strings.NewReplacer("{addr}", key.Addr, "{key}", key.Key, "{name}", key.Name)
 	for _, r := range rootLines {
-		fmt.Fprintf(w, "%s\t"+r.line+"\n", r.language, key.Addr, key.Key, key.Name)
+		fmt.Fprintf(w, "%s\t%s\n", r.language, fill.Replace(r.line))
 	}
 	return w.Flush()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
@@ -155,8 +154,6 @@ func (v gatewayView) Add(name string, scopes []string) (api.ClientKey, error) {
 	for i, scope := range scopes {
 		set[i] = gateway.Scope(scope)
 	}
-	slices.Sort(set)
-	set = slices.Compact(set)
 	key, err := v.s.gateway.clients.Add(name, set, time.Now())
 	if err != nil {
 		return api.ClientKey{}, err
