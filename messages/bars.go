@@ -26,6 +26,11 @@ func (s BarSource) MarshalText() ([]byte, error) { return []byte(s.String()), ni
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *BarSource) UnmarshalText(text []byte) error { return named(barSources[:], text, (*uint8)(s)) }
 
+// BarMinutes is how many minutes of bars are kept: a little over five sessions
+// of equity derivatives, enough for the longest window (100 bars of 15 minutes
+// take four sessions).
+const BarMinutes = 2000
+
 // Bar is the open, high, low, close and volume of a span of exchange time.
 // Prices are integers with Divisor.
 type Bar struct {
@@ -87,3 +92,17 @@ type GenerationReached struct {
 
 // Key implements latest-wins.
 func (GenerationReached) Key() string { return "generation_reached" }
+
+// DataState says whether data that is asked for over REST comes: Reason is why
+// it does not, with Kite's own words where it gave some; "": it comes again.
+// Sent by bars and direct; received by analyses and web.
+type DataState struct {
+	What       string // for people, e.g. "history of NIFTY's future"
+	Underlying string // of a history
+	Source     BarSource
+	Reason     string
+	At         time.Time // exchange time
+}
+
+// Key implements latest-wins per thing.
+func (d DataState) Key() string { return "data/" + d.What }

@@ -28,6 +28,7 @@
 //	feed -> gateway: ExchangeTexted: a message text of Kite's, for its users
 //	bars -> analyses, web: BarClosed, BarUpdated, BarsLoaded: a bar has ended, moves, was loaded from history
 //	bars -> analyses, web: GenerationReached: ticks of a session have come as far as the bars
+//	bars, direct -> analyses, web: DataState: history or quotes are refused or empty, and why; they come again
 //	analyses -> analyses, web: Reading: what an analysis says; to those analyses that build on it
 //
 // A token travels only inside a [Session]; everything that depends on it

@@ -62,8 +62,11 @@ type Rotation struct {
 	RetiredMS    *float64     `json:"retired_ms"` // the old socket closed
 	TotalMS      *float64     `json:"total_ms"`   // until nothing of the older generation was left
 	Overlapped   int64        `json:"ticks_overlapped"`
-	Repeated     *int64       `json:"ticks_duplicated"` // delivered more than once; nil where the source is not sequenced
-	Lost         *int64       `json:"ticks_lost"`       // nil where the source is not sequenced
+	Repeated     *int64       `json:"ticks_duplicated"`      // delivered more than once; nil where the source is not sequenced
+	Lost         *int64       `json:"ticks_lost"`            // nil where the source is not sequenced
+	Matched      int64        `json:"instruments_matched"`   // that the new socket took over by a packet that both brought
+	Ordered      int64        `json:"instruments_ordered"`   // by one that was newer than all before
+	Unmatched    int64        `json:"instruments_unmatched"` // by one of which neither could be said
 	Shards       int          `json:"shards"`
 	Result       string       `json:"result"` // pending, adopted, rejected, superseded
 	Reason       string       `json:"reason,omitempty"`

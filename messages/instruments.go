@@ -78,7 +78,7 @@ type Instrument struct {
 	LotSize       int       `json:"lot_size"`
 }
 
-// Underlying is an index with what stands on it today.
+// Underlying is an index or a share with its derivatives of today.
 type Underlying struct {
 	Name   string       `json:"name"` // NIFTY, BANKNIFTY, SENSEX
 	Index  Instrument   `json:"index"`
@@ -94,6 +94,7 @@ type Underlying struct {
 // Sent by instruments; received by bars, analyses and web.
 type InstrumentsResolved struct {
 	Underlyings []Underlying
+	Notices     []string   // what a person must know of the file or of the configuration's instruments; none: all is well
 	Generation  Generation // of the session that fetched the file
 	At          time.Time  // exchange time
 }

@@ -68,7 +68,8 @@ type chaos struct {
 	held     map[string]uint64 // by each actor
 	received map[string]int64  // last number from source
 	batches  map[string]int    // end of the last batch
-	dropping map[string]bool
+	dropping map[string]bool // token messages
+	silent   map[string]bool // all messages
 	answered map[string]time.Time
 	struck   time.Time
 	starts   int
@@ -96,7 +97,7 @@ func (c *chaos) actor(name string) Spec {
 		case actors.Started:
 			c.starts++
 			c.held[name] = c.generation.Load()
-			c.dropping[name] = false
+			c.dropping[name], c.silent[name] = false, false
 			if name == "source" {
 				self.Every(10*time.Second, counted{})
 			}
@@ -140,8 +141,11 @@ func (c *chaos) observe(e Event) {
 	defer c.mu.Unlock()
 	if e.Kind == Struck {
 		c.struck = e.At
-		if e.Reason == string(FaultDropTokenMessages) {
+		switch e.Reason {
+		case string(FaultDropTokenMessages):
 			c.dropping[e.Actor] = true
+		case string(FaultDropMessages):
+			c.dropping[e.Actor], c.silent[e.Actor] = true, true
 		}
 	}
 }
@@ -199,7 +203,7 @@ func (c *chaos) calm() {
 		return // a waiting fault has struck meanwhile
 	}
 	for _, name := range chaosActors {
-		if c.answered[name].Before(asked) {
+		if c.answered[name].Before(asked) && !c.silent[name] {
 			c.fault("%s does not answer 8 s after a fault", name)
 		}
 		if g := c.generation.Load(); c.held[name] != g && !c.dropping[name] {
@@ -213,7 +217,7 @@ func unleash(t *testing.T, steps []step, jitter func() float64) (c *chaos, err e
 	synctest.Test(t, func(t *testing.T) {
 		c = &chaos{
 			seq: map[string]*atomic.Int64{}, held: map[string]uint64{}, received: map[string]int64{}, batches: map[string]int{},
-			dropping: map[string]bool{}, answered: map[string]time.Time{},
+			dropping: map[string]bool{}, silent: map[string]bool{}, answered: map[string]time.Time{},
 		}
 		c.generation.Store(1)
 		for _, name := range chaosActors[1:] {

@@ -20,6 +20,7 @@ const (
 	FaultGoroutine         Kind = "goroutine"           // a task panics
 	FaultLeak              Kind = "leak"                // a task ignores its context for For (0: until the supervisor stops)
 	FaultDropTokenMessages Kind = "drop_token_messages" // token messages are dropped for For (0: until the incarnation ends)
+	FaultDropMessages      Kind = "drop_messages"       // all messages and batches are dropped for For (0: until the incarnation ends)
 
 	FaultPanicStart Kind = "panic-start" // the handler panics, and the next incarnation does when it starts
 	FaultPanicStop  Kind = "panic-stop"  // a normal end, at which the actor panics in place of handling Stopped
@@ -27,7 +28,7 @@ const (
 
 // Kinds is every kind of fault.
 func Kinds() []Kind {
-	return []Kind{FaultPanic, FaultHang, FaultSlow, FaultExit, FaultGoroutine, FaultLeak, FaultDropTokenMessages, FaultPanicStart, FaultPanicStop}
+	return []Kind{FaultPanic, FaultHang, FaultSlow, FaultExit, FaultGoroutine, FaultLeak, FaultDropTokenMessages, FaultDropMessages, FaultPanicStart, FaultPanicStop}
 }
 
 // KindError says that there is no such kind of fault.
@@ -52,6 +53,7 @@ type activeFaults struct {
 	slowUntil       time.Time
 	dropTokens      bool
 	dropTokensUntil time.Time // zero: to the end
+	dropAll         bool      // with dropTokens: all messages, not just those about a token
 	panicStop       bool
 }
 
@@ -84,8 +86,9 @@ func (in *incarnation) applyFault(f Fault) (end failure, over bool) {
 			in.supervisor.block(f.For)
 			return nil
 		})
-	case FaultDropTokenMessages:
+	case FaultDropTokenMessages, FaultDropMessages:
 		in.active.any, in.active.dropTokens, in.active.dropTokensUntil = true, true, time.Time{}
+		in.active.dropAll = f.Kind == FaultDropMessages
 		if f.For > 0 {
 			in.active.dropTokensUntil = time.Now().Add(f.For)
 		}
@@ -107,6 +110,9 @@ func (in *incarnation) applyLasting(kind itemKind) (dropped bool) {
 	}
 	slow := now.Before(f.slowUntil)
 	f.any = f.dropTokens || slow
+	if f.dropTokens && f.dropAll {
+		return true
+	}
 	if f.dropTokens && kind == control && in.supervisor.opts.IsTokenMessage != nil && in.supervisor.opts.IsTokenMessage(in.it.msg) {
 		return true
 	}

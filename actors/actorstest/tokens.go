@@ -145,6 +145,20 @@ func (s *Tokens) Reject(g messages.Generation, reason string) bool {
 	return true
 }
 
+// Reopen is token.Store's, and Write of the next generation at once.
+func (s *Tokens) Reopen(g messages.Generation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, rejected := s.rejected[g]; !rejected || g != s.newest {
+		return false
+	}
+	change := s.changes[g]
+	s.newest++
+	change.Session.Generation = s.newest
+	s.changes[s.newest], s.candidate = change, s.newest
+	return true
+}
+
 // Rejected is token.Store's.
 func (s *Tokens) Rejected(g messages.Generation) (reason string, rejected bool) {
 	s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
@@ -34,7 +35,7 @@ func ParseProfile(name string) (Profile, error) {
 
 // Analysis is one analysis as data: its name, what it must be fed with, and
 // the pure functions that judge. Everything round them (collecting the input,
-// pacing, ages, publishing) is the same for all; see [Core] and [New].
+// pacing, ages, publishing) is the same for all; see [Core] and package readings.
 //
 // To add one: a file of its own with one variable of this type and its
 // parameters, its name in [All], and a golden or hand-worked test.
@@ -66,6 +67,9 @@ type Analysis struct {
 
 	chosen Chosen // see With
 }
+
+// DefaultInterval is the length of the bars that analyses judge.
+const DefaultInterval = 5 * time.Minute
 
 // Needs says what an analysis must be fed with.
 type Needs struct {
@@ -136,6 +140,7 @@ type Input struct {
 	Chosen     Chosen    // parameters that differ from their defaults; nil in profile classic
 	Now        time.Time // exchange time
 	Phase      messages.Phase
+	Hours      *hours.Store // nil: the built-in table
 	Index      Window
 	Future     Window
 	IndexTick  Quote // At is zero before the first tick
@@ -145,6 +150,7 @@ type Input struct {
 	Expiry     time.Time
 	Readings   map[string]messages.Reading // newest per kind
 	REST       *Quote                      // newest answer over REST; nil: none
+	RESTError  string                      // why the last question over REST brought nothing; "": it brought something
 }
 
 // Judgement is what an analysis says; the frame makes a [messages.Reading] of
@@ -191,4 +197,15 @@ func (j *Judgement) used(oldest, newest time.Time, g messages.Generation) {
 // Missing is the judgement for want of an input.
 func Missing(format string, args ...any) Judgement {
 	return Judgement{Status: messages.Unavailable, Reason: fmt.Sprintf(format, args...)}
+}
+
+// FileKinds are the kinds that can judge a file of bars.
+func FileKinds() []string {
+	var kinds []string
+	for _, a := range All() {
+		if n := a.Needs; n.Bars() && !n.Ticks() && !n.REST && len(n.Readings) == 0 {
+			kinds = append(kinds, a.Kind)
+		}
+	}
+	return kinds
 }

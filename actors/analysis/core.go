@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
@@ -17,11 +18,11 @@ const (
 	keepCandles = 400
 	// openingSpan is how long after the start of a session the first open
 	// interest seen of an option still counts as the open's.
-	openingSpan = 5 * 60
+	openingSpan = 5 * time.Minute
 )
 
 // Core is an analysis of one underlying without its surroundings: messages go
-// in by Update, a reading comes out. It is pure: the time is told to it, and
+// in by Update, a reading comes out. It is pure: the time is an argument, and
 // equal messages give equal readings.
 type Core struct {
 	analysis Analysis
@@ -44,8 +45,9 @@ const (
 )
 
 // NewCore makes the core of an analysis for one underlying; interval is that
-// of the bars it judges. opening may be nil: then it is forgotten with the core.
-func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, opening *OpenInterest) *Core {
+// of the bars it judges. opening may be nil: then it is
+// forgotten with the core; a nil table of hours is the built-in one.
+func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, opening *OpenInterest, store *hours.Store) *Core {
 	if opening == nil {
 		opening = &OpenInterest{}
 	}
@@ -58,7 +60,7 @@ func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, o
 	return &Core{
 		analysis: a, profile: p, opening: opening,
 		in: Input{
-			Underlying: underlying, Chosen: a.chosen,
+			Underlying: underlying, Chosen: a.chosen, Hours: store,
 			Index:    Window{Interval: interval},
 			Future:   Window{Interval: interval},
 			Readings: map[string]messages.Reading{},
@@ -68,7 +70,7 @@ func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, o
 }
 
 // Update takes a message and reports whether the reading may have changed:
-// BarClosed, BarUpdated, BarsLoaded, Underlying, PhaseChanged, Reading. What
+// BarClosed, BarUpdated, BarsLoaded, DataState, Underlying, PhaseChanged, Reading. What
 // concerns another underlying, interval or kind changes nothing. Ticks come by
 // Tick.
 func (c *Core) Update(msg any) bool {
@@ -91,6 +93,12 @@ func (c *Core) Update(msg any) bool {
 			return false
 		}
 		w.load(m.Bars)
+	case messages.DataState:
+		w := c.window(m.Underlying, m.Source, c.in.Index.Interval)
+		if w == nil || w.NoHistory == m.Reason {
+			return false
+		}
+		w.NoHistory = m.Reason
 	case messages.Underlying:
 		if m.Name != c.in.Underlying {
 			return false
@@ -194,7 +202,7 @@ func (c *Core) Tick(t *messages.Tick, g messages.Generation) bool {
 		q = &o.Quote
 		if d := istDay(int64(t.ExchangeTime)); t.Mode == messages.ModeFull && d > o.openDay {
 			o.openDay = d
-			o.OpenOI, o.HasOpen = c.opening.note(t.InstrumentToken, c.in.Expiry, int64(t.ExchangeTime), int64(t.OI))
+			o.OpenOI, o.HasOpen = c.opening.note(c.in.Hours.Table(), t.InstrumentToken, c.in.Expiry, int64(t.ExchangeTime), int64(t.OI))
 		}
 	}
 	at := time.Unix(int64(t.ExchangeTime), 0).UTC()
@@ -213,6 +221,37 @@ func (c *Core) Tick(t *messages.Tick, g messages.Generation) bool {
 
 // Answer takes a quote asked for over REST.
 func (c *Core) Answer(q Quote) { c.in.REST = &q }
+
+// Refuse takes why a question over REST brought nothing; "": the answers come.
+func (c *Core) Refuse(reason string) { c.in.RESTError = reason }
+
+// Append adds a file's bar to both windows: index points with the future's
+// volume, in the order of the file.
+func (c *Core) Append(candle Candle) {
+	for _, w := range [...]*Window{&c.in.Index, &c.in.Future} {
+		w.Closed = append(w.Closed, candle)
+		w.Closed = w.Closed[max(0, len(w.Closed)-keepCandles):]
+	}
+}
+
+// Kind is the analysis' kind, Profile the profile that judges.
+func (c *Core) Kind() string     { return c.analysis.Kind }
+func (c *Core) Profile() Profile { return c.profile }
+
+// Classic is the predecessor's output; nil with too few bars.
+func (c *Core) Classic() map[string]any { return c.analysis.Classic(&c.in) }
+
+// NewestBar is the exchange time of the newest tick in any bar of the index.
+func (c *Core) NewestBar() time.Time {
+	w := &c.in.Index
+	if w.Running != nil {
+		return w.Running.Newest
+	}
+	if n := len(w.Closed); n > 0 {
+		return w.Closed[n-1].Newest
+	}
+	return time.Time{}
+}
 
 // Reading judges what is known at the exchange's time now.
 func (c *Core) Reading(now time.Time) messages.Reading {
@@ -245,6 +284,9 @@ func (c *Core) Reading(now time.Time) messages.Reading {
 func (c *Core) judge() Judgement {
 	if n, have := c.analysis.Warmup, c.analysis.judged(&c.in); have != nil && len(have.Closed) < n {
 		j := Missing("%d of %d bars of %s so far", len(have.Closed), n, have.name(&c.in))
+		if have.NoHistory != "" {
+			j.Reason += ", and the history does not come: " + have.NoHistory
+		}
 		j.Over(have.Closed)
 		j.Coverage = float64(len(have.Closed)) / float64(n)
 		return j
@@ -261,9 +303,9 @@ func (c *Core) classic() Judgement {
 	j := Judgement{Values: out, Status: messages.Watching, Coverage: 1}
 	j.Signal, _ = out["signal"].(string)
 	j.Confidence = number(out["confidence"]) * cmp.Or(c.analysis.ClassicScale, 1)
-	status, told := out["status"].(string)
+	status, there := out["status"].(string)
 	waits := j.Signal == "" || j.Signal == "NEUTRAL" || j.Signal == "WAIT"
-	if strings.EqualFold(status, "active") || !told && !waits {
+	if strings.EqualFold(status, "active") || !there && !waits {
 		j.Status = messages.Active
 	}
 	if w := c.analysis.judged(&c.in); w != nil {
@@ -297,22 +339,23 @@ func (a *Analysis) stale(in *Input, newest time.Time) bool {
 	if a.Stale != nil {
 		return in.Now.Sub(newest) > in.Chosen.seconds(a.Stale)
 	}
-	return overdue(in.Now, newest) > 3*in.Future.Interval
+	return in.overdue(newest) > 3*in.Future.Interval
 }
 
 // overdue is how long a newer bar could have been there: between two sessions
 // there is none, so that at 09:16 the last bar of the day before is a minute
 // overdue, not a night.
-func overdue(now, newest time.Time) time.Duration {
-	open := time.Unix(sessionStart(now.Unix()), 0)
-	if newest.Before(open) && !now.Before(open) {
-		newest = open
+func (in *Input) overdue(newest time.Time) time.Duration {
+	for _, s := range in.Hours.Table().Day(in.Now, hours.Market).Spans {
+		if newest.Before(s.From) && !in.Now.Before(s.From) {
+			newest = s.From
+		}
 	}
-	return now.Sub(newest)
+	return in.Now.Sub(newest)
 }
 
-// same reports whether two readings say the same but for their times.
-func same(a, b messages.Reading) bool {
+// Same reports whether two readings say the same but for their times.
+func Same(a, b messages.Reading) bool {
 	a.AsOf, a.OldestInput = b.AsOf, b.OldestInput
 	return reflect.DeepEqual(a, b)
 }

@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -9,11 +10,29 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"kitestring/actors/actorstest"
+	"kitestring/messages/ist"
 )
 
-const fiveMinutes = 5 * time.Minute
+const (
+	fiveMinutes = 5 * time.Minute
+	niftyIndex  = 256265
+	niftyFuture = 13568514 // ends in 2: NFO
+)
+
+// clockTime is a time of day in India, in Unix seconds.
+func clockTime(t testing.TB, s string) int64 {
+	t.Helper()
+	at, err := time.ParseInLocation(ist.Layout, s, ist.Zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Unix()
+}
 
 var goldenSymbols = []string{"NIFTY", "BANKNIFTY", "SENSEX"}
 
@@ -24,41 +43,52 @@ var goldenTexts = map[string]bool{
 	"efficiency_interpretation": true, "error": true,
 }
 
-// sharedBars is the folder of the bars and golden files, which are read where
-// they lie and never copied into the project.
-func sharedBars(tb testing.TB) string {
+// goldenDir is the folder of the bars and golden files: the shared data where
+// it is there, else its first rows, which are in testdata.
+func goldenDir(tb testing.TB) string {
 	tb.Helper()
 	dir := os.Getenv("KITESTRING_SHARED")
 	if dir == "" {
-		dir = "../shared"
+		dir = filepath.Join("..", "shared")
 	}
 	if !filepath.IsAbs(dir) {
-		root, err := os.Getwd()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				tb.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, dir)
+		dir = filepath.Join(actorstest.ModuleRoot(tb), dir)
 	}
-	dir = filepath.Join(dir, "bars")
-	if _, err := os.Stat(dir); err != nil {
-		tb.Skip("the shared bars are not here; set KITESTRING_SHARED to their folder")
+	if dir = filepath.Join(dir, "bars"); hasFile(dir) {
+		return dir
 	}
-	return dir
+	return filepath.Join("testdata", "bars")
+}
+
+func hasFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// The rows in testdata are the first ones of the shared data.
+func TestTheSliceIsOfTheSharedData(t *testing.T) {
+	for _, pattern := range []string{"*.csv", "classic/*.jsonl"} {
+		names, err := filepath.Glob(filepath.Join("testdata", "bars", pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			rel, _ := filepath.Rel("testdata", name)
+			slice, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if whole := actorstest.ReadShared(t, strings.Split(filepath.ToSlash(rel), "/")...); !bytes.HasPrefix(whole, slice) {
+				t.Errorf("%s is not how the shared file begins", name)
+			}
+		}
+	}
 }
 
 // goldenBars reads a CSV of bars, every row in file order.
 func goldenBars(tb testing.TB, symbol string) (times []string, bars []Candle) {
 	tb.Helper()
-	f, err := os.Open(filepath.Join(sharedBars(tb), fileSymbol(symbol)+"_5m.csv"))
+	f, err := os.Open(filepath.Join(goldenDir(tb), fileSymbol(symbol)+"_5m.csv"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -105,7 +135,7 @@ func goldenEngine(t *testing.T, a Analysis, window int) {
 		for i, s := range times {
 			at[s] = i
 		}
-		file, err := os.Open(filepath.Join(sharedBars(t), "classic", fileSymbol(symbol)+"_"+engine+".jsonl"))
+		file, err := os.Open(filepath.Join(goldenDir(t), "classic", fileSymbol(symbol)+"_"+engine+".jsonl"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +265,7 @@ func TestClassicZoneControlIsGolden(t *testing.T) {
 }
 
 func TestClassicInstantIsGolden(t *testing.T) {
-	file, err := os.Open(filepath.Join(sharedBars(t), "classic", "instant.jsonl"))
+	file, err := os.Open(filepath.Join(goldenDir(t), "classic", "instant.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -42,7 +43,7 @@ func judgeInstant(in *Input) Judgement {
 		return lacking(in.Index.Last(1), "no tick of the index yet")
 	}
 	price := tick.Last
-	j := Judgement{Status: messages.Watching, Values: object{"price": price, "time_quality": timeQuality(in.Phase, in.Now)}}
+	j := Judgement{Status: messages.Watching, Values: object{"price": price, "time_quality": timeQuality(in)}}
 	j.OverQuote(tick)
 	s, parts := &sides{reasons: []string{}}, 0
 	have := func(name string, v float64, ok bool) bool {
@@ -95,7 +96,7 @@ func judgeInstant(in *Input) Judgement {
 	if have("range_position", rangePosition(price, tick.Low, tick.High), tick.Low > 0 && tick.High > tick.Low) {
 		s.addRange(price, tick.Low, tick.High)
 	}
-	high, low, whole := previousDay(&in.Index, tick.At)
+	high, low, whole := previousDay(in, tick.At)
 	have("prev_day_high", high, whole)
 	j.Values["prev_day_low"], j.Values["prev_day_close"] = nil, nil
 	if whole {
@@ -217,7 +218,8 @@ func averagesTrend(w *Window, values object) (trend string, ok bool) {
 
 // previousDay is the high and low of the last trading day before at; false
 // unless the bars show that day from open to close without a hole at its ends.
-func previousDay(w *Window, at time.Time) (high, low float64, ok bool) {
+func previousDay(in *Input, at time.Time) (high, low float64, ok bool) {
+	w := &in.Index
 	today := ist.Day(at)
 	end := len(w.Closed)
 	for end > 0 && !w.Closed[end-1].Time.Before(today) {
@@ -233,19 +235,26 @@ func previousDay(w *Window, at time.Time) (high, low float64, ok bool) {
 		from--
 	}
 	bars := w.Closed[from:end]
-	whole := !bars[0].Time.After(ist.At(day, 9, 15, 0)) && !last.Time.Add(w.Interval).Before(ist.At(day, 15, 30, 0))
+	session := in.Hours.Table().Day(day, hours.Indices)
+	until := session.Close()
+	if !session.Auction.IsZero() {
+		until = session.Auction // what index packets carry during it is not known
+	}
+	whole := !bars[0].Time.After(session.Open()) && !last.Time.Add(w.Interval).Before(until)
 	for i := range bars {
 		whole = whole && !bars[i].Gapped && !bars[i].Partial
 	}
 	return highest(bars), lowest(bars), whole
 }
 
-// timeQuality is poor in the first and last ten minutes of the session.
-func timeQuality(phase messages.Phase, now time.Time) string {
+// timeQuality is poor in the first and last ten minutes of a session.
+func timeQuality(in *Input) string {
+	const edge = 10 * time.Minute
+	session, known := in.Hours.Table().Day(in.Now, hours.Market).At(in.Now)
 	switch {
-	case phase != messages.Open:
+	case in.Phase != messages.Open:
 		return "closed"
-	case now.Before(ist.At(now, 9, 25, 0)) || !now.Before(ist.At(now, 15, 20, 0)):
+	case known && (in.Now.Before(session.From.Add(edge)) || !in.Now.Before(session.To.Add(-edge))):
 		return "poor"
 	}
 	return "good"

@@ -145,7 +145,7 @@ func TestPreviousDayMustBeWhole(t *testing.T) {
 	today := bar(1100, 1200, 1100, 1100, 0)
 	today.Time = open.Add(24 * time.Hour)
 	level := func(bars []Candle) (float64, float64, bool) {
-		return previousDay(&Window{Interval: fiveMinutes, Closed: append(slices.Clone(bars), today)}, noon)
+		return previousDay(&Input{Index: Window{Interval: fiveMinutes, Closed: append(slices.Clone(bars), today)}}, noon)
 	}
 	if high, low, ok := level(day); !ok || high != 1084 || low != 990 {
 		t.Errorf("whole day: %v %v %t, want 1084 990", high, low, ok)
@@ -163,15 +163,15 @@ func TestTimeQuality(t *testing.T) {
 	for clock, want := range map[string]string{
 		"09:15:00": "poor", "09:24:59": "poor", "09:25:00": "good", "15:19:59": "good", "15:20:00": "poor", "15:29:59": "poor",
 	} {
-		now, err := time.ParseInLocation(time.DateTime, "2026-03-03 "+clock, ist.Zone)
+		now, err := time.ParseInLocation(time.DateTime, "2026-03-04 "+clock, ist.Zone)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := timeQuality(messages.Open, now.UTC()); got != want {
+		if got := timeQuality(&Input{Phase: messages.Open, Now: now.UTC()}); got != want {
 			t.Errorf("%s: %s, want %s", clock, got, want)
 		}
 	}
-	if got := timeQuality(messages.Closing, noon); got != "closed" {
+	if got := timeQuality(&Input{Phase: messages.Closing, Now: noon}); got != "closed" {
 		t.Errorf("after the close: %s", got)
 	}
 }

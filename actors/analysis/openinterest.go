@@ -3,14 +3,17 @@ package analysis
 import (
 	"sync"
 	"time"
+
+	"kitestring/actors/hours"
+	"kitestring/messages/ist"
 )
 
 // OpenInterest remembers the open interest with which each option opened the
-// day: an analysis that is born anew at noon could not learn it from ticks.
+// day: an analysis that starts again at noon could not learn it from ticks.
 // One is shared by all incarnations; the zero value is ready.
 type OpenInterest struct {
 	mu   sync.Mutex
-	seen map[openKey]opening
+	seen map[openKey]openOI
 }
 
 type openKey struct {
@@ -18,7 +21,7 @@ type openKey struct {
 	expiry     int64 // instrument tokens are recycled after expiry
 }
 
-type opening struct {
+type openOI struct {
 	day   int64
 	oi    int64
 	known bool // seen early enough to be the open's
@@ -26,17 +29,21 @@ type opening struct {
 
 // note takes the open interest at a time, and gives the day's first; false
 // when that came too late to be the open's.
-func (o *OpenInterest) note(instrument uint32, expiry time.Time, at, oi int64) (int64, bool) {
+func (o *OpenInterest) note(table *hours.Table, instrument uint32, expiry time.Time, at, oi int64) (int64, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	key, today := openKey{instrument, expiry.Unix()}, istDay(at)
 	first, ok := o.seen[key]
 	if !ok || today > first.day {
 		if o.seen == nil || len(o.seen) > 10_000 { // months of expired chains
-			o.seen = map[openKey]opening{}
+			o.seen = map[openKey]openOI{}
 		}
-		first = opening{day: today, oi: oi, known: at < sessionStart(at)+openingSpan}
+		opening := table.Day(time.Unix(at, 0), hours.Of(instrument)).Open()
+		first = openOI{day: today, oi: oi, known: time.Unix(at, 0).Before(opening.Add(openingSpan))}
 		o.seen[key] = first
 	}
 	return first.oi, first.known
 }
+
+// istDay is midnight of a time's day in India, in Unix seconds.
+func istDay(at int64) int64 { return ist.Day(time.Unix(at, 0)).Unix() }

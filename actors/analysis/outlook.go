@@ -123,7 +123,7 @@ func outlookVote(in *Input, input string) vote {
 		if v.reason == "" {
 			v.reason = "unavailable"
 		}
-	case in.Phase == messages.Open && overdue(in.Now, r.AsOf) > 3*in.Index.Interval:
+	case in.Phase == messages.Open && in.overdue(r.AsOf) > 3*in.Index.Interval:
 		// The one who sends it may be down, and cannot say so itself.
 		v.reason = fmt.Sprintf("%v old", in.Now.Sub(r.AsOf).Round(time.Second))
 	default:

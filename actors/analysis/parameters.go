@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"kitestring/messages"
 )
 
 // Parameter is a number of the calibrated formulas that a person may choose.
@@ -21,7 +23,7 @@ type Parameter struct {
 
 // longestWindow is how many bars a window may hold by choice: those of the
 // longest interval that are kept, so that a restart changes no reading.
-const longestWindow = keepMinutes / 15
+const longestWindow = messages.BarMinutes / 15
 
 func measure(name string, usual, least, most float64, unit, meaning string) *Parameter {
 	return &Parameter{Name: name, Default: usual, Least: least, Most: most, Unit: unit, Meaning: meaning}

@@ -6,12 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
-	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
@@ -210,25 +208,6 @@ func TestEveryParameterMatters(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestDirectAsksOnceAnInterval(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), &book{}
-		quoter := &counter{clock: clock}
-		h := actorstest.Start(t, "direct", New(Config{
-			Analysis: direct.With(Chosen{"interval_seconds": 20}), Clock: clock, Tokens: tokens, Quoter: quoter,
-		}))
-		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
-		h.Tell(messages.PhaseChanged{Phase: messages.Open})
-		h.Tell(tokens.adopt(1))
-		pass(time.Second)
-		before := len(quoter.questions())
-		pass(5 * time.Minute)
-		if got := len(quoter.questions()) - before; got != 15 {
-			t.Errorf("%d questions in 5 blind minutes", got)
-		}
-	})
 }
 
 // A reading tells what it was computed with where that is not the default, and

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
@@ -171,19 +172,19 @@ func TestOpenInterestOfTheOpen(t *testing.T) {
 	var o OpenInterest
 	expiry := time.Unix(clockTime(t, "2026-03-03 00:00:00"), 0)
 	at := func(s string) int64 { return clockTime(t, s) }
-	if oi, ok := o.note(7, expiry, at("2026-03-02 09:15:03"), 500); oi != 500 || !ok {
+	if oi, ok := o.note(hours.BuiltIn(), 7<<8+2, expiry, at("2026-03-02 09:15:03"), 500); oi != 500 || !ok {
 		t.Error(oi, ok)
 	}
-	if oi, ok := o.note(7, expiry, at("2026-03-02 12:00:00"), 900); oi != 500 || !ok {
+	if oi, ok := o.note(hours.BuiltIn(), 7<<8+2, expiry, at("2026-03-02 12:00:00"), 900); oi != 500 || !ok {
 		t.Error("the day's first is kept", oi, ok)
 	}
-	if oi, ok := o.note(8, expiry, at("2026-03-02 12:00:00"), 900); oi != 900 || ok {
+	if oi, ok := o.note(hours.BuiltIn(), 8<<8+2, expiry, at("2026-03-02 12:00:00"), 900); oi != 900 || ok {
 		t.Error("noon is not the open", oi, ok)
 	}
-	if oi, ok := o.note(7, expiry, at("2026-03-03 09:10:00"), 700); oi != 700 || !ok {
+	if oi, ok := o.note(hours.BuiltIn(), 7<<8+2, expiry, at("2026-03-04 09:10:00"), 700); oi != 700 || !ok {
 		t.Error("a new day", oi, ok)
 	}
-	if oi, _ := o.note(7, expiry.AddDate(0, 0, 7), at("2026-03-03 09:15:01"), 1); oi != 1 {
+	if oi, _ := o.note(hours.BuiltIn(), 7<<8+2, expiry.AddDate(0, 0, 7), at("2026-03-04 09:15:01"), 1); oi != 1 {
 		t.Error("a recycled instrument token has a past", oi)
 	}
 }

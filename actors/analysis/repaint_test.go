@@ -21,7 +21,7 @@ const indexToken, futureToken = 256265, 12345602
 
 // fedCore is a core that knows its instruments.
 func fedCore(a Analysis, p Profile) *Core {
-	c := NewCore(a, p, "NIFTY", fiveMinutes, nil)
+	c := NewCore(a, p, "NIFTY", fiveMinutes, nil, nil)
 	c.Update(messages.Underlying{
 		Name: "NIFTY", Index: messages.Instrument{Token: indexToken}, Future: messages.Instrument{Token: futureToken},
 	})

@@ -18,7 +18,7 @@ func TestABarOfTheDayBeforeIsOldOnlySinceTheOpen(t *testing.T) {
 		{"within a session", at(9, 11, 0), at(9, 10, 50), 10 * time.Minute},
 		{"before the open", at(9, 8, 0), at(6, 15, 29), at(9, 8, 0).Sub(at(6, 15, 29))},
 	} {
-		if got := overdue(c.now, c.newest); got != c.want {
+		if got := (&Input{Now: c.now}).overdue(c.newest); got != c.want {
 			t.Errorf("%s: overdue by %s, want %s", c.name, got, c.want)
 		}
 	}

@@ -8,10 +8,11 @@ import (
 
 // Window is the recent past of one series.
 type Window struct {
-	Interval time.Duration
-	Closed   []Candle // oldest first; across days, as they follow in the series
-	Running  *Candle  // the bar that is still growing; nil: none. Never judged as if it were closed
-	Elapsed  float64  // 0-1, share of the running bar that has passed
+	Interval  time.Duration
+	Closed    []Candle // oldest first; across days, as they follow in the series
+	Running   *Candle  // the bar that is still growing; nil: none. Never judged as if it were closed
+	NoHistory string   // why there is no history of it; "": nothing is wrong
+	Elapsed   float64  // 0-1, share of the running bar that has passed
 }
 
 // Last is the newest n closed candles, fewer when there are fewer.
@@ -44,7 +45,7 @@ func (w *Window) close(c Candle) {
 	}
 	n := len(w.Closed)
 	for n > 0 && !w.Closed[n-1].Time.Before(c.Time) {
-		n-- // told twice: once by the store, once by the message
+		n-- // it came from the store and comes as a message too
 	}
 	w.Closed = append(w.Closed[:n], c)
 	w.Closed = w.Closed[max(0, len(w.Closed)-keepCandles):]

@@ -25,6 +25,9 @@ type Tokens interface {
 	Adopt(g messages.Generation) bool
 	// Reject notes that Kite refuses g; false: noted before, or unknown.
 	Reject(g messages.Generation, reason string) bool
+	// Reopen offers a refused g again, as a new generation; false: g is not the
+	// newest, or was not refused.
+	Reopen(g messages.Generation) bool
 }
 
 // Coherence is which generation each actor used last.
@@ -111,6 +114,7 @@ func (a *auth) Receive(msg any) {
 	case messages.ToAuth:
 		a.step(received{m})
 	case checkCoherence:
+		a.askStore()
 		a.checkCoherence()
 		a.step(timerFired{}) // the exchange's clock moves at a pace of its own
 	default:
@@ -185,8 +189,21 @@ func (a *auth) perform(e effect, now instant) {
 			a.stop()
 		}
 		a.stop = a.self.After(e.at.Sub(now.machine), timerFired{})
+	case reopen:
+		if a.Tokens.Reopen(e.generation) {
+			a.log.Info("token refused before is asked about again", "generation", uint64(e.generation))
+		}
 	case learn:
 		a.learn(e.expiry)
+	}
+}
+
+// askStore takes up a candidate whose TokenChanged did not arrive: what decides
+// about tokens does not depend on one message.
+func (a *auth) askStore() {
+	if view := a.Tokens.Current(); view.Candidate.Generation > a.state.newest {
+		a.log.Warn("a change of the token was missed", "generation", uint64(view.Candidate.Generation))
+		a.step(received{view.Changed})
 	}
 }
 

@@ -15,6 +15,9 @@ const (
 	// soonest spaces checks that somebody asked for: a hundred doubts about one
 	// token are one question.
 	soonest = 2 * time.Second
+	// mostDoubts is how many refusals in a row are doubted of a token whose socket
+	// has brought data: a token that is really dead is found soonest later.
+	mostDoubts = 1
 )
 
 // instant is one moment on both clocks: schedules and what happened here go by
@@ -87,16 +90,20 @@ func (s state) nextCheck(now instant) time.Time {
 	// The hour at which tokens die has passed: a probe decides.
 	hint := expiryHint(s.adopted, s.expiryTime)
 	flush := s.asked.exchange.Before(hint) && !now.exchange.Before(hint)
-	switch {
-	case s.asked.machine.IsZero():
+	if s.asked.machine.IsZero() {
 		return time.Time{}
-	case s.hurry || flush:
-		return s.asked.machine.Add(soonest)
-	case s.open:
-		return s.asked.machine.Add(periodOpen)
-	default:
-		return s.asked.machine.Add(periodClosed)
 	}
+	due := s.asked.machine.Add(periodClosed)
+	if s.open {
+		due = s.asked.machine.Add(periodOpen)
+	}
+	if s.adopted.failures > 0 || s.adopted.refusals > 0 {
+		due = earlier(due, s.adopted.again)
+	}
+	if s.hurry || flush {
+		due = earlier(due, s.asked.machine.Add(soonest))
+	}
+	return due
 }
 
 // receive answers a message of another actor.
@@ -113,6 +120,12 @@ func (s state) receive(msg messages.ToAuth, now instant) (state, []effect) {
 			s.candidate.again = time.Time{}
 		}
 		s.hurry = true
+		// A person doubts the refusal: it may have been a fault of Kite's.
+		for _, r := range []tokenRecord{s.candidate, s.adopted} {
+			if r.state == messages.Rejected && r.generation() == s.newest {
+				return s, []effect{reopen{s.newest}}
+			}
+		}
 	case messages.PhaseChanged:
 		s.open = m.Phase != messages.Closed
 		// "Dead by now" is the market's guess; Kite knows.
@@ -158,8 +171,10 @@ func (s state) frame(g messages.Generation, now instant) (state, []effect) {
 	switch {
 	case g == s.candidate.generation() && s.candidate.pending():
 		return s.adoptCandidate(messages.ProofFrame, now)
-	case g == s.adopted.generation() && s.adopted.state == messages.Suspect:
+	case g == s.adopted.generation() && s.adopted.state == messages.Suspect && s.adopted.refusals == 0:
 		s.adopted = s.adopted.prove(messages.ProofFrame, now)
+	case g == s.adopted.generation():
+		s.adopted.live = true
 	case g > s.newest:
 		s.live = g
 	}
@@ -213,6 +228,15 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 			*f = f.prove(messages.ProofProfile, now)
 		}
 	case kite.TokenRefused:
+		if f.live && f.refusals < mostDoubts {
+			// A single refusal of a token that is in use everywhere else may be a
+			// fault of Kite's, and Rejected is left by a new generation only.
+			verdict.Reason = "Kite refused the check, but the feed has had data on this token: asking again."
+			f.refusals++
+			f.again = now.machine.Add(soonest)
+			*f = f.become(messages.Suspect, verdict.Reason, now)
+			break
+		}
 		verdict.Verdict, verdict.Reason = messages.VerdictRejected, s.cause(*f, now.exchange)
 		out = append(out, reject{a.generation, verdict.Reason})
 		if expiry, ok := died(*f, now.exchange); ok {
@@ -223,7 +247,7 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 	default:
 		verdict.Reason = unanswered(a.kind, a.status)
 		f.failures++
-		f.again = now.machine.Add(retryAfter(a.kind, f.failures, a.jitter))
+		f.again = now.machine.Add(retryAfter(a.kind, f.failures, a.jitter)) // soon: one 502 must not be a minute's doubt
 		switch f.state {
 		case messages.Valid, messages.Suspect:
 			*f = f.become(messages.Suspect, verdict.Reason+" Kite accepted it at the last check.", now)
@@ -260,6 +284,13 @@ func (s state) loginDue() bool {
 	return s.loginDay && s.adopted.state != messages.Valid && s.adopted.state != messages.Suspect
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // report is the state as others see it.
 func (s state) report(now instant) messages.AuthChanged {
 	r := messages.AuthChanged{
@@ -277,6 +308,18 @@ func (s state) report(now instant) messages.AuthChanged {
 		c := s.candidate.status()
 		r.Candidate = &c
 	}
+	// Wherever a login is asked for, say what the file holds and why it is not used.
+	needed := s.adopted.generation() == 0 || s.adopted.state == messages.Rejected
+	refused := r.Candidate != nil && r.Candidate.State == messages.Rejected
+	if needed && s.fileFault != "" {
+		unused := " The .env file holds something else, which is not used: " + s.fileFault + "."
+		r.Adopted.Reason += unused
+		if refused {
+			r.Candidate.Reason += unused
+		}
+	} else if needed && refused && s.adopted.generation() != 0 {
+		r.Adopted.Reason += " The newer token in the .env file (" + r.Candidate.Fingerprint + ") is refused, too."
+	}
 	return r
 }
 
@@ -293,6 +336,8 @@ type tokenRecord struct {
 	validAt  time.Time // exchange time of the last proof
 	proof    messages.Proof
 	failures int       // questions in a row without a verdict
+	live     bool      // a frame has come on a socket of it
+	refusals int       // in a row that were doubted, because it is live
 	again    time.Time // monotonic; not to be asked before
 }
 
@@ -313,7 +358,8 @@ func (f tokenRecord) prove(proof messages.Proof, now instant) tokenRecord {
 	if f.proven.IsZero() {
 		f.proven, f.proof = now.exchange, proof
 	}
-	f.validAt, f.failures, f.again = now.exchange, 0, time.Time{}
+	f.validAt, f.failures, f.refusals, f.again = now.exchange, 0, 0, time.Time{}
+	f.live = f.live || proof == messages.ProofFrame
 	return f.become(messages.Valid, "", now)
 }
 
@@ -385,6 +431,8 @@ type (
 	}
 	// setTimer asks for a timerFired at a monotonic time, instead of any older one.
 	setTimer struct{ at time.Time }
+	// reopen asks the store to offer a refused generation once more, as a new one.
+	reopen struct{ generation messages.Generation }
 	// learn keeps when a token died in the morning.
 	learn struct{ expiry Expiry }
 )
@@ -394,6 +442,7 @@ func (reject) effect()      {}
 func (sendVerdict) effect() {}
 func (ask) effect()         {}
 func (setTimer) effect()    {}
+func (reopen) effect()      {}
 func (learn) effect()       {}
 
 // How long an unanswered question about a candidate waits before it is asked

@@ -67,6 +67,8 @@ func names(effects []effect) string {
 			list = append(list, fmt.Sprintf("ask %d", e.session.Generation))
 		case setTimer:
 			list = append(list, "wake")
+		case reopen:
+			list = append(list, fmt.Sprintf("reopen %d", e.generation))
 		case learn:
 			list = append(list, "learn")
 		}
@@ -90,11 +92,20 @@ func TestStates(t *testing.T) {
 		{"frame proves", []any{changed(1), live(1)}, "1 valid, 0 no_token", "adopt 1 by frame"},
 		{"frame while the question waits", []any{changed(1), kite.Network, live(1)}, "1 valid, 0 no_token", "adopt 1 by frame, ask 1"},
 		{"frame before the change is heard", []any{live(1), changed(1)}, "1 valid, 0 no_token", "adopt 1 by frame, ask 1"},
-		{"frame, then the profile refuses", []any{changed(1), live(1), kite.TokenRefused}, "1 rejected, 0 no_token", "reject 1, tell 1 rejected"},
+		{"frame, then the profile refuses: doubted once", []any{changed(1), live(1), kite.TokenRefused}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
+		{"and refused again", []any{changed(1), live(1), kite.TokenRefused, timerFired{}, timerFired{}, kite.TokenRefused}, "1 rejected, 0 no_token", "reject 1, tell 1 rejected"},
+		{"or accepted", []any{changed(1), live(1), kite.TokenRefused, timerFired{}, timerFired{}, ok}, "1 valid, 0 no_token", "tell 1 valid, wake"},
+		{"each refusal has a doubt of its own", []any{changed(1), live(1), kite.TokenRefused, timerFired{}, timerFired{}, ok, doubted(1), timerFired{}, kite.TokenRefused}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
+		{"a frame that comes after the profile makes it live, too", []any{changed(1), ok, live(1), doubted(1), timerFired{}, kite.TokenRefused}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
+		{"a frame does not end the doubt", []any{changed(1), live(1), kite.TokenRefused, live(1)}, "1 suspect, 0 no_token", "wake"},
+		{"a frame does not revive an adopted token", []any{changed(1), ok, doubted(1), timerFired{}, kite.TokenRefused, live(1)}, "1 rejected, 0 no_token", ""},
+		{"an answer to an older question does not count", []any{changed(1), restored{view: actors.TokenView{Candidate: actorstest.Session(1)}}, answered{serial: 1, generation: 1, kind: kite.TokenRefused}}, "0 no_token, 1 unverified", ""},
+		{"a person's check reopens the adopted", []any{changed(1), ok, doubted(1), timerFired{}, kite.TokenRefused, received{messages.ValidateToken{}}}, "1 rejected, 0 no_token", "reopen 1"},
+		{"but not an adopted one that is not the newest", []any{changed(1), ok, changed(2), kite.Network, doubted(1), received{messages.ValidateToken{}}}, "1 valid, 2 unverified", ""},
 		{"a typing error is rejected", []any{changed(1), kite.TokenRefused}, "0 no_token, 1 rejected", "reject 1, tell 1 rejected"},
 		{"a frame does not heal a rejection", []any{changed(1), kite.TokenRefused, live(1)}, "0 no_token, 1 rejected", ""},
 		{"a doubt about the rejected is answered", []any{changed(1), kite.TokenRefused, doubted(1)}, "0 no_token, 1 rejected", "tell 1 rejected"},
-		{"a person's check does not heal it", []any{changed(1), kite.TokenRefused, received{messages.ValidateToken{}}}, "0 no_token, 1 rejected", ""},
+		{"a person's check reopens it", []any{changed(1), kite.TokenRefused, received{messages.ValidateToken{}}}, "0 no_token, 1 rejected", "reopen 1"},
 		{"a new generation does", []any{changed(1), kite.TokenRefused, changed(2), ok}, "2 valid, 0 no_token", "adopt 2 by profile, tell 2 valid, wake"},
 		{"a typing error does not kill the token in use", []any{changed(1), ok, changed(2), kite.TokenRefused}, "1 valid, 2 rejected", "reject 2, tell 2 rejected, wake"},
 		{"the newer supersedes the older", []any{changed(1), changed(2)}, "0 no_token, 2 unverified", "ask 2"},

@@ -27,7 +27,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
@@ -35,6 +37,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // Name is the actor's name in the tree, and the holder that it notes its use
@@ -74,7 +77,10 @@ func New(cfg Config) actors.Producer {
 		cfg.timeouts = &t
 	}
 	return func(self actors.Self) actors.Actor {
-		return &Feed{self: self, cfg: cfg, streams: map[uint64]*stream{}, shards: make([]shard, 1)}
+		return &Feed{
+			self: self, cfg: cfg, streams: map[uint64]*stream{}, shards: make([]shard, 1),
+			panics: logBudget{most: 5, per: time.Minute}, texts: logBudget{most: 5, per: time.Minute},
+		}
 	}
 }
 
@@ -91,10 +97,13 @@ type Feed struct {
 	phase   messages.PhaseChanged
 	shown   messages.FeedChanged
 	frames  uint64 // at the last beat
+	panics  logBudget
+	texts   logBudget // error texts of the sockets
 
 	connected      bool // a socket is live: no order update can be missed
 	reconciling    bool
 	reconcileAgain bool
+	missing        atomic.Bool // order updates were left to GET /orders
 }
 
 // What the tasks and timers send to the actor.
@@ -108,10 +117,11 @@ type (
 		generation messages.Generation
 		at         time.Time
 	}
-	shardDue   struct{ shard int }
-	secondDue  struct{}
-	recountDue struct{ generation messages.Generation }
-	reconciled struct{ generation messages.Generation }
+	shardDue     struct{ shard int }
+	secondDue    struct{}
+	recountDue   struct{ generation messages.Generation }
+	reconciled   struct{ generation messages.Generation }
+	ordersMissed struct{ generation messages.Generation }
 )
 
 // Receive implements actors.Actor.
@@ -138,6 +148,9 @@ func (f *Feed) Receive(msg any) {
 			f.reconcileAgain = false
 			f.reconcile(m.generation)
 		}
+	case ordersMissed:
+		f.missing.Store(false)
+		f.reconcile(m.generation)
 	case recountDue:
 		f.record(f.cfg.State.recount(m.generation, f.cfg.Sequenced))
 	default:
@@ -166,7 +179,7 @@ func (f *Feed) receive(msg messages.ToFeed) {
 
 func (f *Feed) start() {
 	for _, t := range f.cfg.State.tables {
-		t.reset(f.cfg.Sequenced, f.observe)
+		t.reset(f.cfg.Sequenced, f.observe, f.sinkPanicked)
 	}
 	if f.cfg.Market != nil {
 		f.phase, _ = f.cfg.Market.Phase()
@@ -186,6 +199,14 @@ func (f *Feed) start() {
 // observe is called by the readers.
 func (f *Feed) observe(newest uint32, received time.Time) {
 	f.cfg.Metrics.burst(newest, f.cfg.Clock, received)
+}
+
+// sinkPanicked is called by the readers.
+func (f *Feed) sinkPanicked(sink string, p any) {
+	if ok, held := f.panics.take(time.Now()); ok {
+		f.self.Log().Error("a subscriber panicked and has lost a batch of ticks", "subscriber", sink,
+			"panic", scrub.Text(fmt.Sprint(p)), "not_logged", held, "stack", string(debug.Stack()))
+	}
 }
 
 func (f *Feed) stop() {

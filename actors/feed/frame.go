@@ -113,24 +113,6 @@ func (f *frame) release() {
 	}
 }
 
-// publish hands the ticks that have not been pushed yet to every sink, in
-// batches. True: a subscriber falls behind.
-func (f *frame) publish(sinks []attached, generation messages.Generation, shard int, received time.Time) (yield bool) {
-	for f.sent < len(f.ticks) {
-		end := min(f.sent+chunkTicks, len(f.ticks))
-		b := f.chunk()
-		b.Generation, b.Shard, b.Received, b.Raw, b.Ticks = generation, shard, received, f.raw, f.ticks[f.sent:end]
-		f.sent = end
-		for _, s := range sinks {
-			if s.sink.Push(b) {
-				yield = true
-			}
-		}
-		b.Release()
-	}
-	return yield
-}
-
 // burst is what a reader has taken out of its socket's buffer and not yet
 // pushed. Small frames that came together go out together: a push and a wake
 // of each subscriber cost as much as the ticks of a small frame. Nothing waits
@@ -144,10 +126,26 @@ type burst struct {
 }
 
 // lock locks the table and ends the burst: every look at the table finds
-// pushed what is in it. Only take, which adds to a burst, locks without it.
+// pushed what is in it. Only take, which adds to a burst, locks without it. The
+// lock is not held when the flush panics: the caller's deferred unlock is not
+// in place yet.
 func (t *table) lock() {
 	t.mu.Lock()
+	flushed := false
+	defer func() {
+		if !flushed {
+			t.mu.Unlock()
+		}
+	}()
 	t.flush()
+	flushed = true
+}
+
+// locked looks at the table, or changes it.
+func (t *table) locked(f func()) {
+	t.lock()
+	defer t.mu.Unlock()
+	f()
 }
 
 // extend adds the frame's last ticks to the burst.
@@ -174,11 +172,42 @@ func (t *table) flush() {
 	}
 }
 
-// publish hands the ticks of a frame that no sink has seen yet to every sink.
+// publish hands the ticks of a frame that no sink has seen yet to every sink, in
+// batches.
 func (t *table) publish(f *frame, generation messages.Generation, received time.Time) {
-	if f.publish(t.sinks, generation, t.shard, received) {
-		t.behind = true
+	for f.sent < len(f.ticks) {
+		end := min(f.sent+chunkTicks, len(f.ticks))
+		b := f.chunk()
+		b.Generation, b.Shard, b.Received, b.Raw, b.Ticks = generation, t.shard, received, f.raw, f.ticks[f.sent:end]
+		f.sent = end
+		t.push(b)
 	}
+}
+
+// push hands a batch to every sink and gives it up. A sink that panics loses
+// this batch; nobody else does, and the panic ends here.
+func (t *table) push(b *messages.Ticks) {
+	for next := 0; next < len(t.sinks); {
+		next = t.pushFrom(next, b)
+	}
+	b.Release()
+}
+
+func (t *table) pushFrom(at int, b *messages.Ticks) (next int) {
+	if t.panicked != nil {
+		defer func() {
+			if p := recover(); p != nil {
+				t.panicked(t.sinks[at].name, p)
+				next = at + 1
+			}
+		}()
+	}
+	for ; at < len(t.sinks); at++ {
+		if t.sinks[at].sink.Push(b) {
+			t.behind = true
+		}
+	}
+	return at
 }
 
 // publishNow counts, hands out and gives up a frame of the table's own.

@@ -2,6 +2,8 @@ package feed
 
 import (
 	"bytes"
+	"context"
+	"net"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -155,4 +157,117 @@ func TestInbox(t *testing.T) {
 		t.Error(err)
 	}
 	in.close()
+}
+
+// clumsy is a sink that panics when it is asked to.
+type clumsy struct{ panics bool }
+
+func (c *clumsy) Push(*messages.Ticks) bool {
+	if c.panics {
+		panic("a sink's panic")
+	}
+	return false
+}
+
+// A panic in a sink costs that sink its batch, on whatever path the batch goes
+// out: nothing stays locked, and every other sink gets its ticks.
+func TestSinkPanics(t *testing.T) {
+	ctx := context.Background()
+	for name, path := range map[string]func(state *Store, table *table){
+		"pause":     func(_ *Store, table *table) { table.pause() },
+		"frame":     func(_ *Store, table *table) { table.frame(1).release() },
+		"stats":     func(state *Store, _ *table) { state.Stats() },
+		"last tick": func(state *Store, _ *table) { state.LastTick(257) },
+		"newest":    func(state *Store, _ *table) { state.Newest() },
+		"sequence":  func(state *Store, _ *table) { state.sequence() },
+		"seed":      func(state *Store, _ *table) { state.Seed("x", func() {}) },
+		"attach":    func(state *Store, _ *table) { state.Attach("x", &batches{}) },
+		"wants": func(state *Store, _ *table) {
+			state.want(messages.WantInstruments{Owner: "more", Wants: []messages.Want{{InstrumentToken: 513, Mode: messages.ModeFull}}}, 3000)
+		},
+		"gaps":   func(_ *Store, table *table) { table.takeGaps() },
+		"vitals": func(_ *Store, table *table) { table.vitals() },
+		"leave":  func(_ *Store, table *table) { table.leave(1, messages.GapReconnect, time.Now()) },
+		"reset":  func(_ *Store, table *table) { table.reset(true, nil, table.panicked) },
+		"swap": func(_ *Store, table *table) {
+			table.join(ctx, 2, 2, aDay)
+			raw := wire.AppendFrame(nil, packet(messages.ModeFull, 257, 2), packet(messages.ModeFull, 265, 1))
+			_, _ = takeRaw(table, 2, raw, time.Now())
+			table.settle(2, true, true, time.Now())
+		},
+		"the older socket dies": func(_ *Store, table *table) {
+			table.join(ctx, 2, 2, aDay)
+			_, _ = takeRaw(table, 2, wire.AppendFrame(nil, packet(messages.ModeFull, 257, 9)), time.Now())
+			table.leave(1, messages.GapReconnect, time.Now())
+		},
+		"withdraw": func(_ *Store, table *table) {
+			table.join(ctx, 2, 2, aDay)
+			table.withdraw(2, func() {})
+		},
+		"write": func(_ *Store, table *table) {
+			a, b := net.Pipe()
+			_ = b.Close()
+			_, _ = (&meteredConn{Conn: a, stream: &stream{table: table}}).Write([]byte("x"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state, table, _ := testTable(messages.ModeFull, 257, 265)
+			bad, good := &clumsy{}, &batches{}
+			state.Attach("bad", bad)
+			state.Attach("good", good)
+			panics := 0
+			table.panicked = func(sink string, _ any) {
+				if sink != "bad" {
+					t.Errorf("the panic of %s", sink)
+				}
+				panics++
+			}
+			f := table.frame(1)
+			put(t, table, f, 1) // the first one waits for nothing
+			put(t, table, f, 2)
+			bad.panics = true
+			path(state, table)
+			if panics == 0 || good.ticks < 2 {
+				t.Errorf("%d panics, %d ticks at the other sink", panics, good.ticks)
+			}
+			f.release()
+			for i, table := range state.tables {
+				if !table.mu.TryLock() {
+					t.Fatalf("table %d is still locked", i)
+				}
+				table.mu.Unlock()
+			}
+		})
+	}
+}
+
+// A panic of the table's own goes up, and leaves nothing locked.
+func TestPanicInAFlush(t *testing.T) {
+	state, table, _ := testTable(messages.ModeFull, 257, 265)
+	f := table.frame(1)
+	defer f.release()
+	for name, path := range map[string]func(){
+		"pause": func() { table.pause() }, "stats": func() { state.Stats() }, "last tick": func() { state.LastTick(257) },
+		"seed": func() { state.Seed("x", func() {}) }, "write": func() { _, _ = (&meteredConn{stream: &stream{table: table}}).Write(nil) },
+	} {
+		table.observe = nil
+		put(t, table, f, 1+uint32(len(f.ticks)))
+		table.pause()
+		put(t, table, f, 1+uint32(len(f.ticks)))
+		table.observe = func(uint32, time.Time) { panic("a panic in the flush") }
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			path()
+		}()
+		for i, table := range state.tables {
+			if !table.mu.TryLock() {
+				t.Fatalf("%s: table %d is still locked", name, i)
+			}
+			table.mu.Unlock()
+		}
+	}
 }

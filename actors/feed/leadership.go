@@ -34,7 +34,7 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation, toda
 		case s.length == 0:
 			t.merger.track(i)
 		default:
-			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume})
+			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume, s.trade})
 		}
 	}
 }
@@ -90,43 +90,54 @@ func (t *table) progress(now time.Time) (moved bool) {
 	}
 	if t.merger.done() || t.merger.alone && now.After(t.mergeUntil) {
 		t.counts.Overlapped += t.merger.overlapped
+		t.counts.joins.add(t.merger.joins)
 		t.merger = nil
 	}
 	return moved
 }
 
-// settle ends the wait for instruments that neither socket has ever brought,
-// and for all when force is set. True: the newer socket leads now.
-func (t *table) settle(id uint64, force bool, now time.Time) (moved bool) {
+// settle lets the standby lead what it may lead by now. lenient ends the wait
+// for instruments that neither socket has ever brought, force ends it for all.
+// True: the standby has become the leader.
+func (t *table) settle(id uint64, lenient, force bool, now time.Time) (moved bool) {
 	t.lock()
 	defer t.mu.Unlock()
 	if id != t.standby {
 		return false
 	}
-	if force {
+	if t.lenient = lenient; force {
 		t.promote(now)
+	} else {
+		t.release(now, func(emit func(int, []held)) { t.merger.lead(now, emit) })
 	}
-	t.lenient = true
 	return t.progress(now) || force
 }
 
-// promote makes the standby the leader.
-func (t *table) promote(now time.Time) {
-	generation := t.standbyGen
-	t.lead, t.standby, t.generation = t.standby, 0, generation
-	t.mergeUntil = now.Add(mergeFor)
-	t.reason = messages.GapSwap
+// release hands out what the merger has held back of the standby's packets.
+func (t *table) release(now time.Time, from func(emit func(slot int, flush []held))) {
+	generation := max(t.standbyGen, t.generation)
 	var later *frame
-	t.merger.leave(older, func(at int, flush []held) {
-		s := &t.slots[at]
-		s.epoch-- // the two streams did not meet: look for a gap
+	from(func(at int, flush []held) {
 		for _, h := range flush {
-			later = t.append(later, s, h.packet)
+			later = t.append(later, &t.slots[at], h.packet)
 		}
 	})
 	if later != nil {
 		t.publishNow(later, generation, now)
 	}
+}
+
+// promote makes the standby the leader.
+func (t *table) promote(now time.Time) {
+	t.lead, t.standby, t.generation = t.standby, 0, t.standbyGen
+	t.mergeUntil = now.Add(mergeFor)
+	t.reason = messages.GapSwap
+	t.release(now, func(emit func(int, []held)) {
+		t.merger.leave(older, func(at int, flush []held) {
+			t.slots[at].epoch-- // the two streams did not meet: look for a gap
+			emit(at, flush)
+		})
+	})
 	t.announce(now)
 }
 
@@ -137,20 +148,17 @@ func (t *table) announce(now time.Time) {
 	f := t.pool.get(0)
 	b := f.chunk()
 	b.Generation, b.Shard, b.Received, b.Ticks, b.Raw = t.generation, t.shard, now, nil, nil
-	for _, s := range t.sinks {
-		s.sink.Push(b)
-	}
-	b.Release()
+	t.push(b)
 	f.release()
 }
 
 // reset fences every socket off: a new incarnation begins.
-func (t *table) reset(sequenced bool, observe func(newest uint32, received time.Time)) {
+func (t *table) reset(sequenced bool, observe func(newest uint32, received time.Time), panicked func(string, any)) {
 	t.lock()
 	defer t.mu.Unlock()
 	t.lead, t.standby, t.merger = 0, 0, nil
 	t.reason = messages.GapReconnect
-	t.sequenced, t.observe = sequenced, observe
+	t.sequenced, t.observe, t.panicked = sequenced, observe, panicked
 }
 
 // swapping reports whether two streams are being made one.

@@ -18,6 +18,15 @@ import (
 // ordersAgain are the pauses before the order book is asked for again.
 var ordersAgain = [...]time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second}
 
+// What a flood of orders may cost. Kite takes a few thousand orders a day, and
+// an update is about 1 KB.
+const (
+	ordersKept     = 10_000   // known at once; the ones known longest go first
+	orderMost      = 16 << 10 // bytes of an update
+	ordersAtOnce   = 500      // updates passed on in a second; the rest comes from GET /orders
+	reconcileAfter = 2 * time.Second
+)
+
 // recentKept is how many updates of one order are remembered: each socket
 // brings every update.
 const recentKept = 16
@@ -28,7 +37,9 @@ const recentKept = 16
 type orderBook struct {
 	mu      sync.Mutex
 	known   map[string]*knownOrder // by order id
+	ids     []string               // of known, the ones known longest first
 	started bool                   // the book has been read once
+	flood   logBudget              // of updates
 }
 
 type knownOrder struct {
@@ -56,26 +67,34 @@ func (b *orderBook) order(id string) *knownOrder {
 	if o == nil {
 		o = &knownOrder{}
 		b.known[id] = o
+		if b.ids = append(b.ids, id); len(b.ids) > ordersKept {
+			delete(b.known, b.ids[0])
+			b.ids = b.ids[1:]
+		}
 	}
 	return o
 }
 
-// update takes an update from a socket; false: another socket has brought it.
-func (b *orderBook) update(id string, raw []byte, now time.Time) bool {
+// update takes an update from a socket. news: no other socket has brought it.
+// missed: there are too many at once; it is left to GET /orders.
+func (b *orderBook) update(id string, raw []byte, now time.Time) (news, missed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	o := b.order(id)
 	hash := maphash.Bytes(seed, raw)
-	if slices.Contains(o.recent, hash) {
-		return false
+	if o := b.known[id]; o != nil && slices.Contains(o.recent, hash) {
+		return false, false
 	}
+	if ok, _ := b.flood.take(now); !ok {
+		return false, true
+	}
+	o := b.order(id)
 	if o.recent = append(o.recent, hash); len(o.recent) > recentKept {
 		o.recent = o.recent[1:]
 	}
 	o.updated = now
 	o.mark = orderMark{}
 	_ = json.Unmarshal(raw, &o.mark) // what cannot be read compares as zero: reported once more at worst
-	return true
+	return true, false
 }
 
 // reconcile takes the order book as it was when asked, and answers what is new
@@ -112,6 +131,7 @@ func (b *orderBook) reconcile(rows []kite.Order, asked, since time.Time) (missed
 			delete(b.known, id) // of another day
 		}
 	}
+	b.ids = slices.DeleteFunc(b.ids, func(id string) bool { return b.known[id] == nil })
 	return missed
 }
 
@@ -178,7 +198,14 @@ func (f *Feed) askOrders(ctx context.Context, session messages.Session) error {
 	if err != nil {
 		return err
 	}
-	for _, update := range f.cfg.State.orders.reconcile(rows, asked, since) {
+	for i, update := range f.cfg.State.orders.reconcile(rows, asked, since) {
+		if i > 0 && i%ordersAtOnce == 0 {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+		}
 		f.sendOrder(update)
 	}
 	return nil

@@ -3,7 +3,9 @@ package feed
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func TestOrdersOfAfterTheFirstQuestionAreNews(t *testing.T) {
 		{Raw: json.RawMessage(`{"order_id":"undated"}`)},
 	}
 	rows[3].OrderID = "undated"
-	var b orderBook
+	b := orderBook{flood: logBudget{most: 9, per: time.Second}}
 	b.update("live", []byte(`{"status":"OPEN"}`), asked.Add(time.Second))
 	if news := b.reconcile(rows, asked, since); len(news) != 0 {
 		t.Errorf("the first answer gave %+v", news)
@@ -40,5 +42,61 @@ func TestOrdersOfAfterTheFirstQuestionAreNews(t *testing.T) {
 	}
 	if news := b.reconcile(rows, asked.Add(3*time.Second), since.Add(3*time.Second)); len(news) != 0 {
 		t.Errorf("the third answer gave %+v", news)
+	}
+}
+
+// A flood of orders costs a bounded map and a bounded number of messages; what
+// was left out is found in the order book afterwards.
+func TestOrderFlood(t *testing.T) {
+	b := orderBook{flood: logBudget{most: ordersAtOnce, per: time.Second}}
+	now := time.Unix(1_700_000_000, 0)
+	b.reconcile(nil, now, now)
+	row := func(n int) []byte {
+		return fmt.Appendf(nil, `{"order_id":"%d","status":"OPEN","quantity":1,"tag":"%0100d"}`, n, n)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	passed := 0
+	for n := range 100_000 { // in a second and a half of floods, then two minutes of it
+		at := now.Add(time.Duration(n) * 15 * time.Microsecond)
+		if n >= 50_000 {
+			at = now.Add(time.Duration(n-50_000)*2*time.Millisecond + time.Second)
+		}
+		if news, _ := b.update(strconv.Itoa(n), row(n), at); news {
+			passed++
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	grown := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) >> 10
+	if len(b.known) > ordersKept || len(b.ids) != len(b.known) || grown > 16<<10 {
+		t.Errorf("%d orders known, %d ids, %d KB", len(b.known), len(b.ids), grown)
+	}
+	if passed > 50_000+3*ordersAtOnce || passed < 50_000 {
+		t.Errorf("%d updates passed on", passed)
+	}
+	last := 49_999 // it was left out
+	order := kite.Order{Raw: row(last)}
+	order.OrderID = strconv.Itoa(last)
+	missed := b.reconcile([]kite.Order{order}, now.Add(3*time.Minute), now.Add(3*time.Minute))
+	if len(missed) != 1 {
+		t.Errorf("%d updates from the order book, want 1", len(missed))
+	}
+	t.Logf("100000 orders: %d passed on, %d known, %d KB more", passed, len(b.known), grown)
+	runtime.KeepAlive(&b)
+}
+
+// Lines about what comes from outside are bounded, and the others are counted.
+func TestLogBudget(t *testing.T) {
+	b := logBudget{most: 5, per: time.Minute}
+	now, lines := time.Unix(1_700_000_000, 0), 0
+	for range 1000 {
+		if ok, _ := b.take(now); ok {
+			lines++
+		}
+	}
+	if ok, held := b.take(now.Add(time.Minute)); lines != 5 || !ok || held != 995 {
+		t.Errorf("%d lines, then %v with %d held", lines, ok, held)
 	}
 }

@@ -24,7 +24,10 @@ type receipt struct {
 }
 
 // sequence sums up what the tables count of repeats and losses.
-type sequence struct{ overlapped, repeated, lost uint64 }
+type sequence struct {
+	overlapped, repeated, lost uint64
+	joins                      joins
+}
 
 // openReceipt begins a receipt, once per generation; an unfinished older one is
 // superseded, and comes back too, if there is one.
@@ -133,9 +136,12 @@ func (s *Store) recount(g messages.Generation, sequenced bool) (messages.Rotatio
 
 // sums notes what was counted since the change. True: it differs from before.
 func (r *receipt) sums(now sequence, sequenced bool) (changed bool) {
-	overlapped := int64(now.overlapped - r.before.overlapped)
-	changed = overlapped != r.rotation.Overlapped
-	r.rotation.Overlapped = overlapped
+	was := r.rotation
+	r.rotation.Overlapped = int64(now.overlapped - r.before.overlapped)
+	r.rotation.Matched = int64(now.joins.matched - r.before.joins.matched)
+	r.rotation.Ordered = int64(now.joins.ordered - r.before.joins.ordered)
+	r.rotation.Unmatched = int64(now.joins.unmatched - r.before.joins.unmatched)
+	changed = r.rotation != was
 	if !sequenced {
 		return changed
 	}
@@ -156,14 +162,16 @@ func (r *receipt) sums(now sequence, sequenced bool) (changed bool) {
 // sequence sums over the shards.
 func (s *Store) sequence() (sum sequence) {
 	for _, t := range s.tables {
-		t.lock()
-		sum.overlapped += t.counts.Overlapped
-		if t.merger != nil {
-			sum.overlapped += t.merger.overlapped
-		}
-		sum.repeated += t.counts.Repeated
-		sum.lost += t.counts.Lost
-		t.mu.Unlock()
+		t.locked(func() {
+			sum.overlapped += t.counts.Overlapped
+			sum.joins.add(t.counts.joins)
+			if t.merger != nil {
+				sum.overlapped += t.merger.overlapped
+				sum.joins.add(t.merger.joins)
+			}
+			sum.repeated += t.counts.Repeated
+			sum.lost += t.counts.Lost
+		})
 	}
 	return sum
 }

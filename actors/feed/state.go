@@ -171,7 +171,8 @@ type (
 	withdraw   hangUp                                   // of next, unless it leads already: then kept is the answer
 	ask        struct{ generation messages.Generation } // auth, about a 403
 	reportLive struct{ generation messages.Generation }
-	endWait    struct{ id uint64 } // no longer wait for instruments that never ticked
+	lead       struct{ id uint64 } // let next lead where it may by now
+	endWait    struct{ id uint64 } // as lead, and no longer wait for instruments that never ticked
 	forceMove  struct{ id uint64 } // the overlap's time is up
 )
 
@@ -180,6 +181,7 @@ func (hangUp) isEffect()     {}
 func (withdraw) isEffect()   {}
 func (ask) isEffect()        {}
 func (reportLive) isEffect() {}
+func (lead) isEffect()       {}
 func (endWait) isEffect()    {}
 func (forceMove) isEffect()  {}
 
@@ -503,10 +505,14 @@ func (s *shard) move(w *world) (out []effect) {
 			return []effect{withdraw{s.next.id, byUs, "the token has been rejected"}}
 		case s.reached(s.next.since.Add(w.timeouts.overlap), w):
 			return []effect{forceMove{s.next.id}}
-		case s.reached(s.next.since.Add(w.timeouts.silent), w):
+		case !s.reached(s.next.since.Add(leadAfter), w):
+			return nil
+		}
+		s.reached(w.now.Add(leadAfter/5), w) // and look again
+		if s.reached(s.next.since.Add(w.timeouts.silent), w) {
 			return []effect{endWait{s.next.id}}
 		}
-		return nil
+		return []effect{lead{s.next.id}}
 	case closing:
 		return nil
 	case idle:

@@ -49,6 +49,8 @@ func (c *script) on(e event, want ...string) {
 			got = append(got, fmt.Sprintf("ask g%d", e.generation))
 		case reportLive:
 			got = append(got, fmt.Sprintf("live g%d", e.generation))
+		case lead:
+			got = append(got, fmt.Sprintf("lead %d", e.id))
 		case endWait:
 			got = append(got, fmt.Sprintf("end wait %d", e.id))
 		case forceMove:

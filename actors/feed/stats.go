@@ -3,6 +3,7 @@ package feed
 import (
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"kitestring/messages"
@@ -48,6 +49,7 @@ type counts struct {
 	Counters
 	ticks     [4]uint64 // by mode
 	malformed [malformedFrames + len(wire.FrameReasons)]uint64
+	joins     joins
 }
 
 // Stats answers the counters as they are now.
@@ -191,4 +193,32 @@ func (r *rate) perSecond(now time.Time) float64 {
 		}
 	}
 	return float64(sum) / rateOver
+}
+
+// logBudget bounds the log lines about what comes from outside: so many in a
+// span of time, and the count of the others. Safe for concurrent use.
+type logBudget struct {
+	most int
+	per  time.Duration
+
+	mu    sync.Mutex
+	begun time.Time
+	used  int
+	held  uint64
+}
+
+// take reports whether a line may be logged, and how many before it were not.
+func (b *logBudget) take(now time.Time) (ok bool, held uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.begun) >= b.per {
+		b.begun, b.used = now, 0
+	}
+	if b.used == b.most {
+		b.held++
+		return false, 0
+	}
+	b.used++
+	held, b.held = b.held, 0
+	return true, held
 }

@@ -66,14 +66,18 @@ func (f *Feed) do(i int, e effect) {
 		f.self.Send(f.cfg.Auth, messages.TokenDoubted{Generation: e.generation})
 	case reportLive:
 		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation})
+	case lead:
+		f.settled(i, e.id, table.settle(e.id, false, false, time.Now()))
 	case endWait:
-		if table.settle(e.id, false, time.Now()) {
-			f.self.Tell(socketEvent{i, moved(e), time.Now()})
-		}
+		f.settled(i, e.id, table.settle(e.id, true, false, time.Now()))
 	case forceMove:
-		if table.settle(e.id, true, time.Now()) {
-			f.self.Tell(socketEvent{i, moved(e), time.Now()})
-		}
+		f.settled(i, e.id, table.settle(e.id, true, true, time.Now()))
+	}
+}
+
+func (f *Feed) settled(i int, id uint64, leads bool) {
+	if leads {
+		f.self.Tell(socketEvent{i, moved{id}, time.Now()})
 	}
 }
 

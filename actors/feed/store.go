@@ -49,6 +49,7 @@ func NewStore() *Store {
 		wanted: map[uint32]placed{}, rejected: map[messages.Generation]bool{},
 		connects: map[string]uint64{"ok": 0}, disconnects: map[string]uint64{"local": 0},
 	}
+	s.orders.flood = logBudget{most: ordersAtOnce, per: time.Second}
 	for i := range s.tables {
 		s.tables[i] = &table{shard: i}
 	}
@@ -64,14 +65,22 @@ func NewStore() *Store {
 // lockTables stops every reader: no table changes and nothing is pushed until
 // the function returned is called.
 func (s *Store) lockTables() (unlock func()) {
-	for _, t := range s.tables {
-		t.lock()
-	}
-	return func() {
-		for _, t := range s.tables {
+	var locked []*table
+	unlock = func() {
+		for _, t := range locked {
 			t.mu.Unlock()
 		}
 	}
+	defer func() {
+		if len(locked) < len(s.tables) {
+			unlock() // a flush panicked
+		}
+	}()
+	for _, t := range s.tables {
+		t.lock()
+		locked = append(locked, t)
+	}
+	return unlock
 }
 
 // Attach makes sink a receiver of every batch, in place of an earlier one of
@@ -192,13 +201,13 @@ func (s *Store) show(state messages.FeedState, shards []messages.ShardStatus) {
 // LastTick is the newest packet of an instrument, false when there is none.
 func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 	for _, t := range s.tables {
-		t.lock()
-		if at := t.index.find(instrumentToken); at >= 0 {
-			if slot := &t.slots[at]; slot.used && slot.length > 0 {
-				ok = decodeOne(slot.packet(), &tick)
+		t.locked(func() {
+			if at := t.index.find(instrumentToken); at >= 0 {
+				if slot := &t.slots[at]; slot.used && slot.length > 0 {
+					ok = decodeOne(slot.packet(), &tick)
+				}
 			}
-		}
-		t.mu.Unlock()
+		})
 		if ok {
 			return tick, true
 		}
@@ -212,20 +221,17 @@ func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 func (s *Store) Newest() time.Time {
 	var newest uint32
 	for _, t := range s.tables {
-		t.lock()
-		for i := range t.slots {
-			slot := &t.slots[i]
-			switch messages.SegmentOf(slot.token) {
-			case messages.NSE, messages.NFO, messages.BSE, messages.BFO, messages.Indices:
-				if slot.used && slot.length > 0 {
-					newest = max(newest, slot.exchange)
+		t.locked(func() {
+			for i := range t.slots {
+				slot := &t.slots[i]
+				switch messages.SegmentOf(slot.token) {
+				case messages.NSE, messages.NFO, messages.BSE, messages.BFO, messages.Indices:
+					if slot.used && slot.length > 0 {
+						newest = max(newest, slot.exchange)
+					}
 				}
 			}
-		}
-		t.mu.Unlock()
+		})
 	}
-	if newest == 0 {
-		return time.Time{}
-	}
-	return time.Unix(int64(newest), 0)
+	return unix(newest)
 }

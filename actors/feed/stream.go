@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"sync"
@@ -117,6 +118,13 @@ func (s *stream) run(ctx context.Context) error {
 	closed := make(chan struct{})
 	unhook := context.AfterFunc(s.ctx, func() {
 		defer close(closed)
+		defer func() {
+			// Nobody else would recover on this goroutine: the process would end.
+			if p := recover(); p != nil {
+				_ = conn.Close()
+				s.feed.self.Fail(fmt.Errorf("close socket %d: panic: %v", s.shard, p))
+			}
+		}()
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeTimeout))
 		_ = conn.Close()
 	})
@@ -197,9 +205,7 @@ func (s *stream) read(conn *websocket.Conn) error {
 
 // malformed counts a bad frame and answers the recent ones.
 func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Time {
-	s.table.lock()
-	s.table.counts.malformed[reason]++
-	s.table.mu.Unlock()
+	s.table.locked(func() { s.table.counts.malformed[reason]++ })
 	for len(bad) > 0 && now.Sub(bad[0]) > malformedWithin {
 		bad = bad[1:]
 	}
@@ -209,27 +215,40 @@ func (s *stream) malformed(reason int, bad []time.Time, now time.Time) []time.Ti
 // text handles a text message.
 func (s *stream) text(frame []byte, now time.Time) {
 	text, err := wire.ParseText(frame)
-	s.table.lock()
-	if err != nil {
-		s.table.counts.malformed[malformedText]++
-	} else {
-		s.table.counts.Texts++
+	if err == nil && text.Type == wire.TextOrder && len(frame) > orderMost {
+		err = errors.New("longer than any order")
 	}
-	s.table.mu.Unlock()
+	s.table.locked(func() {
+		if err != nil {
+			s.table.counts.malformed[malformedText]++
+		} else {
+			s.table.counts.Texts++
+		}
+	})
 	if err != nil {
 		return
 	}
 	switch text.Type {
 	case wire.TextOrder:
-		if id, status := text.Order(); id != "" && s.feed.cfg.State.orders.update(id, text.Data, now) {
-			s.feed.sendOrder(messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+		if id, status := text.Order(); id != "" {
+			news, missed := s.feed.cfg.State.orders.update(id, text.Data, now)
+			if news {
+				s.feed.sendOrder(messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+			}
+			if missed && s.feed.missing.CompareAndSwap(false, true) {
+				s.feed.self.Log().Warn("too many order updates at once; the rest is read from GET /orders", "shard", s.shard, "most_per_second", ordersAtOnce)
+				s.feed.self.After(reconcileAfter, ordersMissed{s.session.Generation})
+			}
 		}
 	case wire.TextMessage:
 		if s.feed.cfg.Gateway != nil {
 			s.feed.self.Send(s.feed.cfg.Gateway, messages.ExchangeTexted{Text: scrub.Text(text.Message(), s.session.Token.Secret)})
 		}
 	case wire.TextError:
-		s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation, "text", scrub.Text(text.Message(), s.session.Token.Secret))
+		if ok, held := s.feed.texts.take(now); ok {
+			s.feed.self.Log().Warn("kite reports an error on the socket", "shard", s.shard, "generation", s.session.Generation,
+				"text", scrub.Text(text.Message(), s.session.Token.Secret), "not_logged", held)
+		}
 	default:
 	}
 }
@@ -349,7 +368,6 @@ func (c *meteredConn) Read(p []byte) (int, error) {
 
 // Write implements io.Writer. The reader answers pings, and may wait for that.
 func (c *meteredConn) Write(p []byte) (int, error) {
-	c.stream.table.lock()
-	c.stream.table.mu.Unlock()
+	c.stream.table.locked(func() {})
 	return c.Conn.Write(p)
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"slices"
+	"time"
 
 	"kitestring/messages"
 )
@@ -23,18 +24,23 @@ type arrival struct {
 	packet []byte // copied when it has to wait
 }
 
-// moment orders packets of one instrument as far as they can be ordered:
-// neither part ever falls within a day.
-type moment struct{ exchange, volume uint32 }
+// moment orders packets of one instrument as far as they can be ordered: no
+// part of it falls within a day. (The open interest would order no further: it
+// rises and falls.)
+type moment struct{ exchange, volume, trade uint32 }
 
-func momentOf(t *messages.Tick) moment { return moment{t.ExchangeTime, t.Volume} }
+func momentOf(t *messages.Tick) moment { return moment{t.ExchangeTime, t.Volume, t.LastTradeTime} }
 
 // before reports whether m is certainly older than o.
 func (m moment) before(o moment) bool {
-	if m.exchange != o.exchange && m.exchange != 0 && o.exchange != 0 {
+	switch {
+	case m.exchange != o.exchange && m.exchange != 0 && o.exchange != 0:
 		return m.exchange < o.exchange
+	case m.volume != o.volume:
+		return m.volume < o.volume
+	default:
+		return m.trade < o.trade
 	}
-	return m.volume < o.volume
 }
 
 // held is a packet of the newer socket that waits for the older one.
@@ -54,39 +60,66 @@ type held struct {
 // then on a packet goes out when it comes first, from either, and its twin is
 // skipped. So nothing depends on which socket lives on.
 //
+// Kite may sample the two sockets at different moments: then a byte-equal packet
+// is rare. So a held packet that is not older than the last one that went out
+// makes the newer socket lead its instrument after leadAfter: what the older one
+// had on its way has come by then. From there on a packet goes out when it is
+// newer than the last one; of equal age only the leader's does.
+//
 // A packet of an earlier day waits for nothing: the older socket has had all
 // night to bring it. Before the open, when the exchange has made up its cached
 // packets again and they fit nothing that was sent, this is what joins them.
 //
-// Exact when both sockets carry the same packets of an instrument and no
-// packet recurs, byte for byte, between the two positions (time, volume,
-// quantities and five levels of depth each way all equal again). Where Kite
-// sends the two sockets different packets, what is older than the last one
-// that went out is dropped and everything else passes.
+// Exact when both sockets carry the same packets of an instrument, none of them
+// leadAfter late, and no packet recurs, byte for byte, between the two positions
+// (time, volume, quantities and five levels of depth each way all equal again).
+// Else nothing goes out after something newer, and the volume, which Kite counts
+// up over the day, misses no step.
 //
 // Pure: no clock, no I/O. Not safe for concurrent use.
 type merger struct {
-	today   uint32  // when the exchange's day began: packets of before have come on the older side, or never will
-	tracks  []track // by slot
-	waiting int     // not joined, with a packet on one side at least
-	silent  int     // not joined, without any
-	due     int     // joined, with packets that one side has yet to repeat
-	alone   bool    // one socket is gone
-	left    side    // which one is left, when alone
+	now     time.Time // of the frame whose packets are offered
+	today   uint32    // when the exchange's day began: packets of before have come on the older side, or never will
+	tracks  []track   // by slot
+	waiting int       // not joined, with a packet on one side at least
+	silent  int       // not joined, without any
+	due     int       // joined, with packets that one side has yet to repeat
+	alone   bool      // one socket is gone
+	left    side      // which one is left, when alone
 
 	room []uint64 // of tracks with few packets
 
 	overlapped uint64 // packets that came on both
 	repeated   uint64 // packets that one socket repeated at once
+	joins      joins
 }
+
+// joins counts how the newer socket took instruments over.
+type joins struct {
+	matched   uint64 // by a packet that both sockets brought
+	ordered   uint64 // by one that was newer than all before
+	unmatched uint64 // by one of which neither could be said
+}
+
+func (j *joins) add(o joins) {
+	j.matched += o.matched
+	j.ordered += o.ordered
+	j.unmatched += o.unmatched
+}
+
+// leadAfter is how long the older socket may take to bring what the newer one
+// has brought.
+const leadAfter = 50 * time.Millisecond
 
 type track struct {
 	used   bool
 	joined bool
+	differ bool      // joined, and the sockets carry different packets
 	last   [2]uint64 // hash of the last packet of each side
 	has    [2]bool
 	seen   [2][]uint64 // while not joined: what each side has brought
 	held   []held      // while not joined: the newer side's
+	heldAt time.Time   // of the first of them
 	out    moment      // of the last packet that went out
 	behind side        // when joined: the side that has yet to repeat due
 	due    []uint64
@@ -190,6 +223,9 @@ func (m *merger) offer(slot int, s side, a arrival) (keep bool, flush []held) {
 	}
 	at, ways := t.fit()
 	if s == newer && (ways != 1 || at+len(t.seen[newer]) > len(t.seen[older])) {
+		if len(t.held) == 0 {
+			t.heldAt = m.now
+		}
 		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet)})
 	}
 	switch {
@@ -227,9 +263,11 @@ func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
 			}
 			return false
 		}
-		if a.moment.before(t.out) {
+		tie := !t.out.before(a.moment)
+		if a.moment.before(t.out) || t.differ && tie && !m.alone && (s == older || a.moment != moment{}) {
 			return false
 		}
+		t.differ = true
 		m.settle(t)
 	}
 	t.out = a.moment
@@ -266,6 +304,7 @@ func (m *merger) join(t *track, at int) (flush []held) {
 	o, n := t.seen[older], t.seen[newer]
 	both := min(len(n), len(o)-at)
 	m.overlapped += uint64(both)
+	m.joins.matched++
 	t.joined = true
 	m.waiting--
 	if len(o) > at+both {
@@ -321,21 +360,41 @@ func (m *merger) leave(s side, emit func(slot int, flush []held)) {
 	}
 }
 
+// lead lets the newer side lead where it has waited long enough with a packet
+// that is not older than the last one that went out.
+func (m *merger) lead(now time.Time, emit func(slot int, flush []held)) {
+	for slot := range m.tracks {
+		t := &m.tracks[slot]
+		if n := len(t.held); t.joined || n == 0 || now.Sub(t.heldAt) < leadAfter || t.held[n-1].moment.before(t.out) {
+			continue
+		}
+		if flush := m.part(t); len(flush) > 0 {
+			emit(slot, flush)
+		}
+	}
+}
+
 // part joins a track as well as can be when the older side is gone, or will
 // not bring what the newer one has begun with.
 func (m *merger) part(t *track) (flush []held) {
 	if at, ways := t.fit(); ways > 0 {
 		return m.join(t, at) // of several ways the latest: rather nothing lost
 	}
-	o := t.seen[older]
-	t.joined = true
+	o, last := t.seen[older], t.out
+	t.joined, t.differ = true, true
 	m.waiting--
 	var hashes []uint64
 	for _, h := range t.held {
-		if !h.moment.before(t.out) && !slices.Contains(o, h.hash) {
+		if !h.moment.before(last) && !slices.Contains(o, h.hash) {
 			flush = append(flush, h)
 			hashes = append(hashes, h.hash)
+			last = h.moment
 		}
+	}
+	if len(flush) > 0 && t.out.before(flush[0].moment) {
+		m.joins.ordered++
+	} else {
+		m.joins.unmatched++
 	}
 	if len(flush) == 0 {
 		m.expect(t, newer, o)

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -20,7 +21,7 @@ func testArrival(n uint64, ordered bool) arrival {
 	packet := binary.BigEndian.AppendUint64(nil, n)
 	a := arrival{hash: maphash.Bytes(seed, packet), packet: packet}
 	if ordered {
-		a.moment = moment{1 + uint32(n/4), uint32(n / 2)}
+		a.moment = moment{1 + uint32(n/4), uint32(n / 2), 0}
 	}
 	return a
 }
@@ -136,6 +137,97 @@ func TestMergerIsExact(t *testing.T) {
 	})
 }
 
+// Two sockets that sample the same instrument at moments of their own: nothing
+// older goes out after something newer, nothing equal at once, the last volume
+// that a socket brought is out, and no instrument is waited for longer than
+// leadAfter once the newer socket has brought something current.
+func TestMergerWithOwnSampling(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1_700_000_000, 0)
+		p := pair{out: map[int][]uint64{}}
+		source := uint64(rapid.IntRange(0, 40).Draw(t, "before")) // the instrument's state now
+		first := testArrival(source, true)
+		p.m.known(0, first.hash, first.moment)
+		p.out[0] = []uint64{source}
+		inFlight := [2][]uint64{older: {}, newer: {source}} // the cached packet
+		began := time.Time{}
+		newest := source
+		bring := func(s side, n uint64) {
+			newest = max(newest, n)
+			if s == newer && began.IsZero() {
+				began = now
+			}
+			p.m.now = now
+			p.offer(0, s, n, true)
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "ms")) * time.Millisecond)
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				source += uint64(rapid.IntRange(0, 5).Draw(t, "trades"))
+			case 1: // a socket samples
+				s := rapid.SampledFrom([]side{older, newer}).Draw(t, "side")
+				inFlight[s] = append(inFlight[s], source)
+			case 2: // one arrives
+				s := rapid.SampledFrom([]side{older, newer}).Draw(t, "side")
+				if len(inFlight[s]) > 0 {
+					bring(s, inFlight[s][0])
+					inFlight[s] = inFlight[s][1:]
+				}
+			case 3:
+				p.m.lead(now, p.flush)
+				if tr := &p.m.tracks[0]; !began.IsZero() && !tr.joined && now.Sub(began) >= leadAfter &&
+					len(tr.held) > 0 && now.Sub(tr.heldAt) >= leadAfter && !tr.held[len(tr.held)-1].moment.before(tr.out) {
+					t.Fatal("still not led")
+				}
+			}
+		}
+		p.m.leave(older, p.flush)
+		for _, n := range inFlight[newer] {
+			bring(newer, n)
+		}
+		out := p.out[0]
+		for i := 1; i < len(out); i++ {
+			if testArrival(out[i], true).moment.before(testArrival(out[i-1], true).moment) || out[i] == out[i-1] {
+				t.Fatalf("out %v", out)
+			}
+		}
+		if last := testArrival(out[len(out)-1], true).moment; last.before(testArrival(newest, true).moment) {
+			t.Fatalf("out %v, but a socket brought %d", out, newest)
+		}
+	})
+}
+
+// An instrument is taken over by what its first packets say, and each way is
+// counted.
+func TestMergerCountsJoins(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	p := pair{m: merger{now: now}, out: map[int][]uint64{}}
+	for slot := range 4 {
+		p.m.known(slot, testArrival(8, true).hash, testArrival(8, true).moment) // the time 3, the volume 4
+	}
+	p.offer(0, newer, 8, true)  // matched
+	p.offer(1, newer, 20, true) // newer
+	p.offer(2, newer, 9, true)  // of the same age, and another packet
+	p.offer(3, newer, 2, true)  // older: nothing to lead with
+	p.m.lead(now.Add(leadAfter-time.Millisecond), p.flush)
+	if p.m.joins != (joins{matched: 1}) {
+		t.Fatalf("before the time: %+v", p.m.joins)
+	}
+	p.m.lead(now.Add(leadAfter), p.flush)
+	if p.m.joins != (joins{1, 1, 1}) || p.m.waiting != 1 {
+		t.Fatalf("%+v, %d waiting", p.m.joins, p.m.waiting)
+	}
+	p.offer(1, older, 12, true) // older than what is out
+	p.offer(1, older, 21, true) // of its age, but of the socket that no longer leads
+	p.offer(1, newer, 21, true)
+	for slot, want := range [][]uint64{nil, {20, 21}, {9}, nil} {
+		if !slices.Equal(p.out[slot], want) {
+			t.Errorf("slot %d: out %v, want %v", slot, p.out[slot], want)
+		}
+	}
+}
+
 // Where packets recur byte for byte (a depth that flickers) nothing is lost
 // for good: the last packet that goes out is the last one of the source.
 func TestMergerWithRecurringPackets(t *testing.T) {
@@ -166,7 +258,7 @@ func TestMergerWithRecurringPackets(t *testing.T) {
 // one that went out is dropped, the rest passes.
 func TestMergerWithDifferentPackets(t *testing.T) {
 	p := pair{out: map[int][]uint64{}}
-	p.m.known(0, testArrival(0, true).hash, moment{1, 0})
+	p.m.known(0, testArrival(0, true).hash, moment{1, 0, 0})
 	p.offer(0, newer, 0, true)  // joined
 	p.offer(0, older, 8, true)  // out
 	p.offer(0, older, 16, true) // out

@@ -36,6 +36,7 @@ type slot struct {
 	token    uint32 // the instrument token
 	exchange uint32
 	volume   uint32
+	trade    uint32 // time
 	quantity uint32
 	epoch    uint32 // the unbroken stretch in which the packet came
 }
@@ -83,8 +84,10 @@ type table struct {
 	behind  bool // a subscriber, since the last pause
 	sinks   []attached
 	observe func(newest uint32, received time.Time) // of each burst; nil: nobody
-	counts  counts
-	rate    rate
+	// panicked takes a sink's panic, under the lock; nil: it goes up to the reader.
+	panicked func(sink string, panic any)
+	counts   counts
+	rate     rate
 }
 
 // taken is what a frame did.
@@ -126,6 +129,7 @@ func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err 
 	if t.merger == nil {
 		t.filter(f, before, raw)
 	} else {
+		t.merger.now = now
 		later = t.merge(f, before, raw, from)
 	}
 	if r.ticks = len(f.ticks) - before; r.ticks > 0 {
@@ -294,7 +298,7 @@ func (t *table) accept(s *slot, tick *messages.Tick, packet []byte) {
 	}
 	s.epoch = t.epoch
 	s.length, s.mode = tick.Length, tick.Mode
-	s.exchange, s.volume, s.quantity = tick.ExchangeTime, tick.Volume, tick.LastQuantity
+	s.exchange, s.volume, s.trade, s.quantity = tick.ExchangeTime, tick.Volume, tick.LastTradeTime, tick.LastQuantity
 	if tick.Length == packetMax {
 		*(*[packetMax]byte)(s.raw[:]) = *(*[packetMax]byte)(packet)
 	} else {

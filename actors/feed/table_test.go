@@ -38,7 +38,7 @@ func testTable(mode messages.Mode, tokens ...uint32) (*Store, *table, *checker) 
 	}
 	state.want(w, 3000)
 	t := state.tables[0]
-	t.reset(true, nil)
+	t.reset(true, nil, nil)
 	t.join(context.Background(), 1, 1, aDay)
 	return state, t, sink
 }
@@ -73,7 +73,7 @@ func FuzzTake(f *testing.F) {
 			_, _ = takeRaw(table, 2, one, now)
 			_, _ = takeRaw(table, 1, two, now)
 		}
-		table.settle(2, true, now)
+		table.settle(2, true, true, now)
 		_, _ = takeRaw(table, 2, two, now)
 		_, _ = takeRaw(table, 1, two, now)
 	})
@@ -156,7 +156,7 @@ func TestWantsChangeInMidSwap(t *testing.T) {
 	if r := take(t, table, 2, packet(messages.ModeFull, 257, 2)); r.moved || r.ticks != 1 {
 		t.Fatalf("%+v: the new instrument has not been seen on either socket", r)
 	}
-	if !table.settle(2, false, time.Now()) {
+	if !table.settle(2, true, false, time.Now()) {
 		t.Fatal("an instrument that never ticked holds the swap up for ever")
 	}
 	if _, err := takeRaw(table, 1, []byte{0}, time.Now()); err != errFenced {

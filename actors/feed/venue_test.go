@@ -343,6 +343,7 @@ type recorder struct {
 	generations []messages.Generation
 	newest      messages.Generation
 	changed     chan struct{}
+	fault       string
 }
 
 func newRecorder() *recorder {
@@ -364,7 +365,7 @@ func (r *recorder) Push(b *messages.Ticks) bool {
 		r.modes[t.InstrumentToken] = t.Mode
 		r.seen[t.InstrumentToken] = append(r.seen[t.InstrumentToken], t.LastQuantity)
 		if p := wire.PacketOf(b.Raw, t); len(p) != int(t.Length) {
-			panic("the tick's packet is not in the batch")
+			r.fault = "a tick's packet is not in the batch"
 		}
 	}
 	r.generations = append(r.generations, b.Generation)
@@ -537,6 +538,9 @@ func (r *rig) caughtUp(tokens ...uint32) {
 
 func (r *rig) exact() {
 	r.t.Helper()
+	if r.sink.fault != "" {
+		r.t.Error(r.sink.fault)
+	}
 	if lost, repeated := r.sink.check(); lost != 0 || repeated != 0 {
 		r.t.Errorf("%d lost, %d repeated", lost, repeated)
 	}

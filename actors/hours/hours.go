@@ -53,6 +53,9 @@ func (s Span) Contains(t time.Time) bool { return !t.Before(s.From) && t.Before(
 type Day struct {
 	Spans []Span // in order, apart from each other; none: a day without trading
 	Name  string // of the holiday or special session; "": a day like any other
+	// Auction is when continuous trading ends and the closing auction begins,
+	// within the last session; zero: there is none.
+	Auction time.Time
 }
 
 // Trading reports whether the day has a session.

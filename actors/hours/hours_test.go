@@ -112,6 +112,12 @@ func TestQuestions(t *testing.T) {
 	if d := BuiltIn().Day(at(t, "2026-12-01 10:00:00"), NFO); !d.Open().Equal(at(t, "2026-12-01 09:15:00")) || !d.Close().Equal(at(t, "2026-12-01 15:40:00")) {
 		t.Errorf("the day is over at %v", d.Close())
 	}
+	if d := BuiltIn().Day(at(t, "2026-08-03 10:00:00"), Indices); !d.Auction.Equal(at(t, "2026-08-03 15:15:00")) {
+		t.Errorf("the closing auction begins at %v", d.Auction)
+	}
+	if d := BuiltIn().Day(at(t, "2026-07-31 10:00:00"), Indices); !d.Auction.IsZero() {
+		t.Errorf("a closing auction at %v, before there were any", d.Auction)
+	}
 	if d := (Day{}); d.Trading() || !d.Open().IsZero() || !d.Close().IsZero() {
 		t.Error("a day without a session has hours")
 	}
@@ -199,6 +205,8 @@ func TestBadTables(t *testing.T) {
 		"2026-01-26 open 09:15-10:00\n2026-01-26 open 09:50-11:00":         "line 2: 2026-01-26: two sessions",
 		"2026-01-26 open 09:15-10:00 10:00-11:00":                          "two sessions",
 		"2026-01-26 NFO,XYZ open":                                          "\"XYZ\" is not an exchange segment",
+		"from 2026-08-03 NSE 09:15-15:35 auction late":                     "\"late\" is not a time",
+		"from 2026-08-03 NSE auction 15:15":                                "is not a",
 		"from 2026-08-03 NFO":                                              "line 1",
 		"from 2026-08-03 NFO 09:15-15:40 late":                             "\"late\" is not a span",
 		"from 2026-08-03 NFO 09:15-15:40\nfrom 2026-08-02 NFO 09:15-15:30": "line 2: the hours of a segment stand oldest first",

@@ -26,8 +26,9 @@ type Table struct {
 
 // rule is the hours of Monday to Friday since a date.
 type rule struct {
-	since time.Time // midnight IST
-	spans []span
+	since   time.Time // midnight IST
+	spans   []span
+	auction int // minute at which the closing auction begins; 0: none
 }
 
 // span is a session in minutes since midnight.
@@ -119,7 +120,7 @@ func parse(r io.Reader, regular map[Segment][]rule) (*Table, error) {
 	return t, nil
 }
 
-// addRegular reads "DATE SEGMENTS SPAN..." of a line that begins with "from".
+// addRegular reads "DATE SEGMENTS SPAN... [auction TIME]" of a line that begins with "from".
 func (t *Table) addRegular(words []string) error {
 	if len(words) < 3 {
 		return fmt.Errorf("want a line like \"from 2026-08-03 NFO,BFO 09:15-15:40\"")
@@ -136,15 +137,23 @@ func (t *Table) addRegular(words []string) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) > 0 {
-		return fmt.Errorf("%q is not a span like 09:15-15:40", rest[0])
+	auction := 0
+	if len(rest) == 2 && rest[0] == "auction" {
+		at, err := time.Parse("15:04", rest[1])
+		if err != nil || len(spans) == 0 {
+			return fmt.Errorf("%q is not a time like 15:15", rest[1])
+		}
+		auction, rest = at.Hour()*60+at.Minute(), nil
+	}
+	if len(rest) > 0 || len(spans) == 0 {
+		return fmt.Errorf("%q is not a span like 09:15-15:40", append(rest, words[2])[0])
 	}
 	for _, s := range names {
 		rules := t.regular[s]
 		if n := len(rules); n > 0 && !rules[n-1].since.Before(since) {
 			return fmt.Errorf("the hours of a segment stand oldest first: %s is not after %s", words[0], rules[n-1].since.Format(time.DateOnly))
 		}
-		t.regular[s] = append(rules, rule{since, spans})
+		t.regular[s] = append(rules, rule{since, spans, auction})
 	}
 	return nil
 }
@@ -269,16 +278,23 @@ func (t *Table) dayOf(date time.Time, segment Segment) Day {
 	case !found && (weekday == time.Saturday || weekday == time.Sunday):
 		return Day{Name: "weekend"}
 	}
-	return Day{Spans: on(date, t.regularOn(date, segment)), Name: sp.name}
+	day := t.regularOn(date, segment)
+	day.Name = sp.name
+	return day
 }
 
-func (t *Table) regularOn(date time.Time, segment Segment) []span {
+func (t *Table) regularOn(date time.Time, segment Segment) Day {
 	rules := t.regular[segment]
 	i := len(rules) - 1
 	for i > 0 && rules[i].since.After(date) {
 		i--
 	}
-	return rules[i].spans // the oldest rule speaks for the time before it as well
+	// The oldest rule speaks for the time before it as well.
+	day := Day{Spans: on(date, rules[i].spans)}
+	if a := rules[i].auction; a != 0 {
+		day.Auction = date.Add(time.Duration(a) * time.Minute)
+	}
+	return day
 }
 
 // Regular is t's day as a trading day of regular hours, whatever the table
@@ -286,11 +302,11 @@ func (t *Table) regularOn(date time.Time, segment Segment) []span {
 func (t *Table) Regular(at time.Time, segment Segment) Day {
 	date := ist.Day(at)
 	if segment != Market {
-		return Day{Spans: on(date, t.regularOn(date, segment))}
+		return t.regularOn(date, segment)
 	}
 	var spans []Span
 	for _, s := range equity {
-		spans = append(spans, on(date, t.regularOn(date, s))...)
+		spans = append(spans, t.regularOn(date, s).Spans...)
 	}
 	return Day{Spans: union(spans)}
 }

@@ -29,7 +29,7 @@ func TestRollover(t *testing.T) {
 		w.set(func() { w.now = at(t, "2026-03-27 15:30:00") })
 		settle()
 		if got := wanted(h); !got["NIFTY20260428FUT"] || !got["NIFTY20260330FUT"] || count[messages.FuturesRolled](h) != 0 {
-			t.Error("the next future is not subscribed beside the near one")
+			t.Error("the next future is not subscribed in addition to the near one")
 		}
 		if u := last[messages.InstrumentsResolved](h).Underlyings[0]; u.Next == nil || u.Next.Tradingsymbol != "NIFTY20260428FUT" {
 			t.Errorf("next: %+v", u.Next)
@@ -74,7 +74,7 @@ func TestRollover(t *testing.T) {
 }
 
 // Over the expiry of a contract whose successor is missing from the file, and
-// back when it appears: the roll is told once, from the old to the new one.
+// back when it appears: the roll is published once, from the old to the new one.
 func TestContractMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-30 15:00:00")
@@ -164,12 +164,19 @@ func TestYesterdaysFileServes(t *testing.T) {
 	}
 }
 
+// whole is march with what stands at the end of the month, too.
+func whole() *sample {
+	return march().chain("NFO", "NIFTY", "2026-04-07", 25000, 50, 30).chain("NFO", "BANKNIFTY", "2026-04-28", 60000, 100, 30).
+		chain("BFO", "SENSEX", "2026-04-09", 82000, 100, 30)
+}
+
 // A restarted actor goes on with the day's table: no request, the same wants,
-// no roll told again.
+// no repeated roll.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-30 15:00:00")
 		w.adopted = session(1)
+		w.answer = file(whole().String())
 		w.price(25010, 60020, 82010)
 		h := w.start()
 		settle()
@@ -200,6 +207,7 @@ func TestAFastClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-27 09:00:00")
 		w.adopted = session(1)
+		w.answer = file(whole().String())
 		h := w.start()
 		for range 7 * 24 * 4 {
 			settle()

@@ -7,54 +7,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"kitestring/actors/actorstest"
+	"kitestring/actors/hours"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-// published reads a file of Kite's published mocks, which live beside the
-// project; the test is skipped where they are absent.
-func published(t *testing.T, name string) []byte {
-	t.Helper()
-	shared := os.Getenv("KITESTRING_SHARED")
-	if shared == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if filepath.Dir(root) == root {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		shared = filepath.Join(root, "..", "shared")
-	}
-	b, err := os.ReadFile(filepath.Join(shared, "mocks", name))
-	if os.IsNotExist(err) {
-		t.Skipf("the published mocks are not here (set KITESTRING_SHARED): %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+// published reads a file of Kite's published mocks.
+func published(t *testing.T, name string) []byte { return actorstest.ReadShared(t, "mocks", name) }
 
 // The published file has no names on its options: as one underlying without a
 // name they are all read, with every column right.
 func TestPublishedFile(t *testing.T) {
 	text := published(t, "instruments_all.csv")
-	got, err := readFile(bytes.NewReader(text), []UnderlyingSpec{{DerivativesExchange: "NFO"}}, nil)
+	got, err := readFile(bytes.NewReader(text), []UnderlyingSpec{{DerivativesExchange: "NFO"}}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +66,7 @@ func TestColumnsInAnyOrder(t *testing.T) {
 		"NSE,INDICES,EQ,1,0.05,0.0,,NIFTY 50,NIFTY 50,256265,x\n" +
 		"NFO,NFO-FUT,FUT,65,0.1,0.0,2026-03-30,NIFTY,NIFTY26MARFUT,15150594,x\n" +
 		"NFO,NFO-OPT,CE,65,0.05,25000.0,2026-03-10,NIFTY,NIFTY2631025000CE,12345602,x\n"
-	got, err := readFile(strings.NewReader(text), Defaults(), nil)
+	got, err := readFile(strings.NewReader(text), Defaults(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,14 +89,14 @@ func TestBadFiles(t *testing.T) {
 		file io.Reader
 		want string
 	}{
-		{"empty", strings.NewReader(""), "header"},
+		{"empty", strings.NewReader(""), "empty"},
 		{"HTML", strings.NewReader("<html><body>Too many requests</body></html>\n"), "lacks the columns"},
 		{"a column gone", strings.NewReader(strings.Replace(good, "expiry", "expires", 1)), "lacks the columns expiry"},
-		{"nothing of ours", strings.NewReader(head + "738561,2885,RELIANCE,RELIANCE,0,,0,0.05,1,EQ,NSE,NSE\n"), "none of the 1 rows"},
+		{"no underlying", strings.NewReader(head + "738561,2885,RELIANCE,RELIANCE,0,,0,0.05,1,EQ,NSE,NSE\n"), "none of the 1 rows"},
 		{"torn gzip", unzip(t, half), "unexpected EOF"},
 		{"torn connection", io.MultiReader(strings.NewReader(good[:len(good)/2]), failing{}), "connection torn"},
 	} {
-		if got, err := readFile(c.file, Defaults(), nil); err == nil || !strings.Contains(err.Error(), c.want) {
+		if got, err := readFile(c.file, Defaults(), nil, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: read %+v, error %v, want %q", c.name, got, err, c.want)
 		}
 	}
@@ -143,7 +115,7 @@ func unzip(t testing.TB, b []byte) io.Reader {
 	return z
 }
 
-func TestOddRows(t *testing.T) {
+func TestUnreadableRows(t *testing.T) {
 	s := march()
 	for _, row := range []string{
 		"x,1,NIFTYBADTOKEN,NIFTY,0,2026-03-30,0,0.05,65,FUT,NFO-FUT,NFO",
@@ -169,13 +141,13 @@ func TestOddRows(t *testing.T) {
 		t.Errorf("%d rows more, %d unreadable, %d contested", got.rows-clean.rows, got.unreadable, got.contested)
 	}
 	if fmt.Sprint(got.contracts) != fmt.Sprint(clean.contracts) {
-		t.Error("an odd row changed the contracts")
+		t.Error("an unreadable row changed the contracts")
 	}
 }
 
 func TestRecycledInstrumentToken(t *testing.T) {
 	known := map[uint32]string{738561: "NIFTY26FEBFUT", 256265: "NIFTY 50", 9: "GONE"}
-	got, err := readFile(strings.NewReader(march().String()), Defaults(), known)
+	got, err := readFile(strings.NewReader(march().String()), Defaults(), known, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +156,7 @@ func TestRecycledInstrumentToken(t *testing.T) {
 	}
 }
 
-// bigFile has n rows, of which as many are ours as on a real day.
+// bigFile has n rows, of which as many belong to underlyings as on a real day.
 func bigFile(t testing.TB, n int) string {
 	s := newSample().indices()
 	for i := range 18 {
@@ -201,13 +173,31 @@ func bigFile(t testing.TB, n int) string {
 	return s.String()
 }
 
+// A quote without an end costs its row, or nothing where the row can be read
+// without it; a row with another number of columns is counted and named.
+func TestQuotesWithoutAnEnd(t *testing.T) {
+	text := strings.Replace(march().String(), "\n", "\n"+
+		`9000258,1,ABC,"ABC LTD,0,,0,0.05,1,EQ,NSE,NSE`+"\n"+
+		`9000514,1,"X, Y,OTHER,0,,0,0.05,1,EQ,NSE,NSE`+"\n", 1)
+	got, err := readFile(strings.NewReader(text), Defaults(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if clean := march().read(t, Defaults()); got.rows != clean.rows+2 || fmt.Sprint(got.contracts) != fmt.Sprint(clean.contracts) {
+		t.Errorf("%d rows, want %d", got.rows, clean.rows+2)
+	}
+	if got.broken != 1 || got.firstBroken != "line 3 has 13 columns in place of 12" {
+		t.Errorf("%d broken, the first: %s", got.broken, got.firstBroken)
+	}
+}
+
 // The peak of the heap cannot exceed what is allocated in all.
 func TestMemoryOfABigFile(t *testing.T) {
 	text := bigFile(t, 100_000)
 	file := zipped(text)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	got, err := readFile(unzip(t, file), Defaults(), nil)
+	got, err := readFile(unzip(t, file), Defaults(), nil, nil)
 	runtime.ReadMemStats(&after)
 	if err != nil || got.rows != 100_000 {
 		t.Fatalf("%v, %+v", err, got.rows)
@@ -226,7 +216,7 @@ func BenchmarkReadFile(b *testing.B) {
 	known := map[uint32]string{256265: "NIFTY 50"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := readFile(unzip(b, file), Defaults(), known); err != nil || got.rows != rows {
+		if got, err := readFile(unzip(b, file), Defaults(), known, nil); err != nil || got.rows != rows {
 			b.Fatal(err)
 		}
 	}
@@ -238,7 +228,7 @@ func FuzzReadFile(f *testing.F) {
 	f.Add(head + "256265,1001,NIFTY 50,NIFTY 50,0,,0,0.05,1,EQ,INDICES,NSE\n")
 	f.Add(head + "1,1,N\",NIFTY,0,2026-03-30,0,0.05,65,FUT,NFO-FUT,NFO\n\"")
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := readFile(strings.NewReader(text), Defaults(), map[uint32]string{1: "X"})
+		got, err := readFile(strings.NewReader(text), Defaults(), map[uint32]string{1: "X"}, nil)
 		if err != nil {
 			return
 		}
@@ -250,7 +240,7 @@ func FuzzReadFile(f *testing.F) {
 					t.Fatalf("read %+v", in)
 				}
 			}
-			checkChain(t, resolve(&specs[i], &got.contracts[i], now, 25013, 0), now)
+			checkChain(t, resolve(&specs[i], &got.contracts[i], now, hours.BuiltIn(), 25013, 0), now)
 		}
 	})
 }

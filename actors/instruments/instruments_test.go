@@ -36,9 +36,9 @@ func TestFromTheFirstTokenToTheChain(t *testing.T) {
 		}
 		w.price(25010, 60020, 82010)
 		settle()
-		told := last[messages.InstrumentsResolved](h)
+		resolved := last[messages.InstrumentsResolved](h)
 		for i, middle := range []float64{25000, 60000, 82000} {
-			u := told.Underlyings[i]
+			u := resolved.Underlyings[i]
 			if len(u.Chain) != 82 || u.Reason != "" || u.Chain[41].Strike != middle {
 				t.Errorf("%s: %d options round %v, %q", u.Name, len(u.Chain), u.Chain[41].Strike, u.Reason)
 			}
@@ -113,8 +113,8 @@ func TestAdoptionDuringAFetch(t *testing.T) {
 		if got := strings.Join(w.requests, ","); got != "token key:token-1,token key:token-3" || w.lastUsed() != 3 {
 			t.Errorf("requests %v, used %v", got, w.used)
 		}
-		if told := last[messages.InstrumentsResolved](h); told.Generation != 3 || count[messages.TokenDoubted](h) != 0 {
-			t.Errorf("resolved with generation %d", told.Generation)
+		if resolved := last[messages.InstrumentsResolved](h); resolved.Generation != 3 || count[messages.TokenDoubted](h) != 0 {
+			t.Errorf("resolved with generation %d", resolved.Generation)
 		}
 	})
 }
@@ -126,12 +126,12 @@ func TestAFetchThatFailsIsRetried(t *testing.T) {
 		w.answer = status(http.StatusTooManyRequests, "<html>Too many requests</html>")
 		h := w.start()
 		settle()
-		told := last[messages.InstrumentsResolved](h)
-		if len(told.Underlyings) != 3 || !strings.Contains(told.Underlyings[2].Reason, "being retried: kite instruments: rate_limited") {
-			t.Errorf("after the first failure: %+v", told)
+		resolved := last[messages.InstrumentsResolved](h)
+		if len(resolved.Underlyings) != 3 || !strings.Contains(resolved.Underlyings[2].Reason, "being retried: kite instruments: rate_limited") {
+			t.Errorf("after the first failure: %+v", resolved)
 		}
 		if count[messages.WantInstruments](h) != 0 {
-			t.Error("the feed was told to want nothing")
+			t.Error("the feed was asked to want nothing")
 		}
 		time.Sleep(time.Second)
 		if n := w.asked(); n != 1 {
@@ -144,8 +144,8 @@ func TestAFetchThatFailsIsRetried(t *testing.T) {
 		}
 		w.set(func() { w.answer = file(march().String()) })
 		time.Sleep(time.Minute + time.Second)
-		if told := last[messages.InstrumentsResolved](h); told.Underlyings[0].Future.Tradingsymbol != "NIFTY20260330FUT" {
-			t.Errorf("after the recovery: %+v", told)
+		if resolved := last[messages.InstrumentsResolved](h); resolved.Underlyings[0].Future.Tradingsymbol != "NIFTY20260330FUT" {
+			t.Errorf("after the recovery: %+v", resolved)
 		}
 		if count[messages.TokenDoubted](h) != 0 || h.Err() != nil {
 			t.Errorf("doubted a token for a network fault, or failed: %v", h.Err())
@@ -169,8 +169,8 @@ func TestARefusedTokenIsDoubted(t *testing.T) {
 		adopt(h, 8)
 		synctest.Wait()
 		settle()
-		if told := last[messages.InstrumentsResolved](h); told.Generation != 8 {
-			t.Errorf("resolved %+v", told)
+		if resolved := last[messages.InstrumentsResolved](h); resolved.Generation != 8 {
+			t.Errorf("resolved %+v", resolved)
 		}
 	})
 }

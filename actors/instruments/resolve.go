@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/messages"
-	"kitestring/messages/ist"
 )
 
 const (
@@ -21,12 +21,18 @@ const (
 	announce = 3 * 24 * time.Hour
 )
 
-// rollsAt is when a contract's last day of trading ends.
-func rollsAt(in messages.Instrument) time.Time { return ist.At(in.Expiry, 15, 30, 0) }
+// rollsAt is when a contract's last day of trading ends. The file decides the
+// day, even one that the table of hours closes.
+func rollsAt(in messages.Instrument, table *hours.Table) time.Time {
+	if day := table.Day(in.Expiry, hours.Of(in.Token)); day.Trading() {
+		return day.Close()
+	}
+	return table.Regular(in.Expiry, hours.Of(in.Token)).Close()
+}
 
 // live is the part of a list that is sorted by expiry and still trades.
-func live(list []messages.Instrument, now time.Time) []messages.Instrument {
-	i := slices.IndexFunc(list, func(in messages.Instrument) bool { return now.Before(rollsAt(in)) })
+func live(list []messages.Instrument, now time.Time, table *hours.Table) []messages.Instrument {
+	i := slices.IndexFunc(list, func(in messages.Instrument) bool { return now.Before(rollsAt(in, table)) })
 	if i < 0 {
 		return nil
 	}
@@ -42,17 +48,17 @@ type resolved struct {
 
 // resolve works out what stands on an underlying at a moment. spot is 0 when
 // it is not known; middle is the one of the last resolution, 0 for none.
-func resolve(spec *UnderlyingSpec, c *contracts, now time.Time, spot, middle float64) resolved {
+func resolve(spec *UnderlyingSpec, c *contracts, now time.Time, table *hours.Table, spot, middle float64) resolved {
 	r := resolved{Underlying: messages.Underlying{Name: spec.Name, Index: c.index}}
 	var missing []string
 	if c.index.Token == 0 {
-		missing = append(missing, fmt.Sprintf("no index %s:%s in the instruments file", spec.IndexExchange, spec.IndexSymbol))
+		missing = append(missing, fmt.Sprintf("no index or share %s:%s in the instruments file", spec.IndexExchange, spec.IndexSymbol))
 	}
-	if futures := live(c.futures, now); len(futures) > 0 {
+	if futures := live(c.futures, now, table); len(futures) > 0 {
 		r.Future = futures[0]
-		r.endsBy(rollsAt(r.Future), now)
+		r.endsBy(rollsAt(r.Future, table), now)
 		if len(futures) > 1 {
-			early := rollsAt(r.Future).Add(-announce)
+			early := rollsAt(r.Future, table).Add(-announce)
 			r.endsBy(early, now)
 			if !now.Before(early) {
 				next := futures[1]
@@ -62,12 +68,12 @@ func resolve(spec *UnderlyingSpec, c *contracts, now time.Time, spot, middle flo
 	} else {
 		missing = append(missing, fmt.Sprintf("no future of %s on %s that has not expired in the instruments file", spec.Name, spec.DerivativesExchange))
 	}
-	switch options := live(c.options, now); {
+	switch options := live(c.options, now, table); {
 	case len(options) == 0:
 		missing = append(missing, fmt.Sprintf("no option of %s on %s that has not expired in the instruments file", spec.Name, spec.DerivativesExchange))
 	default:
 		r.Expiry = options[0].Expiry
-		r.endsBy(rollsAt(options[0]), now)
+		r.endsBy(rollsAt(options[0], table), now)
 		if spot <= 0 && middle <= 0 {
 			missing = append(missing, "no price of the index yet: the option chain waits for its first tick")
 			break

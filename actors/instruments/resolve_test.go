@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kitestring/actors/hours"
 	"kitestring/messages"
 )
 
@@ -42,7 +43,7 @@ func TestResolve(t *testing.T) {
 			"no future at all", newSample().indices().chain("NFO", "NIFTY", "2026-03-10", 25000, 50, 30),
 			"2026-03-04 10:00:00", "", "", "2026-03-10", "no future of NIFTY on NFO",
 		},
-		{"no index", newSample().futures("NFO", "NIFTY", "2026-03-30"), "2026-03-04 10:00:00", "2026-03-30", "", "", "no index NSE:NIFTY 50"},
+		{"no index", newSample().futures("NFO", "NIFTY", "2026-03-30"), "2026-03-04 10:00:00", "2026-03-30", "", "", "no index or share NSE:NIFTY 50"},
 		{
 			"another exchange's contract of the same name", newSample().indices().futures("BFO", "NIFTY", "2026-03-30").futures("NFO", "NIFTY", "2026-04-28"),
 			"2026-03-04 10:00:00", "2026-04-28", "", "", "no option",
@@ -52,7 +53,7 @@ func TestResolve(t *testing.T) {
 			specs := Defaults()
 			now := at(t, c.now)
 			for _, zone := range []*time.Location{time.UTC, time.FixedZone("New York", -5*3600)} {
-				r := resolve(&specs[0], &c.file.read(t, specs).contracts[0], now.In(zone), 25010, 0)
+				r := resolve(&specs[0], &c.file.read(t, specs).contracts[0], now.In(zone), hours.BuiltIn(), 25010, 0)
 				next := ""
 				if r.Next != nil {
 					next = dayOf(r.Next.Expiry)
@@ -83,7 +84,7 @@ func checkChain(t interface {
 }, r resolved, now time.Time,
 ) {
 	t.Helper()
-	if r.Future.Token != 0 && !now.Before(rollsAt(r.Future)) {
+	if r.Future.Token != 0 && !now.Before(rollsAt(r.Future, hours.BuiltIn())) {
 		t.Fatalf("the future has expired: %+v", r.Future)
 	}
 	if !r.until.IsZero() && !r.until.After(now) {
@@ -92,7 +93,7 @@ func checkChain(t interface {
 	strikes := map[float64]bool{}
 	for i, in := range r.Chain {
 		strikes[in.Strike] = true
-		if !in.Expiry.Equal(r.Expiry) || !now.Before(rollsAt(in)) {
+		if !in.Expiry.Equal(r.Expiry) || !now.Before(rollsAt(in, hours.BuiltIn())) {
 			t.Fatalf("an option of another expiry: %+v", in)
 		}
 		if i > 0 && (in.Strike < r.Chain[i-1].Strike || in.Strike == r.Chain[i-1].Strike && in.Type < r.Chain[i-1].Type) {
@@ -132,7 +133,7 @@ func TestChainRoundTheMoney(t *testing.T) {
 		{"no spot, but a middle of before", 0, 25500, 25500, 24500, 26500, 82},
 		{"a middle of another chain", 0, 25510, 25500, 24500, 26500, 82},
 	} {
-		r := resolve(&specs[0], c, now, k.spot, k.middle)
+		r := resolve(&specs[0], c, now, hours.BuiltIn(), k.spot, k.middle)
 		if r.middle != k.want || len(r.Chain) != k.options || r.Step != 50 {
 			t.Errorf("%s: middle %v, %d options, step %v", k.name, r.middle, len(r.Chain), r.Step)
 			continue
@@ -141,7 +142,7 @@ func TestChainRoundTheMoney(t *testing.T) {
 			t.Errorf("%s: strikes %v to %v", k.name, low, high)
 		}
 	}
-	if r := resolve(&specs[0], c, now, 0, 0); len(r.Chain) != 0 || !strings.Contains(r.Reason, "waits for its first tick") || r.Expiry.IsZero() {
+	if r := resolve(&specs[0], c, now, hours.BuiltIn(), 0, 0); len(r.Chain) != 0 || !strings.Contains(r.Reason, "waits for its first tick") || r.Expiry.IsZero() {
 		t.Errorf("without a spot: %d options, %q", len(r.Chain), r.Reason)
 	}
 }
@@ -155,7 +156,7 @@ func TestChainFollowsTheSpot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		middle := 0.0
 		for _, spot := range rapid.SliceOfN(rapid.Float64Range(22100, 27900), 1, 40).Draw(t, "spots") {
-			r := resolve(&specs[0], c, now, spot, middle)
+			r := resolve(&specs[0], c, now, hours.BuiltIn(), spot, middle)
 			checkChain(t, r, now)
 			if math.Abs(spot-r.middle) >= recentreAfter*50 {
 				t.Fatalf("spot %v, middle %v", spot, r.middle)
@@ -174,9 +175,9 @@ func TestWants(t *testing.T) {
 	now := at(t, "2026-03-27 15:30:00") // BANKNIFTY's next future, too
 	var us []messages.Underlying
 	for i := range specs {
-		us = append(us, resolve(&specs[i], &tab.contracts[i], now, []float64{25000, 60000, 82000}[i], 0).Underlying)
+		us = append(us, resolve(&specs[i], &tab.contracts[i], now, hours.BuiltIn(), []float64{25000, 60000, 82000}[i], 0).Underlying)
 	}
-	wants := wantsOf(slices.Concat(us, us)) // nothing twice
+	wants := wantsOf(slices.Concat(us, us)) // no repetition
 	symbols := map[string]int{}
 	for _, w := range wants {
 		symbols[w.Tradingsymbol]++

@@ -41,7 +41,7 @@ func (s *sample) indices() *sample {
 }
 
 // derivative gives the next instrument token; the symbol is made of name and
-// expiry, for nobody parses it.
+// expiry, for it is never parsed.
 func (s *sample) derivative(exchange, name, expiry string, strike float64, kind string) *sample {
 	s.tokens++
 	segment, suffix := uint32(2), "-OPT"
@@ -91,7 +91,7 @@ func march() *sample {
 
 func (s *sample) read(t testing.TB, specs []UnderlyingSpec) *table {
 	t.Helper()
-	got, err := readFile(strings.NewReader(s.String()), specs, nil)
+	got, err := readFile(strings.NewReader(s.String()), specs, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

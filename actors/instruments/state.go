@@ -1,11 +1,15 @@
 package instruments
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -13,34 +17,45 @@ import (
 // state is what the actor knows. All of memory outlives it.
 type state struct {
 	memory
-	session  messages.Session // taken up; zero: none yet
-	pending  messages.Session // adopted while a fetch of the older one runs
-	fetching bool
-	waiting  bool   // for the retry
-	failures int    // in a row
-	fault    string // of the last fetch
-	until    time.Time
-	resolved time.Time // exchange time of the last resolution; zero: none by this incarnation
+	configured []messages.Want  // in addition to those of the underlyings
+	session    messages.Session // taken up; zero: none yet
+	pending    messages.Session // adopted while a fetch of the older one runs
+	fetching   bool
+	waiting    bool   // for the retry
+	wait       int    // counts the waits
+	failures   int    // in a row
+	looks      int    // for a whole file, since the last whole one
+	fault      string // of the last fetch
+	hours      *hours.Table
+	until      time.Time
+	resolved   time.Time // exchange time of the last resolution; zero: none by this incarnation
 }
 
-// memory is the part of the state that a restarted actor goes on with.
+// memory is the part of the state that a restarted actor continues with.
 type memory struct {
-	specs       []UnderlyingSpec // that it is of
+	specs       []UnderlyingSpec // that it belongs to
 	table       *table
 	spots       []float64 // by spec; 0: unknown
 	middles     []float64
 	futures     []messages.Instrument // last near contract, by spec
 	wants       []messages.Want
 	underlyings []messages.Underlying
+	notices     []string        // published last
+	checked     []messages.Want // instruments of the configuration that are in the file
 }
 
-// The events.
+// event is what the state answers.
+//
+//sumtype:decl
+type event interface{ event() }
+
 type (
 	// adopted is a session to work with from now on.
 	adopted struct{ session messages.Session }
 	// observed is the exchange's time and the spots, 0: no tick yet.
 	observed struct {
 		now   time.Time
+		hours *hours.Table
 		spots []float64
 	}
 	// fetched ends a fetch.
@@ -51,30 +66,54 @@ type (
 		now      time.Time
 	}
 	// retry ends a wait.
-	retry struct{}
+	retry struct{ wait int }
 )
 
-// The effects, beside the messages to tell.
+func (adopted) event()  {}
+func (observed) event() {}
+func (fetched) event()  {}
+func (retry) event()    {}
+
+// effect is what the actor is to do.
+//
+//sumtype:decl
+type effect interface{ effect() }
+
 type (
 	takeUp      struct{ session messages.Session }
 	fetch       struct{}
 	cancelFetch struct{}
-	retryAfter  struct{ pause time.Duration }
-	// remember is what the store is to keep.
-	remember struct {
-		memory memory
-		told   messages.InstrumentsResolved
+	retryAfter  struct {
+		pause time.Duration
+		wait  int
 	}
+	// want is sent to the feed.
+	want messages.WantInstruments
+	// publish is what the store is to keep, and what the listeners get.
+	publish struct {
+		memory   memory
+		resolved messages.InstrumentsResolved
+	}
+	// rolled is sent to the listeners.
+	rolled messages.FuturesRolled
 )
+
+func (takeUp) effect()      {}
+func (fetch) effect()       {}
+func (cancelFetch) effect() {}
+func (retryAfter) effect()  {}
+func (want) effect()        {}
+func (publish) effect()     {}
+func (rolled) effect()      {}
 
 // fileDay is the day whose instruments file is in force: a new one is made
 // about 08:30 IST.
 func fileDay(now time.Time) time.Time { return ist.Day(now.Add(-8*time.Hour - 30*time.Minute)) }
 
 // next is the whole behaviour.
-func next(specs []UnderlyingSpec, s state, event any) (state, []any) {
-	var effects []any
-	switch e := event.(type) {
+func next(specs []UnderlyingSpec, s state, ev event) (state, []effect) {
+	var effects []effect
+	switch e := ev.(type) {
 	case adopted:
 		if e.session.Generation <= max(s.session.Generation, s.pending.Generation) {
 			return s, nil
@@ -85,31 +124,55 @@ func next(specs []UnderlyingSpec, s state, event any) (state, []any) {
 			// The running fetch may still note a use of the older token: the
 			// new one is taken up when it has ended.
 			s.pending = e.session
-			return s, []any{cancelFetch{}}
+			return s, []effect{cancelFetch{}}
 		}
 		s.session = e.session
-		return s, []any{takeUp(e)}
+		return s, []effect{takeUp(e)}
 	case retry:
-		s.waiting = false
+		if e.wait == s.wait {
+			s.waiting = false
+		}
 		return s, nil
 	case fetched:
 		return ended(specs, s, e)
 	case observed:
-		s.spots = e.spots
-		if due := s.table == nil || !s.table.day.Equal(fileDay(e.now)); due && !s.session.IsZero() && !s.fetching && !s.waiting {
+		s.spots, s.hours = e.spots, e.hours
+		if s.table != nil && s.fault == "" && !s.table.day.Equal(fileDay(e.now)) {
+			s.waiting = false // it was for a whole file of the day before
+		}
+		if s.due(e.now) && !s.session.IsZero() && !s.fetching && !s.waiting {
 			s.fetching = true
 			effects = append(effects, fetch{})
 		}
 		if s.table != nil && s.moved(specs, e.now) {
-			return s.publish(specs, e.now, effects)
+			return s.resolve(specs, e.now, effects)
 		}
 	}
 	return s, effects
 }
 
+// due reports whether a file is to be fetched: the day's first, or another one
+// in place of one that is not whole.
+func (s *state) due(now time.Time) bool {
+	return s.table == nil || !s.table.day.Equal(fileDay(now)) || !s.answers() || len(s.table.gaps) > 0 && s.looks < mostLooks
+}
+
+// answers reports whether the file was read for the instruments that are
+// configured now.
+func (s *state) answers() bool { return slices.Equal(s.table.asked, s.configured) }
+
+// mostLooks is how often a day's file is fetched while it is not whole; with
+// pauses that double from half a minute to a quarter of an hour this takes some
+// two hours. What is missing then is missing in Kite's file.
+const mostLooks = 12
+
+func lookAgain(looks int) time.Duration {
+	return min(30*time.Second<<min(looks, 10), 15*time.Minute)
+}
+
 // ended takes the result of a fetch.
-func ended(specs []UnderlyingSpec, s state, e fetched) (state, []any) {
-	var effects []any
+func ended(specs []UnderlyingSpec, s state, e fetched) (state, []effect) {
+	var effects []effect
 	s.fetching = false
 	superseded := !s.pending.IsZero()
 	if superseded {
@@ -125,13 +188,25 @@ func ended(specs []UnderlyingSpec, s state, e fetched) (state, []any) {
 			pause = max(pause, 5*time.Second)
 		}
 		s.failures++
-		s.waiting = true
 		s.fault = e.err.Error()
-		effects = append(effects, retryAfter{min(pause, time.Minute)})
-		return s.publish(specs, e.now, effects)
+		effects = append(effects, s.pause(min(pause, time.Minute)))
+		return s.resolve(specs, e.now, effects)
+	}
+	if s.table == nil || !s.table.day.Equal(e.table.day) || len(e.table.gaps) == 0 {
+		s.looks = 0
 	}
 	s.table, s.failures, s.fault = e.table, 0, ""
-	return s.publish(specs, e.now, effects)
+	if len(e.table.gaps) > 0 && !superseded {
+		effects = append(effects, s.pause(lookAgain(s.looks)))
+		s.looks++
+	}
+	return s.resolve(specs, e.now, effects)
+}
+
+func (s *state) pause(d time.Duration) effect {
+	s.waiting = true
+	s.wait++
+	return retryAfter{d, s.wait}
 }
 
 // moved reports whether time or a spot calls for another resolution.
@@ -152,21 +227,21 @@ func (s *state) moved(specs []UnderlyingSpec, now time.Time) bool {
 	return false
 }
 
-// publish resolves anew and tells what has changed.
-func (s state) publish(specs []UnderlyingSpec, now time.Time, effects []any) (state, []any) {
+// resolve resolves all underlyings and publishes what has changed.
+func (s state) resolve(specs []UnderlyingSpec, now time.Time, effects []effect) (state, []effect) {
 	first := s.resolved.IsZero()
 	before := s.memory
 	s.resolved, s.until = now, time.Time{}
 	s.middles, s.futures = slices.Clone(s.middles), slices.Clone(s.futures)
 	s.underlyings = make([]messages.Underlying, len(specs))
-	var rolled []any
+	var rolls []effect
 	for i := range specs {
 		if s.table == nil {
 			s.underlyings[i] = messages.Underlying{Name: specs[i].Name}
 			s.underlyings[i].Reason = "the instruments file cannot be fetched, it is being retried: " + s.fault
 			continue
 		}
-		r := resolve(&specs[i], &s.table.contracts[i], now, s.spots[i], s.middles[i])
+		r := resolve(&specs[i], &s.table.contracts[i], now, s.hours, s.spots[i], s.middles[i])
 		if s.fault != "" && !s.table.day.Equal(fileDay(now)) {
 			stale := fmt.Sprintf("the instruments file of %s serves, today's cannot be fetched, it is being retried: %s", s.table.day.Format(time.DateOnly), s.fault)
 			if r.Reason != "" {
@@ -180,21 +255,92 @@ func (s state) publish(specs []UnderlyingSpec, now time.Time, effects []any) (st
 		}
 		if to := r.Future; to.Token != 0 {
 			if from := s.futures[i]; from.Token != 0 && from.Tradingsymbol != to.Tradingsymbol {
-				rolled = append(rolled, messages.FuturesRolled{Underlying: specs[i].Name, From: from, To: to, At: now.UTC()})
+				rolls = append(rolls, rolled{Underlying: specs[i].Name, From: from, To: to, At: now.UTC()})
 			}
 			s.futures[i] = to
 		}
 	}
 	s.wants = wantsOf(s.underlyings)
 	if first && len(s.wants) > 0 || !slices.Equal(s.wants, before.wants) {
-		effects = append(effects, messages.WantInstruments{Owner: owner, Wants: s.wants})
+		effects = append(effects, want{Owner: owner, Wants: s.wants})
 	}
-	if first || before.table != s.table || !reflect.DeepEqual(s.underlyings, before.underlyings) {
-		told := messages.InstrumentsResolved{Underlyings: s.underlyings, At: now.UTC()}
-		if s.table != nil {
-			told.Generation = s.table.generation
+	if s.table != nil && s.answers() {
+		checked, refused := s.table.check(s.configured)
+		if first && len(checked) > 0 || !slices.Equal(checked, s.checked) {
+			s.checked = checked
+			effects = append(effects, want{Owner: configuration, Wants: checked})
 		}
-		effects = append(effects, remember{s.memory, told}, told)
+		s.notices = append(s.table.notices(s.looks), refused...)
 	}
-	return s, append(effects, rolled...)
+	if first || !slices.Equal(s.notices, before.notices) || !reflect.DeepEqual(s.underlyings, before.underlyings) {
+		out := messages.InstrumentsResolved{Underlyings: s.underlyings, Notices: s.notices, At: now.UTC()}
+		if s.table != nil {
+			out.Generation = s.table.generation
+		}
+		effects = append(effects, publish{s.memory, out})
+	}
+	return s, append(effects, rolls...)
+}
+
+// notices are what a person must know of a file that is not whole.
+func (t *table) notices(looks int) []string {
+	if len(t.gaps) == 0 {
+		return nil
+	}
+	again := "it is fetched again"
+	if looks >= mostLooks {
+		again = "it was fetched again without success; restart the actor instruments to try once more"
+	}
+	return []string{fmt.Sprintf("the instruments file of %s is not whole, %s: %s", t.day.Format(time.DateOnly), again, strings.Join(t.gaps, "; "))}
+}
+
+// check finds the configuration's instruments in the file: which are
+// subscribed to, and in words which are not.
+func (t *table) check(configured []messages.Want) (good []messages.Want, refused []string) {
+	for _, w := range configured {
+		switch symbol, listed := t.configured[w.InstrumentToken]; {
+		case !listed:
+			refused = append(refused, fmt.Sprintf("instrument token %d (%s) of the configuration is not in the instruments file of %s: it is not subscribed",
+				w.InstrumentToken, cmp.Or(w.Tradingsymbol, "no tradingsymbol"), t.day.Format(time.DateOnly)))
+		case w.Tradingsymbol != "" && w.Tradingsymbol != symbol:
+			refused = append(refused, fmt.Sprintf("instrument token %d of the configuration is %s in the instruments file of %s, not %s: it is not subscribed",
+				w.InstrumentToken, symbol, t.day.Format(time.DateOnly), w.Tradingsymbol))
+		default:
+			w.Tradingsymbol = symbol
+			good = append(good, w)
+		}
+	}
+	return good, refused
+}
+
+// Store keeps what outlives an incarnation: the day's table, where each chain
+// stands, and what was published last. Safe for concurrent use.
+type Store struct {
+	mu       sync.Mutex
+	memory   memory
+	resolved messages.InstrumentsResolved
+	filled   bool
+}
+
+// NewStore makes an empty one.
+func NewStore() *Store { return &Store{} }
+
+// Resolved is what was published last, for an actor that has just started;
+// false before the first time. It must not be changed.
+func (s *Store) Resolved() (messages.InstrumentsResolved, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.resolved, s.filled
+}
+
+func (s *Store) load() memory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.memory
+}
+
+func (s *Store) save(m memory, resolved messages.InstrumentsResolved) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory, s.resolved, s.filled = m, resolved, true
 }

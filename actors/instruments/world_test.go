@@ -18,12 +18,14 @@ import (
 	"kitestring/messages"
 )
 
-// world is everything round the actor: a clock that is moved by hand, the
-// feed's last ticks, the token's well and book, and Kite.
+// world is everything round the actor: a clock that the test moves, the
+// feed's last ticks, the token source and its uses, and Kite.
 type world struct {
 	t     *testing.T
 	state *Store
 	specs []UnderlyingSpec
+
+	configured []messages.Want
 
 	mu       sync.Mutex
 	now      time.Time
@@ -49,7 +51,7 @@ func newWorld(t *testing.T, now string) *world {
 func (w *world) start() *actorstest.Harness {
 	return actorstest.Start(w.t, "instruments", New(Config{
 		Exchange: kite.Exchange{APIURL: "http://kite.invalid", Transport: w, Budget: kite.NewBudget()},
-		Tokens:   w, Clock: w, Ticks: w, State: w.state, Underlyings: w.specs,
+		Tokens:   w, Clock: w, Ticks: w, State: w.state, Underlyings: w.specs, Configured: w.configured,
 		Feed: feedPID, Auth: authPID, Listeners: []*actor.PID{webPID},
 	}))
 }

@@ -34,9 +34,9 @@ func TestNoSecondHoldsMoreThanKiteAllows(t *testing.T) {
 	}
 }
 
-// TestWhoGivesUpCostsNothing: a hundred questions, each superseded by the
+// TestGivingUpCostsNothing: a hundred questions, each superseded by the
 // next, do not make the last one wait for the ninety-nine.
-func TestWhoGivesUpCostsNothing(t *testing.T) {
+func TestGivingUpCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget()
 		ended := make(chan error)

@@ -71,6 +71,15 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Words is what Kite said: its error type and message, else the status.
+func (e *Error) Words() string {
+	words := strings.Trim(e.Type+": "+strings.TrimSuffix(e.Detail, "."), ": ")
+	if words == "" {
+		words = fmt.Sprintf("status %d without a reason", e.Status)
+	}
+	return words
+}
+
 // Unwrap gives the context's error when that is the cause, so that errors.Is
 // distinguishes a cancelled request from a network that is down.
 func (e *Error) Unwrap() error { return e.cause }

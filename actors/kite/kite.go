@@ -59,6 +59,10 @@ type Exchange struct {
 	// Observe is called for every request; nil: not wanted. code is 0 when no
 	// answer came, class one of the budget's.
 	Observe func(class Class, code int, took time.Duration)
+	// Refused is called when Kite refuses a request with a 403 or 401 that is not
+	// about the token (a plan without data, an API key that is not valid); nil:
+	// not wanted.
+	Refused func(*Error)
 	// Skipped is called for an answer with items that could not be read; nil:
 	// not wanted. why names the first of them, without secrets.
 	Skipped func(class Class, items int, why string)
@@ -167,7 +171,11 @@ func (c *Client) send(ctx context.Context, class Class, req *http.Request) (*htt
 	}
 	if code != http.StatusOK {
 		defer func() { _ = resp.Body.Close() }()
-		return nil, c.refusal(class, resp)
+		refusal := c.refusal(class, resp)
+		if refusal.Kind == Forbidden && c.exchange.Refused != nil {
+			c.exchange.Refused(refusal)
+		}
+		return nil, refusal
 	}
 	if err := gunzip(resp); err != nil {
 		_ = resp.Body.Close()

@@ -298,9 +298,9 @@ func TestHistorical(t *testing.T) {
 	}
 }
 
-// TestOddItems has answers with items of another shape than documented: each
+// TestUnreadableItems has answers with items of another shape than documented: each
 // costs itself, and is counted and named.
-func TestOddItems(t *testing.T) {
+func TestUnreadableItems(t *testing.T) {
 	const good = `["2017-12-15T09:15:00+0530",1,2,3,4,5]`
 	for _, test := range []struct {
 		name, body    string
@@ -347,7 +347,7 @@ func TestOddItems(t *testing.T) {
 	}
 }
 
-func TestOddOrdersAndQuotes(t *testing.T) {
+func TestUnreadableOrdersAndQuotes(t *testing.T) {
 	var items int
 	var why string
 	ask := func(body string) *Client {
@@ -577,4 +577,29 @@ func TestARetiredClientUsesNothing(t *testing.T) {
 			t.Errorf("%d requests, %d uses after the client was retired", sent-1, uses-before)
 		}
 	})
+}
+
+// A refusal that is not about the token is reported with Kite's own words.
+func TestRefusalsAreReported(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		body   string
+		want   string // "": not reported
+	}{
+		{403, `{"status":"error","message":"Insufficient permission for that call.","error_type":"PermissionException"}`, "quote: PermissionException: Insufficient permission for that call"},
+		{401, `{"status":"error","message":"Api key is invalid"}`, "quote: Api key is invalid"},
+		{403, "<html>", "quote: status 403 without a reason"},
+		{403, `{"status":"error","message":"Incorrect","error_type":"TokenException"}`, ""},
+		{500, "", ""},
+	} {
+		got := ""
+		ex := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(test.status)
+			_, _ = io.WriteString(w, test.body)
+		})
+		ex.Refused = func(e *Error) { got = string(e.Class) + ": " + e.Words() }
+		if _, err := New(ex, session, unused).Quote(t.Context(), "NSE:INFY"); err == nil || got != test.want {
+			t.Errorf("status %d %s: %v, reported %q, want %q", test.status, test.body, err, got, test.want)
+		}
+	}
 }

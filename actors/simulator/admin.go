@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"kitestring/messages/ist"
@@ -167,8 +169,22 @@ func clone(m map[string]int64) map[string]int64 {
 	return c
 }
 
-// adminRoutes control the exchange, for tests and drills.
-func (e *Exchange) adminRoutes(mux *http.ServeMux) {
+// adminRoutes control the exchange, for tests and drills. They have no
+// authentication: the listener is on loopback, and a page whose host name was
+// pointed here (DNS rebinding) is refused by the name.
+func (e *Exchange) adminRoutes(outer *http.ServeMux) {
+	mux := http.NewServeMux()
+	outer.HandleFunc("/sim/v1/", func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			writeJSON(w, http.StatusMisdirectedRequest, map[string]string{"status": "error", "message": "the simulator is controlled under a loopback address only, e.g. 127.0.0.1"})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /sim/v1/state", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.State()) })
 	mux.HandleFunc("POST /sim/v1/faults", e.postFault)
 	mux.HandleFunc("DELETE /sim/v1/faults", e.deleteFaults)

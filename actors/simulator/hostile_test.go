@@ -3,6 +3,7 @@ package simulator_test
 import (
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,24 @@ func TestProfileFaultsStrikeOnce(t *testing.T) {
 		}
 		if _, err := client.GetUserProfile(); err != nil {
 			t.Errorf("%s applied again: %v", kind, err)
+		}
+	}
+}
+
+// The routes that change the exchange answer under a loopback name only.
+func TestAdminIsLocal(t *testing.T) {
+	t.Parallel()
+	e := open(t, false, nil)
+	for host, want := range map[string]int{"127.0.0.1:1": 200, "localhost": 200, "[::1]:8421": 200, "rebound.example": 421, "192.0.2.1": 421, "": 200} {
+		request, _ := http.NewRequest(http.MethodGet, e.url+"/sim/v1/state", nil)
+		request.Host = host
+		response, err := browser().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("host %q: %d, want %d", host, response.StatusCode, want)
 		}
 	}
 }

@@ -110,23 +110,25 @@ type SelfLogin struct {
 
 // watch logs in whenever it is due, until ctx ends.
 func (s *SelfLogin) watch(ctx context.Context, e *Exchange) error {
-	const look = 50 * time.Millisecond
+	const first, most = 50 * time.Millisecond, 5 * time.Second
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	tick := time.NewTicker(look)
-	defer tick.Stop()
-	for {
+	for pause := first; ; {
 		if flush := lastFlush(e.clock.Now()); flush.After(s.flush) {
 			if e.Valid(s.Token()) {
 				s.flush = flush
 			} else if err := s.visit(ctx, client); err == nil {
 				e.log.Info("simulator logged in to itself")
 				s.flush = flush
+			} else { // the product may not listen yet, or refuse for long
+				pause = min(2*pause, most)
 			}
+		} else {
+			pause = first
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C: // the product may not listen yet
+		case <-time.After(pause):
 		}
 	}
 }

@@ -20,6 +20,8 @@ const (
 // ourKeys are the keys whose lines must be right.
 var ourKeys = [...]string{KeyAPIKey, KeyAPISecret, KeyAccessToken, KeyRedirectURL}
 
+const wideFile = "the file is UTF-16 (as PowerShell's > writes it): save it as UTF-8"
+
 const byteOrderMark = "\xef\xbb\xbf"
 
 // Env is a .env file with every byte of it, so that it can be edited without
@@ -97,6 +99,9 @@ func (e *Env) Lookup(key string) (value string, ok bool) {
 // Faults lists the lines that were skipped.
 func (e *Env) Faults() []Fault {
 	var faults []Fault
+	if e.wide {
+		return []Fault{{1, "", wideFile}}
+	}
 	for _, l := range e.lines {
 		if l.fault != "" {
 			faults = append(faults, Fault{l.number, l.key, l.fault})

@@ -125,7 +125,7 @@ func bindScene(dir string) error {
 		return errors.New("the log does not say that the file was written in place")
 	}
 	r, _ := readOnce(path, lease)
-	_, f := judge(path, &r, os.Getenv, true)
+	_, f := judge(path, &r, os.Getenv, true, false)
 	if w := strings.Join(f.warnings, "\n"); !strings.Contains(w, "mounted by itself") {
 		return fmt.Errorf("warnings do not name the mount: %q", w)
 	}
@@ -179,7 +179,17 @@ func fullScene(dir string) error {
 	for err == nil {
 		_, err = f.Write(make([]byte, 512))
 	}
-	return refusedWrite(path, text, syscall.ENOSPC, "is full")
+	if err := refusedWrite(path, text, syscall.ENOSPC, "is full"); err != nil {
+		return err
+	}
+	// In place, the room for the longer text is claimed before a byte is changed.
+	if err := overwrite(path, []byte(strings.Repeat("# longer\n", 4096))); !errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("overwriting on a full disk: %v", err)
+	}
+	if now, err := os.ReadFile(path); err != nil || string(now) != text {
+		return fmt.Errorf("half is written: %d bytes, %v", len(now), err)
+	}
+	return nil
 }
 
 func refusedWrite(path, text string, is error, words string) error {

@@ -21,6 +21,12 @@ const (
 	// partAfter is how long the end waits for the kernel to let go of a notifier:
 	// some 10 ms, but 2.2 s were seen on a busy machine.
 	partAfter = time.Second
+
+	// stillAfter is how long a file must not have changed before a last line
+	// without a newline is used: nobody is writing it any more.
+	stillAfter = 3 * time.Second
+	// hungAfter is how long a look may take: it is some milliseconds otherwise.
+	hungAfter = 3 * time.Second
 )
 
 // poller is the watcher's task: it keeps the watches, reads at every wake and at
@@ -40,23 +46,21 @@ type poller struct {
 	trace   trace
 	last    reading
 	looked  bool
-	awake   bool // an event has arrived since the last change that none had announced
-	refused bool // the last finding
+	awake   bool      // an event has arrived since the last change that none had announced
+	refused bool      // the last finding
+	since   time.Time // when the text was first seen as it is; monotonic
+	waits   bool      // the last finding lacks nothing but that the file is still
 	silent  string
 }
 
 // run looks until the incarnation ends.
 func (p *poller) run(ctx context.Context) error {
 	p.wake = make(chan struct{}, 1)
-	defer func() {
-		select {
-		case <-p.drop():
-		case <-time.After(partAfter):
-		}
-	}()
 	via := messages.ChangeByPoll
 	for confirm := false; ; {
-		p.look(ctx, via, confirm)
+		if !p.watchedLook(ctx, via, confirm) {
+			return nil
+		}
 		p.self.Beat()
 		pause := p.pause()
 		confirm = p.refused && !confirm
@@ -71,6 +75,10 @@ func (p *poller) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
+			select {
+			case <-p.drop():
+			case <-time.After(partAfter):
+			}
 			return nil
 		case <-p.wake:
 			via, p.awake = messages.ChangeByEvent, true
@@ -88,6 +96,54 @@ func (p *poller) run(ctx context.Context) error {
 	}
 }
 
+// watchedLook looks in a goroutine of its own and says so when it does not come
+// back: a call of the kernel into a dead network mount returns when it likes,
+// and cannot be cancelled. There is one look at a time over all incarnations,
+// because a hung one keeps a thread. It is false when the incarnation has ended
+// meanwhile; the look then ends by itself.
+func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, confirm bool) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if v := recover(); v != nil {
+				p.self.Fail(fmt.Errorf("look: panic: %v", v))
+			}
+		}()
+		select {
+		case p.store.looking <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		defer func() { <-p.store.looking }()
+		p.look(ctx, via, confirm)
+	}()
+	hung := time.NewTimer(hungAfter)
+	defer hung.Stop()
+	said := false
+	for {
+		select {
+		case <-done:
+			if said {
+				p.health = nil
+				p.sendHealth()
+			}
+			return true
+		case <-hung.C:
+			said = true
+			p.self.Tell(health{true, fmt.Sprintf("the file has not answered for %v: its disk or network mount hangs. The last token stays in use; nothing new is read until it answers", hungAfter)})
+		case <-ctx.Done():
+			select {
+			case <-done:
+				return true
+			case <-time.After(partAfter):
+				go func() { <-done; p.drop() }()
+				return false
+			}
+		}
+	}
+}
+
 // look brings the watches up to date, then reads: in this order nothing that
 // happens in between goes unseen. confirm asks for an observation in any case.
 func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bool) {
@@ -98,7 +154,11 @@ func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bo
 		return
 	}
 	p.sendHealth()
-	if p.looked && !confirm && r.same(&p.last) {
+	if !p.looked || r.hash != p.last.hash {
+		p.since = time.Now()
+	}
+	still := r.err == nil && !r.held && time.Since(p.since) >= stillAfter
+	if !p.store.takeReopened() && p.looked && !confirm && r.same(&p.last) && !(p.waits && still) {
 		p.trace = path
 		return
 	}
@@ -109,10 +169,11 @@ func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bo
 	if p.looked {
 		seen.changed = time.Unix(0, max(r.changed, path.changedAt(p.trace, p.last.err != nil)))
 	}
-	seen.env, seen.finding = judge(p.store.path, &r, p.store.getenv, p.store.hadToken())
+	seen.env, seen.finding = judge(p.store.path, &r, p.store.getenv, p.store.hadToken(), still)
 	r.text = nil // messages carry no secrets in the open
 	seen.read = r
 	p.trace, p.last, p.looked, p.refused = path, r, true, seen.finding.refusal != nil
+	p.waits = p.refused && seen.finding.refusal.unfinished
 	p.self.Tell(seen)
 }
 

@@ -15,6 +15,7 @@ import (
 const (
 	settleUnleased = 25 * time.Millisecond  // where a lease is not to be had
 	settleHeld     = 250 * time.Millisecond // while a writer keeps the file open
+	settleLast     = 2 * time.Second        // then it is given up until the next look
 )
 
 // How often the lease is tried again while a writer has the file open: its
@@ -54,6 +55,7 @@ func readStable(ctx context.Context, path string, known [sha256.Size]byte, lease
 	var last reading
 	var since time.Time // when the text became what it is
 	retry := retryFirst
+	begun := time.Now()
 	for first := true; ; first = false {
 		r, outcome := readOnce(path, lease)
 		if r.err != nil || outcome == leaseGranted || r.hash == known {
@@ -68,8 +70,11 @@ func readStable(ctx context.Context, path string, known [sha256.Size]byte, lease
 			settle, pause = settleHeld, retry
 			retry = min(2*retry, retryLast)
 		}
-		if now.Sub(since) >= settle {
+		switch {
+		case now.Sub(since) >= settle:
 			return r
+		case now.Sub(begun) >= settleLast:
+			return reading{err: errRestless}
 		}
 		select {
 		case <-ctx.Done():

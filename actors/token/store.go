@@ -2,10 +2,12 @@ package token
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +36,11 @@ type Store struct {
 	metrics *Metrics
 	usage   usage
 
+	looking chan struct{} // holds one while somebody looks at the file
+
 	mu        sync.Mutex
 	env       *Env   // the file as it was last read; empty when it was not there
+	unread    error  // why the first reading failed; nil: it did not
 	looked    bool   // the watcher has read the file once
 	fromFile  bool   // the newest value is the file's, not the environment's
 	apiKey    string // of the newest value
@@ -44,6 +49,7 @@ type Store struct {
 	records   map[messages.Generation]*record // from the adopted one on, and some before
 	adopted   messages.Generation
 	candidate messages.Generation // 0: none pending
+	reopened  bool                // the newest value is to be tried again
 	login     [sha256.Size]byte   // of the token that our own login wrote and the watcher has not seen yet
 }
 
@@ -74,7 +80,7 @@ func Open(cfg StoreConfig) (*Store, error) {
 	}
 	s := &Store{
 		path: path, getenv: cfg.Getenv, log: cfg.Log, now: cfg.Now, metrics: cfg.Metrics,
-		env: Parse(nil), records: make(map[messages.Generation]*record),
+		env: Parse(nil), records: make(map[messages.Generation]*record), looking: make(chan struct{}, 1),
 	}
 	if s.getenv == nil {
 		s.getenv = func(string) string { return "" }
@@ -86,8 +92,11 @@ func Open(cfg StoreConfig) (*Store, error) {
 		s.now = time.Now
 	}
 	sweepStale(path)
-	if text, _, err := readWhole(path); err == nil {
+	switch text, _, err := readWhole(path); {
+	case err == nil:
 		s.env = Parse(text)
+	case !errors.Is(err, fs.ErrNotExist):
+		s.unread = err
 	}
 	return s, nil
 }
@@ -144,6 +153,28 @@ func (s *Store) Reject(g messages.Generation, reason string) bool {
 	}
 	s.metrics.change(r.change.Source, resultRejected)
 	return true
+}
+
+// Reopen lets a token that Kite refused be tried again: the watcher announces it
+// as a new generation within about a second. False means that g is not the
+// newest generation, or was not refused.
+func (s *Store) Reopen(g messages.Generation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[g]
+	if r == nil || !r.rejected || g != s.newest {
+		return false
+	}
+	s.token, s.reopened = messages.AccessToken{}, true
+	return true
+}
+
+func (s *Store) takeReopened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reopened := s.reopened
+	s.reopened = false
+	return reopened
 }
 
 // Rejected says whether Kite refused g, and why.
@@ -203,6 +234,34 @@ func (s *Store) Value(key string) (value string, ok bool) {
 	return value, value != ""
 }
 
+// Contents is what the file itself holds, without any value.
+type Contents struct {
+	Keys       []string // of the good lines, in their order, each once
+	Faults     []Fault  // the lines that were skipped
+	Unreadable error    // it is there and cannot be read; nil: it can, or it is not there
+}
+
+// Contents says what the file held when it was last read.
+func (s *Store) Contents() Contents {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := Contents{Faults: s.env.Faults(), Unreadable: s.unread}
+	for _, l := range s.env.lines {
+		if l.key != "" && l.fault == "" && !slices.Contains(c.Keys, l.key) {
+			c.Keys = append(c.Keys, l.key)
+		}
+	}
+	return c
+}
+
+// Held is the file's own value of a key, whatever the process environment says.
+func (s *Store) Held(key string) messages.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	value, _ := s.env.Lookup(key)
+	return messages.NewSecret(value)
+}
+
 // Secret is Value for a key whose value must not be printed.
 func (s *Store) Secret(key string) messages.Secret {
 	value, _ := s.Value(key)
@@ -222,7 +281,7 @@ func (s *Store) observe(seen *observation) {
 	now, f := s.now(), seen.finding
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.env = seen.env
+	s.env, s.unread = seen.env, nil
 	first := !s.looked
 	s.looked = true
 	if f.refusal != nil || f.token.IsZero() || f.apiKey == s.apiKey && f.token.Equal(s.token) {

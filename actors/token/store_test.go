@@ -232,7 +232,7 @@ func TestCredentials(t *testing.T) {
 	if c.APIKey != "filekey" || c.APISecret.Reveal() != "filesecret" || c.RedirectURL != "http://x/" {
 		t.Errorf("credentials are %+v", c)
 	}
-	_, f := judge(path, &reading{text: []byte(get(t, path)), mode: 0o644, links: 1}, s.getenv, false)
+	_, f := judge(path, &reading{text: []byte(get(t, path)), mode: 0o644, links: 1}, s.getenv, false, false)
 	warnings := strings.Join(f.warnings, "\n")
 	for _, want := range []string{KeyAPIKey + " in the process environment differs", "chmod 600"} {
 		if !strings.Contains(warnings, want) {

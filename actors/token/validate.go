@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"kitestring/messages"
 )
@@ -30,35 +32,42 @@ type finding struct {
 
 // refusal says why a file cannot be used, in words for a person and without a value.
 type refusal struct {
-	line   int // 0: no single line is to blame
-	reason string
+	line       int // 0: no single line is to blame
+	reason     string
+	unfinished bool // it can be used once the file has been still for a while
 }
 
 // examine judges a file's content. hadToken says that a token was known
 // before: then a file without one is unfinished or damaged, and a stale one of
-// the process environment must not step in.
-func examine(e *Env, getenv func(string) string, hadToken bool) finding {
+// the process environment must not step in. still says that the file has not
+// changed for stillAfter: then a last line without a newline is whole.
+func examine(e *Env, getenv func(string) string, hadToken, still bool) finding {
 	if e.wide {
-		return finding{refusal: &refusal{1, "the file is UTF-16 (as PowerShell's > writes it): save it as UTF-8"}}
+		return finding{refusal: &refusal{line: 1, reason: wideFile}}
 	}
 	f := finding{warnings: contentWarnings(e, getenv)}
 	for _, key := range ourKeys {
-		if f.refusal = checkLine(e, key); f.refusal != nil {
+		r := checkLine(e, key)
+		if r != nil && r.unfinished && still {
+			f.warnings = append(f.warnings, fmt.Sprintf("line %d (%s) has no newline at its end; it is used because the file has not changed for %v: end it with a newline", r.line, key, stillAfter))
+			r = nil
+		}
+		if f.refusal = r; r != nil {
 			return f
 		}
 	}
 	f.apiKey = either(e, getenv, KeyAPIKey)
 	if f.apiKey == "" {
-		f.refusal = &refusal{0, KeyAPIKey + " is missing or empty: add the line " + KeyAPIKey + "=<your API key>"}
+		f.refusal = &refusal{reason: KeyAPIKey + " is missing or empty: add the line " + KeyAPIKey + "=<your API key>"}
 		return f
 	}
 	if why := badShape(f.apiKey); why != "" {
-		f.refusal = &refusal{lineOf(e, KeyAPIKey), KeyAPIKey + " " + why + ": copy it again from developers.kite.trade"}
+		f.refusal = &refusal{line: lineOf(e, KeyAPIKey), reason: KeyAPIKey + " " + why + ": copy it again from developers.kite.trade"}
 		return f
 	}
 	value, held := e.Lookup(KeyAccessToken)
 	if value == "" && hadToken {
-		f.refusal = &refusal{lineOf(e, KeyAccessToken), KeyAccessToken + " is gone from the file; the last one stays in use: log in, or put the line back"}
+		f.refusal = &refusal{line: lineOf(e, KeyAccessToken), reason: KeyAccessToken + " is gone from the file; the last one stays in use: log in, or put the line back"}
 		return f
 	}
 	if !held {
@@ -70,7 +79,7 @@ func examine(e *Env, getenv func(string) string, hadToken bool) finding {
 		return f
 	}
 	if why := badShape(value); why != "" {
-		f.refusal = &refusal{lineOf(e, KeyAccessToken), KeyAccessToken + " " + why + ": put the access token alone there, or log in"}
+		f.refusal = &refusal{line: lineOf(e, KeyAccessToken), reason: KeyAccessToken + " " + why + ": put the access token alone there, or log in"}
 		return f
 	}
 	if len(value) != usualTokenLength {
@@ -84,23 +93,23 @@ func examine(e *Env, getenv func(string) string, hadToken bool) finding {
 }
 
 // judge says what a reading of the file means.
-func judge(path string, r *reading, getenv func(string) string, hadToken bool) (*Env, finding) {
+func judge(path string, r *reading, getenv func(string) string, hadToken, still bool) (*Env, finding) {
 	switch {
 	case errors.Is(r.err, fs.ErrNotExist):
-		f := examine(Parse(nil), getenv, hadToken)
+		f := examine(Parse(nil), getenv, hadToken, still)
 		if f.refusal != nil {
-			f.refusal = &refusal{0, "the file does not exist: create it, or log in"}
+			f.refusal = &refusal{reason: "the file does not exist: create it, or log in"}
 		} else {
 			f.warnings = append(f.warnings, "the file does not exist")
 		}
 		return Parse(nil), f
 	case errors.Is(r.err, fs.ErrPermission):
-		return Parse(nil), finding{refusal: &refusal{0, "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
+		return Parse(nil), finding{refusal: &refusal{reason: "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
 	case r.err != nil:
-		return Parse(nil), finding{refusal: &refusal{0, fmt.Sprintf("the file cannot be read: %v", r.err)}}
+		return Parse(nil), finding{refusal: &refusal{reason: fmt.Sprintf("the file cannot be read: %v", r.err)}}
 	}
 	env := Parse(r.text)
-	f := examine(env, getenv, hadToken)
+	f := examine(env, getenv, hadToken, still)
 	f.warnings = append(f.warnings, modeWarning(r.mode)...)
 	if r.links == 0 || isMountPoint(path) {
 		f.warnings = append(f.warnings, "the file is mounted by itself: replacing it from outside cannot be seen here, and cannot be done from here; mount its directory instead")
@@ -115,11 +124,11 @@ func checkLine(e *Env, key string) *refusal {
 	case l == nil:
 		return nil
 	case l.fault != "":
-		return &refusal{l.number, fmt.Sprintf("line %d (%s) cannot be used: %s; write %s=value", l.number, key, l.fault, key)}
+		return &refusal{line: l.number, reason: fmt.Sprintf("line %d (%s) cannot be used: %s; write %s=value", l.number, key, l.fault, key)}
 	case l.several:
-		return &refusal{l.number, fmt.Sprintf("line %d (%s): the value spans lines; write it on one", l.number, key)}
+		return &refusal{line: l.number, reason: fmt.Sprintf("line %d (%s): the value spans lines; write it on one", l.number, key)}
 	case !l.terminated() && key != KeyRedirectURL:
-		return &refusal{l.number, fmt.Sprintf("line %d (%s) has no newline at its end, so it may be half written: end it with a newline", l.number, key)}
+		return &refusal{l.number, fmt.Sprintf("line %d (%s) has no newline at its end, so it may be half written: end it with a newline, or leave the file as it is for %v", l.number, key, stillAfter), true}
 	}
 	return nil
 }
@@ -141,6 +150,43 @@ func badShape(value string) string {
 		}
 	}
 	return ""
+}
+
+// environName is how variables are named, and no token is.
+var environName = regexp.MustCompile(`^[A-Z_]+$`)
+
+// FromLine takes the access token out of a line that a person or a program
+// gives: the token alone, in quotes, or as ZERODHA_ACCESS_TOKEN=token. Anything
+// that cannot be one is refused; a length that Kite's tokens do not have, too,
+// unless anyLength. The errors hold no value.
+func FromLine(line string, anyLength bool) (messages.AccessToken, error) {
+	none := messages.AccessToken{}
+	value := strings.TrimSpace(line)
+	if e := Parse([]byte(value + "\n")); len(e.lines) == 1 && strings.Contains(value, "=") && environName.MatchString(e.lines[0].key) {
+		l := e.lines[0]
+		if l.key != KeyAccessToken {
+			return none, fmt.Errorf("the input sets %s, not %s", l.key, KeyAccessToken)
+		}
+		if l.fault != "" {
+			return none, fmt.Errorf("the input cannot be read: %s", l.fault)
+		}
+		value = l.value
+	} else if len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
+		value = value[1 : len(value)-1]
+	}
+	switch strings.ToLower(value) {
+	case "":
+		return none, errors.New("there is no token on standard input; for example: kitestring token set < token.txt")
+	case "null", "none", "nil", "undefined", "nan", "false", "true":
+		return none, fmt.Errorf("the input is the word %s, not a token: the program that should give it has none", strings.ToLower(value))
+	}
+	if why := badShape(value); why != "" {
+		return none, fmt.Errorf("the input %s: an access token is needed, alone", why)
+	}
+	if len(value) != usualTokenLength && !anyLength {
+		return none, fmt.Errorf("the input has %d characters, Kite's access tokens have %d: is it cut, or another token? --force writes it all the same", len(value), usualTokenLength)
+	}
+	return messages.NewAccessToken(value), nil
 }
 
 // contentWarnings lists what is odd but does no harm.
@@ -212,7 +258,8 @@ func Inspect(path string, getenv func(string) string) Inspection {
 		getenv = func(string) string { return "" }
 	}
 	r, _ := readOnce(path, lease)
-	env, f := judge(path, &r, getenv, false)
+	still := !r.held && time.Since(time.Unix(0, r.changed)) >= stillAfter
+	env, f := judge(path, &r, getenv, false, still)
 	i := Inspection{
 		Exists: r.err == nil, Mode: r.mode, Mounted: isMountPoint(path), FileSystem: silentFileSystem(filepath.Dir(path)), Warnings: f.warnings,
 	}

@@ -58,7 +58,7 @@ func TestExamine(t *testing.T) {
 		{name: "UTF-16", text: "\xff\xfeZ\x00E\x00R\x00", refusal: "is UTF-16", line: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := examine(Parse([]byte(c.text)), func(k string) string { return c.environ[k] }, c.had)
+			f := examine(Parse([]byte(c.text)), func(k string) string { return c.environ[k] }, c.had, false)
 			switch {
 			case c.refusal == "" && f.refusal != nil:
 				t.Errorf("refused: %s", f.refusal.reason)
@@ -85,13 +85,31 @@ func TestExamine(t *testing.T) {
 	}
 }
 
+// A last line without a newline may be half written; in a file that nobody has
+// touched for a while it is not.
+func TestExamineAStillFile(t *testing.T) {
+	none := func(string) string { return "" }
+	token := newToken()
+	e := Parse([]byte("ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN=" + token))
+	if f := examine(e, none, false, false); f.refusal == nil || !f.refusal.unfinished || !strings.Contains(f.refusal.reason, "no newline") {
+		t.Errorf("a file that may be written: %+v", f.refusal)
+	}
+	f := examine(e, none, false, true)
+	if f.refusal != nil || f.token.Reveal() != token || len(f.warnings) != 1 || !strings.Contains(f.warnings[0], "line 2") {
+		t.Errorf("a still file: %+v, warnings %q", f.refusal, f.warnings)
+	}
+	if f := examine(Parse([]byte("ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN='abc")), none, false, true); f.refusal == nil || f.refusal.unfinished {
+		t.Errorf("another fault: %+v", f.refusal)
+	}
+}
+
 func TestNext(t *testing.T) {
 	now := time.Now()
 	good := func(warnings ...string) observation {
 		return observation{finding: finding{warnings: warnings}, at: now}
 	}
 	bad := func(reason string, after time.Duration) observation {
-		return observation{finding: finding{refusal: &refusal{3, reason}}, at: now.Add(after)}
+		return observation{finding: finding{refusal: &refusal{line: 3, reason: reason}}, at: now.Add(after)}
 	}
 	type step struct {
 		seen  observation
@@ -142,6 +160,43 @@ func kinds(effects []effect) (list string) {
 		list += fmt.Sprintf(" %T", e)
 	}
 	return list
+}
+
+func TestFromLine(t *testing.T) {
+	const token = "0123456789abcdefghijABCDEFGHIJKL"
+	for _, c := range []struct {
+		line, want, refused string
+		force               bool
+	}{
+		{line: token, want: token},
+		{line: "  " + token + "\r\n", want: token},
+		{line: `"` + token + `"`, want: token},
+		{line: "'" + token + "'\n", want: token},
+		{line: "ZERODHA_ACCESS_TOKEN=" + token + "\n", want: token},
+		{line: "export ZERODHA_ACCESS_TOKEN = '" + token + "' # of today", want: token},
+		{line: "0123456789abcdefghijABCDEFGHIJK=", want: "0123456789abcdefghijABCDEFGHIJK="},
+		{line: "abcdefghijabcdefghijABCDEFGHIJK=", want: "abcdefghijabcdefghijABCDEFGHIJK="},
+		{line: "short", force: true, want: "short"},
+		{line: "\n", refused: "no token"},
+		{line: "ZERODHA_ACCESS_TOKEN=\n", refused: "no token"},
+		{line: "null", refused: "the word null"},
+		{line: "None\n", refused: "the word none", force: true},
+		{line: `"undefined"`, refused: "the word undefined"},
+		{line: "short\n", refused: "5 characters"},
+		{line: token + "x", refused: "33 characters"},
+		{line: "OTHER=" + token, refused: "sets OTHER"},
+		{line: "ZERODHA_ACCESS_TOKEN='" + token, refused: "not closed"},
+		{line: "https://127.0.0.1/?access_token=" + token, refused: "is a URL", force: true},
+		{line: `{"access_token":"` + token + `"}`, refused: "no such value", force: true},
+	} {
+		got, err := FromLine(c.line, c.force)
+		if got.Reveal() != c.want || (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+			t.Errorf("%q: %q, %v; want %q, %q", c.line, got.Reveal(), err, c.want, c.refused)
+		}
+		if err != nil && strings.Contains(err.Error(), token) {
+			t.Errorf("%v shows the token", err)
+		}
+	}
 }
 
 func TestInspect(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,14 +24,17 @@ type fakeNotifier struct {
 	errs   chan error
 	once   sync.Once
 	addErr error
+	calls  []string
 }
 
 func newFake() *fakeNotifier {
 	return &fakeNotifier{events: make(chan fsnotify.Event), errs: make(chan error)}
 }
 
-func (n *fakeNotifier) Add(string) error              { return n.addErr }
-func (n *fakeNotifier) Remove(string) error           { return nil }
+func (n *fakeNotifier) Add(p string) error { n.calls = append(n.calls, "add "+p); return n.addErr }
+
+func (n *fakeNotifier) Remove(p string) error { n.calls = append(n.calls, "remove "+p); return nil }
+
 func (n *fakeNotifier) Close() error                  { n.once.Do(func() { close(n.events) }); return nil }
 func (n *fakeNotifier) Events() <-chan fsnotify.Event { return n.events }
 func (n *fakeNotifier) Errors() <-chan error          { return n.errs }
@@ -248,5 +252,25 @@ func TestSeparateWatchesEnd(t *testing.T) {
 		if n := len(set.watched); n != 2 {
 			t.Fatalf("%d watches with the directory gone: %v", n, set.watched)
 		}
+	}
+}
+
+// TestAReplacedDirectoryGetsANewWatch: its old watch is dead, though its path is
+// the same.
+func TestAReplacedDirectoryGetsANewWatch(t *testing.T) {
+	n := newFake()
+	set := newWatchSet(n, nil)
+	before := trace{{dir: "/", name: "conf", id: identity{1, 10}}, {dir: "/conf", name: ".env", id: identity{1, 11}}}
+	if err := set.sync(before); err != nil {
+		t.Fatal(err)
+	}
+	n.calls = nil
+	after := trace{{dir: "/", name: "conf", id: identity{1, 20}}, {dir: "/conf", name: ".env", id: identity{1, 11}}}
+	if err := set.sync(after); err != nil {
+		t.Fatal(err)
+	}
+	removed, added := slices.Index(n.calls, "remove /conf"), slices.Index(n.calls, "add /conf")
+	if removed < 0 || added < removed || slices.Contains(n.calls, "remove /conf/.env") {
+		t.Errorf("calls %v", n.calls)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,7 +212,7 @@ func TestUnleased(t *testing.T) {
 	}
 }
 
-// TestHeldOpen: a writer that never closes the file does not make us deaf.
+// TestHeldOpen: a writer that never closes the file hides no change.
 func TestHeldOpen(t *testing.T) {
 	token := newToken()
 	path := fileWith(t, token)
@@ -228,6 +229,119 @@ func TestHeldOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, h, token)
+	}
+}
+
+// TestNoNewline: a token without a newline is used once the file has been still,
+// not before, and the reason is published meanwhile.
+func TestNoNewline(t *testing.T) {
+	path := fileWith(t, newToken())
+	h, _ := watch(t, path)
+	actorstest.Await[messages.TokenChanged](h, nil)
+	token := newToken()
+	written := time.Now()
+	move(t, path, "ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN="+token)
+	actorstest.Await(h, func(m messages.EnvRejected) bool { return strings.Contains(m.Reason, "no newline") })
+	await(t, h, token)
+	if after := time.Since(written); after < stillAfter {
+		t.Errorf("used after %v, before the file was still", after)
+	}
+	actorstest.Await(h, func(m messages.EnvAccepted) bool {
+		return strings.Contains(strings.Join(m.Warnings, "\n"), "no newline")
+	})
+}
+
+// TestHungDisk: a look that does not come back is shown, is the only one over
+// all incarnations, lets the actor stop, and heals when it comes back.
+func TestHungDisk(t *testing.T) {
+	path := fileWith(t, newToken())
+	s := openStore(t, path)
+	var hang atomic.Pointer[chan struct{}]
+	var looks, most atomic.Int32
+	cfg := Config{Store: s, Auth: authPID, Feed: feedPID, Web: webPID, lease: func(f *os.File) (leased, func()) {
+		most.Store(max(most.Load(), looks.Add(1)))
+		defer looks.Add(-1)
+		if c := hang.Load(); c != nil {
+			<-*c
+		}
+		return lease(f)
+	}}
+	h := actorstest.Start(t, "token", New(cfg))
+	actorstest.Await[messages.TokenChanged](h, nil)
+	release := make(chan struct{})
+	hang.Store(&release)
+	token := newToken()
+	move(t, path, fmt.Sprintf(fileText, token))
+	hung := func(m messages.WatchChanged) bool {
+		return m.Degraded && strings.Contains(m.Reason, "has not answered")
+	}
+	actorstest.Await(h, hung)
+	h.Stop()
+	h = actorstest.Start(t, "token", New(cfg))
+	actorstest.Await(h, hung)
+	if n := most.Load(); n != 1 {
+		t.Errorf("%d looks at once", n)
+	}
+	hang.Store(nil)
+	close(release)
+	await(t, h, token)
+	actorstest.Await(h, func(m messages.WatchChanged) bool { return !m.Degraded })
+}
+
+// TestLoginWithARefusedToken: Kite gives the same token within a day; a login
+// with it is a reason to try it again.
+func TestLoginWithARefusedToken(t *testing.T) {
+	token := newToken()
+	path := fileWith(t, token)
+	h, s := watch(t, path)
+	await(t, h, token)
+	if err := s.SetToken(t.Context(), messages.NewAccessToken(token)); err != nil || s.Reopen(1) {
+		t.Fatalf("%v, or a token that nobody refused was reopened", err)
+	}
+	s.Reject(1, "a fault of Kite's")
+	if err := s.SetToken(t.Context(), messages.NewAccessToken(token)); err != nil {
+		t.Fatal(err)
+	}
+	m := actorstest.Await(h, func(m messages.TokenChanged) bool { return m.Session.Generation == 2 })
+	if m.Session.Token.Reveal() != token || m.Source != messages.ChangeByLogin {
+		t.Errorf("announced %+v", m)
+	}
+	if s.Reopen(1) {
+		t.Error("an older generation was reopened")
+	}
+}
+
+// TestPause: the file is read often wherever an event may be missing.
+func TestPause(t *testing.T) {
+	good := func() *poller { return &poller{watches: &watchSet{}, awake: true} }
+	if got := good().pause(); got != pollSlow {
+		t.Errorf("with events: %v", got)
+	}
+	for name, spoil := range map[string]func(*poller){
+		"no watches":        func(p *poller) { p.watches = nil },
+		"a fault":           func(p *poller) { p.fault = "x" },
+		"a silent system":   func(p *poller) { p.silent = "nfs" },
+		"no event seen yet": func(p *poller) { p.awake = false },
+		"held by a writer":  func(p *poller) { p.last.held = true },
+	} {
+		p := good()
+		spoil(p)
+		if got := p.pause(); got != pollFast {
+			t.Errorf("%s: %v, want %v", name, got, pollFast)
+		}
+	}
+}
+
+// TestSettling: without a lease a text must stay the same for a while, and for
+// longer while a writer has the file open.
+func TestSettling(t *testing.T) {
+	path := fileWith(t, newToken())
+	for outcome, least := range map[leased]time.Duration{leaseGranted: 0, leaseNone: 25 * time.Millisecond, leaseBusy: 250 * time.Millisecond} {
+		begun := time.Now()
+		r := readStable(t.Context(), path, [32]byte{}, func(*os.File) (leased, func()) { return outcome, func() {} })
+		if took := time.Since(begun); r.err != nil || took < least || outcome == leaseGranted && took > settleHeld {
+			t.Errorf("outcome %d: %v after %v, want at least %v", outcome, r.err, took, least)
+		}
 	}
 }
 

@@ -40,6 +40,14 @@ func (s *Store) SetToken(ctx context.Context, t messages.AccessToken) error {
 		s.expectLogin([sha256.Size]byte{})
 		return err
 	}
+	// The same value as before is no change, but a login is proof against an
+	// older refusal.
+	s.mu.Lock()
+	newest, same := s.newest, t.Equal(s.token)
+	s.mu.Unlock()
+	if same && s.Reopen(newest) {
+		s.expectLogin(hash)
+	}
 	return nil
 }
 
@@ -58,7 +66,7 @@ func (s *Store) expectLogin(hash [sha256.Size]byte) {
 // does not exist is made with mode 0600. It waits for other writers that take the lock
 // until ctx ends.
 func (s *Store) Set(ctx context.Context, key, value string) error {
-	written, inPlace, err := setKey(ctx, s.path, key, value)
+	written, inPlace, err := setKey(ctx, s.path, key, value, func() {})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, explain(s.path, err))
 	}
@@ -90,8 +98,9 @@ func explain(path string, err error) error {
 // setKey is a read-modify-replace under our lock. Foreign writers do not take
 // the lock, so the content is compared once more just before the rename, and
 // read again after it: a writer that had read before us and replaced the file
-// after us has undone our key, and it is set again.
-func setKey(ctx context.Context, path, key, value string) (written *Env, inPlace bool, err error) {
+// after us has undone our key, and it is set again. replaced is called between the
+// two.
+func setKey(ctx context.Context, path, key, value string, replaced func()) (written *Env, inPlace bool, err error) {
 	const attempts = 4
 	target, err := resolve(path)
 	if err != nil {
@@ -121,6 +130,7 @@ func setKey(ctx context.Context, path, key, value string) (written *Env, inPlace
 		} else if err != nil {
 			return nil, inPlace, err
 		}
+		replaced()
 		now, _, err := readWhole(target)
 		if err != nil {
 			continue // somebody is replacing it right now
@@ -260,6 +270,7 @@ func readOpen(f *os.File) ([]byte, fs.FileInfo, error) {
 
 // What cannot be an env file.
 var (
+	errRestless   = errors.New("another program rewrites it all the time: let that program end, or write to another file")
 	errIsDir      = errors.New("it is a directory (docker makes one when the mounted file does not exist): remove it and create the file")
 	errNotRegular = errors.New("it is not a regular file")
 	errTooLarge   = fmt.Errorf("it is larger than %d bytes", maxFileSize)

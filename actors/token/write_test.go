@@ -230,6 +230,29 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
+// TestUndone: a foreign writer that had read before us replaces the file after
+// us; the key is set again. A value of its own is a newer will, and stays.
+func TestUndone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	put(t, path, "A=1\nK=old\n", 0o600)
+	undo := 2
+	written, _, err := setKey(t.Context(), path, "K", "new", func() {
+		if undo--; undo >= 0 {
+			put(t, path, "A=2\nK=old\n", 0o600)
+		}
+	})
+	if got := get(t, path); err != nil || got != "A=2\nK=new\n" || string(written.Bytes()) != got {
+		t.Errorf("%v: %q", err, got)
+	}
+	if _, _, err := setKey(t.Context(), path, "K", "newer", func() { put(t, path, "K=theirs\n", 0o600) }); err != nil || get(t, path) != "K=theirs\n" {
+		t.Errorf("%v: %q", err, get(t, path))
+	}
+	put(t, path, "K=old\n", 0o600)
+	if _, _, err := setKey(t.Context(), path, "K", "new", func() { put(t, path, "K=old\n", 0o600) }); !errors.Is(err, ErrContended) {
+		t.Errorf("undone without end: %v", err)
+	}
+}
+
 func TestStaleTempsAreSwept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".env")
 	put(t, path, "K=v\n", 0o600)

@@ -60,7 +60,7 @@ func (s *server) addClient(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusUnprocessableEntity, "client not added", err.Error()+".", nil)
 		return
 	}
-	s.Store.Note("client", "gateway client %s added", printable(in.Name))
+	s.Store.Note("client", "gateway client %s added", printable(in.Name, 60))
 	writeJSON(w, http.StatusCreated, key)
 }
 
@@ -70,7 +70,7 @@ func (s *server) revokeClient(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	s.Store.Note("client", "gateway client %s revoked", printable(name))
+	s.Store.Note("client", "gateway client %s revoked", printable(name, 60))
 	writeJSON(w, http.StatusOK, map[string]string{"revoked": name})
 }
 

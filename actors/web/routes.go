@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof" // also registers on http.DefaultServeMux, which nothing serves
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,8 +42,8 @@ func (s *server) table() []route {
 		{"GET", "/healthz", "200 while the process serves", always(healthz), shape{gives: map[string]string{}}},
 		{"GET", "/readyz", "200 only while the token is valid and the feed live, else 503; the body says which is not", s.readyz, shape{gives: api.Ready{}}},
 		{"GET", "/metrics", "Prometheus exposition", s.Metrics.ServeHTTP, shape{media: "text/plain"}},
-		{"GET", "/login", "sends the browser to Kite's login", s.Login.Login, shape{code: http.StatusSeeOther, media: "text/html"}},
-		{"GET", "/callback", "where Kite sends the browser back", s.Login.Callback, shape{code: http.StatusSeeOther, media: "text/html"}},
+		{"GET", "/login", "sends the browser to Kite's login", fromHere(s.Login.Login), shape{code: http.StatusSeeOther, media: "text/html"}},
+		{"GET", "/callback", "where Kite sends the browser back", s.callback(), shape{code: http.StatusSeeOther, media: "text/html"}},
 		{"GET", "/api/v1/status", "one screen: token, feed, actors, market", always(s.status), shape{gives: api.Status{}}},
 		{"GET", "/api/v1/token", "the token's state and the generation that each actor last used", always(s.token), shape{gives: api.Token{}}},
 		{"GET", "/api/v1/rotations", "receipts of the last 100 rotations, newest first", all(s.Feed.Rotations), shape{gives: []messages.Rotation{}}},
@@ -87,12 +88,15 @@ func all[T any](ask func() []T) http.HandlerFunc {
 }
 
 // pages are the addresses of the dashboard's pages; each is the same document.
-var pages = []string{"/{$}", "/analyses", "/actors", "/events", "/drills"}
+var pages = []string{"/analyses", "/actors", "/events", "/drills"}
 
 func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.table() {
 		h := r.handle
+		if r.path != "/api/v1/login/start" { // whose address holds the login's own state
+			h = s.scrubbed(h)
+		}
 		if r.admin {
 			h = s.admin.admit(h)
 		}
@@ -104,12 +108,26 @@ func (s *server) routes() http.Handler {
 	for _, path := range pages {
 		mux.HandleFunc("GET "+path, s.Instrument.timed("/", page))
 	}
+	mux.HandleFunc("GET /{$}", s.Instrument.timed("/", s.firstPage))
+	mux.HandleFunc("GET /callback/{$}", s.Instrument.timed("/callback", s.callback()))
 	mux.HandleFunc("GET /debug/pprof/{profile...}", s.Instrument.timed("/debug/pprof", s.admin.admit(s.profiles)))
 	mux.HandleFunc("GET /assets/{file}", s.Instrument.timed("/assets", asset))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "no such page", "There is nothing at "+quoted(r.URL.Path)+" for "+r.Method+".", s.paths())
 	})
 	return s.guard(mux)
+}
+
+func (s *server) callback() http.HandlerFunc { return byKite(s.Login.Callback) }
+
+// firstPage is the dashboard, or the end of a login: an app at Kite may be
+// registered with "/" as its redirect URL.
+func (s *server) firstPage(w http.ResponseWriter, r *http.Request) {
+	if q := r.URL.Query(); q.Has("request_token") || q.Has("status") {
+		s.callback()(w, r)
+		return
+	}
+	page(w, r)
 }
 
 func (s *server) paths() []string {
@@ -230,7 +248,7 @@ func (s *server) restart(w http.ResponseWriter, r *http.Request) {
 			do = s.Tree.Reinstate
 		}
 	}
-	s.Store.Note("actor", "restart of %s requested", printable(name))
+	s.Store.Note("actor", "restart of %s requested", printable(name, 60))
 	if err := do(name); err != nil {
 		writeError(w, err)
 		return
@@ -306,7 +324,7 @@ func (s *server) exchangeFault(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	s.Store.Note("drill", "the simulated exchange: %s", printable(f.Kind))
+	s.Store.Note("drill", "the simulated exchange: %s", printable(f.Kind, 60))
 	writeJSON(w, http.StatusAccepted, f)
 }
 
@@ -328,6 +346,7 @@ func (s *server) exchangeRotate(w http.ResponseWriter, r *http.Request) {
 
 // profiles are those of net/http/pprof: the list of them, and each by its name.
 func (s *server) profiles(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a profile takes as long as it is asked to
 	switch r.PathValue("profile") {
 	case "cmdline":
 		pprof.Cmdline(w, r)
@@ -359,6 +378,7 @@ func decodeBody(w http.ResponseWriter, r *http.Request, into any) bool {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the body has come; the handler takes its own time
 		return true
 	}
 	var tooLarge *http.MaxBytesError
@@ -366,6 +386,9 @@ func decodeBody(w http.ResponseWriter, r *http.Request, into any) bool {
 	switch {
 	case errors.As(err, &tooLarge):
 		writeProblem(w, http.StatusRequestEntityTooLarge, "body too large", "At most 64 KB.", nil)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		writeProblem(w, http.StatusRequestTimeout, "body too slow", "The body of the request did not come within 5 s.", nil)
 	case errors.As(err, &wrong):
 		writeProblem(w, http.StatusBadRequest, "wrong type", fmt.Sprintf("Field %s must be a %s, not a %s.", wrong.Field, wrong.Type, wrong.Value), nil)
 	default:
@@ -405,11 +428,12 @@ func write(w http.ResponseWriter, code int, kind string, value any) {
 }
 
 // quoted is a word of the client's, made harmless and short.
-func quoted(s string) string { return strconv.Quote(printable(s)) }
+func quoted(s string) string { return strconv.Quote(printable(s, 60)) }
 
-func printable(s string) string {
-	if len(s) > 60 {
-		s = s[:60] + "…"
+// printable is a text without control characters, at most length bytes of it.
+func printable(s string, length int) string {
+	if len(s) > length {
+		s = strings.ToValidUTF8(s[:length], "") + "…"
 	}
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

@@ -3,8 +3,10 @@ package web
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -19,10 +21,19 @@ import (
 // Which request may do what. Reading is open to everything that reaches the
 // listener, which is loopback unless an admin token is set. What changes
 // something needs the admin token as a bearer; in the sim profile on loopback
-// it is open while no token is set, in live it is closed then. A page of
-// another site can reach a listener on loopback through the user's browser:
-// the Host allow-list stops names that were rebound to 127.0.0.1,
-// CrossOriginProtection stops requests that another origin makes.
+// it is open while no token is set, in live it is closed then.
+//
+// A page of another site can reach the listener through the user's browser.
+// The Host allow-list stops names that were rebound to this machine,
+// CrossOriginProtection stops what another origin sends, and Sec-Fetch-Site
+// stops its images and frames at the two pages of the login, which are GETs
+// (https://www.w3.org/TR/fetch-metadata/).
+
+// probes are the routes that programs ask by whatever name the server has,
+// where it can be reached from other machines: a kubelet by the pod's address,
+// Prometheus by the container's name. They hold nothing that a page of another
+// site could use.
+var probes = []string{"/healthz", "/readyz", "/metrics"}
 
 // guard wraps next in the headers and checks that every response needs.
 func (s *server) guard(next http.Handler) http.Handler {
@@ -37,20 +48,71 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin-allow-popups")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		if !s.hostAllowed(r.Host) {
-			writeProblem(w, http.StatusMisdirectedRequest, "unknown host", "This server does not answer to that host name. Use the address that it printed at its start.", s.Hosts)
+		if !s.hostAllowed(r) {
+			writeProblem(w, http.StatusMisdirectedRequest, "unknown host", "This server does not answer to that host name. Use the address that it printed at its start, or put DASHBOARD_URL=http://<this name>:<port>/ into the .env file.", s.hosts(r))
 			return
 		}
+		limitTimes(w, r)
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (s *server) hostAllowed(hostport string) bool {
-	host := strings.ToLower(hostOf(hostport))
-	return host == "localhost" || slices.Contains(s.Hosts, host) || isLoopback(host)
+// Times that a client has. A request body is small, and so is every response
+// but a stream and a profile, which set their own.
+const (
+	bodyTimeout     = 5 * time.Second
+	responseTimeout = 30 * time.Second
+)
+
+// limitTimes bounds how long a client may take to send its body and to read
+// the response: net/http waits for both without end.
+func limitTimes(w http.ResponseWriter, r *http.Request) {
+	out := http.NewResponseController(w)
+	if r.ContentLength != 0 {
+		_ = out.SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
+	_ = out.SetWriteDeadline(time.Now().Add(responseTimeout))
 }
 
-// hostOf is a Host header or a remote address without its port.
+// hostAllowed reports whether the Host of a request is a name of this server.
+func (s *server) hostAllowed(r *http.Request) bool {
+	host := strings.ToLower(hostOf(r.Host))
+	if isLoopback(host) || slices.Contains(s.hosts(r), host) {
+		return true
+	}
+	return s.exposed && slices.Contains(probes, r.URL.Path)
+}
+
+// hosts are the names of this server: localhost, the address that the client
+// has reached (so that each address of each interface counts, and no other),
+// and the host of DASHBOARD_URL.
+func (s *server) hosts(r *http.Request) []string {
+	hosts := []string{"localhost", localAddress(r)}
+	if u, err := url.Parse(s.DashboardURL()); err == nil && u.Hostname() != "" {
+		hosts = append(hosts, strings.ToLower(u.Hostname()))
+	}
+	return hosts
+}
+
+// localAddress is the address of this machine on which the connection ends.
+func localAddress(r *http.Request) string {
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		return hostOf(a.String())
+	}
+	return ""
+}
+
+// PageURL is an address of the dashboard that a browser on this machine can
+// open: nothing opens 0.0.0.0.
+func PageURL(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + listen + "/"
+}
+
+// hostOf is a Host header or an address without its port.
 func hostOf(hostport string) string {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -64,15 +126,42 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// admission decides about requests that change something.
-type admission struct {
-	cfg    Config
-	failed *rate.Limiter // wrong tokens: 5 a minute
+// fromHere lets a request to the login's first page through unless another
+// site's page makes it: an image tag would begin a login, and in the sim
+// profile finish it. A link on another page leads to the dashboard instead,
+// where the person presses Log in.
+func fromHere(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch site := r.Header.Get("Sec-Fetch-Site"); {
+		case site == "" || site == "none" || site == "same-origin":
+			next(w, r)
+		case topLevel(r):
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+		default:
+			writeProblem(w, http.StatusForbidden, "cross-origin request", "A login begins on the dashboard, not on another site's page.", nil)
+		}
+	}
 }
 
-func newAdmission(cfg Config) *admission {
-	return &admission{cfg: cfg, failed: rate.NewLimiter(rate.Limit(5.0/60), 5)}
+// byKite lets a request to the login's last page through unless it is part of
+// another page: Kite sends the whole window here.
+func byKite(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" && !topLevel(r) {
+			writeProblem(w, http.StatusForbidden, "cross-origin request", "A login ends in a window of its own, not inside another site's page.", nil)
+			return
+		}
+		next(w, r)
+	}
 }
+
+// topLevel reports whether a browser loads the page of a whole window or tab.
+func topLevel(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
+// admission decides about requests that change something.
+type admission struct{ cfg Config }
 
 // admit wraps a handler of an admin route.
 func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
@@ -95,26 +184,76 @@ func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
 			unauthorized(w, "Send the header Authorization: Bearer <ADMIN_TOKEN of the .env file>.")
 			return
 		}
-		if a.matches(w, got, want) {
+		if a.matches(w, r, got, want) {
 			next(w, r)
 		}
 	}
 }
 
-const setAdminToken = "Put ADMIN_TOKEN=<at least 32 characters> into the .env file and restart the server."
+const (
+	setAdminToken = "Put ADMIN_TOKEN=<at least 32 characters> into the .env file and restart the server."
+	minAdminToken = 32
+)
 
 // matches reports whether an admin token is the right one; otherwise it
-// answers the request, and slows guessing down.
-func (a *admission) matches(w http.ResponseWriter, got string, want messages.Secret) bool {
-	if subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1 {
-		return true
+// answers the request.
+func (a *admission) matches(w http.ResponseWriter, r *http.Request, got string, want messages.Secret) bool {
+	if len(want.Reveal()) < minAdminToken {
+		writeProblem(w, http.StatusForbidden, "admin token too short", "The ADMIN_TOKEN of the .env file is shorter than 32 characters and does not count. "+setAdminToken, nil)
+		return false
 	}
-	if a.failed.Allow() {
+	right, counted := a.cfg.Store.guesses.try(hostOf(r.RemoteAddr), func() bool {
+		return subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1
+	})
+	switch {
+	case !counted:
+		w.Header().Set("Retry-After", "60")
+		writeProblem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Five wrong tokens came from this address within a minute: no token is looked at now. Wait a minute, then send the right one. A browser that is logged in is not affected.", nil)
+	case !right:
 		unauthorized(w, "This is not the ADMIN_TOKEN of the .env file.")
-	} else {
-		writeProblem(w, http.StatusTooManyRequests, "too many wrong admin tokens", "Wait a minute, then send the right one.", nil)
 	}
-	return false
+	return right
+}
+
+// guesses slow the guessing of the admin token down: after five wrong ones
+// from an address none is compared until a minute's share is free again, not
+// even the right one. Safe for concurrent use; it outlives the actor.
+type guesses struct {
+	mu     sync.Mutex
+	failed map[string]*rate.Limiter // by address
+}
+
+// guessers is how many addresses are counted one by one; the rest share one
+// count.
+const guessers = 1000
+
+// try compares unless too many wrong tokens came from the address.
+func (g *guesses) try(address string, compare func() bool) (right, counted bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed == nil {
+		g.failed = map[string]*rate.Limiter{}
+	}
+	l := g.failed[address]
+	if l == nil && len(g.failed) >= guessers {
+		maps.DeleteFunc(g.failed, func(_ string, l *rate.Limiter) bool { return l.Tokens() >= 5 })
+	}
+	if l == nil && len(g.failed) >= guessers {
+		address = ""
+		l = g.failed[address]
+	}
+	if l == nil {
+		l = rate.NewLimiter(rate.Limit(5.0/60), 5)
+	}
+	if l.Tokens() < 1 {
+		return false, false
+	}
+	if compare() {
+		return true, true
+	}
+	l.Allow()
+	g.failed[address] = l
+	return false, true
 }
 
 func unauthorized(w http.ResponseWriter, detail string) {
@@ -178,7 +317,7 @@ func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusConflict, "no admin token set", "No ADMIN_TOKEN is set. "+setAdminToken, nil)
 		return
 	}
-	if !s.admin.matches(w, in.AdminToken, want) {
+	if !s.admin.matches(w, r, in.AdminToken, want) {
 		return
 	}
 	http.SetCookie(w, &http.Cookie{

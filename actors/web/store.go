@@ -12,6 +12,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // keptEvents is how many events the timeline holds.
@@ -28,14 +29,19 @@ type Store struct {
 	phase       messages.PhaseChanged
 	login       *messages.LoginEnded // nil: none since the start
 	gap         *api.StatusGap       // nil: none since the start
+	notices     notices
 	underlyings []messages.Underlying
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
-	rotated     rotated     // the last one on the timeline
-	events      []api.Event // oldest first
+	missing     map[string]api.StatusMissing // data asked for over REST, by what it is
+	rotated     rotated                      // the last one on the timeline
+	events      []api.Event                  // oldest first
 	lastEvent   uint64
-	clock       actors.Clock // nil until a web actor ran
+	budgets     map[string]*eventBudget // by kind of event
+	clock       actors.Clock            // nil until a web actor ran
 	sessions    sessions
+	guesses     guesses
+	connections connections
 	hub         hub
 }
 
@@ -54,7 +60,7 @@ type rotated struct {
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}}
+	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, budgets: map[string]*eventBudget{}}
 }
 
 // Apply takes a message of an actor. One that it does not know changes nothing.
@@ -100,7 +106,7 @@ func (s *Store) Apply(msg any) {
 		}
 		s.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)
 	case messages.OrderUpdated:
-		s.event("order", 0, "order %s: %s", m.OrderID, m.Status)
+		s.event("order", 0, "order %s: %s", foreign(m.OrderID), foreign(m.Status))
 	case messages.GapDetected:
 		s.gap = &api.StatusGap{Reason: m.Reason, Instruments: len(m.Gaps), At: m.At}
 		s.event("gap", m.Generation, "%d instruments were blind at a %s", len(m.Gaps), m.Reason)
@@ -114,11 +120,21 @@ func (s *Store) Apply(msg any) {
 		s.phase = m
 	case messages.InstrumentsResolved:
 		s.underlyings = m.Underlyings
+		s.noteInstruments(m)
 		// Readings and bars of others are no longer updated.
 		maps.DeleteFunc(s.readings, func(of [2]string, _ messages.Reading) bool { return !s.shows(of[0]) })
 		maps.DeleteFunc(s.running, func(of series, _ messages.Bar) bool { return !s.shows(of.underlying) })
 	case messages.FuturesRolled:
 		s.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
+	case messages.DataState:
+		switch was, missing := s.missing[m.What]; {
+		case m.Reason == "" && missing:
+			delete(s.missing, m.What)
+			s.event("data", 0, "the %s comes again", m.What)
+		case m.Reason != "" && m.Reason != was.Reason:
+			s.missing[m.What] = api.StatusMissing{What: m.What, Reason: m.Reason, Since: m.At}
+			s.event("data", 0, "the %s does not come: %s", m.What, m.Reason)
+		}
 	case messages.BarUpdated:
 		s.running[series{m.Bar.Underlying, m.Bar.Source, m.Bar.Interval}] = m.Bar
 		s.hub.send("bar", m.Key(), streamedBar(m.Bar, false))
@@ -164,9 +180,34 @@ func (s *Store) Note(kind, format string, args ...any) {
 	s.event(kind, 0, format, args...)
 }
 
+// scrubber hides what looks like a secret in texts from outside; the values
+// that are known are hidden where the API sends them.
+var scrubber = scrub.New()
+
+// foreign is a word from outside, scrubbed and short where it is printed: an
+// event that is left out costs nothing.
+type foreign string
+
+// String implements fmt.Stringer.
+func (f foreign) String() string { return scrubber.Line(string(f[:min(len(f), 200)]), 60) }
+
 func (s *Store) event(kind string, g messages.Generation, format string, args ...any) {
+	now := time.Now()
+	budget := s.budgets[kind]
+	if budget == nil {
+		budget = &eventBudget{}
+		s.budgets[kind] = budget // kinds are few: constants of the program
+	}
+	omitted, ok := budget.allow(now)
+	if !ok {
+		return
+	}
+	text := printable(scrubber.Hide(fmt.Sprintf(format, args...)), eventLength)
+	if omitted > 0 {
+		text += fmt.Sprintf(" (%d more of this kind came before and are left out)", omitted)
+	}
 	s.lastEvent++
-	e := api.Event{ID: s.lastEvent, At: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...), Generation: g}
+	e := api.Event{ID: s.lastEvent, At: now.UTC(), Kind: kind, Text: text, Generation: g}
 	if s.clock != nil {
 		e.ExchangeAt = known(s.clock.Now())
 	}
@@ -228,9 +269,10 @@ func (s *Store) underlyingNames() []string {
 	return names
 }
 
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
+// missingData is the data that does not come, by name.
+func (s *Store) missingData() []api.StatusMissing {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := slices.SortedFunc(maps.Values(s.missing), func(a, b api.StatusMissing) int { return cmp.Compare(a.What, b.What) })
+	return append([]api.StatusMissing{}, list...) // never null in JSON
 }

@@ -100,7 +100,6 @@ type Config struct {
 	// Listen gives the listener: the same address at each call, so that a
 	// restarted actor answers at the same address.
 	Listen     func() (net.Listener, error)
-	Hosts      []string // host names that a browser may use for this server, without port
 	Store      *Store
 	Tree       Tree
 	Tokens     Tokens
@@ -117,9 +116,14 @@ type Config struct {
 	Metrics    http.Handler
 	Instrument *Metrics
 	AdminToken func() messages.Secret
-	Profile    string // sim, sandbox, live
-	Process    api.StatusProcess
-	Log        *slog.Logger
+	// DashboardURL is how the dashboard is reached from outside, "" when that
+	// is not configured.
+	DashboardURL func() string
+	// Secrets are the values that no response may contain.
+	Secrets func() []messages.Secret
+	Profile string // sim, sandbox, live
+	Process api.StatusProcess
+	Log     *slog.Logger
 }
 
 // sendBuffer is how many bytes the system keeps for a client that does not
@@ -130,14 +134,16 @@ const sendBuffer = 64 << 10
 // server is one incarnation.
 type server struct {
 	Config
-	self  actors.Self
-	admin *admission
+	self    actors.Self
+	admin   *admission
+	gate    lastGate
+	exposed bool // the listener can be reached from other machines
 }
 
 // New makes the producer of the web actor.
 func New(cfg Config) actors.Producer {
 	return func(self actors.Self) actors.Actor {
-		return &server{Config: cfg, self: self, admin: newAdmission(cfg)}
+		return &server{Config: cfg, self: self, admin: &admission{cfg}}
 	}
 }
 
@@ -158,12 +164,14 @@ func (s *server) start() {
 		s.self.Fail(fmt.Errorf("listen: %w", err))
 		return
 	}
+	s.exposed = !isLoopback(hostOf(l.Addr().String()))
 	s.Store.follow(s.Clock)
 	server := &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		ConnState:         s.Store.connections.changed,
 		ErrorLog:          slog.NewLogLogger(s.self.Log().Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if tcp, ok := c.(*net.TCPConn); ok {

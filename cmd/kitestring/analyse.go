@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/analysis"
+	"kitestring/actors/barfile"
 )
 
 func (p *program) analyseCommand() *cobra.Command {
@@ -26,10 +27,12 @@ func (p *program) analyseCommand() *cobra.Command {
 		Long: fmt.Sprintf(`Run the bar-based analyses over a file of bars, without a server: one reading
 per bar and kind, each judged from the bars up to it.
 
-The file is CSV with the columns time_ist, open, high, low, close, volume in any
-order (others are ignored), or JSON with the same fields. What was left out of
-it, and why, is reported on standard error; a file that cannot be used is
-refused with the line and the reason.
+The file is CSV with a column for the time (time_ist, date, datetime, timestamp
+or time) and open, high, low, close, volume in any order (others are ignored), or
+JSON: the raw answer of Kite's historical API, or a list of candles with the same
+fields. A volume may be absent, as an index's is. What was left out of the file,
+and why, is reported on standard error; a file that cannot be used is refused
+with the line and the reason.
 
 Kinds: %s.
 
@@ -45,7 +48,7 @@ fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 			if bars == "" {
 				return &exitWith{exitUsage, errors.New("--bars is missing; for example: kitestring analyse --bars nifty_5m.csv --json")}
 			}
-			chosen, thresholds, err := formulas(config, profile, c.Flags().Changed("profile"))
+			formula, thresholds, err := formulas(config, profile, c.Flags().Changed("profile"))
 			if err != nil {
 				return &exitWith{exitUsage, err}
 			}
@@ -54,17 +57,17 @@ fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 					return &exitWith{exitUsage, fmt.Errorf("--kind %q: it is one of %s", kind, strings.Join(analysis.FileKinds(), ", "))}
 				}
 			}
-			loaded, err := p.loadBars(bars, chosen)
+			loaded, err := p.loadBars(bars, formula)
 			if err != nil {
 				return err
 			}
 			out := bufio.NewWriter(p.stdout)
-			show := func(l analysis.Line) error { return printLine(out, l) }
+			show := func(l barfile.Line) error { return printLine(out, l) }
 			if asJSON {
 				enc := json.NewEncoder(out)
-				show = func(l analysis.Line) error { return enc.Encode(l) }
+				show = func(l barfile.Line) error { return enc.Encode(l) }
 			}
-			err = analysis.Analyse(loaded, chosen, thresholds, kinds, func(l analysis.Line) error {
+			err = barfile.Analyse(loaded, formula, thresholds, kinds, func(l barfile.Line) error {
 				if err := c.Context().Err(); err != nil {
 					return err
 				}
@@ -85,7 +88,7 @@ fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
 // formulas are what to compute with: the file's choice, if there is a file, and
 // the flag's profile where it was typed.
 func formulas(config, profile string, typed bool) (analysis.Profile, analysis.Thresholds, error) {
-	chosen, err := analysis.ParseProfile(profile)
+	formula, err := analysis.ParseProfile(profile)
 	if err != nil || profile == "" {
 		return "", nil, fmt.Errorf("--profile %q: it is calibrated or classic", profile)
 	}
@@ -94,16 +97,16 @@ func formulas(config, profile string, typed bool) (analysis.Profile, analysis.Th
 		return "", nil, err
 	}
 	if cfg.AnalysisProfile != "" && !typed {
-		chosen = cfg.AnalysisProfile
+		formula = cfg.AnalysisProfile
 	}
-	if chosen == analysis.Classic && len(cfg.Thresholds) > 0 {
+	if formula == analysis.Classic && len(cfg.Thresholds) > 0 {
 		return "", nil, fmt.Errorf("--profile classic with --config %s: %w", config, errClassicIsFixed)
 	}
-	return chosen, cfg.Thresholds, nil
+	return formula, cfg.Thresholds, nil
 }
 
 // loadBars reads the file and reports on standard error what became of it.
-func (p *program) loadBars(path string, profile analysis.Profile) (analysis.Loaded, error) {
+func (p *program) loadBars(path string, profile analysis.Profile) (barfile.Loaded, error) {
 	f, err := os.Open(path)
 	if err == nil {
 		defer f.Close()
@@ -113,9 +116,9 @@ func (p *program) loadBars(path string, profile analysis.Profile) (analysis.Load
 		}
 	}
 	if err != nil {
-		return analysis.Loaded{}, &exitWith{exitUsage, fmt.Errorf("--bars %s: %w", path, cause(err))}
+		return barfile.Loaded{}, &exitWith{exitUsage, fmt.Errorf("--bars %s: %w", path, cause(err))}
 	}
-	loaded, err := analysis.Load(f, path, profile)
+	loaded, err := barfile.Load(f, path, profile)
 	if err != nil {
 		return loaded, err
 	}
@@ -137,7 +140,7 @@ func cause(err error) error {
 // its first ones.
 const mostDropped = 50
 
-func printReport(out io.Writer, name string, l analysis.Loaded) {
+func printReport(out io.Writer, name string, l barfile.Loaded) {
 	fmt.Fprintf(out, "%s: %s, bars of %g minutes: %d of %d rows kept\n", name, l.Symbol, l.Interval.Minutes(), l.Report.Kept, l.Report.Rows)
 	for i, d := range l.Report.Dropped {
 		if i == mostDropped {
@@ -152,20 +155,20 @@ func printReport(out io.Writer, name string, l analysis.Loaded) {
 }
 
 // printLine is a reading in one line, for people.
-func printLine(out io.Writer, l analysis.Line) error {
-	said := "unavailable"
+func printLine(out io.Writer, l barfile.Line) error {
+	text := "unavailable"
 	if l.Reading == nil {
 		data, err := json.Marshal(l.Output)
 		if err != nil {
 			return err
 		}
-		said = string(data)
+		text = string(data)
 	} else if r := l.Reading; r.Signal != "" {
-		said = fmt.Sprintf("%-8s %-12s %3.0f", r.Status, r.Signal, r.Confidence)
+		text = fmt.Sprintf("%-8s %-12s %3.0f", r.Status, r.Signal, r.Confidence)
 	}
 	if r := l.Reading; r != nil && r.Reason != "" {
-		said += "  " + r.Reason
+		text += "  " + r.Reason
 	}
-	_, err := fmt.Fprintf(out, "%s  %-13s %s\n", l.TimeIST, l.Kind, said)
+	_, err := fmt.Fprintf(out, "%s  %-13s %s\n", l.TimeIST, l.Kind, text)
 	return err
 }

@@ -38,7 +38,10 @@ var arrows = map[string][]string{
 	"actors/instruments":     actorPackage,
 	"actors/gateway":         append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/reminder":        actorPackage,
-	"actors/analysis":        actorPackage,
+	"actors/bars":            actorPackage,
+	"actors/analysis":        {"actors/hours", "messages", "messages/ist"}, // formulas, no actor
+	"actors/readings":        append([]string{"actors/analysis"}, actorPackage...),
+	"actors/barfile":         {"actors/analysis", "actors/hours", "messages", "messages/ist"},
 	"actors/simulator":       append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/web":             append([]string{"actors/internal/serve", "actors/web/api"}, actorPackage...),
 	"actors/web/api":         {"messages"},
@@ -49,7 +52,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/assets":   {},
 	"cmd/kitestring/rehearse": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":      {}, // tests only: a whole server and a browser
-	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/barfile", "actors/bars", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // actorPackage is what any actor may import: the contract, what lies below the

@@ -551,6 +551,15 @@ func (d *canaryDay) troubleSockets() {
 		d.lift(f.Kind)
 		d.move() // a new token does not wait for what the old one waits for
 	}
+	for _, variant := range simulator.EchoVariants() { // the request line, token and all, comes back
+		before := refused()
+		d.fault(simulator.Fault{Kind: simulator.FaultEchoUpgrade, Variant: variant})
+		d.issue()
+		eventually(d.t, time.Minute, "an upgrade comes back", func() (bool, string) { return refused() > before, "" })
+		d.look("with the request line back as " + variant)
+		d.lift(simulator.FaultEchoUpgrade)
+		d.move()
+	}
 	// One that the log's scrubber has forgotten, too.
 	stale := d.keepToken()
 	d.move()

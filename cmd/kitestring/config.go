@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -17,10 +18,10 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// What a person may choose comes from three places and is read here alone:
-// flags say where and how (what they cannot say stands in a configuration
-// file), the .env file holds credentials and endpoints, the process environment
-// serves for keys that the file lacks.
+// Settings come from three places and are read here alone: flags for addresses
+// and files (what they cannot express is in a configuration file), the .env file
+// for credentials and endpoints, the process environment for keys that the file
+// lacks.
 
 const (
 	defaultAddr        = "127.0.0.1:8420"
@@ -55,13 +56,13 @@ type simFlags struct {
 func (f *simFlags) add(c *cobra.Command, prefix, addr string, rate int) {
 	flags := c.Flags()
 	flags.StringVar(&f.addr, prefix+"addr", addr, "address of the simulated exchange (loopback; port 0: any)")
-	flags.StringVar(&f.login, prefix+"login", "auto", "who logs in to the simulator: auto (it approves by itself) or manual")
+	flags.StringVar(&f.login, prefix+"login", "auto", "how a login to the simulator is approved: auto (by itself) or manual (by a person)")
 	flags.StringVar(&f.bars, prefix+"bars", "", "folder with <underlying>_5m.csv files that the simulated prices follow")
 	flags.Int64Var(&f.seed, prefix+"seed", 1, "seed of the simulated prices")
 	flags.Float64Var(&f.speed, prefix+"speed", 1, "how much faster than real time the simulated exchange runs")
 	flags.IntVar(&f.rate, prefix+"rate", rate, "ticks a second of the whole simulated exchange; 0: each instrument at its own pace")
 	flags.StringVar(&f.sampling, prefix+"sampling", "uniform", "when sockets get packets: uniform (all at the same moments) or independent (each at its own)")
-	flags.IntVar(&f.instruments, prefix+"instruments", 0, "instruments beside the indices and their derivatives, for load")
+	flags.IntVar(&f.instruments, prefix+"instruments", 0, "instruments in addition to the indices and their derivatives, for load")
 }
 
 func (f *simFlags) check(prefix string) error {
@@ -101,7 +102,7 @@ func loopback(flag, addr string) error {
 	return nil
 }
 
-// checkAddr is for every --addr, of a server and of who asks one.
+// checkAddr is for every --addr, of a server and of its clients.
 func checkAddr(addr string) error { return checkAddrOf("--addr", addr, defaultAddr) }
 
 func checkAddrOf(flag, addr, like string) error {
@@ -123,8 +124,8 @@ func checkProfile(profile string) error {
 	return fmt.Errorf("--profile %q: it is auto, sim, sandbox or live", profile)
 }
 
-// config checks the flags and makes the house's configuration of them.
-func (f *runFlags) config(p *program) (tree.Config, error) {
+// config checks the flags and makes the server's configuration of them.
+func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 	bad := func(err error) (tree.Config, error) {
 		return tree.Config{}, &exitWith{exitUsage, err}
 	}
@@ -142,7 +143,7 @@ func (f *runFlags) config(p *program) (tree.Config, error) {
 	if err := f.sim.check("sim-"); err != nil {
 		return bad(err)
 	}
-	log, err := f.logger(p)
+	log, err := f.logger(p, stream)
 	if err != nil {
 		return bad(err)
 	}
@@ -152,7 +153,7 @@ func (f *runFlags) config(p *program) (tree.Config, error) {
 	}
 	stateDir := f.stateDir
 	if stateDir == "" {
-		// systemd's StateDirectory; otherwise a folder beside the file that it serves.
+		// systemd's StateDirectory; otherwise a folder next to the file that it serves.
 		if stateDir = p.getenv("STATE_DIRECTORY"); stateDir == "" {
 			stateDir = filepath.Join(filepath.Dir(envFile), ".kitestring")
 		}
@@ -173,7 +174,7 @@ func (f *runFlags) config(p *program) (tree.Config, error) {
 }
 
 // logger writes to standard error: coloured text on a terminal, JSON elsewhere.
-func (f *runFlags) logger(p *program) (*slog.Logger, error) {
+func (f *runFlags) logger(p *program, stream io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: it is debug, info, warn or error", f.logLevel)
@@ -188,9 +189,9 @@ func (f *runFlags) logger(p *program) (*slog.Logger, error) {
 	}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
+		return slog.New(slog.NewJSONHandler(stream, &slog.HandlerOptions{Level: level})), nil
 	case "text":
-		return slog.New(tint.NewTextHandler(p.stderr, &tint.Options{
+		return slog.New(tint.NewTextHandler(stream, &tint.Options{
 			Level: level, TimeFormat: "15:04:05.000", NoColor: !terminal || p.getenv("NO_COLOR") != "",
 		})), nil
 	}

@@ -6,25 +6,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
+	"kitestring/actors/analysis"
+	"kitestring/actors/bars"
 	"kitestring/actors/instruments"
+	"kitestring/messages"
 	"kitestring/supervisor/tree"
 )
 
-// The configuration file says what a person may choose beyond flags: JSON,
-// read at the start and at each SIGHUP. Every field may be left out; what is
-// there is checked, and an error names the line, the field and what is allowed.
+// The configuration file sets what flags cannot: JSON, read at the start and at
+// each SIGHUP. Every field may be left out; what is there is checked, and an
+// error names the line, the field and what is allowed. encoding/json alone gives
+// neither the line of a wrong value nor the names that are allowed, and takes a
+// repeated field without a word; no library of go.mod does better, so the values
+// are read one by one.
 
 const (
 	maxConfigSize  = 1 << 20
 	maxUnderlyings = 20 // each is some 85 instruments: all fit on one socket, with one to spare for a swap
 	minMailbox     = 64
 	maxMailbox     = 1_000_000
+	maxInstruments = 9000 // Kite streams to one API key: three sockets of 3000
 )
 
 // configExample is shown by --help: the defaults of the first underlying, one
@@ -41,7 +49,7 @@ const configExample = `  {
     "holidays": "/etc/kitestring/holidays.txt"
   }`
 
-// readConfigFile is what the file chooses; without a file, nothing.
+// readConfigFile is what the file sets; without a file, nothing.
 func readConfigFile(path string) (cfg tree.Reloadable, err error) {
 	if path == "" {
 		return cfg, nil
@@ -91,12 +99,12 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 			})
 		}},
 		{"instruments", func(path string) error { return r.instruments(path, &cfg.Instruments) }},
-		{"holidays", func(path string) (err error) {
-			if cfg.HolidayFile, err = r.nonEmpty(path, "like /etc/kitestring/holidays.txt"); err == nil && !filepath.IsAbs(cfg.HolidayFile) {
-				return r.errorf("%s %q: it is a whole path, like /etc/kitestring/holidays.txt", path, cfg.HolidayFile)
+		{"holidays", r.nonEmpty(&cfg.HolidayFile, "like /etc/kitestring/holidays.txt", func(file string) string {
+			if !filepath.IsAbs(file) {
+				return "it is a whole path, like /etc/kitestring/holidays.txt"
 			}
-			return err
-		}},
+			return ""
+		})},
 	})
 	if err != nil {
 		return err
@@ -107,68 +115,143 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 	return nil
 }
 
-// underlyingName is what the instruments file calls the contracts of an index;
-// it is also a part of addresses.
+// underlyingName is what the instruments file calls the contracts of an
+// underlying; it is also a part of addresses.
 var underlyingName = regexp.MustCompile(`^[A-Z0-9&-]{1,24}$`)
 
 func (r *configReader) underlyings(path string, into *[]instruments.UnderlyingSpec) error {
-	var specs []instruments.UnderlyingSpec
 	err := r.list(path, func(path string) error {
 		var s instruments.UnderlyingSpec
 		err := r.object(path, fields{
-			{"name", func(path string) (err error) {
-				if s.Name, err = r.nonEmpty(path, "like NIFTY"); err == nil && !underlyingName.MatchString(s.Name) {
-					return r.errorf("%s %q: it is 1 to 24 capital letters, digits, & and -, like NIFTY", path, s.Name)
+			{"name", r.nonEmpty(&s.Name, "like NIFTY", func(name string) string {
+				if !underlyingName.MatchString(name) {
+					return "it is 1 to 24 capital letters, digits, & and -, like NIFTY"
 				}
-				if slices.ContainsFunc(specs, func(o instruments.UnderlyingSpec) bool { return o.Name == s.Name }) {
-					return r.errorf("%s %q: it stands in the list already", path, s.Name)
+				if slices.ContainsFunc(*into, func(o instruments.UnderlyingSpec) bool { return o.Name == name }) {
+					return "it stands in the list already"
 				}
-				return err
-			}},
-			{"index_exchange", func(path string) (err error) {
-				s.IndexExchange, err = r.oneOf(path, "NSE", "BSE")
-				return err
-			}},
-			{"index_symbol", func(path string) (err error) {
-				if s.IndexSymbol, err = r.nonEmpty(path, "like NIFTY 50"); err == nil && (s.IndexSymbol != strings.TrimSpace(s.IndexSymbol) || len(s.IndexSymbol) > 60) {
-					return r.errorf("%s %q: it is the index's tradingsymbol, like NIFTY 50", path, s.IndexSymbol)
+				return ""
+			})},
+			{"index_exchange", r.oneOf(&s.IndexExchange, "NSE", "BSE")},
+			{"index_symbol", r.nonEmpty(&s.IndexSymbol, "like NIFTY 50", func(symbol string) string {
+				if symbol != strings.TrimSpace(symbol) || len(symbol) > 60 {
+					return "it is the tradingsymbol of the index or the share, like NIFTY 50 or RELIANCE"
 				}
-				return err
-			}},
-			{"derivatives_exchange", func(path string) (err error) {
-				s.DerivativesExchange, err = r.oneOf(path, "NFO", "BFO")
-				return err
-			}},
-		})
-		if err != nil {
-			return err
-		}
-		for _, f := range [][2]string{
-			{"name", s.Name}, {"index_exchange", s.IndexExchange}, {"index_symbol", s.IndexSymbol}, {"derivatives_exchange", s.DerivativesExchange},
-		} {
-			if f[1] == "" {
-				return r.errorf("%s.%s is missing", path, f[0])
-			}
-		}
-		specs = append(specs, s)
-		return nil
+				return ""
+			})},
+			{"derivatives_exchange", r.oneOf(&s.DerivativesExchange, "NFO", "BFO")},
+		}, "name", "index_exchange", "index_symbol", "derivatives_exchange")
+		*into = append(*into, s)
+		return err
 	})
-	if err == nil && (len(specs) == 0 || len(specs) > maxUnderlyings) {
-		err = r.errorf("%s holds %d entries: it is 1 to %d; leave it out for NIFTY, BANKNIFTY and SENSEX", path, len(specs), maxUnderlyings)
+	if n := len(*into); err == nil && (n == 0 || n > maxUnderlyings) {
+		err = r.errorf("%s holds %d entries: it is 1 to %d; leave it out for NIFTY, BANKNIFTY and SENSEX", path, n, maxUnderlyings)
 	}
-	*into = specs
 	return err
 }
 
-// configReader reads JSON value by value, so that it can say where what is
-// wrong.
+var errClassicIsFixed = errors.New("thresholds are for profile calibrated: classic reproduces the predecessor's fixed numbers")
+
+func (r *configReader) analysis(path string, cfg *tree.Reloadable) error {
+	var profile, interval string
+	err := r.object(path, fields{
+		{"profile", r.oneOf(&profile, string(analysis.Calibrated), string(analysis.Classic))},
+		{"interval", r.oneOf(&interval, "1m", "3m", "5m", "15m")},
+		{"thresholds", func(path string) error { return r.thresholds(path, &cfg.Thresholds) }},
+	})
+	cfg.AnalysisProfile = analysis.Profile(profile)
+	cfg.BarInterval, _ = bars.ParseInterval(interval)
+	if err == nil && cfg.AnalysisProfile == analysis.Classic && len(cfg.Thresholds) > 0 {
+		err = r.errorf("%s: %w", path, errClassicIsFixed)
+	}
+	return err
+}
+
+// thresholds reads the analyses' parameters. Which there are, and within which
+// bounds, each analysis declares itself.
+func (r *configReader) thresholds(path string, into *analysis.Thresholds) error {
+	all := analysis.Thresholds{}
+	var kinds fields
+	for _, a := range analysis.All() {
+		kinds = append(kinds, field{a.Kind, func(path string) error {
+			values := analysis.Chosen{}
+			all[a.Kind] = values
+			var names fields
+			for _, p := range a.Parameters {
+				names = append(names, field{p.Name, func(path string) (err error) {
+					values[p.Name], err = r.parameter(path, p)
+					return err
+				}})
+			}
+			if err := r.object(path, names); err != nil {
+				return err
+			}
+			if err := a.Check(values); err != nil {
+				return r.errorf("%s: %w", path, err)
+			}
+			return nil
+		}})
+	}
+	*into = all
+	return r.object(path, kinds)
+}
+
+func (r *configReader) parameter(path string, p *analysis.Parameter) (float64, error) {
+	v, err := r.token()
+	if err != nil {
+		return 0, err
+	}
+	if n, ok := v.(json.Number); ok {
+		if f, err := n.Float64(); err == nil && p.Allows(f) {
+			return f, nil
+		}
+	}
+	what := "number"
+	if p.Whole {
+		what = "whole number"
+	}
+	return 0, r.errorf("%s %s: it is a %s from %g to %g (%s); left out, it is %g", path, shownValue(v), what, p.Least, p.Most, p.Unit, p.Default)
+}
+
+// instruments reads what is subscribed to besides what the analyses need. The
+// tradingsymbol guards against an instrument token that was reused.
+func (r *configReader) instruments(path string, into *[]messages.Want) error {
+	seen := map[uint32]bool{}
+	err := r.list(path, func(path string) error {
+		w, mode := messages.Want{}, "full"
+		err := r.object(path, fields{
+			{"instrument_token", func(path string) error {
+				n, err := r.whole(path, 1, math.MaxUint32)
+				w.InstrumentToken = uint32(n)
+				if err == nil && seen[w.InstrumentToken] {
+					return r.errorf("%s %d: it stands in the list already", path, n)
+				}
+				seen[w.InstrumentToken] = true
+				return err
+			}},
+			{"tradingsymbol", r.nonEmpty(&w.Tradingsymbol, "like INFY", nil)},
+			{"mode", r.oneOf(&mode, "ltp", "quote", "full")},
+		}, "instrument_token")
+		if err == nil {
+			err = w.Mode.UnmarshalText([]byte(mode))
+		}
+		*into = append(*into, w)
+		return err
+	})
+	if n := len(*into); err == nil && n > maxInstruments {
+		err = r.errorf("%s holds %d entries: Kite streams at most %d", path, n, maxInstruments)
+	}
+	return err
+}
+
+// configReader reads JSON value by value, so that an error has its place.
 type configReader struct {
 	name string
 	text []byte
 	dec  *json.Decoder
 }
 
-// fields are what an object may hold, and who reads each value.
+// fields are what an object may hold, and how each value is read.
 type fields []field
 
 type field struct {
@@ -176,7 +259,8 @@ type field struct {
 	read func(path string) error
 }
 
-func (r *configReader) object(path string, allowed fields) error {
+// object reads an object; it must have the fields that are named as needed.
+func (r *configReader) object(path string, allowed fields, needed ...string) error {
 	if first, err := r.token(); err != nil {
 		return err
 	} else if first != json.Delim('{') {
@@ -199,15 +283,22 @@ func (r *configReader) object(path string, allowed fields) error {
 		case i < 0:
 			return r.errorf("%s is not known here: allowed are %s", inner, strings.Join(names, ", "))
 		case seen[name]:
-			return r.errorf("%s stands there twice", inner)
+			return r.errorf("%s is repeated", inner)
 		}
 		seen[name] = true
 		if err := allowed[i].read(inner); err != nil {
 			return err
 		}
 	}
-	_, err := r.token()
-	return err
+	if _, err := r.token(); err != nil {
+		return err
+	}
+	for _, name := range needed {
+		if !seen[name] {
+			return r.errorf("%s.%s is missing", path, name)
+		}
+	}
+	return nil
 }
 
 func (r *configReader) list(path string, read func(path string) error) error {
@@ -225,28 +316,44 @@ func (r *configReader) list(path string, read func(path string) error) error {
 	return err
 }
 
-// nonEmpty reads a text that is not empty.
-func (r *configReader) nonEmpty(path, like string) (string, error) {
-	v, err := r.token()
-	if err != nil {
-		return "", err
+// nonEmpty reads a text that is not empty; wrong (nil: all is allowed) gives what
+// it should be in place of it, "" when it is right.
+func (r *configReader) nonEmpty(into *string, like string, wrong func(string) string) func(path string) error {
+	return func(path string) error {
+		v, err := r.token()
+		if err != nil {
+			return err
+		}
+		s, ok := v.(string)
+		if !ok || s == "" {
+			return r.errorf("%s %s: it is a text %s", path, shownValue(v), like)
+		}
+		if wrong != nil {
+			if should := wrong(s); should != "" {
+				return r.errorf("%s %q: %s", path, s, should)
+			}
+		}
+		*into = s
+		return nil
 	}
-	if s, ok := v.(string); ok && s != "" {
-		return s, nil
-	}
-	return "", r.errorf("%s %s: it is a text %s", path, shownValue(v), like)
 }
 
-func (r *configReader) oneOf(path string, allowed ...string) (string, error) {
-	v, err := r.token()
-	if err != nil {
-		return "", err
+func (r *configReader) oneOf(into *string, allowed ...string) func(path string) error {
+	return func(path string) error {
+		v, err := r.token()
+		if err != nil {
+			return err
+		}
+		s, ok := v.(string)
+		if !ok || !slices.Contains(allowed, s) {
+			quoted := fmt.Sprintf("%q", allowed)
+			list := strings.Split(quoted[1:len(quoted)-1], " ")
+			last := len(list) - 1
+			return r.errorf("%s %s: it is %s or %s", path, shownValue(v), strings.Join(list[:last], ", "), list[last])
+		}
+		*into = s
+		return nil
 	}
-	if s, ok := v.(string); ok && slices.Contains(allowed, s) {
-		return s, nil
-	}
-	last := len(allowed) - 1
-	return "", r.errorf("%s %s: it is %s or %s", path, shownValue(v), strings.Join(quoted(allowed[:last]), ", "), quoted(allowed[last:])[0])
 }
 
 func (r *configReader) whole(path string, least, most int) (int, error) {
@@ -285,7 +392,7 @@ func (r *configReader) token() (json.Token, error) {
 	return v, nil
 }
 
-// errorf tells the line of the value that was read last, or that could not be.
+// errorf names the line of the value that was read last, or that could not be.
 func (r *configReader) errorf(format string, args ...any) error {
 	at := min(int(r.dec.InputOffset()), len(r.text))
 	line := 1 + bytes.Count(r.text[:at], []byte("\n"))
@@ -312,12 +419,4 @@ func shownValue(v json.Token) string {
 		return "null"
 	}
 	return fmt.Sprint(v)
-}
-
-func quoted(list []string) []string {
-	q := make([]string, len(list))
-	for i, s := range list {
-		q[i] = fmt.Sprintf("%q", s)
-	}
-	return q
 }

@@ -19,7 +19,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		text string
 		want tree.Reloadable
 	}{
-		"nothing chosen": {`{}`, tree.Reloadable{}},
+		"nothing set": {`{}`, tree.Reloadable{}},
 		"the example": {configExample, tree.Reloadable{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Thresholds:  analysis.Thresholds{"pcr": {"bullish_from": 1.3}},
@@ -62,7 +62,7 @@ var wrongConfigs = []struct {
 	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": "1.3"}}}}`, []string{`pcr.bullish_from "1.3": it is a number`}},
 	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": 1e999}}}}`, []string{"pcr.bullish_from 1e999: it is a number"}},
 	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": null}}}}`, []string{"pcr.bullish_from null: it is a number"}},
-	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": 1.3, "bullish_from": 1.4}}}}`, []string{"pcr.bullish_from", "twice"}},
+	{`{"analysis": {"thresholds": {"pcr": {"bullish_from": 1.3, "bullish_from": 1.4}}}}`, []string{"pcr.bullish_from", "repeated"}},
 	{`{"analysis": {"thresholds": {"volume_pulse": {"window_bars": 60.5}}}}`, []string{"volume_pulse.window_bars 60.5: it is a whole number from 20 to 133 (bars); left out, it is 100"}},
 	{`{"analysis": {"thresholds": {"volume_pulse": {"window_bars": 134}}}}`, []string{"volume_pulse.window_bars 134: it is a whole number"}},
 	{`{"analysis": {"thresholds": {"trend_base": {"swing_order": 0}}}}`, []string{"trend_base.swing_order 0: it is a whole number from 1 to 9"}},
@@ -82,7 +82,7 @@ var wrongConfigs = []struct {
 	{`{"mailbox": {"ticks": 8192.5}}`, []string{"mailbox.ticks 8192.5", "whole number"}},
 	{`{"mailbox": {"ticks": 9999999999999999999999}}`, []string{"mailbox.ticks", "from 64 to 1000000"}},
 	{`{"mailbox": {"ticks": [8192]}}`, []string{"mailbox.ticks is a list or an object"}},
-	{`{"mailbox": {"ticks": 100, "ticks": 200}}`, []string{"mailbox.ticks", "twice"}},
+	{`{"mailbox": {"ticks": 100, "ticks": 200}}`, []string{"mailbox.ticks", "repeated"}},
 	{`{"mailbox": {"ticks": 100`, []string{"ends too early"}},
 	{`{"instruments": [{"mode": "full"}]}`, []string{"instruments[0].instrument_token is missing"}},
 	{`{"instruments": [{"instrument_token": 1, "mode": "all"}]}`, []string{`instruments[0].mode "all"`, `"quote" or "full"`}},
@@ -159,12 +159,12 @@ func FuzzConfigFile(f *testing.F) {
 			t.Errorf("accepted %d underlyings", len(cfg.Underlyings))
 		}
 		for _, a := range analysis.All() {
-			chosen := cfg.Thresholds[a.Kind]
-			if err := a.Check(chosen); err != nil || cfg.AnalysisProfile == analysis.Classic && chosen != nil {
-				t.Errorf("accepted %s %v in profile %q", a.Kind, chosen, cfg.AnalysisProfile)
+			values := cfg.Thresholds[a.Kind]
+			if err := a.Check(values); err != nil || cfg.AnalysisProfile == analysis.Classic && values != nil {
+				t.Errorf("accepted %s %v in profile %q", a.Kind, values, cfg.AnalysisProfile)
 			}
 			for _, p := range a.Parameters {
-				if v, ok := chosen[p.Name]; ok && !p.Allows(v) {
+				if v, ok := values[p.Name]; ok && !p.Allows(v) {
 					t.Errorf("accepted %s.%s %g", a.Kind, p.Name, v)
 				}
 			}

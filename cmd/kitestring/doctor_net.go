@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 
@@ -137,7 +138,7 @@ func redirectFault(have, addr string) (status, string) {
 		return failed, token.KeyRedirectURL + " is not an address"
 	}
 	shown := u.Scheme + "://" + u.Host + u.Path
-	if u.Path != "/callback" {
+	if !slices.Contains([]string{"/callback", "/callback/", "/", ""}, u.Path) {
 		return failed, shown + " does not end in /callback, where the server takes a login"
 	}
 	host, port, err := net.SplitHostPort(addr)
@@ -223,9 +224,18 @@ func (d *doctor) askProfile(ctx context.Context) *answer {
 		}
 		return resp, err
 	})
-	session := messages.Session{APIKey: d.store.Credentials().APIKey, Token: messages.AccessToken{Secret: d.store.Secret(token.KeyAccessToken)}}
+	session := messages.Session{APIKey: d.store.Credentials().APIKey, Token: messages.AccessToken{Secret: d.accessToken()}}
 	_, a.err = kite.New(ex, session, func(messages.Generation) {}).Profile(ctx)
 	return a
+}
+
+// accessToken is the token that a server would take from the file: none while
+// the file is refused.
+func (d *doctor) accessToken() messages.Secret {
+	if d.file.Refusal != "" {
+		return messages.Secret{}
+	}
+	return d.store.Secret(token.KeyAccessToken)
 }
 
 // roundTripper is an http.RoundTripper.
@@ -253,10 +263,12 @@ func (d *doctor) lookAtClock(a *answer) {
 // lookAtToken says what Kite thinks of the token; refused is nil when Kite
 // accepts it.
 func (d *doctor) lookAtToken(refused *kite.Error) {
-	access := d.store.Secret(token.KeyAccessToken)
+	access := d.accessToken()
 	shown := "the token with fingerprint " + access.Fingerprint()
 	const login = "kitestring login"
 	switch {
+	case d.file.Refusal != "":
+		d.note(checkToken, skipped, "the file cannot be used as it is, so no token of it was asked about", "")
 	case access.IsZero():
 		d.note(checkToken, failed, "there is no access token yet", login)
 	case refused == nil:

@@ -28,16 +28,17 @@ const (
 
 // patient is an environment in which nothing is wrong until a test changes it.
 type patient struct {
-	dir, path string
-	lines     []string // of the file; KEY=value, the last word on the key wins
-	noFile    bool
-	mode      os.FileMode
-	env       map[string]string
-	addr      string
-	args      []string
-	kite      *httptest.Server
-	ahead     time.Duration // of our clock, before Kite's
-	status    int           // of Kite's answer; 0: as the token deserves
+	dir, path  string
+	lines      []string // of the file; KEY=value, the last word on the key wins
+	noFile     bool
+	mode       os.FileMode
+	env        map[string]string
+	addr       string
+	args       []string
+	kite       *httptest.Server
+	ahead      time.Duration // of our clock, before Kite's
+	status     int           // of Kite's answer; 0: as the token deserves
+	authorized safeBuffer    // how Kite was asked
 }
 
 func newPatient(t *testing.T) *patient {
@@ -45,6 +46,7 @@ func newPatient(t *testing.T) *patient {
 	p := &patient{dir: t.TempDir(), mode: 0o600, env: map[string]string{}}
 	p.path = filepath.Join(p.dir, ".env")
 	p.kite = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(&p.authorized, r.Header.Get("Authorization"))
 		w.Header().Set("Date", time.Now().Add(-p.ahead).UTC().Format(http.TimeFormat))
 		switch {
 		case p.status != 0:
@@ -153,6 +155,14 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		"a URL for token": {func(_ *testing.T, p *patient) {
 			p.set("ZERODHA_ACCESS_TOKEN", "ZERODHA_ACCESS_TOKEN=https://kite.trade")
 		}, checkParseable, failed, "is a URL", exitError},
+		"a refused file's token": {func(t *testing.T, p *patient) {
+			p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken)
+			t.Cleanup(func() {
+				if strings.Contains(p.authorized.String(), ":") {
+					t.Errorf("Kite was asked with a token that the file's reader refuses: %q", p.authorized.String())
+				}
+			})
+		}, checkToken, skipped, "cannot be used", exitError},
 		"repeated key":   {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, checkParseable, warned, "2 times", exitOK},
 		"a junk line":    {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, checkParseable, warned, "skipped", exitOK},
 		"no secret":      {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, checkKeys, warned, "ZERODHA_API_SECRET", exitOK},
@@ -178,10 +188,15 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		"a lagging holder": {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), false) }, checkServer, warned, "older token", exitOK},
 		"not live":         {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), true) }, checkServer, warned, "The feed is down", exitOK},
 		"not our address":  {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, checkRedirect, failed, "127.0.0.1:1/callback", exitError},
-		"wrong path":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, checkRedirect, failed, "/callback", exitError},
-		"no address":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, checkRedirect, failed, "not an address", exitError},
-		"another host":     {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, checkRedirect, warned, "another host", exitOK},
-		"https":            {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, checkRedirect, warned, "https", exitOK},
+		"wrong path":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/login") }, checkRedirect, failed, "/callback", exitError},
+		"root as redirect": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, checkRedirect, good, "leads to the server", exitOK},
+		"slash at the end": {func(_ *testing.T, p *patient) {
+			p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/callback/")
+			p.set("KITE_API_URL", "KITE_API_URL="+p.kite.URL+"/")
+		}, checkToken, good, "Kite accepts", exitOK},
+		"no address":   {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, checkRedirect, failed, "not an address", exitError},
+		"another host": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, checkRedirect, warned, "another host", exitOK},
+		"https":        {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, checkRedirect, warned, "https", exitOK},
 		"a password in it": {func(_ *testing.T, p *patient) {
 			p.set("KITE_API_URL", "KITE_API_URL=http://me:"+doctorSecret+"@127.0.0.1:1/"+doctorSecret)
 		}, checkAPI, failed, "no answer from http://127.0.0.1:1", exitError},

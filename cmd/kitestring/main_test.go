@@ -129,41 +129,58 @@ func TestWrongUseIsNamed(t *testing.T) {
 	}
 }
 
+// served is a running "kitestring run" in this process.
+type served struct {
+	addr     string
+	out, log safeBuffer
+	stop     func() int // gives the exit code
+}
+
 // server starts "kitestring run" on the embedded exchange and waits for its
 // address.
 func server(t *testing.T, args ...string) (addr string, stop func() int) {
 	t.Helper()
+	s := serve(t, append([]string{"--addr", "127.0.0.1:0", "--sim-rate", "200"}, args...)...)
+	return s.addr, s.stop
+}
+
+// serve starts "kitestring run" and waits for its address.
+func serve(t *testing.T, args ...string) *served {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var out, errs safeBuffer
+	s := &served{}
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, append([]string{"run", "--addr", "127.0.0.1:0", "--log-format", "json", "--sim-rate", "200"}, args...), func(string) string { return "" }, strings.NewReader(""), &out, &errs)
+		done <- run(ctx, append([]string{"run", "--log-format", "json"}, args...), func(string) string { return "" }, strings.NewReader(""), &s.out, &s.log)
 	}()
-	var stopped sync.Once
-	code := -1
-	stop = func() int {
-		stopped.Do(func() {
-			cancel()
-			code = <-done
-			if t.Failed() {
-				t.Log(errs.String())
-			}
-		})
+	s.stop = sync.OnceValue(func() int {
+		cancel()
+		code := <-done
+		if t.Failed() {
+			t.Log(lastLines(s.log.String(), 40))
+		}
 		return code
+	})
+	t.Cleanup(func() { s.stop() })
+	eventually(t, time.Minute, "the server prints its address", func() (bool, string) {
+		_, after, ok := strings.Cut(s.out.String(), "http://")
+		s.addr = strings.TrimSuffix(strings.TrimSpace(after), "/")
+		return ok, s.out.String() + s.log.String()
+	})
+	return s
+}
+
+// postJSON sends JSON and wants a good answer.
+func postJSON(t *testing.T, url string, body any) {
+	t.Helper()
+	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Post(url, "application/json", bytes.NewReader(must(json.Marshal(body))))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop() })
-	deadline := time.After(time.Minute)
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		if _, after, ok := strings.Cut(out.String(), "http://"); ok {
-			return strings.TrimSuffix(strings.TrimSpace(after), "/"), stop
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("no address printed within a minute: %s %s", out.String(), errs.String())
-		case <-poll.C:
-		}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		t.Fatalf("%s: %s", url, resp.Status)
 	}
 }
 
@@ -291,4 +308,16 @@ func visit(t *testing.T, addr string) {
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("the login ended with %s at %s", resp.Status, resp.Request.URL.Path)
 	}
+}
+
+// overwrite changes a file by a rename.
+func overwrite(path string, change func(text string) string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", []byte(change(string(text))), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

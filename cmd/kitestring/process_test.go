@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
@@ -62,10 +64,19 @@ type process struct {
 // startProcess starts the server and waits for its address.
 func startProcess(t *testing.T, program string, env []string, args ...string) *process {
 	t.Helper()
+	return startProcessLogging(t, nil, program, env, args...)
+}
+
+// startProcessLogging starts the server with another standard error; nil: p.log.
+func startProcessLogging(t *testing.T, log *os.File, program string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{done: make(chan error, 1)}
 	p.cmd = exec.Command(program, append([]string{"run", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
 	p.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	if log != nil {
+		p.cmd.Stderr = log
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +197,56 @@ func TestTerminatedUnderLoad(t *testing.T) {
 		t.Error("the second start is live on another token")
 	}
 	nothingHalfWritten(t, dir)
+}
+
+// A server whose log nobody reads any more, like "run 2>&1 | head", runs on.
+func TestAClosedLogDoesNotEndTheServer(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProcessLogging(t, writer, os.Args[0], nil, "--env-file", filepath.Join(t.TempDir(), ".env"), "--log-level", "debug")
+	_ = writer.Close() // the process has its own
+	_ = reader.Close()
+	live(t, p.addr)
+	for range 3 { // each logs
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		live(t, p.addr)
+	}
+	visit(t, p.addr)
+	live(t, p.addr)
+	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// A log that nobody drains stops no actor: logins go on, tokens are adopted, and
+// the server ends in time.
+func TestAStalledLogStopsNoActor(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reader.Close() })
+	if _, err := unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcessLogging(t, writer, os.Args[0], nil, "--env-file", filepath.Join(t.TempDir(), ".env"), "--log-level", "debug")
+	_ = writer.Close()
+	live(t, p.addr)
+	for range 3 {
+		before := generation(t, p.addr)
+		visit(t, p.addr)
+		eventually(t, 10*time.Second, "the token of the login is adopted", func() (bool, string) {
+			return generation(t, p.addr) > before, ""
+		})
+	}
+	live(t, p.addr)
+	if code, took := p.end(t, syscall.SIGTERM); code != exitOK || took > stopWithin {
+		t.Errorf("exit %d after %s", code, took)
+	}
 }
 
 // nothingHalfWritten demands that what a server keeps is whole: JSON files

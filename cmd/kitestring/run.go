@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,8 +15,11 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// stopWithin bounds an orderly stop.
-const stopWithin = 10 * time.Second
+// stopWithin bounds an orderly stop, flushWithin the wait for the log's reader.
+const (
+	stopWithin  = 10 * time.Second
+	flushWithin = 2 * time.Second
+)
 
 func (p *program) runCommand() *cobra.Command {
 	f := &runFlags{}
@@ -39,10 +43,16 @@ takes a restart. Every field may be left out:
 default and its range.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := f.config(p)
-			if err != nil {
+			var cfg tree.Config
+			stream := tree.NewLogWriter(p.stderr, func(lines uint64) {
+				cfg.Log.Warn("log lines dropped: the reader of the log is too slow or gone", "lines", lines)
+			})
+			defer stream.Close(flushWithin)
+			var err error
+			if cfg, err = f.config(p, stream); err != nil {
 				return err
 			}
+			cfg.Stream = stream
 			return p.serve(c.Context(), cfg, f.configFile)
 		},
 	}
@@ -63,6 +73,12 @@ default and its range.`,
 // it read its configuration again. A server that was started in a terminal ends
 // at a hangup: the terminal is gone, and nobody could stop the server any more.
 func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string) error {
+	budget := newLogBudget(cfg.Log.Handler())
+	defer budget.report()
+	cfg.Log = slog.New(budget)
+	// A reader of the log that goes away must not end the server: writes fail.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)

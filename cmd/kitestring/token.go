@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"io/fs"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -32,15 +33,19 @@ func (p *program) tokenCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return p.validateToken(c.Context()) },
 	}))
 	var envFile string
+	var force, create bool
 	set := &cobra.Command{
 		Use: "set", Short: "Write a token from standard input into the .env file",
 		Long: `Write a token from standard input into the .env file, for those who get it from
-another program. A running server sees the change within 0.3 s. The token is
-never taken from the command line, where other users could read it.`,
+another program: the token alone, quoted, or as a line ` + token.KeyAccessToken + `=...
+A running server sees the change within 0.3 s. The token is never taken from the
+command line, where other users could read it.`,
 		Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return p.setToken(c.Context(), envFile) },
+		RunE: func(c *cobra.Command, _ []string) error { return p.setToken(c.Context(), envFile, force, create) },
 	}
 	set.Flags().StringVar(&envFile, "env-file", ".env", "the file")
+	set.Flags().BoolVar(&force, "force", false, "write a token that does not have the 32 characters of Kite's")
+	set.Flags().BoolVar(&create, "create", false, "make the file when it does not exist")
 	c.AddCommand(set)
 	return c
 }
@@ -113,14 +118,17 @@ func (p *program) validateToken(ctx context.Context) error {
 	}
 }
 
-func (p *program) setToken(ctx context.Context, envFile string) error {
+func (p *program) setToken(ctx context.Context, envFile string, force, create bool) error {
 	line, err := bufio.NewReader(io.LimitReader(p.stdin, 4<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read standard input: %w", err)
 	}
-	value := messages.NewAccessToken(strings.TrimSpace(line))
-	if value.IsZero() {
-		return &exitWith{exitUsage, errors.New("no token on standard input; for example: kitestring token set < token.txt")}
+	value, err := token.FromLine(line, force)
+	if err != nil {
+		return &exitWith{exitUsage, fmt.Errorf("%w. %s is as it was", err, envFile)}
+	}
+	if _, err := os.Stat(envFile); errors.Is(err, fs.ErrNotExist) && !create {
+		return &exitWith{exitUsage, fmt.Errorf("%s does not exist: is this the right folder? Name the file with --env-file, or make it with --create", envFile)}
 	}
 	store, err := token.Open(token.StoreConfig{Path: envFile, Getenv: p.getenv})
 	if err != nil {

@@ -31,32 +31,101 @@ const (
 // minAdminToken is the length below which an admin token is no protection.
 const minAdminToken = 32
 
-// resolveProfile resolves auto: live when the file has API credentials that the
-// simulator did not write, else sim. A file with real credentials is never
-// touched by the simulator.
+// resolveProfile resolves auto: live when there is an API key that is not the
+// simulator's, sim when the file is the simulator's own or holds nothing. What a
+// person or another program has put into the file is never overwritten.
 func resolveProfile(wanted string, store *token.Store) (string, error) {
 	file := store.Path()
-	marked := value(store, keyProfile) == "sim"
 	has := store.Credentials().APIKey != ""
 	switch wanted {
 	case "auto":
-		if has && !marked {
+		switch {
+		case marked(store):
+			return "sim", simMayWrite(store)
+		case has:
 			return "live", nil
 		}
-		return "sim", nil
+		return "sim", onlySims(store)
 	case "sim":
-		if has && !marked {
-			return "", fmt.Errorf("%s holds the credentials of a real account; the simulator does not touch it. Give it a file of its own: --env-file sim.env", file)
-		}
+		return "sim", simMayWrite(store)
 	case "sandbox":
 		if value(store, keyAPIURL) == "" || value(store, keyWSURL) == "" || value(store, keyLoginURL) == "" {
 			return "", fmt.Errorf("the sandbox has addresses of its own: put %s, %s and %s into %s", keyAPIURL, keyWSURL, keyLoginURL, file)
 		}
 	}
-	if wanted != "sim" && !has {
+	if !has {
 		return "", fmt.Errorf("%s has no %s. Put the key and the secret of your Kite Connect app there, or try the simulator first: --profile sim", file, token.KeyAPIKey)
 	}
 	return wanted, nil
+}
+
+// marked reports whether the simulator wrote the file.
+func marked(store *token.Store) bool { return store.Held(keyProfile).Reveal() == "sim" }
+
+const ownFile = "give the simulator a file of its own: --env-file sim.env"
+
+// simMayWrite says why the simulator must not write into the file: it holds
+// credentials that are not the simulator's, or may hold them.
+func simMayWrite(store *token.Store) error {
+	file, contents := store.Path(), store.Contents()
+	if contents.Unreadable != nil {
+		return fmt.Errorf("%s cannot be read (%w), so the simulator does not write into it. Mend it, or %s", file, contents.Unreadable, ownFile)
+	}
+	for key, own := range map[string]string{token.KeyAPIKey: SimAPIKey, token.KeyAPISecret: SimAPISecret, token.KeyAccessToken: ""} {
+		held := store.Held(key).Reveal()
+		switch {
+		case held == "" || held == own:
+		case !marked(store):
+			return fmt.Errorf("%s holds the credentials of a real account (%s); the simulator does not write into it. Run without --profile sim, or %s", file, key, ownFile)
+		case key != token.KeyAccessToken: // the simulator's tokens change
+			return fmt.Errorf("%s has the line %s=sim, which the simulator wrote, but its %s is not the simulator's. Nothing was changed. To use your own account, remove the line %s=sim; or %s",
+				file, keyProfile, key, keyProfile, ownFile)
+		}
+	}
+	for _, fault := range contents.Faults {
+		if fault.Key == token.KeyAPIKey || fault.Key == token.KeyAPISecret || fault.Key == token.KeyAccessToken && !marked(store) {
+			return fmt.Errorf("%s may hold credentials that cannot be read: %s. The simulator does not write into it. Write KEY=value on each line, or %s", file, skipped(contents.Faults), ownFile)
+		}
+	}
+	return nil
+}
+
+// onlySims refuses a file without a mark and without an API key that holds
+// anything but comments: nobody has asked for the simulator there.
+func onlySims(store *token.Store) error {
+	if err := simMayWrite(store); err != nil {
+		return err
+	}
+	file, contents := store.Path(), store.Contents()
+	if len(contents.Keys) == 0 && len(contents.Faults) == 0 {
+		return nil
+	}
+	var holds string
+	if len(contents.Faults) > 0 {
+		holds = " Not understood: " + skipped(contents.Faults) + "."
+	}
+	if len(contents.Keys) > 0 {
+		holds += " It holds " + strings.Join(contents.Keys[:min(len(contents.Keys), 10)], ", ") + "."
+	}
+	return fmt.Errorf("%s has no %s, and the simulator did not write it, so it is left as it is.%s Add the lines %s=... and %s=... for your account, run the simulator on it all the same with --profile sim, or %s",
+		file, token.KeyAPIKey, holds, token.KeyAPIKey, token.KeyAPISecret, ownFile)
+}
+
+// skipped names the lines that were not understood, without any value.
+func skipped(faults []token.Fault) string {
+	var lines []string
+	for i, f := range faults {
+		if i == 5 {
+			lines = append(lines, fmt.Sprintf("and %d more lines", len(faults)-i))
+			break
+		}
+		line := fmt.Sprintf("line %d", f.Line)
+		if f.Key != "" {
+			line += " (" + f.Key + ")"
+		}
+		lines = append(lines, line+": "+f.Reason)
+	}
+	return strings.Join(lines, "; ")
 }
 
 // value is a key of the file, else of the environment; "" when neither has it.
@@ -86,7 +155,7 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 		if u, err := url.Parse(address); err != nil || u.Host == "" {
 			return ex, fmt.Errorf("%s is not an address like %s", key, *into)
 		}
-		*into = address
+		*into = strings.TrimRight(address, "/") // paths are appended to it
 	}
 	extra, err := url.ParseQuery(value(store, keyWSExtra))
 	if err != nil {
@@ -104,7 +173,8 @@ func bootstrapSim(ctx context.Context, store *token.Store, redirectURL string) e
 		{token.KeyAPISecret, SimAPISecret},
 		{token.KeyRedirectURL, redirectURL},
 	} {
-		if value(store, kv[0]) == kv[1] {
+		held := store.Held(kv[0]).Reveal()
+		if held == kv[1] || kv[0] == token.KeyRedirectURL && held != "" && !simsRedirect(held) {
 			continue
 		}
 		if err := store.Set(ctx, kv[0], kv[1]); err != nil {
@@ -114,15 +184,27 @@ func bootstrapSim(ctx context.Context, store *token.Store, redirectURL string) e
 	return nil
 }
 
-// checkExposure refuses an address that others can reach without a password.
+// simsRedirect reports whether an address is like those that bootstrapSim
+// writes: the port may have changed since.
+func simsRedirect(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "http" && u.Path == "/callback" && u.RawQuery == "" && net.ParseIP(u.Hostname()) != nil
+}
+
+// checkExposure refuses an admin token that can be guessed, and an address that
+// others can reach without one.
 func checkExposure(flag, addr string, store *token.Store) error {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return fmt.Errorf("%s %q: it looks like 127.0.0.1:8420", flag, addr)
 	}
+	admin := value(store, keyAdminToken)
+	if admin != "" && len(admin) < minAdminToken {
+		return fmt.Errorf("ADMIN_TOKEN has %d characters, which can be guessed: make it at least %d, for example with: openssl rand -hex 32", len(admin), minAdminToken)
+	}
 	if isLoopback(addr) {
 		return nil
 	}
-	if len(value(store, keyAdminToken)) < minAdminToken {
+	if admin == "" {
 		return errors.New(flag + " " + addr + " can be reached from other machines: put ADMIN_TOKEN=<at least 32 characters> into the .env file first, or listen on 127.0.0.1")
 	}
 	return nil

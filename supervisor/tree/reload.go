@@ -19,7 +19,7 @@ import (
 type Reloadable struct {
 	Underlyings     []instruments.UnderlyingSpec // none: instruments.Defaults
 	AnalysisProfile analysis.Profile             // "": calibrated
-	BarInterval     time.Duration                // that analyses judge: one of analysis.Intervals; 0: 5 minutes
+	BarInterval     time.Duration                // that analyses judge: one of bars.Intervals; 0: 5 minutes
 	Thresholds      analysis.Thresholds          // in place of the analyses' defaults
 	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
@@ -56,7 +56,7 @@ func (s *Server) Reload(c Reloadable) error {
 	}
 	was := s.reloadable.Swap(&c)
 	restart := []string{"token"}
-	if !reflect.DeepEqual(was.Underlyings, c.Underlyings) {
+	if !reflect.DeepEqual(was.Underlyings, c.Underlyings) || !reflect.DeepEqual(was.Instruments, c.Instruments) {
 		restart = append(restart, "instruments")
 	}
 	if c.HolidayFile != "" || was.HolidayFile != "" {
@@ -66,9 +66,6 @@ func (s *Server) Reload(c Reloadable) error {
 		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {
 			restart = append(restart, a.Kind)
 		}
-	}
-	if !reflect.DeepEqual(was.Instruments, c.Instruments) {
-		s.wantConfigured(c)
 	}
 	if runs := s.cfg.Reloadable.MailboxTicks; runs != c.MailboxTicks {
 		s.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "configured", c.MailboxTicks)
@@ -80,10 +77,4 @@ func (s *Server) Reload(c Reloadable) error {
 		}
 	}
 	return nil
-}
-
-// wantConfigured asks the feed for the instruments of the configuration, and for
-// no others in its name.
-func (s *Server) wantConfigured(c Reloadable) {
-	s.tree.Engine().Send(pidFeed, messages.WantInstruments{Owner: "configuration", Wants: c.Instruments})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,6 +20,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
+	"kitestring/actors/bars"
 	"kitestring/actors/feed"
 	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
@@ -95,7 +97,7 @@ type Server struct {
 	authStore   *auth.Store
 	logins      *auth.Logins
 	feed        *feed.Store
-	series      *analysis.Store
+	series      *bars.Store
 	opening     *analysis.OpenInterest
 	instruments *instruments.Store
 	phases      *market.PhaseStore
@@ -130,7 +132,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s := &Server{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
-		feed:   feed.NewStore(), series: &analysis.Store{}, opening: &analysis.OpenInterest{},
+		feed:   feed.NewStore(), series: &bars.Store{}, opening: &analysis.OpenInterest{},
 		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
@@ -183,7 +185,13 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
 	s.kite.Transport = newTransport()
 	s.kite.Budget = kite.NewBudget()
-	s.kite.Observe = s.metrics.rest.Observe
+	s.kite.Observe = func(class kite.Class, code int, took time.Duration) {
+		s.metrics.rest.Observe(class, code, took)
+		if code == http.StatusOK {
+			s.webStore.NoteServed(string(class))
+		}
+	}
+	s.kite.Refused = func(e *kite.Error) { s.webStore.NoteRefusal(string(e.Class), e.Words()) }
 	s.kite.Skipped = func(class kite.Class, items int, why string) {
 		s.metrics.rest.Skip(class, items)
 		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
@@ -193,9 +201,6 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	if err := s.startTree(ctx); err != nil {
 		return nil, err
-	}
-	if len(cfg.Reloadable.Instruments) > 0 {
-		s.wantConfigured(cfg.Reloadable)
 	}
 	return s, nil
 }
@@ -297,8 +302,8 @@ func (s *Server) Profile() string { return s.profile }
 // Addr is where the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// URL is the dashboard's address.
-func (s *Server) URL() string { return "http://" + s.Addr() + "/" }
+// URL is the dashboard's address, as a browser on this machine opens it.
+func (s *Server) URL() string { return web.PageURL(s.Addr()) }
 
 // SimAddr is where the embedded exchange listens, "" outside the sim profile.
 func (s *Server) SimAddr() string {

@@ -36,6 +36,9 @@ func (c simulatorControl) Lift() { c.exchange.ClearFaults() }
 
 // Rotate implements web.Exchange.
 func (c simulatorControl) Rotate(ctx context.Context) (string, error) {
+	if err := simMayWrite(c.store); err != nil {
+		return "", err // a person has put an account into the file since the start
+	}
 	t, err := c.exchange.Rotate()
 	if err != nil {
 		return "", err

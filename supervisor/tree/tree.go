@@ -2,16 +2,21 @@ package tree
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
+	"kitestring/actors/bars"
 	"kitestring/actors/feed"
 	"kitestring/actors/gateway"
 	"kitestring/actors/instruments"
+	"kitestring/actors/kite"
 	"kitestring/actors/market"
+	"kitestring/actors/readings"
 	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
@@ -49,33 +54,29 @@ var (
 	pidFeed = supervisor.PIDOf("feed")
 )
 
-// startTree describes the tree and starts it.
+// startTree starts the tree.
 func (s *Server) startTree(ctx context.Context) error {
 	s.tree = supervisor.New(supervisor.Options{
 		Logger: s.log, Registerer: s.registry, IsTokenMessage: isTokenMessage,
 		Generation: func(name string) uint64 { return uint64(s.lastUsed(name)) },
 		Observe:    s.observe, Pulse: s.cfg.Pulse,
 	})
-	core := []supervisor.Spec{
-		{Name: "token", Produce: token.New(token.Config{Store: s.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
-		{Name: "auth", Produce: auth.New(auth.Config{
-			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Clock: s.clock,
-			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth,
-		})},
-		{Name: "feed", Produce: feed.New(feed.Config{
-			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
-		})},
-	}
-	if s.gateway != nil {
-		core = append(core, s.gatewaySpec())
-	}
-	if s.exchange != nil {
-		core = append([]supervisor.Spec{{Name: "simulator", Produce: simulator.NewActor(simulator.ActorConfig{
-			Exchange: s.exchange, SelfLogin: s.selfLogin(),
-		})}}, core...)
-	}
-	return s.tree.Start(ctx, supervisor.Spec{Name: "root", Children: []supervisor.Spec{
+	return s.tree.Start(ctx, s.root())
+}
+
+// Heartbeats are the last net, for when an actor runs but does not do what it is
+// there for, and its own states do not find it. Each actor calls Beat when it
+// has made progress.
+const (
+	tokenHeartbeat = 10 * time.Second // the file has been read
+	feedHeartbeat  = time.Minute      // a frame has come, or something was decided
+	barsHeartbeat  = 30 * time.Second // a bar has been sent
+	barsRecent     = 10 * time.Second // exchange time; ticks this new make bars
+)
+
+// root describes the tree.
+func (s *Server) root() supervisor.Spec {
+	return supervisor.Spec{Name: "root", Children: []supervisor.Spec{
 		{Name: "web", Produce: web.New(s.webConfig())},
 		{Name: "market", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return market.New(market.Config{
@@ -87,33 +88,103 @@ func (s *Server) startTree(ctx context.Context) error {
 		})},
 		{Name: "instruments", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
-				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Ticks: s.feed, State: s.instruments,
-				Underlyings: c.Underlyings, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
+				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Hours: s.hours, Ticks: s.feed, State: s.instruments,
+				Underlyings: c.Underlyings, Configured: c.Instruments, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
 			})
 		})},
-		{Name: "core", Children: core},
+		{Name: "core", Children: s.core()},
 		{Name: "analysis", Children: s.analyses()},
-	}})
+	}}
+}
+
+// feedDue reports whether frames are due: the adopted token has not been
+// rejected, and the market is open.
+func feedDue(tokens interface {
+	actors.TokenSource
+	Rejected(g messages.Generation) (reason string, rejected bool)
+}, phases interface {
+	Phase() (messages.PhaseChanged, bool)
+},
+) func() bool {
+	return func() bool {
+		g := tokens.Current().Adopted.Generation
+		_, rejected := tokens.Rejected(g)
+		phase, _ := phases.Phase()
+		return g != 0 && !rejected && phase.Phase == messages.Open
+	}
+}
+
+// barsDue reports whether bars are due: an index or a future has just ticked.
+func barsDue(instruments interface {
+	Resolved() (messages.InstrumentsResolved, bool)
+}, ticks interface {
+	LastTick(instrumentToken uint32) (messages.Tick, bool)
+}, clock actors.Clock,
+) func() bool {
+	return func() bool {
+		resolved, _ := instruments.Resolved()
+		after := clock.Now().Add(-barsRecent).Unix()
+		return slices.ContainsFunc(resolved.Underlyings, func(u messages.Underlying) bool {
+			index, _ := ticks.LastTick(u.Index.Token)
+			future, _ := ticks.LastTick(u.Future.Token)
+			return int64(max(index.ExchangeTime, future.ExchangeTime)) > after
+		})
+	}
+}
+
+// repeatPhase sends an actor that has restarted the phase of the exchange's day,
+// which market sends on change only.
+func (s *Server) repeatPhase(name string) {
+	to := supervisor.PIDOf(name)
+	phase, known := s.phases.Phase()
+	if known && slices.ContainsFunc(receivers[messages.PhaseChanged](), to.Equals) {
+		s.tree.Engine().Send(to, phase)
+	}
+}
+
+// core is what the token and the ticks go through.
+func (s *Server) core() []supervisor.Spec {
+	specs := []supervisor.Spec{
+		{Name: "token", Heartbeat: tokenHeartbeat, Produce: token.New(token.Config{Store: s.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
+		{Name: "auth", Produce: auth.New(auth.Config{
+			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Clock: s.clock,
+			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth,
+		})},
+		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
+			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
+			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
+		})},
+	}
+	if s.gateway != nil {
+		specs = append(specs, s.gatewaySpec())
+	}
+	if s.exchange != nil {
+		specs = append([]supervisor.Spec{{Name: "simulator", Produce: simulator.NewActor(simulator.ActorConfig{
+			Exchange: s.exchange, SelfLogin: s.selfLogin(),
+		})}}, specs...)
+	}
+	return specs
 }
 
 // analyses are bars and one actor for each analysis there is.
 func (s *Server) analyses() []supervisor.Spec {
-	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Produce: analysis.NewBars(analysis.BarsConfig{
+	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Heartbeat: barsHeartbeat, HeartbeatWhile: barsDue(s.instruments, s.feed, s.clock), Produce: bars.New(bars.Config{
 		Clock: s.clock, Tokens: s.store, Series: s.series, Instruments: s.instruments,
-		Historian: analysis.NewREST(s.kite, s.store, "bars"), Listeners: receivers[messages.BarClosed](), Auth: pidAuth,
+		Hours:     s.hours,
+		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: receivers[messages.BarClosed](), Auth: pidAuth,
 	})})}
 	for _, a := range analysis.All() {
-		cfg := analysis.Config{
+		cfg := readings.Config{
 			Clock: s.clock, Tokens: s.store, History: s.series, Instruments: s.instruments,
-			Market: s.phases, Opening: s.opening, Auth: pidAuth, Listeners: readers(a.Kind),
+			Market: s.phases, Hours: s.hours, Opening: s.opening, Auth: pidAuth, Listeners: readers(a.Kind),
 		}
 		if a.Needs.REST {
-			cfg.Quoter = analysis.NewREST(s.kite, s.store, a.Kind)
+			cfg.Quoter = readings.NewQuoter(kite.NewSessions(s.kite, s.store, a.Kind))
 		}
 		spec := supervisor.Spec{Name: a.Kind, Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			cfg := cfg
 			cfg.Analysis, cfg.Profile, cfg.Interval = a.With(c.Thresholds[a.Kind]), c.AnalysisProfile, c.BarInterval
-			return analysis.New(cfg)
+			return readings.New(cfg)
 		})}
 		if a.Needs.Ticks() {
 			spec = s.subscriber(spec)

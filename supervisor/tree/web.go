@@ -2,7 +2,6 @@ package tree
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"kitestring/actors/auth"
 	"kitestring/actors/feed"
+	"kitestring/actors/reminder"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
@@ -23,10 +23,9 @@ import (
 // webConfig wires the web actor: it looks through these small interfaces only.
 func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
-	host, _, _ := net.SplitHostPort(s.Addr())
 	return web.Config{
 		Gateway: s.webGateway(),
-		Listen:  s.listener.listen, Hosts: []string{host}, Store: s.webStore,
+		Listen: s.listener.listen, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
 			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
@@ -45,9 +44,11 @@ func (s *Server) webConfig() web.Config {
 		Reminders: s.reminderStatus, Trace: s.traceNow,
 		Clock: s.clock, Process: s.process(), Profile: s.profile, Log: s.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.
-		Metrics:    promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
-		Instrument: s.metrics.web,
-		AdminToken: func() messages.Secret { return s.store.Secret(keyAdminToken) },
+		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
+		Instrument:   s.metrics.web,
+		AdminToken:   func() messages.Secret { return s.store.Secret(keyAdminToken) },
+		DashboardURL: func() string { return value(s.store, reminder.KeyDashboardURL) },
+		Secrets:      s.secrets,
 	}
 }
 
@@ -171,6 +172,7 @@ func (s *Server) observe(e supervisor.Event) {
 	case supervisor.Ready:
 		if e.Epoch > 1 {
 			s.webStore.Note("actor", "%s runs again (epoch %d)", e.Actor, e.Epoch)
+			s.repeatPhase(e.Actor)
 		}
 	case supervisor.Failed, supervisor.Abandoned, supervisor.Quarantine, supervisor.Reinstated, supervisor.Escalated, supervisor.LeftOver:
 		text := e.Actor + " " + strings.ReplaceAll(string(e.Kind), "_", " ")

@@ -16,7 +16,7 @@ import (
 // and a test compares it with the map in messages/doc.go and with the comment of
 // each message.
 //
-// analyses are the actors of package analysis; holders are web and every actor
+// analyses are the actors of package readings; holders are web and every actor
 // that uses a token; subscribers are the actors that take ticks, through
 // actors.Sink.
 var wires = []wiring{
@@ -39,6 +39,7 @@ var wires = []wiring{
 	{"feed", "web, gateway", []any{messages.OrderUpdated{}}},
 	{"feed", "gateway", []any{messages.ExchangeTexted{}}},
 	{"bars", "analyses, web", []any{messages.BarClosed{}, messages.BarUpdated{}, messages.BarsLoaded{}, messages.GenerationReached{}}},
+	{"bars, direct", "analyses, web", []any{messages.DataState{}}},
 	{"analyses", "analyses, web", []any{messages.Reading{}}},
 }
 

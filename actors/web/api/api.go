@@ -19,15 +19,24 @@ type Status struct {
 	Profile     string               `json:"profile"` // sim, sandbox, live
 	Live        bool                 `json:"live"`    // the token is valid and data flows (or the market is closed and the socket lives)
 	Message     string               `json:"message"` // the same in words: what is wrong and what to do
+	Causes      []string             `json:"causes"`  // the parts of the message, the gravest first: what is wrong, then what is left out
 	Token       StatusToken          `json:"token"`
 	Feed        StatusFeed           `json:"feed"`
 	Actors      StatusActors         `json:"actors"`
 	Market      StatusMarket         `json:"market"`
+	Missing     []StatusMissing      `json:"missing"`     // data that was asked for over REST and does not come
 	Underlyings []string             `json:"underlyings"` // that are worked on, in their order; empty until the instruments are known
 	Login       *messages.LoginEnded `json:"last_login"`  // null: none since the start
 	Gateway     *StatusGateway       `json:"gateway"`     // null: the server runs without one
 	Process     StatusProcess        `json:"process"`
 	At          time.Time            `json:"at"` // the server's clock now: what ages are counted from
+}
+
+// StatusMissing is data that does not come, and why.
+type StatusMissing struct {
+	What   string    `json:"what"`
+	Reason string    `json:"reason"` // with Kite's own words where it gave some
+	Since  time.Time `json:"since"`
 }
 
 // StatusToken is the adopted token.

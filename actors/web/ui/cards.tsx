@@ -118,6 +118,11 @@ export function FeedCard() {
         </dl>
       )}
       {s?.feed.reason && <p class={`note ${tone}`}>{sentence(s.feed.reason)}</p>}
+      {s?.feed.refused.map((r) => (
+        <p class="note warn" key={r.instrument_token}>
+          Not subscribed: {r.tradingsymbol || r.instrument_token}. {sentence(r.reason)}
+        </p>
+      ))}
       {s?.market.warning && <p class="note warn">{s.market.warning}</p>}
     </Card>
   );

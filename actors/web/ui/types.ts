@@ -4,6 +4,7 @@ export interface Status {
   profile: "sim" | "sandbox" | "live";
   live: boolean;
   message: string;
+  causes: string[];
   token: { generation: number; state: string; fingerprint: string; coherent: boolean; reason?: string };
   feed: {
     state: string;
@@ -15,6 +16,7 @@ export interface Status {
     sockets: number;
     stale: boolean;
     last_gap: { reason: string; instruments: number; at: string } | null;
+    refused: { owner: string; instrument_token: number; tradingsymbol: string; reason: string }[];
   };
   actors: { running: number; total: number; quarantined: number; restarts: number; not_running: string[] };
   market: { phase: string; exchange_time: string; next_change_at: string; warning?: string };

@@ -91,7 +91,7 @@ func TestTroublesAreNamedAndHeal(t *testing.T) {
 
 	// A market that closes is no trouble, and looks like none.
 	server.sim(http.MethodPost, "/clock", fmt.Sprintf(`{"now":%q}`, afterClose(t, server)))
-	took("the end of the session", 2*shown, b.await(2*soon, ".hero", `Market clos[\s\S]*no ticks are due`))
+	took("the end of the session", 2*shown, b.await(2*soon, ".hero", `Market clos[\s\S]*No ticks expected|No more ticks expected`))
 	b.await(soon, "#card-feed", "Connected")
 	b.keep("trouble-closed")
 	b.holds("a closed market is shown as one", `document.documentElement.dataset.state === "closed"`)

@@ -131,7 +131,7 @@ func (c *chaosRun) actorFault() func() {
 // exchangeFault is a fault of the exchange that ends by itself.
 func (c *chaosRun) exchangeFault() simulator.Fault {
 	drops := []string{"tcp", "reset", "mid_frame", "close_frame"}
-	frames := simulator.MalformedVariants()
+	frames, echoes, pongs := simulator.MalformedVariants(), simulator.EchoVariants(), []string{"pong", "ping", "fragments"}
 	faults := []simulator.Fault{
 		{Kind: simulator.FaultForbidden},
 		{Kind: simulator.FaultTooMany},
@@ -141,6 +141,13 @@ func (c *chaosRun) exchangeFault() simulator.Fault {
 		{Kind: simulator.FaultMute},
 		{Kind: simulator.FaultHeartbeatOnly},
 		{Kind: simulator.FaultNoFirstTick},
+		{Kind: simulator.FaultPongOnly, Variant: pongs[c.rng.IntN(len(pongs))]},
+		{Kind: simulator.FaultEndlessUpgrade},
+		{Kind: simulator.FaultEchoUpgrade, Variant: echoes[c.rng.IntN(len(echoes))]},
+		{Kind: simulator.FaultTextFlood},
+		{Kind: simulator.FaultOrderFlood},
+		{Kind: simulator.FaultFalseRejection, Count: 1},
+		{Kind: simulator.FaultProfile502, Count: 1},
 		{Kind: simulator.FaultDrop, Variant: drops[c.rng.IntN(len(drops))]},
 		{Kind: simulator.FaultDrop, Variant: drops[c.rng.IntN(len(drops))]},
 		{Kind: simulator.FaultMalformed, Variant: frames[c.rng.IntN(len(frames))], Count: 1 + c.rng.IntN(12)},

@@ -199,12 +199,17 @@ func fingerprint(value string) string { return messages.NewAccessToken(value).Fi
 // of the drill's own. A folder that exists stays as it is.
 func (r *Rig) serverOn(ex *simulator.Exchange, token messages.AccessToken, name, zone string) *Rig {
 	s := r.folder(name)
-	s.secret(token.Reveal())
-	s.sim = ex.Addr()
-	if !s.hasFile() {
-		s.writeEnv(fmt.Sprintf("KITESTRING_PROFILE=sim\nZERODHA_API_KEY=%s\nZERODHA_API_SECRET=%s\nKITE_API_URL=%s\nZERODHA_ACCESS_TOKEN=%s\n",
-			tree.SimAPIKey, simSecret, ex.APIURL(), token.Reveal()))
-	}
+	s.configure(ex, token)
 	s.startServer([]string{"TZ=" + zone, "HOME=" + s.Dir}, "--log-level", "debug")
 	return s
+}
+
+// configure writes the file of a server on an exchange, if there is none.
+func (r *Rig) configure(ex *simulator.Exchange, token messages.AccessToken) {
+	r.secret(token.Reveal())
+	r.sim = ex.Addr()
+	if !r.hasFile() {
+		r.writeEnv(fmt.Sprintf("KITESTRING_PROFILE=sim\nZERODHA_API_KEY=%s\nZERODHA_API_SECRET=%s\nKITE_API_URL=%s\nZERODHA_ACCESS_TOKEN=%s\n",
+			tree.SimAPIKey, simSecret, ex.APIURL(), token.Reveal()))
+	}
 }

@@ -1,0 +1,199 @@
+package readings
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"kitestring/actors"
+	"kitestring/actors/actorstest"
+	"kitestring/actors/analysis"
+	"kitestring/actors/bars"
+	"kitestring/actors/kite"
+	"kitestring/messages"
+)
+
+// counter is a quoter that counts its questions.
+type counter struct {
+	mu      sync.Mutex
+	clock   actors.Clock
+	adopted []messages.Generation
+	asked   []messages.Generation
+	keys    []string
+	err     error
+}
+
+func (c *counter) Adopt(s messages.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.adopted = append(c.adopted, s.Generation)
+}
+
+func (c *counter) Quotes(_ context.Context, s messages.Session, keys []string) (map[string]analysis.Quote, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked, c.keys = append(c.asked, s.Generation), keys
+	return map[string]analysis.Quote{"NSE:NIFTY 50": {Last: 24240, Close: 24000, At: c.clock.Now()}}, c.err
+}
+
+func (c *counter) questions() []messages.Generation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.asked)
+}
+
+func TestDirectAsksWhileTheFeedIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens()
+		quoter := &counter{clock: clock}
+		a, _ := analysis.Find("direct")
+		h := actorstest.Start(t, "direct", New(Config{Analysis: a, Clock: clock, Tokens: tokens, Quoter: quoter, Auth: authPID, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(messages.PhaseChanged{Phase: messages.Open})
+		bar := func() messages.BarUpdated {
+			return messages.BarUpdated{Bar: messages.Bar{Underlying: "NIFTY", Interval: 5 * time.Minute, Start: clock.Now().Truncate(5 * time.Minute), Divisor: 100, Ticks: 1, Newest: clock.Now()}}
+		}
+		for range 120 { // the feed lives
+			h.Tell(bar())
+			pass(time.Second)
+		}
+		if got := quoter.questions(); len(got) != 0 {
+			t.Fatalf("asked %v without a token", got)
+		}
+		h.Tell(adopt(tokens, 1))
+		pass(pace)
+		r := actorstest.Await(h, func(r messages.Reading) bool { return r.Status == messages.Active })
+		if r.Signal != "buy" || r.Generation != 1 || r.Values["source"] != "rest" || !slices.Equal(quoter.keys, []string{"NSE:NIFTY 50"}) {
+			t.Errorf("%+v, keys %v", r, quoter.keys)
+		}
+		for range 120 {
+			h.Tell(bar())
+			pass(time.Second)
+		}
+		if got := quoter.questions(); len(got) != 1 {
+			t.Errorf("%d questions while the feed lives", len(got))
+		}
+		h.Tell(messages.AskDirect{Underlying: "NIFTY"})
+		h.Tell(messages.AskDirect{Underlying: "SENSEX"}) // unknown
+		pass(time.Second)
+		if got := quoter.questions(); len(got) != 2 {
+			t.Errorf("%d questions after one on demand", len(got))
+		}
+		pass(5*time.Minute + 30*time.Second) // the feed is down
+		if got := quoter.questions(); len(got) != 2+5 {
+			t.Errorf("%d questions in 5 blind minutes", len(got)-2)
+		}
+		quoter.mu.Lock()
+		quoter.err = &kite.Error{Kind: kite.TokenRefused, Status: 403}
+		quoter.mu.Unlock()
+		pass(5 * time.Minute)
+		if got := quoter.questions(); len(got) != 7+1 {
+			t.Errorf("%d questions with a refused token", len(got)-7)
+		}
+		if doubts := sentTo[messages.TokenDoubted](h, authPID); len(doubts) != 1 || doubts[0].Generation != 1 {
+			t.Errorf("%+v", doubts)
+		}
+		all := sentTo[messages.Reading](h, webPID)
+		if last := all[len(all)-1]; last.Status != messages.Unavailable || last.Values != nil {
+			t.Errorf("%+v", last)
+		}
+		quoter.mu.Lock()
+		quoter.err = nil
+		quoter.mu.Unlock()
+		h.Tell(adopt(tokens, 2))
+		pass(pace)
+		if got := quoter.questions(); got[len(got)-1] != 2 {
+			t.Errorf("asked with %v", got)
+		}
+		if !slices.Equal(quoter.adopted, []messages.Generation{1, 2}) {
+			t.Errorf("adopted %v", quoter.adopted)
+		}
+		h.Tell(messages.PhaseChanged{Phase: messages.Closed})
+		synctest.Wait()
+		n := len(quoter.questions())
+		pass(10 * time.Minute)
+		if got := len(quoter.questions()); got != n {
+			t.Errorf("%d questions out of market hours", got-n)
+		}
+	})
+}
+
+func TestRESTTakesTheTokenOfTheSession(t *testing.T) {
+	var mu sync.Mutex
+	var authorisations []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		authorisations = append(authorisations, r.Header.Get("Authorization"))
+		mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/minute"):
+			if r.URL.Query().Get("from") != "2026-03-02 09:15:00" || r.URL.Query().Get("oi") != "1" {
+				t.Errorf("asked %s", r.URL.RawQuery)
+			}
+			fmt.Fprint(w, `{"status":"success","data":{"candles":[["2026-03-02T09:15:00+0530",1.5,2,1,1.25,100,7]]}}`)
+		case r.URL.Path == "/quote":
+			_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{r.URL.Query().Get("i"): map[string]any{
+				"timestamp": "2026-03-02 11:00:00", "last_price": 24240.5, "ohlc": map[string]any{"open": 1, "high": 2, "low": 3, "close": 24000},
+			}}})
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	tokens := actorstest.NewTokens()
+	clients := kite.NewSessions(kite.Exchange{APIURL: server.URL, Transport: http.DefaultTransport, Budget: kite.NewBudget()}, tokens, "direct")
+	rest, past := NewQuoter(clients), bars.NewHistorian(clients)
+	first, second := adopt(tokens, 1).Session, adopt(tokens, 2).Session
+	nine := time.Unix(clockTime(t, "2026-03-02 09:15:00"), 0)
+	candles, err := past.Historical(t.Context(), first, niftyIndex, nine, nine.Add(time.Hour))
+	if err != nil || len(candles) != 1 || !candles[0].Start.Equal(nine) || candles[0].Open != 1.5 || candles[0].OI != 7 {
+		t.Errorf("%+v %v", candles, err)
+	}
+	rest.Adopt(second)
+	quotes, err := rest.Quotes(t.Context(), second, []string{"NSE:NIFTY 50"})
+	q := quotes["NSE:NIFTY 50"]
+	if err != nil || q.Last != 24240.5 || q.Close != 24000 || q.At.Unix() != clockTime(t, "2026-03-02 11:00:00") || q.Generation != 2 {
+		t.Errorf("%+v %v", q, err)
+	}
+	if want := []string{"token key:" + first.Token.Reveal(), "token key:" + second.Token.Reveal()}; !slices.Equal(authorisations, want) {
+		t.Error("a request went out with another session's token")
+	}
+	if got := used(tokens); slices.Max(got[:2]) != 1 || slices.Min(got[2:]) != 2 {
+		t.Errorf("uses %v", got)
+	}
+	server.Close()
+	if _, err := rest.Quotes(t.Context(), second, []string{"NSE:NIFTY 50"}); err == nil || strings.Contains(err.Error(), "http") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestDirectAsksOnceAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens()
+		direct, _ := analysis.Find("direct")
+		quoter := &counter{clock: clock}
+		h := actorstest.Start(t, "direct", New(Config{
+			Analysis: direct.With(analysis.Chosen{"interval_seconds": 20}), Clock: clock, Tokens: tokens, Quoter: quoter,
+		}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(messages.PhaseChanged{Phase: messages.Open})
+		h.Tell(adopt(tokens, 1))
+		pass(time.Second)
+		before := len(quoter.questions())
+		pass(5 * time.Minute)
+		if got := len(quoter.questions()) - before; got != 15 {
+			t.Errorf("%d questions in 5 blind minutes", got)
+		}
+	})
+}

@@ -1,0 +1,242 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"kitestring/messages"
+)
+
+const secret = "an-admin-token-of-more-than-32-characters"
+
+func TestStreamThatDoesNotReadKeepsABoundedList(t *testing.T) {
+	var h hub
+	c := h.join(nil)
+	for i := range 10 * pendingLimit {
+		h.send("event", fmt.Sprint("event/", i), i)
+	}
+	if len(c.pending) != pendingLimit || len(c.index) > pendingLimit || !c.dropped {
+		t.Errorf("%d items wait, %d keys, dropped %t; want %d and dropped", len(c.pending), len(c.index), c.dropped, pendingLimit)
+	}
+}
+
+func TestSimulatorsAdminIsOpenToThisMachineOnly(t *testing.T) {
+	a := &admission{Config{Profile: "sim", Store: NewStore(), AdminToken: func() messages.Secret { return messages.Secret{} }}}
+	for remote, want := range map[string]int{"127.0.0.1:5000": 200, "[::1]:5000": 200, "192.0.2.7:5000": 403, "[2001:db8::7]:5000": 403, "nonsense": 403} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/api/v1/chaos", nil)
+		r.RemoteAddr = remote
+		a.admit(func(http.ResponseWriter, *http.Request) {})(w, r)
+		if w.Code != want {
+			t.Errorf("from %s: %d, want %d", remote, w.Code, want)
+		}
+	}
+}
+
+func TestShortAdminTokenDoesNotCount(t *testing.T) {
+	a := &admission{Config{Profile: "sim", Store: NewStore(), AdminToken: func() messages.Secret { return messages.NewSecret("short") }}}
+	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/api/v1/chaos", nil)
+	r.Header.Set("Authorization", "Bearer short")
+	a.admit(func(http.ResponseWriter, *http.Request) { t.Error("admitted") })(w, r)
+	if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "at least 32 characters") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// However many guess at the same time, five wrong tokens from an address are
+// compared, and then none, not even the right one.
+func TestGuessesAreCountedBeforeTheyAreCompared(t *testing.T) {
+	store := NewStore()
+	admit := func(remote, token string) int {
+		a := &admission{Config{Store: store, AdminToken: func() messages.Secret { return messages.NewSecret(secret) }}} // one of each incarnation
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/api/v1/chaos", nil)
+		r.RemoteAddr = remote + ":5000"
+		r.Header.Set("Authorization", "Bearer "+token)
+		a.admit(func(http.ResponseWriter, *http.Request) {})(w, r)
+		return w.Code
+	}
+	for range 100 {
+		if code := admit("192.0.2.1", secret); code != http.StatusOK {
+			t.Fatalf("the right token: %d", code)
+		}
+	}
+	codes := make(chan int, 500)
+	var all sync.WaitGroup
+	for i := range 500 {
+		all.Go(func() { codes <- admit("192.0.2.1", fmt.Sprint("guess ", i)) })
+	}
+	all.Wait()
+	close(codes)
+	compared := 0
+	for code := range codes {
+		if code != http.StatusTooManyRequests {
+			compared++
+		}
+	}
+	if compared != 5 {
+		t.Errorf("%d of 500 guesses were compared, want 5", compared)
+	}
+	if code := admit("192.0.2.1", secret); code != http.StatusTooManyRequests {
+		t.Errorf("the right token from an address that has guessed: %d, want 429", code)
+	}
+	if code := admit("192.0.2.2", secret); code != http.StatusOK {
+		t.Errorf("the right token from elsewhere: %d", code)
+	}
+	// Many addresses take no more memory than a thousand of them.
+	for i := range 2000 {
+		admit(fmt.Sprintf("10.0.%d.%d", i/250, i%250), "guess")
+	}
+	if n := len(store.guesses.failed); n > guessers+1 {
+		t.Errorf("%d addresses are counted, want at most %d", n, guessers+1)
+	}
+}
+
+func TestHostsOfThisServer(t *testing.T) {
+	s := &server{Config: Config{DashboardURL: func() string { return "https://Kite.lan/kite" }}}
+	loopback, network := "127.0.0.1:8420", "10.1.2.3:8420"
+	for _, c := range []struct {
+		local, host, path string
+		want              bool
+	}{
+		{loopback, "localhost:8420", "/", true},
+		{loopback, "127.0.0.1:9", "/", true},
+		{loopback, "[::1]:8420", "/", true},
+		{loopback, "kite.lan", "/", true},
+		{loopback, "KITE.lan:443", "/api/v1/status", true},
+		{loopback, "evil.example", "/", false},
+		{loopback, "evil.example", "/metrics", false}, // only this machine's browser can come here
+		{loopback, "10.1.2.3:8420", "/", false},
+		{network, "10.1.2.3:8420", "/", true},
+		{network, "10.1.2.4:8420", "/", false},
+		{network, "evil.example", "/", false},
+		{network, "evil.example", "/api/v1/status", false},
+		{network, "kitestring:8420", "/metrics", true},
+		{network, "10.244.0.9:8420", "/healthz", true},
+		{network, "pod.cluster.local", "/readyz", true},
+	} {
+		address, err := net.ResolveTCPAddr("tcp", c.local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.exposed = c.local != loopback
+		r := httptest.NewRequest("GET", c.path, nil)
+		r.Host = c.host
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(address)))
+		if got := s.hostAllowed(r); got != c.want {
+			t.Errorf("Host %s for %s on %s: %t, want %t", c.host, c.path, c.local, got, c.want)
+		}
+	}
+}
+
+func TestPagesAddressCanBeOpened(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:8420": "http://127.0.0.1:8420/", "0.0.0.0:8420": "http://127.0.0.1:8420/", "[::]:8420": "http://127.0.0.1:8420/",
+		":8420": "http://127.0.0.1:8420/", "10.1.2.3:80": "http://10.1.2.3:80/", "[::1]:8420": "http://[::1]:8420/",
+	} {
+		if got := PageURL(listen); got != want {
+			t.Errorf("%s: %s, want %s", listen, got, want)
+		}
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	var c connections
+	open := func(n int, address string) (conns []net.Conn) {
+		for range n {
+			conn, other := net.Pipe()
+			t.Cleanup(func() { conn.Close(); other.Close() })
+			if c.add(conn, address) {
+				conns = append(conns, conn)
+			}
+		}
+		return conns
+	}
+	first := open(mostPerAddress+50, "192.0.2.1")
+	if len(first) != mostPerAddress {
+		t.Errorf("%d connections of one address, want %d", len(first), mostPerAddress)
+	}
+	n := len(first)
+	for i := range 10 {
+		n += len(open(mostPerAddress, fmt.Sprint("198.51.100.", i)))
+	}
+	if n != mostConnections {
+		t.Errorf("%d connections, want %d", n, mostConnections)
+	}
+	c.remove(first[0])
+	c.remove(first[0])
+	if len(open(2, "203.0.113.1")) != 1 {
+		t.Error("a closed connection makes room for one")
+	}
+	for conn := range c.open {
+		c.remove(conn)
+	}
+	if len(c.by) != 0 {
+		t.Errorf("addresses are kept: %v", c.by)
+	}
+}
+
+func TestFloodOfEventsIsBounded(t *testing.T) {
+	s := NewStore()
+	s.Note("actor", "before the flood")
+	for i := range 20_000 {
+		s.Apply(messages.OrderUpdated{OrderID: fmt.Sprint(i) + strings.Repeat("x", 1000), Status: strings.Repeat("y", 1000)})
+	}
+	s.Note("actor", "after the %s", strings.Repeat("flood ", 1000))
+	size := 0
+	for _, e := range s.eventsNewestFirst() {
+		size += len(e.Text)
+	}
+	events := s.eventsNewestFirst()
+	if first, last := events[len(events)-1].Text, events[0].Text; first != "before the flood" || !strings.HasPrefix(last, "after the flood") || len(last) > eventLength+5 {
+		t.Errorf("the events of another kind: %q, %q", first, last)
+	}
+	if len(events) > eventsAtOnce+20 || size > 30_000 {
+		t.Errorf("%d events with %d bytes of text", len(events), size)
+	}
+	counted := s.budgets["order"].omitted
+	for _, e := range events {
+		if e.Kind == "order" {
+			counted++
+		}
+		if at := strings.Index(e.Text, " ("); at >= 0 {
+			n := 0
+			_, _ = fmt.Sscanf(e.Text[at:], " (%d more", &n)
+			counted += n
+		}
+	}
+	if counted != 20_000 {
+		t.Errorf("%d of 20000 orders are shown or counted as left out", counted)
+	}
+}
+
+func TestNoSecretLeavesUnscrubbed(t *testing.T) {
+	awkward := `pass"word<&>/with 32 characters+more`
+	secrets := []messages.Secret{messages.NewSecret(secret), messages.NewSecret(awkward), messages.NewSecret("a")}
+	var g lastGate
+	text, _ := json.Marshal(map[string]string{"reason": "bad header GET /ws?access_token=" + url.QueryEscape(awkward) + " " + awkward, "a": "Authorization: " + secret})
+	for range 2 { // the forms are kept
+		got := g.hide(text, secrets)
+		for _, s := range secrets[:2] {
+			quoted, _ := json.Marshal(s.Reveal())
+			for _, form := range []string{s.Reveal(), url.QueryEscape(s.Reveal()), strings.Trim(string(quoted), `"`)} {
+				if strings.Contains(string(got), form) {
+					t.Errorf("%s holds %s", got, form)
+				}
+			}
+		}
+		var back map[string]string
+		if err := json.Unmarshal(got, &back); err != nil || back["a"] != "Authorization: "+secrets[0].String() {
+			t.Errorf("%s: %v", got, err)
+		}
+	}
+	if got := g.hide(text, nil); string(got) != string(text) {
+		t.Error("without secrets the text is not as it was")
+	}
+}
