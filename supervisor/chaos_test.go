@@ -68,8 +68,8 @@ type chaos struct {
 	held     map[string]uint64 // by each actor
 	received map[string]int64  // last number from source
 	batches  map[string]int    // end of the last batch
-	dropping map[string]bool // token messages
-	silent   map[string]bool // all messages
+	dropping map[string]bool   // token messages
+	silent   map[string]bool   // all messages
 	answered map[string]time.Time
 	struck   time.Time
 	starts   int

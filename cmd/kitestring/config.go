@@ -159,7 +159,7 @@ func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 		}
 	}
 	cfg := tree.Config{
-		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, GatewayAddr: f.gatewayAddr, Profile: f.profile, Version: version,
+		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, GatewayAddr: f.gatewayAddr, GatewayOptional: f.gatewayAddr == defaultGatewayAddr, Profile: f.profile, Version: version,
 		Getenv: p.getenv, Log: log,
 		Sim: tree.SimConfig{
 			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,

@@ -50,7 +50,12 @@ func (s *Server) openGateway() (err error) {
 		return err
 	}
 	if g.listener, err = listenShared(addr); err != nil {
-		return cannotListen(addr, "--gateway-addr", err)
+		err = cannotListen(addr, "--gateway-addr", err)
+		if s.cfg.GatewayOptional {
+			s.log.Warn("no gateway for other programs", "error", err)
+			return nil
+		}
+		return err
 	}
 	s.gateway = g
 	if s.profile == "sim" && isLoopback(addr) {
@@ -69,6 +74,12 @@ func (s *Server) GatewayAddr() string {
 		return ""
 	}
 	return s.gateway.listener.Addr().String()
+}
+
+// AddGatewayClient makes a client and its key, as "kitestring clients add" does.
+func (s *Server) AddGatewayClient(name string, scopes []string) (key string, err error) {
+	added, err := gatewayView{s}.Add(name, scopes)
+	return added.Key, err
 }
 
 // gatewaySpec is the gateway's child of core. Its mailbox keeps the newest

@@ -41,12 +41,15 @@ type Config struct {
 	StateDir    string // absolute; made when it is missing
 	Addr        string // of the dashboard and the API; port 0: any
 	GatewayAddr string // of the gateway; port 0: any; "": none
-	Profile     string // auto, sim, sandbox, live
-	Version     string
-	Getenv      func(key string) string
-	Log         *slog.Logger
-	Stream      *LogWriter // that Log writes to, for its metric; nil: none
-	Sim         SimConfig
+	// GatewayOptional lets the server run without a gateway when another program
+	// has its port, with a warning: nobody asked for that port.
+	GatewayOptional bool
+	Profile         string // auto, sim, sandbox, live
+	Version         string
+	Getenv          func(key string) string
+	Log             *slog.Logger
+	Stream          *LogWriter // that Log writes to, for its metric; nil: none
+	Sim             SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
 

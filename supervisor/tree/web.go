@@ -25,7 +25,7 @@ func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
 	return web.Config{
 		Gateway: s.webGateway(),
-		Listen: s.listener.listen, Store: s.webStore,
+		Listen:  s.listener.listen, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
 			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
