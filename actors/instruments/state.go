@@ -333,6 +333,16 @@ func (s *Store) Resolved() (messages.InstrumentsResolved, bool) {
 	return s.resolved, s.filled
 }
 
+// Wants are the sets of wants that the feed should have now.
+func (s *Store) Wants() []messages.WantInstruments {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.memory.wants) == 0 {
+		return nil
+	}
+	return []messages.WantInstruments{{Owner: owner, Wants: s.memory.wants}, {Owner: configuration, Wants: s.memory.checked}}
+}
+
 func (s *Store) load() memory {
 	s.mu.Lock()
 	defer s.mu.Unlock()

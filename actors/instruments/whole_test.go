@@ -29,9 +29,9 @@ func TestFileWithoutAnExchange(t *testing.T) {
 		if got.Underlyings[0].Future.Token == 0 || got.Underlyings[2].Future.Token != 0 {
 			t.Errorf("futures of %+v", got.Underlyings)
 		}
-		time.Sleep(4 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		if n := w.asked(); n != mostLooks {
-			t.Errorf("fetched %d times in four hours, want %d", n, mostLooks)
+			t.Errorf("fetched %d times in two hours, want %d", n, mostLooks)
 		}
 		if got := last[messages.InstrumentsResolved](h); !strings.Contains(got.Notices[0], "restart the actor") {
 			t.Errorf("in the end the notices are %q", got.Notices)
@@ -45,9 +45,12 @@ func TestFileWithoutAnExchange(t *testing.T) {
 		if got := last[messages.InstrumentsResolved](h); w.asked() != n+1 || len(got.Notices) != 0 || got.Underlyings[2].Future.Token == 0 {
 			t.Errorf("%d fetches, notices %q, future %+v", w.asked()-n, got.Notices, got.Underlyings[2].Future)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(2 * time.Minute)
 		if w.asked() != n+1 {
 			t.Error("a whole file is fetched again")
+		}
+		if wants := w.state.Wants(); len(wants) != 2 || len(wants[0].Wants) != len(last[messages.WantInstruments](h).Wants) {
+			t.Errorf("the store has %d sets of wants", len(wants))
 		}
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"time"
 
+	kiteconnect "github.com/zerodha/gokiteconnect/v4"
+
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -32,7 +34,7 @@ func (c *Client) Profile(ctx context.Context) (Profile, error) {
 	var data struct {
 		UserID text `json:"user_id"`
 	}
-	err := c.get(ctx, ClassProfile, "/user/profile", nil, &data)
+	err := c.get(ctx, ClassProfile, kiteconnect.URIUserProfile, nil, &data)
 	if err == nil && data.UserID == "" {
 		err = c.failure(ClassProfile, Malformed, http.StatusOK, errNoData)
 	}
@@ -61,7 +63,7 @@ func ExchangeRequestToken(ctx context.Context, ex Exchange, apiKey string, secre
 		UserName    text   `json:"user_name"`
 		LoginTime   moment `json:"login_time"`
 	}
-	if err := c.ask(ctx, ClassSession, http.MethodPost, "/session/token", form, &data); err != nil {
+	if err := c.ask(ctx, ClassSession, http.MethodPost, kiteconnect.URIUserSession, form, &data); err != nil {
 		return SessionInfo{}, err
 	}
 	if data.AccessToken == "" {
@@ -88,7 +90,7 @@ func (c *Client) Quote(ctx context.Context, keys ...string) (map[string]Quote, e
 		return nil, c.failure(ClassQuote, Input, 0, fmt.Errorf("%d keys in one request", len(keys)))
 	}
 	var data map[string]json.RawMessage
-	if err := c.get(ctx, ClassQuote, "/quote", url.Values{"i": keys}, &data); err != nil {
+	if err := c.get(ctx, ClassQuote, kiteconnect.URIGetQuote, url.Values{"i": keys}, &data); err != nil {
 		return nil, err
 	}
 	quotes := make(map[string]Quote, len(data))
@@ -138,7 +140,7 @@ func (c *Client) Historical(ctx context.Context, instrumentToken uint32, interva
 	var data struct {
 		Candles []json.RawMessage `json:"candles"`
 	}
-	path := fmt.Sprintf("/instruments/historical/%d/%s", instrumentToken, url.PathEscape(interval))
+	path := fmt.Sprintf(kiteconnect.URIGetHistorical, instrumentToken, url.PathEscape(interval))
 	if err := c.get(ctx, ClassHistorical, path, query, &data); err != nil {
 		return nil, err
 	}
@@ -194,7 +196,7 @@ type Order struct {
 // Orders asks for all orders of the day.
 func (c *Client) Orders(ctx context.Context) ([]Order, error) {
 	var data []json.RawMessage
-	if err := c.get(ctx, ClassOther, "/orders", nil, &data); err != nil {
+	if err := c.get(ctx, ClassOther, kiteconnect.URIGetOrders, nil, &data); err != nil {
 		return nil, err
 	}
 	orders := make([]Order, 0, len(data))
@@ -319,7 +321,7 @@ func (c *Client) Instruments(ctx context.Context, exchange string) (InstrumentsF
 	const class = ClassInstruments
 	base := c.exchange.InstrumentsURL
 	if base == "" {
-		base = c.exchange.APIURL + "/instruments"
+		base = c.exchange.APIURL + kiteconnect.URIGetInstruments
 	}
 	if exchange != "" {
 		base += "/" + url.PathEscape(exchange)

@@ -13,12 +13,12 @@
 // Limits: no retries (a caller knows whether the data is still needed), no
 // cache, no orders placed.
 //
-// The official gokiteconnect v4.4.0 is not used: it takes no context, loses the
+// The official gokiteconnect v4.4.0 gives the routes, and the tests the reference
+// for what Kite speaks. Its client does not ask: it takes no context, loses the
 // status of an answer that is not JSON (a 429 in HTML becomes a 504), prints
 // network errors with their URL to standard output, refuses a whole answer for
 // one field of another type, panics on a short row of history, asks /quote for
-// LTP and OHLC, and its SetAccessToken races. Tests of the simulator use it as
-// the reference for what Kite speaks.
+// LTP and OHLC, and its SetAccessToken races.
 package kite
 
 import (

@@ -132,10 +132,16 @@ func barsDue(instruments interface {
 	}
 }
 
-// repeatPhase sends an actor that has restarted the phase of the exchange's day,
-// which market sends on change only.
-func (s *Server) repeatPhase(name string) {
+// repeatLast sends an actor that has restarted what others send on change only:
+// the phase of the exchange's day, and to the feed the wanted instruments, which
+// its last incarnation may have lost.
+func (s *Server) repeatLast(name string) {
 	to := supervisor.PIDOf(name)
+	if to.Equals(pidFeed) {
+		for _, wants := range s.instruments.Wants() {
+			s.tree.Engine().Send(to, wants)
+		}
+	}
 	phase, known := s.phases.Phase()
 	if known && slices.ContainsFunc(receivers[messages.PhaseChanged](), to.Equals) {
 		s.tree.Engine().Send(to, phase)
