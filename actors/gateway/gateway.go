@@ -442,10 +442,8 @@ func (g *Gateway) wakeWaiting() {
 	g.changed = make(chan struct{})
 }
 
-// await waits until ready holds, looking at each adoption.
-func (g *Gateway) await(ctx context.Context, most time.Duration, ready func(actors.TokenView) bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
+// await waits until ready holds or ctx ends, looking at each adoption.
+func (g *Gateway) await(ctx context.Context, ready func(actors.TokenView) bool) bool {
 	for {
 		g.mu.Lock()
 		changed := g.changed
@@ -455,20 +453,22 @@ func (g *Gateway) await(ctx context.Context, most time.Duration, ready func(acto
 		}
 		select {
 		case <-changed:
-		case <-time.After(100 * time.Millisecond): // a rejected candidate is told to nobody
+		case <-time.After(100 * time.Millisecond): // a rejected candidate is announced to nobody
 		case <-ctx.Done():
 			return false
 		}
 	}
 }
 
-// awaitNewer waits for a token newer than g.
+// awaitNewer waits for a token newer than a generation.
 func (g *Gateway) awaitNewer(ctx context.Context, than messages.Generation) bool {
-	return g.await(ctx, tokenWait, func(v actors.TokenView) bool { return v.Adopted.Generation > than })
+	return g.await(ctx, func(v actors.TokenView) bool { return v.Adopted.Generation > than })
 }
 
 // awaitProof lets a write wait while a new token is being proven: sent with the
 // old one it might be refused, and it must not be sent twice.
 func (g *Gateway) awaitProof(ctx context.Context) {
-	g.await(ctx, proofWait, func(v actors.TokenView) bool { return v.Candidate.IsZero() })
+	ctx, cancel := context.WithTimeout(ctx, proofWait)
+	defer cancel()
+	g.await(ctx, func(v actors.TokenView) bool { return v.Candidate.IsZero() })
 }

@@ -422,6 +422,36 @@ func TestTokenExceptionStaysHere(t *testing.T) {
 	}
 }
 
+// Tokens that change faster than Kite answers: a read is sent with each of
+// them until one is good.
+func TestReadOutlivesTwoTokens(t *testing.T) {
+	b := begin(t)
+	b.login(1)
+	key := b.add("a", ScopeAccount)
+	good := actorstest.Session(3).Token.Reveal()
+	b.answer.Store(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if !strings.HasSuffix(r.Header.Get("Authorization"), good) {
+			w.WriteHeader(403)
+			_, _ = io.WriteString(w, `{"status":"error","message":"Incorrect api_key or access_token.","error_type":"TokenException"}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"status":"success","data":[]}`)
+	})
+	answered := make(chan string, 1)
+	go func() {
+		resp, body := b.ask("GET", "/orders", key, "")
+		answered <- fmt.Sprint(resp.StatusCode, " ", body)
+	}()
+	for g := messages.Generation(1); g < 3; g++ {
+		actorstest.Until(t, "the question at Kite", func() bool { return b.reached("GET /orders") == int64(g) })
+		b.login(g + 1)
+	}
+	if got := <-answered; got != `200 {"status":"success","data":[]}` {
+		t.Errorf("after two logins: %s", got)
+	}
+}
+
 func TestAnswersAreKitesEnvelope(t *testing.T) {
 	b := begin(t)
 	key := b.add("a", ScopeData)

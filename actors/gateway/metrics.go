@@ -61,6 +61,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		cached: count("kitestring_gateway_cache_total", "REST answers by where they came from.", "source"),
 		kept:   map[string]*totals{}, shown: map[*client][2]uint64{},
 	}
+	// From zero, so that an alert sees the first one.
+	for _, class := range kite.Classes {
+		m.over.WithLabelValues(string(class))
+	}
 	reg.MustRegister(m.sockets, m.instruments, m.lag, m.capacity, m.packets, m.conflated, m.disconnects, m.upgrades, m.requests, m.wait, m.over, m.cached)
 	return m
 }

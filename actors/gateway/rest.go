@@ -23,9 +23,10 @@ import (
 // How long a request may wait. The official clients give up after 7 s: every
 // wait together is shorter.
 const (
+	mostHeld   = 6 * time.Second // all waits together
 	budgetWait = 5 * time.Second // for the request budget; then 429
 	orderWait  = time.Second     // of an order: a late one is worse than none
-	tokenWait  = 3 * time.Second // of a GET that Kite refused, for a newer token
+	tokenWait  = 3 * time.Second // of a GET whose token Kite refused, for newer ones
 	proofWait  = 2 * time.Second // of a write, while a new token is being proven
 	mostBody   = 1 << 20
 )
@@ -124,7 +125,11 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 		return a, 0, ""
 	}
 	g.cfg.Metrics.waited(rt.class, time.Since(began))
-	for again := false; ; again = true {
+	// A refused read is sent again with each newer token, once each: tokens may
+	// change faster than Kite answers.
+	var tried messages.Generation
+	var renewal context.Context // of the waits for newer tokens; begins at the first refusal
+	for {
 		s := g.cfg.Tokens.Current().Adopted
 		if s.IsZero() {
 			g.waitForLogin(w)
@@ -135,7 +140,8 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 		case err != nil && !rt.repeatable() && kite.Sent(err):
 			refuse(w, http.StatusGatewayTimeout, "NetworkException", "unknown whether Kite took it: look at /orders before you send it again")
 			return a, 0, ""
-		case err != nil && kite.KindOf(err) == kite.Retired && !again:
+		case err != nil && kite.KindOf(err) == kite.Retired && tried < s.Generation:
+			tried = s.Generation
 			continue // a newer token has been adopted this moment
 		case err != nil:
 			refuse(w, http.StatusBadGateway, "NetworkException", "Kite did not answer; nothing was changed. Ask again")
@@ -147,11 +153,23 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 			return a, s.Generation, "kite"
 		}
 		g.doubt(s.Generation)
-		if again || !rt.repeatable() || !g.awaitNewer(ctx, s.Generation) {
+		if renewal == nil {
+			until, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(tokenWait), began.Add(mostHeld)))
+			defer cancel()
+			renewal = until
+		}
+		if !rt.repeatable() || !g.awaitNewer(renewal, s.Generation) || g.cfg.Exchange.Budget.Wait(renewal, rt.class) != nil {
 			g.waitForLogin(w)
 			return a, 0, ""
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // tokenException reports whether Kite refused the token. It never reaches a

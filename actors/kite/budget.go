@@ -24,6 +24,9 @@ const (
 	ClassOther       Class = "other"
 )
 
+// Classes are all of them.
+var Classes = []Class{ClassQuote, ClassHistorical, ClassInstruments, ClassSession, ClassProfile, ClassOrder, ClassOther}
+
 // Budget holds every REST user of the process to Kite's limits for one API
 // key: quote 1 request/s, historical 3/s, everything else together 10/s, orders 10/s and 400 a minute. One
 // Budget is shared by all.
@@ -113,9 +116,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "kitestring_rest_skipped_items_total", Help: "Items of Kite's answers that could not be read and were left out.",
 	}, []string{"class"})
 	reg.MustRegister(m.requests, seconds, throttled, skipped)
-	for _, c := range []Class{
-		ClassQuote, ClassHistorical, ClassInstruments, ClassSession, ClassProfile, ClassOrder, ClassOther,
-	} {
+	for _, c := range Classes {
 		m.seconds[c], m.throttled[c] = seconds.WithLabelValues(string(c)), throttled.WithLabelValues(string(c))
 		m.skipped[c] = skipped.WithLabelValues(string(c))
 	}

@@ -24,9 +24,10 @@ var _ = register(Drill{
 	Hold:   "no program loses a tick, gets one again, is closed or sees a TokenException",
 	Steps: func(r *Rig) {
 		programs := r.programs(10)
-		stop := r.asking(programs[0].key, "/user/profile")
+		stop := r.asking(programs[0].key, "/orders") // never cached
 		for range 20 {
 			r.rotated(5 * time.Second)
+			r.pause(200 * time.Millisecond) // ticks and requests between two tokens
 		}
 		asked, refused := stop()
 		for _, p := range programs {
@@ -84,7 +85,7 @@ var _ = register(Drill{
 })
 
 var _ = register(Drill{
-	Name: "gateway-six-o-clock", Topic: Gateway, Setup: Setup{Gateway: true, ManualLogin: true},
+	Name: "gateway-six-o-clock", Topic: Gateway, Setup: Setup{Gateway: true, ManualLogin: true, Prepare: withLiveToken},
 	Inject: "Kite ends the token in the morning; a person logs in",
 	Hold:   "programs stay connected; their requests are told to wait for the login, never that their token is wrong, and are answered after it",
 	Steps: func(r *Rig) {
@@ -92,7 +93,7 @@ var _ = register(Drill{
 		r.call(http.MethodPost, r.sim, "/sim/v1/token", map[string]string{"action": "expire"})
 		r.validate()
 		r.within(20*time.Second, "a request is told to wait for the login", func() (bool, any) {
-			code, body := r.through(p.key, http.MethodGet, "/user/margins", "")
+			code, body := r.through(p.key, http.MethodGet, "/orders", "")
 			if strings.Contains(body, "TokenException") {
 				failf("a program saw a TokenException: %s", body)
 			}
@@ -196,6 +197,31 @@ var _ = register(Drill{
 	},
 })
 
+var _ = register(Drill{
+	Name: "gateway-capacity", Topic: Gateway, Short: true,
+	Setup: Setup{Gateway: true, Prepare: func(r *Rig) { r.config.Reloadable.GatewayInstruments = 50 }},
+	Inject: "a program subscribes to more instruments than there is room for",
+	Hold:   "it is told so in a text and gets those that have room; a second program shares them",
+	Steps: func(r *Rig) {
+		greedy := r.program("greedy")
+		r.within(5*time.Second, "the text that says so", func() (bool, any) {
+			text, _ := greedy.text.Load().(string)
+			return strings.Contains(text, `"type":"error"`) && strings.Contains(text, "together take 50"), text
+		})
+		second := r.program("second")
+		for _, p := range []*program{greedy, second} {
+			r.within(5*time.Second, p.name+" gets what has room", func() (bool, any) {
+				n := r.gatewayClient(p.name).Instruments["full"]
+				return n == 50, n
+			})
+			p.untroubled()
+		}
+		if used := r.metric("kitestring_gateway_capacity", "kind", "used"); used > 50 {
+			failf("%v instruments are subscribed for programs", used)
+		}
+	},
+})
+
 // program is another program, a client of the gateway: it counts what it gets
 // by the sequence that the exchange writes into the last quantity.
 type program struct {
@@ -205,6 +231,7 @@ type program struct {
 	closed      atomic.Bool
 	closeFrames atomic.Int64
 	ticks       atomic.Int64
+	text        atomic.Value // string: the newest error text
 	done        chan struct{}
 
 	mu       sync.Mutex
@@ -269,6 +296,9 @@ func (p *program) read() {
 			return
 		}
 		if kind != websocket.BinaryMessage {
+			if strings.Contains(string(frame), `"type":"error"`) {
+				p.text.Store(string(frame))
+			}
 			continue
 		}
 		ticks, err := decoder.Decode(frame, nil)
