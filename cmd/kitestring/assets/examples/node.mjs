@@ -10,6 +10,6 @@ console.log("NIFTY 50 now:", (await kite.getLTP(["NSE:NIFTY 50"]))["NSE:NIFTY 50
 
 const ticker = new KiteTicker({ api_key: "demo", access_token: key, root: `ws://${gateway}` });
 ticker.on("connect", () => { ticker.subscribe([NIFTY]); ticker.setMode(ticker.modeFull, [NIFTY]); });
-ticker.on("ticks", (ticks) => ticks.forEach((t) => console.log(t.exchange_timestamp, t.last_price)));
+ticker.on("ticks", (ticks) => ticks.forEach((t) => console.log(t.instrument_token, t.last_price)));
 ticker.on("disconnect", () => console.error("disconnected: this should not happen at a rotation"));
 ticker.connect();
