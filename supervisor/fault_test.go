@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestSlowDeafAndLeakLast(t *testing.T) {
+func TestSlowAndDroppingAndLeakLast(t *testing.T) {
 	opts := Options{IsTokenMessage: func(msg any) bool { _, is := msg.(tokenMessage); return is }}
 	var d diary
 	inBubble(t, group("root", victim(&d)), opts, func(t *testing.T, s *Supervisor) {
@@ -152,6 +152,23 @@ func TestFaultsThatCannotBe(t *testing.T) {
 		var kind *KindError
 		if err := s.Inject(Fault{Actor: "v", Kind: "earthquake"}); !errors.As(err, &kind) {
 			t.Errorf("unknown kind: %v", err)
+		}
+	})
+}
+
+// What drop_messages takes away is given back to its pool.
+func TestDroppedBatchesAreReleased(t *testing.T) {
+	var d diary
+	inBubble(t, group("root", taker(&d)), Options{}, func(t *testing.T, s *Supervisor) {
+		if err := s.Inject(Fault{Actor: "taker", Kind: FaultDropMessages}); err != nil {
+			t.Fatal(err)
+		}
+		after(0)
+		pushAll(t, s.Inlet("taker"), 0, 10)
+		pushAll(t, s.Inlet("taker"), 10, 60, 60, 60)
+		after(0)
+		if got := d.take(); len(got) != 0 {
+			t.Errorf("seen %v", got)
 		}
 	})
 }

@@ -178,6 +178,7 @@ func (in *incarnation) handle(kind itemKind) {
 		}
 	}
 	if in.active.any && in.applyLasting(kind) {
+		in.drop(kind)
 		return
 	}
 	switch kind {
@@ -194,6 +195,21 @@ func (in *incarnation) handle(kind itemKind) {
 	if measure {
 		st.handling.observe(in.supervisor.nanos() - began)
 		in.count()
+	}
+}
+
+// drop gives back what would have been handled.
+func (in *incarnation) drop(kind itemKind) {
+	switch kind {
+	case batch:
+		in.it.batch.Release()
+		in.it.batch = nil
+	case conflated:
+		for i, q := range in.it.backlog {
+			q.batch.Release()
+			in.it.backlog[i].batch = nil
+		}
+		in.it.table.Take()
 	}
 }
 

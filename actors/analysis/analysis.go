@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/actors/hours"
 	"kitestring/messages"
 )
@@ -65,7 +66,7 @@ type Analysis struct {
 	// ClassicScale turns the classic confidence into 0-100; 0: it is one already.
 	ClassicScale float64
 
-	chosen Chosen // see With
+	settings Settings // see With
 }
 
 // DefaultInterval is the length of the bars that analyses judge.
@@ -103,14 +104,7 @@ func Find(kind string) (Analysis, bool) {
 }
 
 // Candle is a bar in rupees, as the analyses compute with it.
-type Candle struct {
-	Time                   time.Time // of its start
-	Open, High, Low, Close float64
-	Volume                 float64 // 0 for an index
-	Newest                 time.Time
-	Partial, Gapped        bool
-	Generation             messages.Generation
-}
+type Candle = classic.Candle
 
 // Quote is the newest tick of one instrument, in rupees.
 type Quote struct {
@@ -137,7 +131,7 @@ type Option struct {
 // analysis does not need, or that have not come yet, are zero.
 type Input struct {
 	Underlying string
-	Chosen     Chosen    // parameters that differ from their defaults; nil in profile classic
+	Settings   Settings  // parameters that differ from their defaults; nil in profile classic
 	Now        time.Time // exchange time
 	Phase      messages.Phase
 	Hours      *hours.Store // nil: the built-in table

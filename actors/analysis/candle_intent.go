@@ -1,17 +1,21 @@
 package analysis
 
-import "strings"
+import (
+	"strings"
+
+	"kitestring/actors/analysis/classic"
+)
 
 // candleIntent reads the shape of the newest closed bar of the future.
 var candleIntent = Analysis{
 	Kind:       "candle_intent",
 	Title:      "Candle intent",
 	Needs:      Needs{Future: true},
-	Warmup:     candleIntentWindow,
+	Warmup:     classic.CandleIntentWindow,
 	Parameters: []*Parameter{candleNearness, candleActiveFrom},
 	Judge:      judgeCandleIntent,
 	Classic: func(in *Input) map[string]any {
-		return classicCandleIntent(in.Underlying, in.Future.Closed)
+		return classic.CandleIntent(in.Underlying, in.Future.Closed)
 	},
 }
 
@@ -26,31 +30,31 @@ var (
 // setup must be an inside bar, and no strength exceeds 100.
 func judgeCandleIntent(in *Input) Judgement {
 	context := in.Future.Last(indicatorMemory)
-	bars := lastN(context, candleIntentWindow)
-	if len(bars) < candleIntentWindow {
-		return lacking(bars, "the future has %d closed bars of the %d needed", len(bars), candleIntentWindow)
+	bars := classic.LastN(context, classic.CandleIntentWindow)
+	if len(bars) < classic.CandleIntentWindow {
+		return lacking(bars, "the future has %d closed bars of the %d needed", len(bars), classic.CandleIntentWindow)
 	}
-	mean := meanVolume(bars)
+	mean := classic.MeanVolume(bars)
 	if mean <= 0 {
-		return lacking(bars, "no volume in the last %d bars of the future", candleIntentWindow)
+		return lacking(bars, "no volume in the last %d bars of the future", classic.CandleIntentWindow)
 	}
-	active := in.Chosen.whole(candleActiveFrom)
+	active := in.Settings.whole(candleActiveFrom)
 	last, before := bars[len(bars)-1], bars[len(bars)-2]
 	j := Judgement{Signal: "wait", Status: statusAt(0, active), Coverage: 1}
 	j.Over(bars)
-	span := last.span()
+	span := last.Span()
 	if span <= 0 {
 		j.Reason = "the bar has no range"
-		j.Values = object{"pattern": "flat", "intent": "neutral", "volume": last.Volume, "volume_ratio": last.Volume / mean}
+		j.Values = classic.Object{"pattern": "flat", "intent": "neutral", "volume": last.Volume, "volume_ratio": last.Volume / mean}
 		return j
 	}
 	reach, _ := atr(context, atrPeriod)
-	reach *= in.Chosen.of(candleNearness)
-	upper, lower := wicks(last)
-	s := candleShape{
-		body: last.body() / span, upper: upper / span, lower: lower / span,
-		volumeRatio: last.Volume / mean, green: last.green(),
-		near: highest(bars)-last.Close <= reach || last.Close-lowest(bars) <= reach,
+	reach *= in.Settings.of(candleNearness)
+	upper, lower := classic.Wicks(last)
+	s := classic.CandleShape{
+		Body: last.Body() / span, Upper: upper / span, Lower: lower / span,
+		VolumeRatio: last.Volume / mean, Green: last.Green(),
+		Near: classic.Highest(bars)-last.Close <= reach || last.Close-classic.Lowest(bars) <= reach,
 	}
 	if last.Volume <= 0 {
 		return lacking(bars, "the bar's price moved and no volume came with it")
@@ -58,36 +62,36 @@ func judgeCandleIntent(in *Input) Judgement {
 	inside := last.High <= before.High && last.Low >= before.Low
 	p := calibratedPattern(s, inside)
 
-	j.Signal = strings.ToLower(professionalSignal(p, s.near, s.volumeRatio))
-	j.Confidence, j.Status, j.Reason = float64(p.confidence), statusAt(p.confidence, active), patternTexts[p.kind]
-	volume, _ := volumeType(s.volumeRatio)
-	upperSignal, _ := wickSignal(s.upper, "BEARISH")
-	lowerSignal, _ := wickSignal(s.lower, "BULLISH")
-	j.Values = object{
-		"pattern": strings.ToLower(p.kind), "intent": strings.ToLower(p.intent), "strength": p.strength,
+	j.Signal = strings.ToLower(classic.ProfessionalSignal(p, s.Near, s.VolumeRatio))
+	j.Confidence, j.Status, j.Reason = float64(p.Confidence), statusAt(p.Confidence, active), classic.PatternTexts[p.Kind]
+	volume, _ := classic.VolumeType(s.VolumeRatio)
+	upperSignal, _ := classic.WickSignal(s.Upper, "BEARISH")
+	lowerSignal, _ := classic.WickSignal(s.Lower, "BULLISH")
+	j.Values = classic.Object{
+		"pattern": strings.ToLower(p.Kind), "intent": strings.ToLower(p.Intent), "strength": p.Strength,
 		"open": last.Open, "high": last.High, "low": last.Low, "close": last.Close, "volume": last.Volume,
-		"body_percent": s.body * 100, "upper_wick_percent": s.upper * 100, "lower_wick_percent": s.lower * 100,
+		"body_percent": s.Body * 100, "upper_wick_percent": s.Upper * 100, "lower_wick_percent": s.Lower * 100,
 		"upper_signal": strings.ToLower(upperSignal), "lower_signal": strings.ToLower(lowerSignal),
-		"body": strings.ToLower(bodyNames[climb(s.body, bodyLadder, 10)]), "colour": colour(last),
-		"mean_volume": mean, "volume_ratio": s.volumeRatio, "volume_type": strings.ToLower(volume),
-		"efficiency": strings.ToLower(s.efficiency()), "near_zone": s.near, "inside_bar": inside,
+		"body": strings.ToLower(classic.BodyNames[classic.Climb(s.Body, classic.BodyLadder, 10)]), "colour": colour(last),
+		"mean_volume": mean, "volume_ratio": s.VolumeRatio, "volume_type": strings.ToLower(volume),
+		"efficiency": strings.ToLower(s.Efficiency()), "near_zone": s.Near, "inside_bar": inside,
 	}
 	return j
 }
 
 // calibratedPattern lets an emotional bar speak for its own colour and asks a
 // setup to be an inside bar.
-func calibratedPattern(s candleShape, inside bool) candlePattern {
-	p := s.pattern(s.intent(), s.near && s.body < 0.4 && inside)
-	p.strength = min(p.strength, 100)
+func calibratedPattern(s classic.CandleShape, inside bool) classic.CandlePattern {
+	p := s.Pattern(s.Intent(), s.Near && s.Body < 0.4 && inside)
+	p.Strength = min(p.Strength, 100)
 	return p
 }
 
 func colour(c Candle) string {
 	switch {
-	case c.green():
+	case c.Green():
 		return "green"
-	case c.red():
+	case c.Red():
 		return "red"
 	}
 	return "none"

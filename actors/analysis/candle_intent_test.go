@@ -3,6 +3,7 @@ package analysis
 import (
 	"testing"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -18,14 +19,14 @@ func TestCandleIntentNearIsHalfAnATR(t *testing.T) {
 	bars := append(seesaw(30, 100), high)
 	far := bar(1004.9, 1005.6, 1004.2, 1005.1, 100)
 	j := judgeCandleIntent(futureOf(at(append(bars, far)...)))
-	wantValues(t, j, object{"near_zone": false, "inside_bar": true, "pattern": "neutral"})
+	wantValues(t, j, classic.Object{"near_zone": false, "inside_bar": true, "pattern": "neutral"})
 	near := bar(1009.5, 1010.5, 1008.5, 1009.8, 100)
 	j = judgeCandleIntent(futureOf(at(append(bars, near)...)))
-	wantValues(t, j, object{"near_zone": true, "inside_bar": true, "pattern": "breakout_setup"})
+	wantValues(t, j, classic.Object{"near_zone": true, "inside_bar": true, "pattern": "breakout_setup"})
 	if j.Signal != "wait" || j.Confidence != 70 {
 		t.Errorf("%s %v", j.Signal, j.Confidence)
 	}
-	if classic := classicCandleIntent("NIFTY", append(bars, far)); classic["near_zone"] != true {
+	if classic := classic.CandleIntent("NIFTY", append(bars, far)); classic["near_zone"] != true {
 		t.Error("classic does not find 0.6 % near")
 	}
 }
@@ -33,14 +34,14 @@ func TestCandleIntentNearIsHalfAnATR(t *testing.T) {
 func TestCandleIntentSetupMustBeInside(t *testing.T) {
 	// The same small body near the high, but reaching above the bar before.
 	j := judged(bar(1001, 1002.2, 1000, 1001.2, 100))
-	wantValues(t, j, object{"near_zone": true, "inside_bar": false, "pattern": "neutral"})
+	wantValues(t, j, classic.Object{"near_zone": true, "inside_bar": false, "pattern": "neutral"})
 }
 
 func TestCandleIntentEmotionalHasItsColour(t *testing.T) {
 	green := judged(bar(1000, 1010, 1000, 1010, 10))
-	wantValues(t, green, object{"pattern": "emotional", "intent": "bullish", "strength": 100, "colour": "green"})
+	wantValues(t, green, classic.Object{"pattern": "emotional", "intent": "bullish", "strength": 100, "colour": "green"})
 	red := judged(bar(1010, 1010, 1000, 1000, 10))
-	wantValues(t, red, object{"pattern": "emotional", "intent": "bearish", "colour": "red"})
+	wantValues(t, red, classic.Object{"pattern": "emotional", "intent": "bearish", "colour": "red"})
 	if green.Signal != "buy" || red.Signal != "sell" || green.Confidence != 75 {
 		t.Errorf("%s %s %v", green.Signal, red.Signal, green.Confidence)
 	}
@@ -48,22 +49,22 @@ func TestCandleIntentEmotionalHasItsColour(t *testing.T) {
 
 func TestCandleIntentStrengthIsCapped(t *testing.T) {
 	j := judged(bar(1000, 1010, 999, 1009, 900))
-	wantValues(t, j, object{"pattern": "healthy_move", "intent": "bullish", "strength": 100})
+	wantValues(t, j, classic.Object{"pattern": "healthy_move", "intent": "bullish", "strength": 100})
 	if j.Signal != "buy" || j.Confidence != 85 || j.Status != messages.Active {
 		t.Errorf("%+v", j)
 	}
 	j = judged(bar(1000, 1004, 996, 1000.5, 900))
-	wantValues(t, j, object{"pattern": "absorption", "strength": 100})
+	wantValues(t, j, classic.Object{"pattern": "absorption", "strength": 100})
 }
 
 func TestCandleIntentAtTheExtremes(t *testing.T) {
 	j := judged(bar(1000.2, 1007, 999.5, 1000.4, 100))
-	wantValues(t, j, object{"pattern": "rejection", "intent": "bearish", "near_zone": true})
+	wantValues(t, j, classic.Object{"pattern": "rejection", "intent": "bearish", "near_zone": true})
 	if j.Signal != "strong_sell" {
 		t.Errorf("long upper wick near the low: %s", j.Signal)
 	}
 	j = judged(bar(1001, 1002, 993, 1001.2, 200))
-	wantValues(t, j, object{"pattern": "absorption", "intent": "bullish", "near_zone": true})
+	wantValues(t, j, classic.Object{"pattern": "absorption", "intent": "bullish", "near_zone": true})
 	if j.Signal != "strong_buy" {
 		t.Errorf("long lower wick on volume near the high: %s", j.Signal)
 	}
@@ -84,7 +85,7 @@ func TestCandleIntentWithoutInput(t *testing.T) {
 	if j.Signal != "wait" || j.Confidence != 0 || j.Values["pattern"] != "flat" {
 		t.Errorf("flat bar: %+v", j)
 	}
-	wantValues(t, judged(bar(1000, 1002, 999, 1000, 100)), object{"colour": "none"})
+	wantValues(t, judged(bar(1000, 1002, 999, 1000, 100)), classic.Object{"colour": "none"})
 }
 
 func TestCandleIntentOfABarWhoseVolumeIsMissing(t *testing.T) {

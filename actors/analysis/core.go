@@ -55,12 +55,12 @@ func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, o
 		p = Calibrated // it has no other; its readings say so
 	}
 	if p == Classic {
-		a.chosen = nil // the predecessor's numbers are what they are
+		a.settings = nil // the predecessor's numbers are what they are
 	}
 	return &Core{
 		analysis: a, profile: p, opening: opening,
 		in: Input{
-			Underlying: underlying, Chosen: a.chosen, Hours: store,
+			Underlying: underlying, Settings: a.settings, Hours: store,
 			Index:    Window{Interval: interval},
 			Future:   Window{Interval: interval},
 			Readings: map[string]messages.Reading{},
@@ -275,7 +275,7 @@ func (c *Core) Reading(now time.Time) messages.Reading {
 		j.Signal, j.Confidence, j.Values = "", 0, nil
 	}
 	return messages.Reading{
-		Kind: c.analysis.Kind, Underlying: c.in.Underlying, Profile: string(c.profile), Parameters: c.in.Chosen,
+		Kind: c.analysis.Kind, Underlying: c.in.Underlying, Profile: string(c.profile), Parameters: c.in.Settings,
 		Signal: j.Signal, Confidence: j.Confidence, Status: j.Status, Reason: j.Reason, Values: j.Values,
 		AsOf: j.AsOf, OldestInput: j.Oldest, Coverage: j.Coverage, Gapped: j.Gapped, Partial: j.Partial, Generation: j.Generation,
 	}
@@ -337,7 +337,7 @@ func number(v any) float64 {
 // in an open market.
 func (a *Analysis) stale(in *Input, newest time.Time) bool {
 	if a.Stale != nil {
-		return in.Now.Sub(newest) > in.Chosen.seconds(a.Stale)
+		return in.Now.Sub(newest) > in.Settings.seconds(a.Stale)
 	}
 	return in.overdue(newest) > 3*in.Future.Interval
 }

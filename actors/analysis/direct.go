@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -40,7 +41,7 @@ func judgeDirect(in *Input) Judgement {
 	switch {
 	case q.At.IsZero():
 		return Missing("the answer over REST has no time, so its age is unknown")
-	case in.Phase == messages.Open && age > in.Chosen.seconds(directFresh):
+	case in.Phase == messages.Open && age > in.Settings.seconds(directFresh):
 		j.Reason = "the last answer over REST is " + age.Round(time.Second).String() + " old; asked again on demand or when the feed is down"
 		return j
 	case q.Last <= 0 || q.Close <= 0:
@@ -49,7 +50,7 @@ func judgeDirect(in *Input) Judgement {
 	}
 	change := (q.Last - q.Close) / q.Close * 100
 	j.Status, j.Signal, j.Confidence = messages.Watching, "wait", 50
-	if math.Abs(change) > in.Chosen.of(directMove) {
+	if math.Abs(change) > in.Settings.of(directMove) {
 		j.Status, j.Signal = messages.Active, "buy"
 		if change < 0 {
 			j.Signal = "sell"
@@ -64,7 +65,7 @@ func judgeDirect(in *Input) Judgement {
 		trend = "downtrend"
 	}
 	j.Values = map[string]any{
-		"source": "rest", "price": q.Last, "previous_close": q.Close, "change_pct": roundDecimal(change, 2),
+		"source": "rest", "price": q.Last, "previous_close": q.Close, "change_pct": classic.RoundDecimal(change, 2),
 		"open": q.Open, "high": q.High, "low": q.Low, "trend": trend,
 	}
 	return j
@@ -72,4 +73,4 @@ func judgeDirect(in *Input) Judgement {
 
 // AskEvery is how long direct analysis waits from one question to the next
 // while no ticks come.
-func (a *Analysis) AskEvery() time.Duration { return a.chosen.seconds(directEvery) }
+func (a *Analysis) AskEvery() time.Duration { return a.settings.seconds(directEvery) }

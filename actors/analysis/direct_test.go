@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -35,7 +36,7 @@ func TestDirectByHand(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := judgeDirect(&Input{Now: now, Phase: messages.Open, REST: c.quote})
-			if j.Status != c.status || j.Signal != c.signal || roundDecimal(j.Confidence, 6) != c.confidence || !strings.Contains(j.Reason, c.reason) {
+			if j.Status != c.status || j.Signal != c.signal || classic.RoundDecimal(j.Confidence, 6) != c.confidence || !strings.Contains(j.Reason, c.reason) {
 				t.Errorf("%+v", j)
 			}
 			if j.Status != messages.Unavailable && (j.Values["trend"] != c.trend || j.Values["source"] != "rest" || j.Generation != 6) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages/ist"
 )
 
@@ -123,7 +124,7 @@ func goldenEngine(t *testing.T, a Analysis, window int) {
 	t.Helper()
 	engine := a.Kind
 	// The index has the prices, the future the volume, as in live.
-	compute := func(symbol string, bars []Candle) object {
+	compute := func(symbol string, bars []Candle) classic.Object {
 		in := withFuture(bars)
 		in.Underlying = symbol
 		return a.Classic(in)
@@ -160,7 +161,7 @@ func goldenEngine(t *testing.T, a Analysis, window int) {
 			if first < 0 {
 				first = i
 			}
-			seen := lastN(bars[:i+1], want.Window)
+			seen := classic.LastN(bars[:i+1], want.Window)
 			if len(seen) != want.Bars || want.Window != window {
 				t.Fatalf("%s %s: %d bars in a window of %d, want %d", symbol, want.TimeIST, len(seen), want.Window, want.Bars)
 			}
@@ -279,20 +280,20 @@ func TestClassicInstantIsGolden(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
 			t.Fatal(err)
 		}
-		tick := &classicTick{numbers: map[string]*float64{}}
+		tick := &classic.Tick{Numbers: map[string]*float64{}}
 		for name, v := range want.Tick {
 			switch v := v.(type) {
 			case float64:
-				tick.numbers[name] = &v
+				tick.Numbers[name] = &v
 			case nil:
-				tick.named = tick.named || name == "symbol"
-				tick.numbers[name] = nil
+				tick.Named = tick.Named || name == "symbol"
+				tick.Numbers[name] = nil
 			case string:
 				if name == "symbol" {
-					tick.symbol, tick.named = &v, true
+					tick.Symbol, tick.Named = &v, true
 				}
 				if name == "trend" {
-					tick.trend = v
+					tick.Trend = v
 				}
 			}
 		}
@@ -300,7 +301,7 @@ func TestClassicInstantIsGolden(t *testing.T) {
 			refused++
 		}
 		rows++
-		fields += diffGolden(t, fmt.Sprintf("tick %d", rows), want.Output, classicInstant(tick))
+		fields += diffGolden(t, fmt.Sprintf("tick %d", rows), want.Output, classic.Instant(tick))
 	}
 	t.Logf("instant: %d ticks (%d raise), %d fields compared", rows, refused, fields)
 }

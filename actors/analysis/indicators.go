@@ -3,6 +3,7 @@ package analysis
 import (
 	talib "github.com/markcheno/go-talib"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages/ist"
 )
 
@@ -24,7 +25,7 @@ const indicatorMemory = 200
 // ema is the exponential moving average of the closes, seeded with the plain
 // mean of the first period; false with fewer bars than the period.
 func ema(bars []Candle, period int) (float64, bool) {
-	bars = lastN(bars, indicatorMemory)
+	bars = classic.LastN(bars, indicatorMemory)
 	if len(bars) < period {
 		return 0, false
 	}
@@ -35,7 +36,7 @@ func ema(bars []Candle, period int) (float64, bool) {
 // rsi is Wilder's relative strength index, 0-100; false with fewer bars than
 // the period + 1, or when no close differs from the one before.
 func rsi(bars []Candle, period int) (float64, bool) {
-	bars = lastN(bars, indicatorMemory)
+	bars = classic.LastN(bars, indicatorMemory)
 	if len(bars) < period+1 {
 		return 0, false
 	}
@@ -53,7 +54,7 @@ func rsi(bars []Candle, period int) (float64, bool) {
 // atr is Wilder's average true range in points; false with fewer bars than the
 // period + 1.
 func atr(bars []Candle, period int) (float64, bool) {
-	bars = lastN(bars, indicatorMemory)
+	bars = classic.LastN(bars, indicatorMemory)
 	if len(bars) < period+1 {
 		return 0, false
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/analysis/classic"
+
 	talib "github.com/markcheno/go-talib"
 )
 
@@ -112,7 +114,7 @@ func TestIndicatorsAgreeWithTalibAndTheirDefinition(t *testing.T) {
 				if !ok {
 					continue
 				}
-				seen := lastN(bars[:k], indicatorMemory)
+				seen := classic.LastN(bars[:k], indicatorMemory)
 				high, low := make([]float64, len(seen)), make([]float64, len(seen))
 				for i := range seen {
 					high[i], low[i] = seen[i].High, seen[i].Low

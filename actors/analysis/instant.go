@@ -1,15 +1,15 @@
 package analysis
 
 import (
-	"math"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/actors/hours"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-// instant weighs what the newest tick says beside the day and the indicators.
+// instant weighs what the newest tick says together with the day and the indicators.
 var instant = Analysis{
 	Kind:         "instant",
 	Title:        "Instant analysis",
@@ -35,7 +35,7 @@ var (
 const instantParts = 9
 
 // judgeInstant differs from the predecessor: its indicators are real, the trend
-// is that of the averages instead of the change told a second time, the larger
+// is that of the averages instead of the change counted a second time, the larger
 // side wins, and a tie waits. What is missing lowers the coverage.
 func judgeInstant(in *Input) Judgement {
 	tick := in.IndexTick
@@ -43,9 +43,9 @@ func judgeInstant(in *Input) Judgement {
 		return lacking(in.Index.Last(1), "no tick of the index yet")
 	}
 	price := tick.Last
-	j := Judgement{Status: messages.Watching, Values: object{"price": price, "time_quality": timeQuality(in)}}
+	j := Judgement{Status: messages.Watching, Values: classic.Object{"price": price, "time_quality": timeQuality(in)}}
 	j.OverQuote(tick)
-	s, parts := &sides{reasons: []string{}}, 0
+	s, parts := &classic.Sides{Reasons: []string{}}, 0
 	have := func(name string, v float64, ok bool) bool {
 		j.Values[name] = nil
 		if ok {
@@ -57,28 +57,28 @@ func judgeInstant(in *Input) Judgement {
 
 	change := (price - tick.Close) / tick.Close * 100
 	if have("change_percent", change, tick.Close > 0) {
-		s.add(above(change, changeLadder), above(-change, changeLadder), "change %+.2f %%", change)
+		s.Add(classic.Above(change, classic.ChangeLadder), classic.Above(-change, classic.ChangeLadder), "change %+.2f %%", change)
 	}
 	if pcr, ok := pcrOf(in, &j); have("pcr", pcr, ok) {
-		bull := above(pcr, pcrBullLadder)
+		bull := classic.Above(pcr, classic.PcrBullLadder)
 		bear := 0
 		if bull == 0 {
-			bear = below(pcr, pcrBearLadder)
+			bear = classic.Below(pcr, classic.PcrBearLadder)
 		}
-		s.add(bull, bear, "put/call ratio %.2f", pcr)
+		s.Add(bull, bear, "put/call ratio %.2f", pcr)
 	}
 	if off, vwap, ok := offVWAP(in, &j); have("vwap_future", vwap, ok) {
 		j.Values["off_vwap_percent"] = off
-		s.add(vwapPoints(off), vwapPoints(-off), "future %+.2f %% off its average price", off)
+		s.Add(vwapPoints(off), vwapPoints(-off), "future %+.2f %% off its average price", off)
 	}
 	if trend, ok := averagesTrend(&in.Index, j.Values); ok {
 		parts++
 		j.Values["trend"] = trend
 		switch trend {
 		case "up":
-			s.add(15, 0, "averages rise")
+			s.Add(15, 0, "averages rise")
 		case "down":
-			s.add(0, 15, "averages fall")
+			s.Add(0, 15, "averages fall")
 		}
 	}
 	strength, ok := rsi(in.Index.Closed, rsiPeriod)
@@ -86,15 +86,15 @@ func judgeInstant(in *Input) Judgement {
 	width, measured := atr(in.Index.Closed, atrPeriod)
 	have("atr", width, measured)
 	if have("volume_future", float64(in.FutureTick.Volume), in.FutureTick.Volume > 0) {
-		switch points := above(float64(in.FutureTick.Volume), volumeLadder); {
-		case s.bull > s.bear:
-			s.add(points, 0, "volume")
-		case s.bear > s.bull:
-			s.add(0, points, "volume")
+		switch points := classic.Above(float64(in.FutureTick.Volume), classic.VolumeLadder); {
+		case s.Bull > s.Bear:
+			s.Add(points, 0, "volume")
+		case s.Bear > s.Bull:
+			s.Add(0, points, "volume")
 		}
 	}
-	if have("range_position", rangePosition(price, tick.Low, tick.High), tick.Low > 0 && tick.High > tick.Low) {
-		s.addRange(price, tick.Low, tick.High)
+	if have("range_position", classic.RangePosition(price, tick.Low, tick.High), tick.Low > 0 && tick.High > tick.Low) {
+		s.AddRange(price, tick.Low, tick.High)
 	}
 	high, low, whole := previousDay(in, tick.At)
 	have("prev_day_high", high, whole)
@@ -108,16 +108,16 @@ func judgeInstant(in *Input) Judgement {
 	j.Over(in.Index.Last(emaSlow))
 	j.Coverage = float64(parts) / instantParts
 
-	j.Values["points_up"], j.Values["points_down"], j.Values["reasons"] = s.bull, s.bear, s.reasons
-	signal, confidence, way := s.larger(in.Chosen)
+	j.Values["points_up"], j.Values["points_down"], j.Values["reasons"] = s.Bull, s.Bear, s.Reasons
+	signal, confidence, way := larger(s, in.Settings)
 	j.Signal, j.Confidence = signal, confidence
 	j.Values["entry"], j.Values["stop"], j.Values["target"] = nil, nil, nil
 	if way != 0 {
 		j.Status = messages.Active
 		if measured {
 			j.Values["entry"] = price
-			j.Values["stop"] = price - way*in.Chosen.of(instantStop)*width
-			j.Values["target"] = price + way*in.Chosen.of(instantTarget)*width
+			j.Values["stop"] = price - way*in.Settings.of(instantStop)*width
+			j.Values["target"] = price + way*in.Settings.of(instantTarget)*width
 		}
 	}
 	return j
@@ -125,37 +125,23 @@ func judgeInstant(in *Input) Judgement {
 
 // larger is the signal of the larger side with its confidence, 0-95, and its
 // way: 1 up, -1 down, 0 wait.
-func (s *sides) larger(chosen Chosen) (signal string, confidence, way float64) {
-	points, strong, plain, way := s.bull, "strong_buy", "buy_signal", 1.0
-	if s.bear > s.bull {
-		points, strong, plain, way = s.bear, "strong_sell", "sell_signal", -1.0
+func larger(s *classic.Sides, settings Settings) (signal string, confidence, way float64) {
+	points, strong, plain, way := s.Bull, "strong_buy", "buy_signal", 1.0
+	if s.Bear > s.Bull {
+		points, strong, plain, way = s.Bear, "strong_sell", "sell_signal", -1.0
 	}
 	switch {
-	case s.bull == s.bear || points < chosen.whole(instantSignalFrom):
+	case s.Bull == s.Bear || points < settings.whole(instantSignalFrom):
 		return "wait", 0, 0
-	case points >= chosen.whole(instantStrongFrom):
+	case points >= settings.whole(instantStrongFrom):
 		return strong, min(float64(points), 95), way
 	}
 	return plain, float64(points), way
 }
 
-// addRange counts where in the day's range the price stands.
-func (s *sides) addRange(price, low, high float64) {
-	position := rangePosition(price, low, high)
-	if up := above(position, rangeHigh); up > 0 {
-		s.add(up, 0, "price high in the day's range: %.0f %%", position)
-	} else {
-		s.add(0, below(position, rangeLow), "price low in the day's range: %.0f %%", position)
-	}
-	switch {
-	case high > 0 && math.Abs(high-price)/high < 0.002:
-		s.add(0, 8, "near the day's high")
-	case low > 0 && math.Abs(price-low)/low < 0.002:
-		s.add(8, 0, "near the day's low")
-	}
+func vwapPoints(off float64) int {
+	return classic.Above(off, []classic.Rung{{At: 1, Points: 20}, {At: 0, Points: 12}})
 }
-
-func vwapPoints(off float64) int { return above(off, []rung{{1, 20}, {0, 12}}) }
 
 // pcrOf is the put/call ratio of the newest reading that could be used.
 func pcrOf(in *Input, j *Judgement) (float64, bool) {
@@ -189,7 +175,7 @@ func offVWAP(in *Input, j *Judgement) (off, vwap float64, ok bool) {
 
 // averagesTrend notes the moving averages and names their order; false without
 // all three.
-func averagesTrend(w *Window, values object) (trend string, ok bool) {
+func averagesTrend(w *Window, values classic.Object) (trend string, ok bool) {
 	fast, ok9 := ema(w.Closed, emaFast)
 	middle, ok21 := ema(w.Closed, emaMiddle)
 	slow, ok50 := ema(w.Closed, emaSlow)
@@ -244,7 +230,7 @@ func previousDay(in *Input, at time.Time) (high, low float64, ok bool) {
 	for i := range bars {
 		whole = whole && !bars[i].Gapped && !bars[i].Partial
 	}
-	return highest(bars), lowest(bars), whole
+	return classic.Highest(bars), classic.Lowest(bars), whole
 }
 
 // timeQuality is poor in the first and last ten minutes of a session.
@@ -262,30 +248,30 @@ func timeQuality(in *Input) string {
 
 // classicInstantOf makes the predecessor's tick of what is known; nil without a
 // tick of the index.
-func classicInstantOf(in *Input) object {
+func classicInstantOf(in *Input) classic.Object {
 	tick := in.IndexTick
 	if tick.At.IsZero() {
 		return nil
 	}
-	t := &classicTick{symbol: &in.Underlying, named: true, trend: "neutral", numbers: map[string]*float64{
+	t := &classic.Tick{Symbol: &in.Underlying, Named: true, Trend: "neutral", Numbers: map[string]*float64{
 		"price": &tick.Last, "open": &tick.Open, "high": &tick.High, "low": &tick.Low, "close": &tick.Close,
 	}}
 	if tick.Close > 0 {
-		change := roundDecimal((tick.Last-tick.Close)/tick.Close*100, 2)
-		t.numbers["changePercent"] = &change
+		change := classic.RoundDecimal((tick.Last-tick.Close)/tick.Close*100, 2)
+		t.Numbers["changePercent"] = &change
 		switch {
 		case change > 0:
-			t.trend = "bullish"
+			t.Trend = "bullish"
 		case change < 0:
-			t.trend = "bearish"
+			t.Trend = "bearish"
 		}
 	}
 	if in.FutureTick.Volume > 0 {
 		volume := float64(in.FutureTick.Volume)
-		t.numbers["volume"] = &volume
+		t.Numbers["volume"] = &volume
 	}
 	if pcr, ok := pcrOf(in, nil); ok {
-		t.numbers["pcr"] = &pcr
+		t.Numbers["pcr"] = &pcr
 	}
-	return classicInstant(t)
+	return classic.Instant(t)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -36,7 +37,7 @@ func withPCR(in *Input, pcr float64) *Input {
 func TestInstantLargerSideWins(t *testing.T) {
 	// Up: change +0.8 % 20. Down: put/call ratio 0.5 25, near nothing.
 	j := judgeInstant(withPCR(quoted(1008), 0.5))
-	wantValues(t, j, object{"points_up": 20, "points_down": 25})
+	wantValues(t, j, classic.Object{"points_up": 20, "points_down": 25})
 	if j.Signal != "sell_signal" || j.Confidence != 25 || j.Status != messages.Active {
 		t.Errorf("%s %v", j.Signal, j.Confidence)
 	}
@@ -53,12 +54,12 @@ func TestInstantLargerSideWins(t *testing.T) {
 		{100, 0, "strong_buy", 95},
 		{0, 0, "wait", 0},
 	} {
-		s := sides{bull: c.bull, bear: c.bear}
-		if signal, confidence, _ := s.larger(nil); signal != c.signal || confidence != c.confidence {
+		s := classic.Sides{Bull: c.bull, Bear: c.bear}
+		if signal, confidence, _ := larger(&s, nil); signal != c.signal || confidence != c.confidence {
 			t.Errorf("%d against %d: %s %v, want %s %v", c.bull, c.bear, signal, confidence, c.signal, c.confidence)
 		}
 	}
-	if signal, _ := (&sides{bull: 45, bear: 60}).signal(); signal != "BUY_SIGNAL" {
+	if signal, _ := (&classic.Sides{Bull: 45, Bear: 60}).Signal(); signal != "BUY_SIGNAL" {
 		t.Errorf("classic: %s", signal)
 	}
 }
@@ -67,23 +68,23 @@ func TestInstantStopsInATR(t *testing.T) {
 	in := withPCR(quoted(1012), 1.6)
 	j := judgeInstant(in)
 	// The seesaw's true range is 3 throughout: stop 1, target 2.
-	wantValues(t, j, object{"atr": 3.0, "entry": 1012.0, "stop": 1009.0, "target": 1018.0})
+	wantValues(t, j, classic.Object{"atr": 3.0, "entry": 1012.0, "stop": 1009.0, "target": 1018.0})
 	if j.Signal != "buy_signal" || j.Confidence != 55 {
 		t.Errorf("%s %v: change 30, ratio 25", j.Signal, j.Confidence)
 	}
 	in = withPCR(quoted(988), 0.5)
 	in.IndexTick.Low = 980
-	wantValues(t, judgeInstant(in), object{"entry": 988.0, "stop": 991.0, "target": 982.0})
+	wantValues(t, judgeInstant(in), classic.Object{"entry": 988.0, "stop": 991.0, "target": 982.0})
 	// Without enough bars for an ATR there is a signal, but no invented stop.
 	in = withPCR(quoted(1012), 1.6)
 	in.Index.Closed = in.Index.Closed[:10]
 	j = judgeInstant(in)
-	wantValues(t, j, object{"atr": nil, "entry": nil, "stop": nil, "target": nil, "rsi": nil, "ema_9": j.Values["ema_9"], "ema_21": nil, "trend": nil})
+	wantValues(t, j, classic.Object{"atr": nil, "entry": nil, "stop": nil, "target": nil, "rsi": nil, "ema_9": j.Values["ema_9"], "ema_21": nil, "trend": nil})
 	if j.Signal != "buy_signal" || j.Values["ema_9"] == nil {
 		t.Errorf("%+v", j)
 	}
 	// A wait has none either.
-	wantValues(t, judgeInstant(quoted(1000.1)), object{"entry": nil, "stop": nil, "target": nil})
+	wantValues(t, judgeInstant(quoted(1000.1)), classic.Object{"entry": nil, "stop": nil, "target": nil})
 }
 
 func TestInstantTrendIsTheAverages(t *testing.T) {
@@ -95,14 +96,14 @@ func TestInstantTrendIsTheAverages(t *testing.T) {
 		c.Open, c.High, c.Low, c.Close = c.Open-down, c.High-down, c.Low-down, c.Close-down
 	}
 	j := judgeInstant(in)
-	wantValues(t, j, object{"trend": "down", "points_up": 20, "points_down": 15})
+	wantValues(t, j, classic.Object{"trend": "down", "points_up": 20, "points_down": 15})
 	// Level averages add nothing to the change.
-	wantValues(t, judgeInstant(quoted(1008)), object{"points_up": 20, "points_down": 0})
+	wantValues(t, judgeInstant(quoted(1008)), classic.Object{"points_up": 20, "points_down": 0})
 }
 
 func TestInstantMissingInputsLowerTheCoverage(t *testing.T) {
 	bare := judgeInstant(quoted(1012))
-	wantValues(t, bare, object{"pcr": nil, "vwap_future": nil, "volume_future": nil, "prev_day_high": nil})
+	wantValues(t, bare, classic.Object{"pcr": nil, "vwap_future": nil, "volume_future": nil, "prev_day_high": nil})
 	in := withPCR(quoted(1012), 1.6)
 	ratio := judgeInstant(in)
 	in.FutureTick = Quote{Last: 1020, Average: 1005, Volume: 6_000_000, At: noon.Add(time.Second), Generation: 7}
@@ -111,7 +112,7 @@ func TestInstantMissingInputsLowerTheCoverage(t *testing.T) {
 		t.Errorf("coverage %v, %v, %v; want 5, 6 and 8 of 9", bare.Coverage, ratio.Coverage, full.Coverage)
 	}
 	// Change 30, ratio 25, future 1.5 % above its average 20, volume 10.
-	wantValues(t, full, object{"points_up": 85, "vwap_future": 1005.0, "volume_future": 6e6})
+	wantValues(t, full, classic.Object{"points_up": 85, "vwap_future": 1005.0, "volume_future": 6e6})
 	if full.Signal != "strong_buy" || !full.AsOf.Equal(noon.Add(time.Second)) {
 		t.Errorf("%s as of %v", full.Signal, full.AsOf)
 	}
@@ -132,7 +133,7 @@ func TestInstantVWAPOfBars(t *testing.T) {
 	}
 	in.Future.Closed = bars
 	// The tick has no average price: that of the day's bars stands in.
-	wantValues(t, judgeInstant(in), object{"vwap_future": 1000.0, "off_vwap_percent": 1.0, "points_up": 12})
+	wantValues(t, judgeInstant(in), classic.Object{"vwap_future": 1000.0, "off_vwap_percent": 1.0, "points_up": 12})
 }
 
 func TestPreviousDayMustBeWhole(t *testing.T) {
@@ -173,5 +174,26 @@ func TestTimeQuality(t *testing.T) {
 	}
 	if got := timeQuality(&Input{Phase: messages.Closing, Now: noon}); got != "closed" {
 		t.Errorf("after the close: %s", got)
+	}
+}
+
+// classicInstantOf makes the tick of quotes; what is not there stays absent.
+func TestClassicInstantOfQuotes(t *testing.T) {
+	in := &Input{Underlying: "NIFTY"}
+	if out := classicInstantOf(in); out != nil {
+		t.Errorf("without a tick: %v", out)
+	}
+	in.IndexTick = Quote{Last: 25250, Open: 25000, High: 25300, Low: 24950, Close: 25000, At: time.Unix(1772430000, 0)}
+	out := classicInstantOf(in)
+	// Change +1 % 20, trend 15, upper part of the range 10, against 8 near the high.
+	if out["signal"] != "BUY_SIGNAL" || out["confidence"] != 0.45 {
+		t.Errorf("%v %v, want BUY_SIGNAL 0.45", out["signal"], out["confidence"])
+	}
+	if volume := part(t, out, "indicators", "volume"); volume != nil {
+		t.Errorf("volume of an index: %v, want null", volume)
+	}
+	in.FutureTick.Volume = 6_000_000
+	if out = classicInstantOf(in); out["confidence"] != 0.55 {
+		t.Errorf("with the future's volume: %v, want 0.55", out["confidence"])
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -16,7 +17,7 @@ var outlook = Analysis{
 	Title:      "Outlook",
 	Needs:      Needs{Index: true, Readings: []string{"instant", "zone_control", "volume_pulse", "candle_intent", "trend_base", "pcr"}},
 	Parameters: append([]*Parameter{outlookLean}, outlookWeighed()...),
-	Rules: []Rule{{"one weight at least must be above 0", outlookWeighed(), func(c Chosen) bool {
+	Rules: []Rule{{"one weight at least must be above 0", outlookWeighed(), func(c Settings) bool {
 		return slices.ContainsFunc(outlookWeighed(), func(p *Parameter) bool { return c.of(p) > 0 })
 	}}},
 	Judge: judgeOutlook,
@@ -25,7 +26,7 @@ var outlook = Analysis{
 var outlookLean = measure("lean_at", 0.25, 0.05, 0.95, "share", "how far of all the vote must lean to be a signal")
 
 // outlookWeights are of 100 by default; over what is available they are taken
-// anew as shares of their sum.
+// as shares of their sum.
 var outlookWeights = []struct {
 	input  string
 	weight *Parameter
@@ -57,7 +58,7 @@ func judgeOutlook(in *Input) Judgement {
 	var sum, have, all float64
 	list := make([]map[string]any, 0, len(outlookWeights))
 	for _, w := range outlookWeights {
-		weight := in.Chosen.of(w.weight)
+		weight := in.Settings.of(w.weight)
 		if weight == 0 {
 			continue
 		}
@@ -72,7 +73,7 @@ func judgeOutlook(in *Input) Judgement {
 		} else {
 			have += weight
 			sum += weight * v.vote
-			entry["vote"] = roundDecimal(v.vote, 3)
+			entry["vote"] = classic.RoundDecimal(v.vote, 3)
 			j.Gapped, j.Partial = j.Gapped || v.gapped, j.Partial || v.partial
 			j.used(v.oldest, v.asOf, v.generation)
 		}
@@ -83,7 +84,7 @@ func judgeOutlook(in *Input) Judgement {
 		return j
 	}
 	j.Coverage = have / all
-	lean, leanAt := sum/have, in.Chosen.of(outlookLean)
+	lean, leanAt := sum/have, in.Settings.of(outlookLean)
 	j.Confidence = 100 * math.Abs(lean) * j.Coverage
 	j.Status, j.Signal = messages.Watching, "neutral"
 	switch {
@@ -92,7 +93,7 @@ func judgeOutlook(in *Input) Judgement {
 	case lean <= -leanAt:
 		j.Status, j.Signal = messages.Active, "bearish"
 	}
-	j.Values = map[string]any{"lean": roundDecimal(lean, 3), "inputs": list}
+	j.Values = map[string]any{"lean": classic.RoundDecimal(lean, 3), "inputs": list}
 	return j
 }
 
@@ -124,7 +125,7 @@ func outlookVote(in *Input, input string) vote {
 			v.reason = "unavailable"
 		}
 	case in.Phase == messages.Open && in.overdue(r.AsOf) > 3*in.Index.Interval:
-		// The one who sends it may be down, and cannot say so itself.
+		// Its sender may be down, and cannot say so itself.
 		v.reason = fmt.Sprintf("%v old", in.Now.Sub(r.AsOf).Round(time.Second))
 	default:
 		v.vote = direction(r.Signal) * min(1, max(0, r.Confidence/100))
@@ -179,7 +180,7 @@ func momentum(in *Input) vote {
 	}
 	var v vote
 	v.over(bars[len(bars)-4:]...)
-	mean := meanSpan(bars)
+	mean := classic.MeanSpan(bars)
 	if mean == 0 {
 		return v // flat bars: no move
 	}

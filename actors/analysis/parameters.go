@@ -10,7 +10,7 @@ import (
 )
 
 // Parameter is a number of the calibrated formulas that a person may choose.
-// It stands beside the formula that uses it, and no value within its bounds
+// It stands next to the formula that uses it, and no value within its bounds
 // breaks that formula.
 type Parameter struct {
 	Name        string // lower_snake_case
@@ -35,7 +35,7 @@ func count(name string, usual, least, most float64, unit, meaning string) *Param
 	return p
 }
 
-// Allows reports whether a value may be chosen.
+// Allows reports whether a person may set a value.
 func (p *Parameter) Allows(v float64) bool {
 	return v >= p.Least && v <= p.Most && (!p.Whole || v == math.Trunc(v))
 }
@@ -44,7 +44,7 @@ func (p *Parameter) Allows(v float64) bool {
 type Rule struct {
 	Text  string // for people
 	Of    []*Parameter
-	Holds func(Chosen) bool
+	Holds func(Settings) bool
 }
 
 // ordered is the rule that one parameter stays below another.
@@ -52,56 +52,56 @@ func ordered(low, high *Parameter) Rule {
 	return Rule{
 		low.Name + " must be below " + high.Name,
 		[]*Parameter{low, high},
-		func(c Chosen) bool { return c.of(low) < c.of(high) },
+		func(c Settings) bool { return c.of(low) < c.of(high) },
 	}
 }
 
-// Chosen are values in place of an analysis' defaults, by name; nil: none. It is
+// Settings are values in place of an analysis' defaults, by name; nil: none. It is
 // not changed once an analysis has it.
-type Chosen map[string]float64
+type Settings map[string]float64
 
-// Thresholds are the chosen values of all analyses, by kind.
-type Thresholds map[string]Chosen
+// Thresholds are the settings of all analyses, by kind.
+type Thresholds map[string]Settings
 
 // of is the value to compute with.
-func (c Chosen) of(p *Parameter) float64 {
+func (c Settings) of(p *Parameter) float64 {
 	if v, ok := c[p.Name]; ok {
 		return v
 	}
 	return p.Default
 }
 
-func (c Chosen) whole(p *Parameter) int { return int(c.of(p)) }
+func (c Settings) whole(p *Parameter) int { return int(c.of(p)) }
 
-func (c Chosen) seconds(p *Parameter) time.Duration {
+func (c Settings) seconds(p *Parameter) time.Duration {
 	return time.Duration(c.of(p) * float64(time.Second))
 }
 
 // With is the analysis with values in place of its defaults, each allowed by
 // its [Parameter] and all together by Check. What equals its default is not
-// kept: a reading tells what differs.
-func (a Analysis) With(chosen Chosen) Analysis {
-	a.chosen = nil
+// kept: a reading names what differs.
+func (a Analysis) With(settings Settings) Analysis {
+	a.settings = nil
 	for _, p := range a.Parameters {
-		if v, ok := chosen[p.Name]; ok && v != p.Default {
-			if a.chosen == nil {
-				a.chosen = Chosen{}
+		if v, ok := settings[p.Name]; ok && v != p.Default {
+			if a.settings == nil {
+				a.settings = Settings{}
 			}
-			a.chosen[p.Name] = v
+			a.settings[p.Name] = v
 		}
 	}
 	return a
 }
 
 // Check names the first rule that the values break, defaults counted in.
-func (a Analysis) Check(chosen Chosen) error {
+func (a Analysis) Check(settings Settings) error {
 	for _, r := range a.Rules {
-		if r.Holds(chosen) {
+		if r.Holds(settings) {
 			continue
 		}
 		var have []string
 		for _, p := range r.Of {
-			have = append(have, fmt.Sprintf("%s is %g", p.Name, chosen.of(p)))
+			have = append(have, fmt.Sprintf("%s is %g", p.Name, settings.of(p)))
 		}
 		return fmt.Errorf("%s; here %s", r.Text, strings.Join(have, ", "))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
@@ -22,7 +23,7 @@ func TestParametersAreDeclaredSoundly(t *testing.T) {
 		seen := map[string]bool{}
 		for _, p := range a.Parameters {
 			if !name.MatchString(p.Name) || seen[p.Name] {
-				t.Errorf("%s.%s: the name stands twice or is not lower_snake_case", a.Kind, p.Name)
+				t.Errorf("%s.%s: the name is repeated or not lower_snake_case", a.Kind, p.Name)
 			}
 			seen[p.Name] = true
 			if p.Least >= p.Most || !p.Allows(p.Default) || !p.Allows(p.Least) || !p.Allows(p.Most) {
@@ -56,22 +57,22 @@ func TestParametersAreDeclaredSoundly(t *testing.T) {
 func TestRulesAreTold(t *testing.T) {
 	for _, c := range []struct {
 		analysis Analysis
-		chosen   Chosen
+		settings Settings
 		want     string
 	}{
-		{pcr, Chosen{"bullish_from": 0.8}, "bearish_to must be below bullish_from; here bearish_to is 0.8, bullish_from is 0.8"},
-		{instant, Chosen{"signal_from": 80}, "signal_from must be below strong_from; here signal_from is 80, strong_from is 70"},
-		{direct, Chosen{"interval_seconds": 120}, "interval_seconds must be below max_answer_age_seconds; here interval_seconds is 120, max_answer_age_seconds is 120"},
+		{pcr, Settings{"bullish_from": 0.8}, "bearish_to must be below bullish_from; here bearish_to is 0.8, bullish_from is 0.8"},
+		{instant, Settings{"signal_from": 80}, "signal_from must be below strong_from; here signal_from is 80, strong_from is 70"},
+		{direct, Settings{"interval_seconds": 120}, "interval_seconds must be below max_answer_age_seconds; here interval_seconds is 120, max_answer_age_seconds is 120"},
 		{outlook, weighing(0), "one weight at least must be above 0; here weight_instant is 0, weight_zone_control is 0"},
 	} {
-		if err := c.analysis.Check(c.chosen); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+		if err := c.analysis.Check(c.settings); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.analysis.Kind, err)
 		}
 	}
 }
 
-func weighing(weight float64) Chosen {
-	c := Chosen{}
+func weighing(weight float64) Settings {
+	c := Settings{}
 	for _, p := range outlookWeighed() {
 		c[p.Name] = weight
 	}
@@ -79,10 +80,10 @@ func weighing(weight float64) Chosen {
 }
 
 // drawn is any choice that is allowed, or none.
-func drawn(t *rapid.T, a Analysis) Chosen {
-	c := Chosen{}
+func drawn(t *rapid.T, a Analysis) Settings {
+	c := Settings{}
 	for _, p := range a.Parameters {
-		if !rapid.Bool().Draw(t, p.Name+" chosen") {
+		if !rapid.Bool().Draw(t, p.Name+" settings") {
 			continue
 		}
 		if p.Whole {
@@ -99,8 +100,8 @@ func drawn(t *rapid.T, a Analysis) Chosen {
 
 // towards is the choice of one parameter as near to its bound as the rules let
 // it be while the others have their defaults.
-func towards(a Analysis, p *Parameter, bound float64) Chosen {
-	c := Chosen{p.Name: bound}
+func towards(a Analysis, p *Parameter, bound float64) Settings {
+	c := Settings{p.Name: bound}
 	for a.Check(c) != nil {
 		c[p.Name] = (c[p.Name] + p.Default) / 2
 		if p.Whole {
@@ -133,7 +134,7 @@ func said(t *testing.T, a Analysis, bars []Candle) string {
 	}
 	if inputs := byHand[a.Kind]; inputs != nil {
 		for _, in := range inputs(t) {
-			in.Chosen, in.Future.Interval = a.chosen, DefaultInterval
+			in.Settings, in.Future.Interval = a.settings, DefaultInterval
 			say(&Core{analysis: a, profile: Calibrated, in: in}, in.Now)
 		}
 	}
@@ -190,6 +191,7 @@ func climbs(testing.TB) []Input {
 
 // No parameter is dead: towards either bound it changes what is said.
 func TestEveryParameterMatters(t *testing.T) {
+	actorstest.Shared(t, "bars") // the first rows are too few for it
 	_, bars := goldenBars(t, "NIFTY")
 	for _, a := range All() {
 		usual := said(t, a, bars)
@@ -201,28 +203,29 @@ func TestEveryParameterMatters(t *testing.T) {
 				if bound == p.Default {
 					continue
 				}
-				chosen := towards(a, p, bound)
-				if said(t, a.With(chosen), bars) == usual {
-					t.Errorf("%s: %v changes nothing", a.Kind, chosen)
+				settings := towards(a, p, bound)
+				if said(t, a.With(settings), bars) == usual {
+					t.Errorf("%s: %v changes nothing", a.Kind, settings)
 				}
 			}
 		}
 	}
 }
 
-// A reading tells what it was computed with where that is not the default, and
+// A reading names what it was computed with where that is not the default, and
 // profile classic is computed with nothing but its own.
-func TestReadingsTellWhatWasChosen(t *testing.T) {
+func TestReadingsNameTheirSettings(t *testing.T) {
+	actorstest.Shared(t, "bars") // the first rows are too few for it
 	_, bars := goldenBars(t, "NIFTY")
 	for _, a := range overBars() {
-		chosen := Chosen{}
+		settings := Settings{}
 		for _, p := range a.Parameters {
-			chosen[p.Name] = p.Most
+			settings[p.Name] = p.Most
 		}
-		tuned, usual, classic := fedCore(a.With(chosen), Calibrated), fedCore(a.With(nil), Calibrated), fedCore(a.With(chosen), Classic)
+		tuned, usual, classic := fedCore(a.With(settings), Calibrated), fedCore(a.With(nil), Calibrated), fedCore(a.With(settings), Classic)
 		plain := fedCore(a, Classic)
 		for _, bar := range bars[:200] {
-			if r := feedBar(tuned, bar); len(r.Parameters) != len(chosen) || r.Parameters[a.Parameters[0].Name] != a.Parameters[0].Most {
+			if r := feedBar(tuned, bar); len(r.Parameters) != len(settings) || r.Parameters[a.Parameters[0].Name] != a.Parameters[0].Most {
 				t.Fatalf("%s: %v", a.Kind, r.Parameters)
 			}
 			if r := feedBar(usual, bar); r.Parameters != nil {
@@ -233,8 +236,8 @@ func TestReadingsTellWhatWasChosen(t *testing.T) {
 			}
 		}
 	}
-	if a := pcr.With(Chosen{"bullish_from": pcrBullish, "bearish_to": 0.7}); len(a.chosen) != 1 {
-		t.Errorf("kept %v", a.chosen)
+	if a := pcr.With(Settings{"bullish_from": pcrBullish, "bearish_to": 0.7}); len(a.settings) != 1 {
+		t.Errorf("kept %v", a.settings)
 	}
 }
 
@@ -246,22 +249,22 @@ func TestChosenReadingsDoNotRepaint(t *testing.T) {
 			func(p *Parameter) float64 { return p.Least },
 			func(p *Parameter) float64 { return p.Most },
 		} {
-			chosen := Chosen{}
+			settings := Settings{}
 			for _, p := range a.Parameters {
-				chosen[p.Name] = edge(p)
+				settings[p.Name] = edge(p)
 			}
-			whole := fedCore(a.With(chosen), Calibrated)
+			whole := fedCore(a.With(settings), Calibrated)
 			for k := range bars {
 				inWhole := encoded(t, feedBar(whole, bars[k]))
 				if k%17 > 0 {
 					continue
 				}
-				first := fedCore(a.With(chosen), Calibrated)
+				first := fedCore(a.With(settings), Calibrated)
 				for _, b := range bars[:k] {
 					feedClosed(first, b)
 				}
 				if alone := encoded(t, feedBar(first, bars[k])); alone != inWhole {
-					t.Fatalf("%s %v bar %d:\nalone %s\nwhole %s", a.Kind, chosen, k, alone, inWhole)
+					t.Fatalf("%s %v bar %d:\nalone %s\nwhole %s", a.Kind, settings, k, alone, inWhole)
 				}
 			}
 		}

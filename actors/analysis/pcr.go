@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -63,8 +64,8 @@ func judgePCR(in *Input) Judgement {
 		return Missing("no option chain is known yet")
 	}
 	var j Judgement
-	bullish, bearish := in.Chosen.of(pcrBullishFrom), in.Chosen.of(pcrBearishTo)
-	coverage, fresh := in.Chosen.of(pcrCoverage), in.Chosen.seconds(pcrTickAge)
+	bullish, bearish := in.Settings.of(pcrBullishFrom), in.Settings.of(pcrBearishTo)
+	coverage, fresh := in.Settings.of(pcrCoverage), in.Settings.seconds(pcrTickAge)
 	var calls, puts side
 	counted := make([]*Option, 0, len(in.Chain))
 	var newest time.Time
@@ -115,13 +116,13 @@ func judgePCR(in *Input) Judgement {
 	}
 	j.Confidence *= j.Coverage
 	j.Values = map[string]any{
-		"pcr": roundDecimal(ratio, 2), "pcr_volume": ratioOrNil(puts.volume, calls.volume),
+		"pcr": classic.RoundDecimal(ratio, 2), "pcr_volume": ratioOrNil(puts.volume, calls.volume),
 		"call_oi": calls.oi, "put_oi": puts.oi, "sentiment": j.Signal,
 		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": maxPain(counted),
 		"straddle": straddle(in, reference, fresh), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
 		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.oi, puts.oi),
 	}
-	// The change since the open is told only where the open was seen.
+	// The change since the open is given only where the open was seen.
 	if enough := coverage * float64(len(in.Chain)); float64(calls.with+puts.with) >= enough {
 		j.Values["pcr_oi_change"] = ratioOrNil(puts.change, calls.change)
 		j.Values["call_oi_change"], j.Values["put_oi_change"] = calls.change, puts.change
@@ -176,7 +177,7 @@ func ratioOrNil(a, b float64) any {
 	if b == 0 {
 		return nil
 	}
-	return roundDecimal(a/b, 2)
+	return classic.RoundDecimal(a/b, 2)
 }
 
 func wallOrNil(s side) any {
@@ -248,7 +249,7 @@ func straddle(in *Input, now time.Time, fresh time.Duration) any {
 	if call == nil || put == nil {
 		return nil
 	}
-	return roundDecimal(call.(float64)+put.(float64), 2)
+	return classic.RoundDecimal(call.(float64)+put.(float64), 2)
 }
 
 // classicPCR is the predecessor's formula over the options that have had a
@@ -278,7 +279,7 @@ func classicPCR(in *Input) map[string]any {
 func classicRatio(calls, puts int64) map[string]any {
 	ratio := 0.0
 	if calls > 0 {
-		ratio = roundDecimal(float64(puts)/float64(calls), 2)
+		ratio = classic.RoundDecimal(float64(puts)/float64(calls), 2)
 	}
 	sentiment := "neutral"
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -106,7 +107,7 @@ func TestConfirmedSwingsStay(t *testing.T) {
 	swings := 0
 	for _, symbol := range goldenSymbols {
 		_, bars := goldenBars(t, symbol)
-		for _, order := range []int{int(trendSwingOrder.Least), int(trendSwingOrder.Default), zoneSwingOrder, int(trendSwingOrder.Most)} {
+		for _, order := range []int{int(trendSwingOrder.Least), int(trendSwingOrder.Default), classic.ZoneSwingOrder, int(trendSwingOrder.Most)} {
 			for _, level := range []func(Candle) float64{
 				func(c Candle) float64 { return c.High },
 				func(c Candle) float64 { return -c.Low },
@@ -142,7 +143,7 @@ func TestTrendSwingsKeepTheirPair(t *testing.T) {
 	kept := 0
 	for _, symbol := range goldenSymbols {
 		_, bars := goldenBars(t, symbol)
-		var before object
+		var before classic.Object
 		for k := trendBaseCalibratedLeast; k <= len(bars); k++ {
 			now := judgeTrendBase(indexOf(bars[:k])).Values
 			for _, side := range []string{"high", "low"} {
@@ -194,7 +195,7 @@ func TestAnswersAreSound(t *testing.T) {
 		}
 		indexBefore, futureBefore := slices.Clone(in.Index.Closed), slices.Clone(in.Future.Closed)
 		for _, a := range overBars() {
-			in.Chosen = drawn(t, a)
+			in.Settings = drawn(t, a)
 			j := a.Judge(in)
 			if _, err := json.Marshal(j.Values); err != nil {
 				t.Fatalf("%s: %v", a.Kind, err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages/ist"
 )
 
@@ -17,7 +18,7 @@ var trendBase = Analysis{
 	Parameters: []*Parameter{trendSwingOrder, trendSwingSize, trendActiveFrom},
 	Judge:      judgeTrendBase,
 	Classic: func(in *Input) map[string]any {
-		return classicTrendBase(in.Underlying, in.Index.Closed)
+		return classic.TrendBase(in.Underlying, in.Index.Closed)
 	},
 }
 
@@ -37,35 +38,35 @@ const (
 // judgeTrendBase differs from the predecessor: a swing is confirmed by closed
 // bars on each side and stays what it is, a plateau counts once, and two swings
 // of a kind must lie some part of an ATR apart. What the running price would
-// change is told apart, as provisional.
+// change is given separately, as provisional.
 func judgeTrendBase(in *Input) Judgement {
-	context := in.Index.Last(trendBaseWindow + trendMemory)
-	bars := lastN(context, trendBaseWindow)
+	context := in.Index.Last(classic.TrendBaseWindow + trendMemory)
+	bars := classic.LastN(context, classic.TrendBaseWindow)
 	if len(bars) < trendBaseCalibratedLeast {
 		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), trendBaseCalibratedLeast)
 	}
 	price := bars[len(bars)-1].Close
-	order, apart, active := in.Chosen.whole(trendSwingOrder), in.Chosen.of(trendSwingSize), in.Chosen.whole(trendActiveFrom)
+	order, apart, active := in.Settings.whole(trendSwingOrder), in.Settings.of(trendSwingSize), in.Settings.whole(trendActiveFrom)
 	highs := newestSwings(context, order, apart, func(c *Candle) float64 { return c.High })
 	lows := mirrored(newestSwings(context, order, apart, func(c *Candle) float64 { return -c.Low }))
 
-	j := Judgement{Signal: "neutral", Status: statusAt(0, active), Coverage: float64(len(bars)) / trendBaseWindow}
+	j := Judgement{Signal: "neutral", Status: statusAt(0, active), Coverage: float64(len(bars)) / classic.TrendBaseWindow}
 	j.Over(bars)
 	if len(highs) < 2 || len(lows) < 2 {
 		j.Reason = "fewer than two confirmed swings on a side"
-		j.Values = object{"structure": "undetermined", "trend": "sideways", "provisional": nil}
+		j.Values = classic.Object{"structure": "undetermined", "trend": "sideways", "provisional": nil}
 		return j
 	}
-	structure, score := trendStructure(highs[0].level, highs[1].level, lows[0].level, lows[1].level)
-	signal, confidence := classicTrendSignal(structure, score, price, lows[0].level)
+	structure, score := classic.TrendStructure(highs[0].Level, highs[1].Level, lows[0].Level, lows[1].Level)
+	signal, confidence := classic.TrendSignal(structure, score, price, lows[0].Level)
 	j.Signal, j.Confidence, j.Status = strings.ToLower(signal), float64(confidence), statusAt(confidence, active)
 	j.Reason = structureTexts[structure]
-	j.Values = object{
+	j.Values = classic.Object{
 		"structure": structureName(structure), "integrity_score": score,
-		"trend":     strings.ToLower(trendName(structure, score)),
-		"last_high": highs[0].level, "prev_high": highs[1].level, "high_diff": highs[0].level - highs[1].level,
-		"last_low": lows[0].level, "prev_low": lows[1].level, "low_diff": lows[0].level - lows[1].level,
-		"last_high_at": stamp(context[highs[0].at].Time), "last_low_at": stamp(context[lows[0].at].Time),
+		"trend":     strings.ToLower(classic.TrendName(structure, score)),
+		"last_high": highs[0].Level, "prev_high": highs[1].Level, "high_diff": highs[0].Level - highs[1].Level,
+		"last_low": lows[0].Level, "prev_low": lows[1].Level, "low_diff": lows[0].Level - lows[1].Level,
+		"last_high_at": stamp(context[highs[0].At].Time), "last_low_at": stamp(context[lows[0].At].Time),
 		"provisional": provisionalTrend(in.Index.Running, apart, context, highs, lows),
 	}
 	return j
@@ -75,11 +76,11 @@ func judgeTrendBase(in *Input) Judgement {
 func stamp(t time.Time) string { return t.In(ist.Zone).Format(time.RFC3339) }
 
 var structureTexts = map[string]string{
-	higherHighHigherLow: "higher highs and higher lows",
-	lowerHighLowerLow:   "lower highs and lower lows",
-	higherHighLowerLow:  "higher high, lower low: the range widens",
-	lowerHighHigherLow:  "lower high, higher low: the range narrows",
-	mixedStructure:      "no clear structure",
+	classic.HigherHighHigherLow: "higher highs and higher lows",
+	classic.LowerHighLowerLow:   "lower highs and lower lows",
+	classic.HigherHighLowerLow:  "higher high, lower low: the range widens",
+	classic.LowerHighHigherLow:  "lower high, higher low: the range narrows",
+	classic.MixedStructure:      "no clear structure",
 }
 
 func structureName(structure string) string {
@@ -89,22 +90,22 @@ func structureName(structure string) string {
 // newestSwings is the newest confirmed swing of the last 50 bars and the one
 // before it that lies far enough away, apart times the ATR; fewer when there
 // are none.
-func newestSwings(bars []Candle, order int, apart float64, level func(*Candle) float64) []swing {
+func newestSwings(bars []Candle, order int, apart float64, level func(*Candle) float64) []classic.Swing {
 	v := make([]float64, len(bars))
 	for i := range bars {
 		v[i] = level(&bars[i])
 	}
-	var found []swing
+	var found []classic.Swing
 	size := 0.0
-	for i := len(v) - 1; i >= max(0, len(v)-trendBaseWindow) && len(found) < 2; i-- {
+	for i := len(v) - 1; i >= max(0, len(v)-classic.TrendBaseWindow) && len(found) < 2; i-- {
 		if !confirmedPeak(v, i, order) {
 			continue
 		}
 		if len(found) == 0 {
 			size = apart * atrAt(bars, i)
-			found = append(found, swing{i, v[i]})
-		} else if math.Abs(v[i]-found[0].level) >= size {
-			found = append(found, swing{i, v[i]})
+			found = append(found, classic.Swing{At: i, Level: v[i]})
+		} else if math.Abs(v[i]-found[0].Level) >= size {
+			found = append(found, classic.Swing{At: i, Level: v[i]})
 		}
 	}
 	return found
@@ -141,35 +142,35 @@ func atrAt(bars []Candle, i int) float64 {
 	if v, ok := atr(seen, atrPeriod); ok {
 		return v
 	}
-	return meanSpan(seen)
+	return classic.MeanSpan(seen)
 }
 
-func mirrored(swings []swing) []swing {
+func mirrored(swings []classic.Swing) []classic.Swing {
 	for i := range swings {
-		swings[i].level = -swings[i].level
+		swings[i].Level = -swings[i].Level
 	}
 	return swings
 }
 
 // provisionalTrend is the structure as it would be if the running bar's high
 // and low were swings; nil when no bar is running.
-func provisionalTrend(running *Candle, apart float64, bars []Candle, highs, lows []swing) any {
+func provisionalTrend(running *Candle, apart float64, bars []Candle, highs, lows []classic.Swing) any {
 	if running == nil {
 		return nil
 	}
 	size := apart * atrAt(bars, len(bars)-1)
-	lastHigh, prevHigh := highs[0].level, highs[1].level
+	lastHigh, prevHigh := highs[0].Level, highs[1].Level
 	if running.High >= lastHigh+size {
 		lastHigh, prevHigh = running.High, lastHigh
 	}
-	lastLow, prevLow := lows[0].level, lows[1].level
+	lastLow, prevLow := lows[0].Level, lows[1].Level
 	if running.Low <= lastLow-size {
 		lastLow, prevLow = running.Low, lastLow
 	}
-	structure, score := trendStructure(lastHigh, prevHigh, lastLow, prevLow)
-	return object{
+	structure, score := classic.TrendStructure(lastHigh, prevHigh, lastLow, prevLow)
+	return classic.Object{
 		"structure": structureName(structure), "integrity_score": score,
-		"trend": strings.ToLower(trendName(structure, score)), "price": running.Close,
+		"trend": strings.ToLower(classic.TrendName(structure, score)), "price": running.Close,
 		"last_high": lastHigh, "last_low": lastLow,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -12,7 +13,7 @@ func indexOf(bars []Candle) *Input {
 }
 
 // walk makes bars of range 2 that go from one price to the next, four bars a
-// leg: each turning point is a swing with four lower or higher bars beside it.
+// leg: each turning point is a swing with four lower or higher bars on each side.
 func walk(turns ...float64) []Candle {
 	var bars []Candle
 	for i := 1; i < len(turns); i++ {
@@ -29,7 +30,7 @@ func TestTrendBaseReadsConfirmedSwings(t *testing.T) {
 	// Highs 1021 and 1041, lows 999+10 and 999+30, then three bars confirm.
 	bars := walk(1000, 1020, 1010, 1040, 1030, 1060)
 	j := judgeTrendBase(indexOf(bars))
-	wantValues(t, j, object{
+	wantValues(t, j, classic.Object{
 		"structure": "higher_high_higher_low", "last_high": 1041.0, "prev_high": 1021.0, "last_low": 1029.0, "prev_low": 1009.0,
 		"high_diff": 20.0, "low_diff": 20.0, "integrity_score": 100, "trend": "uptrend", "provisional": nil,
 		"last_high_at": stamp(bars[12].Time), "last_low_at": stamp(bars[16].Time),
@@ -54,7 +55,7 @@ func TestTrendBaseNeedsThreeBarsToConfirm(t *testing.T) {
 		if after == 3 {
 			want = 1061
 		}
-		wantValues(t, j, object{"last_high": want})
+		wantValues(t, j, classic.Object{"last_high": want})
 	}
 }
 
@@ -90,7 +91,7 @@ func TestTrendBaseSkipsSwingsTooClose(t *testing.T) {
 	// ATR is about 5: highs 1041 and 1041.5 are one, and 1041.5 is measured
 	// against 1021.
 	bars := walk(1000, 1020, 1010, 1040, 1030, 1040.5, 1030, 1040)
-	wantValues(t, judgeTrendBase(indexOf(bars)), object{"last_high": 1041.5, "prev_high": 1021.0})
+	wantValues(t, judgeTrendBase(indexOf(bars)), classic.Object{"last_high": 1041.5, "prev_high": 1021.0})
 }
 
 func TestTrendBaseProvisional(t *testing.T) {
@@ -99,7 +100,7 @@ func TestTrendBaseProvisional(t *testing.T) {
 	// The running bar breaks the last low by more than half an ATR.
 	in.Index.Running = &Candle{Open: 1030, High: 1031, Low: 1000, Close: 1005}
 	j := judgeTrendBase(in)
-	p, ok := j.Values["provisional"].(object)
+	p, ok := j.Values["provisional"].(classic.Object)
 	if !ok || p["structure"] != "higher_high_lower_low" || p["last_low"] != 1000.0 || p["price"] != 1005.0 {
 		t.Errorf("provisional: %v", j.Values["provisional"])
 	}

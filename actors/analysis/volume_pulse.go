@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -13,42 +14,42 @@ var volumePulse = Analysis{
 	Kind:       "volume_pulse",
 	Title:      "Volume pulse",
 	Needs:      Needs{Future: true},
-	Warmup:     volumePulseWindow,
+	Warmup:     classic.VolumePulseWindow,
 	Parameters: []*Parameter{pulseRankBars, pulseBuyFrom, pulseSellTo, pulseActiveFrom},
 	Judge:      judgeVolumePulse,
 	Classic: func(in *Input) map[string]any {
-		return classicVolumePulse(in.Underlying, in.Future.Closed)
+		return classic.VolumePulse(in.Underlying, in.Future.Closed)
 	},
 }
 
 var (
-	pulseRankBars = count("window_bars", 100, volumePulseWindow, longestWindow, "bars", "bars that a percentile rank is taken among")
+	pulseRankBars = count("window_bars", 100, classic.VolumePulseWindow, longestWindow, "bars", "bars that a percentile rank is taken among")
 	// A score of 70 buys and one of 30 sells whatever these say.
-	pulseBuyFrom    = count("buy_from", volumePulseBuy, 51, 70, "points", "score, 0-100, from which rising volume is a buy")
-	pulseSellTo     = count("sell_to", volumePulseSell, 30, 49, "points", "score, 0-100, down to which falling volume is a sell")
+	pulseBuyFrom    = count("buy_from", classic.VolumePulseBuy, 51, 70, "points", "score, 0-100, from which rising volume is a buy")
+	pulseSellTo     = count("sell_to", classic.VolumePulseSell, 30, 49, "points", "score, 0-100, down to which falling volume is a sell")
 	pulseActiveFrom = count("active_from", 63, 51, 95, "points", "confidence, 0-100, from which the reading is active")
 )
 
 // Percentile ranks take the place of the predecessor's fixed steps, which were
 // made for shares and are out of an index's reach.
 var (
-	rankLadder      = []rung{{95, 100}, {85, 80}, {70, 60}, {50, 40}}
-	rankSpikeLadder = []rung{{95, 40}, {85, 30}, {70, 20}}
+	rankLadder      = []classic.Rung{{At: 95, Points: 100}, {At: 85, Points: 80}, {At: 70, Points: 60}, {At: 50, Points: 40}}
+	rankSpikeLadder = []classic.Rung{{At: 95, Points: 40}, {At: 85, Points: 30}, {At: 70, Points: 20}}
 )
 
 // judgeVolumePulse differs from the predecessor: a balanced market scores 50
 // (35 there), up and down momentum count alike, aggression, spike and "narrow"
 // are ranks among the newest bars, and only closed bars are judged.
 func judgeVolumePulse(in *Input) Judgement {
-	window := in.Chosen.whole(pulseRankBars)
+	window := in.Settings.whole(pulseRankBars)
 	context := in.Future.Last(window)
-	bars := lastN(context, volumePulseWindow)
-	if len(bars) < volumePulseWindow {
-		return lacking(bars, "the future has %d closed bars of the %d needed", len(bars), volumePulseWindow)
+	bars := classic.LastN(context, classic.VolumePulseWindow)
+	if len(bars) < classic.VolumePulseWindow {
+		return lacking(bars, "the future has %d closed bars of the %d needed", len(bars), classic.VolumePulseWindow)
 	}
-	green, red := colouredVolume(bars)
+	green, red := classic.ColouredVolume(bars)
 	if green+red == 0 {
-		return lacking(bars, "no volume in the last %d bars of the future", volumePulseWindow)
+		return lacking(bars, "no volume in the last %d bars of the future", classic.VolumePulseWindow)
 	}
 	greenPct := green / (green + red) * 100
 	score := calibratedPulseScore(bars, greenPct)
@@ -56,22 +57,22 @@ func judgeVolumePulse(in *Input) Judgement {
 	if red > 0 {
 		ratio = green / red
 	}
-	signal, confidence := volumePulseSignal(score, ratio, in.Chosen.whole(pulseBuyFrom), in.Chosen.whole(pulseSellTo))
+	signal, confidence := classic.VolumePulseSignal(score, ratio, in.Settings.whole(pulseBuyFrom), in.Settings.whole(pulseSellTo))
 	detail := rankedVolumeDetail(context, bars)
 
 	j := Judgement{
-		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, in.Chosen.whole(pulseActiveFrom)),
-		Reason:   volumeQualityTexts[detail.quality],
+		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, in.Settings.whole(pulseActiveFrom)),
+		Reason:   classic.VolumeQualityTexts[detail.Quality],
 		Coverage: float64(len(context)) / float64(window),
-		Values: object{
+		Values: classic.Object{
 			"green_volume": green, "red_volume": red, "green_percent": greenPct, "ratio": finite(ratio),
-			"pulse_score": score, "trend": strings.ToLower(volumePulseTrend(score, ratio)),
-			"participation": detail.participation, "aggression": nil, "exhaustion": detail.exhaustion,
-			"volume_quality": strings.ToLower(detail.quality), "running": runningVolume(&in.Future),
+			"pulse_score": score, "trend": strings.ToLower(classic.VolumePulseTrend(score, ratio)),
+			"participation": detail.Participation, "aggression": nil, "exhaustion": detail.Exhaustion,
+			"volume_quality": strings.ToLower(detail.Quality), "running": runningVolume(&in.Future),
 		},
 	}
 	if bars[len(bars)-1].Volume > 0 {
-		j.Values["aggression"] = detail.aggression
+		j.Values["aggression"] = detail.Aggression
 	}
 	j.Over(context)
 	return j
@@ -100,15 +101,15 @@ func finite(v float64) any {
 	return v
 }
 
-// pulseNewest is how many bars the window's momentum is told from: an even
+// pulseNewest is how many bars the window's momentum is measured over: an even
 // number, so that bars which rise and fall in turn are balanced.
 const pulseNewest = 6
 
 func calibratedPulseScore(bars []Candle, greenPct float64) int {
 	momentum := 0
-	if green, red := colouredVolume(lastN(bars, pulseNewest)); green+red > 0 {
+	if green, red := classic.ColouredVolume(classic.LastN(bars, pulseNewest)); green+red > 0 {
 		delta := green/(green+red)*100 - greenPct
-		momentum = above(math.Abs(delta), []rung{{10, 30}, {5, 20}, {0, 10}})
+		momentum = classic.Above(math.Abs(delta), []classic.Rung{{At: 10, Points: 30}, {At: 5, Points: 20}, {At: 0, Points: 10}})
 		if delta < 0 {
 			momentum = -momentum
 		}
@@ -118,26 +119,26 @@ func calibratedPulseScore(bars []Candle, greenPct float64) int {
 }
 
 // rankedVolumeDetail judges the newest bar among those of context.
-func rankedVolumeDetail(context, bars []Candle) volumeDetail {
+func rankedVolumeDetail(context, bars []Candle) classic.VolumeDetail {
 	last := bars[len(bars)-1]
-	d := volumeDetail{participation: climb(last.Volume/meanVolume(bars), participationLadder, 20)}
+	d := classic.VolumeDetail{Participation: classic.Climb(last.Volume/classic.MeanVolume(bars), classic.ParticipationLadder, 20)}
 	if last.Volume > 0 {
-		d.aggression = climb(rank(context, aggression), rankLadder, 20)
+		d.Aggression = classic.Climb(rank(context, aggression), rankLadder, 20)
 	}
 	spike := rank(context, func(c *Candle) (float64, bool) { return c.Volume, true })
-	span := rank(context, func(c *Candle) (float64, bool) { return c.span() / c.Open, c.Open > 0 })
-	d.exhaustion = climb(spike, rankSpikeLadder, 0)
-	switch momentum := moveRatio(bars); {
+	span := rank(context, func(c *Candle) (float64, bool) { return c.Span() / c.Open, c.Open > 0 })
+	d.Exhaustion = classic.Climb(spike, rankSpikeLadder, 0)
+	switch momentum := classic.MoveRatio(bars); {
 	case momentum < 0.7 && spike >= 70:
-		d.exhaustion += 40
+		d.Exhaustion += 40
 	case momentum < 0.85:
-		d.exhaustion += 20
+		d.Exhaustion += 20
 	}
-	if last.span() > 1.5*meanSpan(bars[:len(bars)-1]) && spike >= 85 {
-		d.exhaustion += 20
+	if last.Span() > 1.5*classic.MeanSpan(bars[:len(bars)-1]) && spike >= 85 {
+		d.Exhaustion += 20
 	}
-	d.exhaustion = min(d.exhaustion, 100)
-	d.quality = volumeQuality(bars, d, span < 50)
+	d.Exhaustion = min(d.Exhaustion, 100)
+	d.Quality = classic.VolumeQuality(bars, d, span < 50)
 	return d
 }
 
@@ -146,7 +147,7 @@ func aggression(c *Candle) (float64, bool) {
 	if c.Volume <= 0 || c.Open <= 0 {
 		return 0, false
 	}
-	return c.body() / c.Open / c.Volume, true
+	return c.Body() / c.Open / c.Volume, true
 }
 
 // rank is the percentile rank, 0-100, of the newest bar's value among those of
@@ -183,5 +184,5 @@ func runningVolume(w *Window) any {
 	if w.Elapsed > 0 {
 		projected = w.Running.Volume / w.Elapsed
 	}
-	return object{"elapsed": w.Elapsed, "volume": w.Running.Volume, "projected_volume": projected}
+	return classic.Object{"elapsed": w.Elapsed, "volume": w.Running.Volume, "projected_volume": projected}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -11,7 +12,7 @@ func futureOf(bars []Candle) *Input {
 	return &Input{Underlying: "NIFTY", Phase: messages.Open, Future: Window{Interval: fiveMinutes, Closed: bars}}
 }
 
-func wantValues(t *testing.T, j Judgement, want object) {
+func wantValues(t *testing.T, j Judgement, want classic.Object) {
 	t.Helper()
 	for name, v := range want {
 		if got := j.Values[name]; got != v {
@@ -23,12 +24,12 @@ func wantValues(t *testing.T, j Judgement, want object) {
 func TestVolumePulseBalancedScoresFifty(t *testing.T) {
 	bars := seesaw(100, 300)
 	j := judgeVolumePulse(futureOf(bars))
-	wantValues(t, j, object{"pulse_score": 50, "green_percent": 50.0, "ratio": 1.0, "trend": "neutral"})
+	wantValues(t, j, classic.Object{"pulse_score": 50, "green_percent": 50.0, "ratio": 1.0, "trend": "neutral"})
 	if j.Signal != "neutral" || j.Confidence != 50 || j.Status != messages.Watching || j.Coverage != 1 {
 		t.Errorf("%+v", j)
 	}
 	// The predecessor leans to the sellers here: 0.7 * 50.
-	if got := classicVolumePulse("NIFTY", bars)["pulse_score"]; got != 35 {
+	if got := classic.VolumePulse("NIFTY", bars)["pulse_score"]; got != 35 {
 		t.Errorf("classic score of a balanced market: %v, want 35", got)
 	}
 }
@@ -52,8 +53,8 @@ func TestVolumePulseMirrorsUpAndDown(t *testing.T) {
 		t.Errorf("up %s %v, down %s %v", a.Signal, a.Confidence, b.Signal, b.Confidence)
 	}
 	// 75 % green: 50 + 0.7 * 25 = 67.5 -> 68; the last six are 83 % green: +20.
-	wantValues(t, a, object{"pulse_score": 88, "trend": "bullish"})
-	wantValues(t, b, object{"pulse_score": 12, "trend": "bearish"})
+	wantValues(t, a, classic.Object{"pulse_score": 88, "trend": "bullish"})
+	wantValues(t, b, classic.Object{"pulse_score": 12, "trend": "bearish"})
 }
 
 func TestVolumePulseRanks(t *testing.T) {
@@ -62,20 +63,20 @@ func TestVolumePulseRanks(t *testing.T) {
 	bars := seesaw(100, 300)
 	bars[99].Open, bars[99].High, bars[99].Close = 1000, 1004, 1004
 	j := judgeVolumePulse(futureOf(bars))
-	wantValues(t, j, object{"aggression": 100, "participation": 60, "volume_quality": "healthy"})
+	wantValues(t, j, classic.Object{"aggression": 100, "participation": 60, "volume_quality": "healthy"})
 
 	// The largest volume of 100 bars in the narrowest bar: absorption.
 	bars = seesaw(100, 300)
 	bars[99] = bar(1000, 1000.5, 1000, 1000.2, 700)
 	j = judgeVolumePulse(futureOf(at(bars...)))
-	wantValues(t, j, object{"aggression": 20, "participation": 100, "volume_quality": "absorption"})
+	wantValues(t, j, classic.Object{"aggression": 20, "participation": 100, "volume_quality": "absorption"})
 
 	// The same volume in a wide bar that went nowhere is not narrow: a spike
 	// (40) without a move (40), wide (20).
 	bars[99] = bar(1010, 1015, 1005, 1010.2, 700)
 	bars[96].Close, bars[93].Close = 1010, 1000
 	j = judgeVolumePulse(futureOf(at(bars...)))
-	wantValues(t, j, object{"exhaustion": 100, "volume_quality": "exhaustion"})
+	wantValues(t, j, classic.Object{"exhaustion": 100, "volume_quality": "exhaustion"})
 }
 
 func TestRankCountsTiesHalf(t *testing.T) {
@@ -94,7 +95,7 @@ func TestVolumePulseJudgesClosedBarsOnly(t *testing.T) {
 	in.Future.Running = &Candle{Open: 1000, High: 1100, Low: 1000, Close: 1100, Volume: 9000}
 	in.Future.Elapsed = 0.25
 	j := judgeVolumePulse(in)
-	running, ok := j.Values["running"].(object)
+	running, ok := j.Values["running"].(classic.Object)
 	if !ok || running["volume"] != 9000.0 || running["elapsed"] != 0.25 || running["projected_volume"] != 36000.0 {
 		t.Errorf("running: %v", j.Values["running"])
 	}
@@ -126,5 +127,5 @@ func TestVolumePulseWithoutVolume(t *testing.T) {
 		bars[i] = bar(1000, 1002, 999, 1001, 300)
 	}
 	bars[99].Volume = 0
-	wantValues(t, judgeVolumePulse(futureOf(at(bars...))), object{"aggression": nil, "ratio": nil, "participation": 20})
+	wantValues(t, judgeVolumePulse(futureOf(at(bars...))), classic.Object{"aggression": nil, "ratio": nil, "participation": 20})
 }

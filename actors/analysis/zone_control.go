@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"kitestring/actors/analysis/classic"
 )
 
 // zoneControl finds the prices at which the index turned more than once.
@@ -16,11 +18,11 @@ var zoneControl = Analysis{
 	Parameters: []*Parameter{zoneTolerance, zoneTouches, zoneHalfLife, zoneNear},
 	Judge:      judgeZoneControl, // it can do without the future: no Warmup
 	Classic: func(in *Input) map[string]any {
-		bars, traded := indexWithVolume(in, zoneControlWindow)
+		bars, traded := indexWithVolume(in, classic.ZoneControlWindow)
 		if traded == 0 {
 			return nil
 		}
-		return classicZoneControl(in.Underlying, bars)
+		return classic.ZoneControl(in.Underlying, bars)
 	},
 }
 
@@ -36,31 +38,31 @@ var (
 // with the bars since its last touch; volume is the future's; and both sides
 // are judged before a signal.
 func judgeZoneControl(in *Input) Judgement {
-	bars, traded := indexWithVolume(in, zoneControlWindow)
-	if len(bars) < zoneControlLeast {
-		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), zoneControlLeast)
+	bars, traded := indexWithVolume(in, classic.ZoneControlWindow)
+	if len(bars) < classic.ZoneControlLeast {
+		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), classic.ZoneControlLeast)
 	}
 	price := bars[len(bars)-1].Close
 	width, _ := atr(bars, atrPeriod)
-	width *= in.Chosen.of(zoneTolerance)
+	width *= in.Settings.of(zoneTolerance)
 	lows, highs := confirmedZoneSwings(bars)
-	support := calibratedZones(bars, lows, price, width, true, in.Chosen)
-	resistance := calibratedZones(bars, highs, price, width, false, in.Chosen)
-	under := nearestZone(support, func(z *zone) bool { return z.level < price })
-	over := nearestZone(resistance, func(z *zone) bool { return z.level > price })
+	support := calibratedZones(bars, lows, price, width, true, in.Settings)
+	resistance := calibratedZones(bars, highs, price, width, false, in.Settings)
+	under := classic.NearestZone(support, func(z *classic.Zone) bool { return z.Level < price })
+	over := classic.NearestZone(resistance, func(z *classic.Zone) bool { return z.Level > price })
 
-	momentum := closeMomentum(bars, 10)
-	s := zoneSide{zone: under, breaks: breakdownRisk(under, momentum), holds: bounceProbability(under, over)}
-	r := zoneSide{zone: over, breaks: breakdownRisk(over, -momentum), holds: bounceProbability(over, under)}
-	signal, confidence, reason := calibratedZoneSignal(s, r, in.Chosen)
+	momentum := classic.CloseMomentum(bars, 10)
+	s := zoneSide{zone: under, breaks: classic.BreakdownRisk(under, momentum), holds: classic.BounceProbability(under, over)}
+	r := zoneSide{zone: over, breaks: classic.BreakdownRisk(over, -momentum), holds: classic.BounceProbability(over, under)}
+	signal, confidence, reason := calibratedZoneSignal(s, r, in.Settings)
 
 	j := Judgement{
 		Signal: signal, Confidence: float64(confidence), Reason: reason, Status: statusAt(0, 1),
-		Coverage: float64(len(bars)) / zoneControlWindow * (0.5 + 0.5*traded),
-		Values: object{
+		Coverage: float64(len(bars)) / classic.ZoneControlWindow * (0.5 + 0.5*traded),
+		Values: classic.Object{
 			"price": price, "support": zoneList(support), "resistance": zoneList(resistance),
 			"nearest_support": s.object(), "nearest_resistance": r.object(),
-			"zone_strength": strings.ToLower(zoneStrength(support, resistance)), "zone_width": width,
+			"zone_strength": strings.ToLower(classic.ZoneStrength(support, resistance)), "zone_width": width,
 		},
 	}
 	if signal != "neutral" {
@@ -97,55 +99,55 @@ func indexWithVolume(in *Input, n int) (bars []Candle, share float64) {
 }
 
 // confirmedZoneSwings is zoneSwings with each plateau counted once.
-func confirmedZoneSwings(bars []Candle) (lows, highs []zoneTouch) {
+func confirmedZoneSwings(bars []Candle) (lows, highs []classic.ZoneTouch) {
 	low, high := make([]float64, len(bars)), make([]float64, len(bars))
 	for i := range bars {
 		low[i], high[i] = -bars[i].Low, bars[i].High
 	}
 	for i := range bars {
-		if confirmedPeak(low, i, zoneSwingOrder) {
-			lows = append(lows, zoneTouch{i, bars[i].Low, bars[i].Volume})
+		if confirmedPeak(low, i, classic.ZoneSwingOrder) {
+			lows = append(lows, classic.ZoneTouch{At: i, Level: bars[i].Low, Volume: bars[i].Volume})
 		}
-		if confirmedPeak(high, i, zoneSwingOrder) {
-			highs = append(highs, zoneTouch{i, bars[i].High, bars[i].Volume})
+		if confirmedPeak(high, i, classic.ZoneSwingOrder) {
+			highs = append(highs, classic.ZoneTouch{At: i, Level: bars[i].High, Volume: bars[i].Volume})
 		}
 	}
 	return lows, highs
 }
 
 // calibratedZones groups the touches and judges each group, nearest first.
-func calibratedZones(bars []Candle, touches []zoneTouch, price, width float64, support bool, chosen Chosen) []zone {
-	mean := meanVolume(bars)
-	var zones []zone
+func calibratedZones(bars []Candle, touches []classic.ZoneTouch, price, width float64, support bool, settings Settings) []classic.Zone {
+	mean := classic.MeanVolume(bars)
+	var zones []classic.Zone
 	for _, group := range linkCompletely(touches, width) {
-		if len(group) < chosen.whole(zoneTouches) {
+		if len(group) < settings.whole(zoneTouches) {
 			continue
 		}
-		z := zoneOf(group, mean, price)
+		z := classic.ZoneOf(group, mean, price)
 		newest := 0
 		for _, t := range group {
-			newest = max(newest, t.at)
+			newest = max(newest, t.At)
 		}
-		strength := min(10*z.touches, 40) + below(math.Abs(z.distance), zoneProximity)
-		if z.traded {
-			strength += above(z.volume, zoneVolumeLadder)
+		strength := min(10*z.Touches, 40) + classic.Below(math.Abs(z.Distance), classic.ZoneProximity)
+		if z.Traded {
+			strength += classic.Above(z.Volume, classic.ZoneVolumeLadder)
 		}
-		z.age = len(bars) - 1 - newest
-		z.strength = int(math.Round(float64(strength) * math.Exp2(-float64(z.age)/chosen.of(zoneHalfLife))))
-		z.judgeQuality(bars, support)
+		z.Age = len(bars) - 1 - newest
+		z.Strength = int(math.Round(float64(strength) * math.Exp2(-float64(z.Age)/settings.of(zoneHalfLife))))
+		z.JudgeQuality(bars, support)
 		zones = append(zones, z)
 	}
-	slices.SortStableFunc(zones, func(a, b zone) int { return cmp.Compare(math.Abs(a.distance), math.Abs(b.distance)) })
+	slices.SortStableFunc(zones, func(a, b classic.Zone) int { return cmp.Compare(math.Abs(a.Distance), math.Abs(b.Distance)) })
 	return zones
 }
 
 // linkCompletely groups touches so that no two of a group lie further apart
 // than width: the two neighbouring groups that stay narrowest together are
 // joined first, until none may be.
-func linkCompletely(touches []zoneTouch, width float64) [][]zoneTouch {
+func linkCompletely(touches []classic.ZoneTouch, width float64) [][]classic.ZoneTouch {
 	touches = slices.Clone(touches)
-	slices.SortStableFunc(touches, func(a, b zoneTouch) int { return cmp.Compare(a.level, b.level) })
-	groups := make([][]zoneTouch, len(touches))
+	slices.SortStableFunc(touches, func(a, b classic.ZoneTouch) int { return cmp.Compare(a.Level, b.Level) })
+	groups := make([][]classic.ZoneTouch, len(touches))
 	for i := range touches {
 		groups[i] = touches[i : i+1]
 	}
@@ -153,7 +155,7 @@ func linkCompletely(touches []zoneTouch, width float64) [][]zoneTouch {
 		best, narrowest := -1, width
 		for i := 0; i+1 < len(groups); i++ {
 			next := groups[i+1]
-			if span := next[len(next)-1].level - groups[i][0].level; span <= width && (best < 0 || span < narrowest) {
+			if span := next[len(next)-1].Level - groups[i][0].Level; span <= width && (best < 0 || span < narrowest) {
 				best, narrowest = i, span
 			}
 		}
@@ -169,12 +171,12 @@ func linkCompletely(touches []zoneTouch, width float64) [][]zoneTouch {
 // zoneSide is the nearest zone of a side with the chances, 0-95, that it gives
 // way and that it holds.
 type zoneSide struct {
-	zone          *zone
+	zone          *classic.Zone
 	breaks, holds int
 }
 
 func (s zoneSide) near(percent float64) bool {
-	return s.zone != nil && math.Abs(s.zone.distance) < percent
+	return s.zone != nil && math.Abs(s.zone.Distance) < percent
 }
 
 // turns reports whether the zone, being near, is expected to turn the price.
@@ -197,8 +199,8 @@ func (s zoneSide) object() any {
 }
 
 // calibratedZoneSignal weighs both sides; equal chances are no signal.
-func calibratedZoneSignal(support, resistance zoneSide, chosen Chosen) (signal string, confidence int, reason string) {
-	near := chosen.of(zoneNear)
+func calibratedZoneSignal(support, resistance zoneSide, settings Settings) (signal string, confidence int, reason string) {
+	near := settings.of(zoneNear)
 	up, down := support.turns(near), resistance.turns(near)
 	if up && down {
 		switch {
@@ -212,35 +214,35 @@ func calibratedZoneSignal(support, resistance zoneSide, chosen Chosen) (signal s
 	}
 	switch {
 	case up:
-		return "buy_zone", support.holds, fmt.Sprintf("support at %.2f is likely to hold", support.zone.level)
+		return "buy_zone", support.holds, fmt.Sprintf("support at %.2f is likely to hold", support.zone.Level)
 	case down:
-		return "sell_zone", resistance.holds, fmt.Sprintf("resistance at %.2f is likely to hold", resistance.zone.level)
+		return "sell_zone", resistance.holds, fmt.Sprintf("resistance at %.2f is likely to hold", resistance.zone.Level)
 	case support.gives(near) && !resistance.gives(near):
-		return "sell_zone", support.breaks, fmt.Sprintf("support at %.2f is likely to give way", support.zone.level)
+		return "sell_zone", support.breaks, fmt.Sprintf("support at %.2f is likely to give way", support.zone.Level)
 	case resistance.gives(near) && !support.gives(near):
-		return "buy_zone", resistance.breaks, fmt.Sprintf("resistance at %.2f is likely to give way", resistance.zone.level)
+		return "buy_zone", resistance.breaks, fmt.Sprintf("resistance at %.2f is likely to give way", resistance.zone.Level)
 	case support.zone == nil && resistance.zone == nil:
 		return "neutral", 0, "no zone near the price"
 	}
 	return "neutral", 0, "between zones"
 }
 
-func zoneList(zones []zone) []any {
-	list := make([]any, 0, zonesShown)
-	for i := range zones[:min(len(zones), zonesShown)] {
+func zoneList(zones []classic.Zone) []any {
+	list := make([]any, 0, classic.ZonesShown)
+	for i := range zones[:min(len(zones), classic.ZonesShown)] {
 		list = append(list, zoneValues(&zones[i]))
 	}
 	return list
 }
 
-func zoneValues(z *zone) object {
-	o := object{
-		"level": z.level, "touches": z.touches, "distance_percent": z.distance, "strength": z.strength,
-		"age_bars": z.age, "active": z.active(), "label": strings.ReplaceAll(strings.ToLower(z.label), " ", "_"),
+func zoneValues(z *classic.Zone) classic.Object {
+	o := classic.Object{
+		"level": z.Level, "touches": z.Touches, "distance_percent": z.Distance, "strength": z.Strength,
+		"age_bars": z.Age, "active": z.Active(), "label": strings.ReplaceAll(strings.ToLower(z.Label), " ", "_"),
 		"liquidity": nil, "volume_strength": nil,
 	}
-	if z.traded {
-		o["liquidity"], o["volume_strength"] = z.liquidity, z.volume
+	if z.Traded {
+		o["liquidity"], o["volume_strength"] = z.Liquidity, z.Volume
 	}
 	return o
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
 )
 
@@ -20,9 +21,9 @@ func withFuture(bars []Candle) *Input {
 }
 
 func TestZonesLinkCompletely(t *testing.T) {
-	touch := func(levels ...float64) (list []zoneTouch) {
+	touch := func(levels ...float64) (list []classic.ZoneTouch) {
 		for i, l := range levels {
-			list = append(list, zoneTouch{at: i, level: l})
+			list = append(list, classic.ZoneTouch{At: i, Level: l})
 		}
 		return list
 	}
@@ -41,8 +42,8 @@ func TestZonesLinkCompletely(t *testing.T) {
 		var got []int
 		for _, g := range linkCompletely(touch(c.levels...), 0.5) {
 			got = append(got, len(g))
-			if g[len(g)-1].level-g[0].level > 0.5 {
-				t.Errorf("%s: a zone of width %v", c.name, g[len(g)-1].level-g[0].level)
+			if g[len(g)-1].Level-g[0].Level > 0.5 {
+				t.Errorf("%s: a zone of width %v", c.name, g[len(g)-1].Level-g[0].Level)
 			}
 		}
 		if !slices.Equal(got, c.want) {
@@ -65,7 +66,7 @@ func TestZoneSwingsArePlateausOnceAndNeverTheLastFive(t *testing.T) {
 		flat[i] = bar(v, v, 0.5, v, 0)
 	}
 	_, once := confirmedZoneSwings(flat)
-	_, each := zoneSwings(flat)
+	_, each := classic.ZoneSwings(flat)
 	if len(once) != 1 || len(each) != 2 {
 		t.Errorf("plateau of two: %d calibrated, %d classic; want 1 and 2", len(once), len(each))
 	}
@@ -92,7 +93,7 @@ func TestZoneControlJudgesBothSides(t *testing.T) {
 	if at1020.Signal != "sell_zone" {
 		t.Errorf("below the resistance, though the support is near too: %s %v %s", at1020.Signal, at1020.Confidence, at1020.Reason)
 	}
-	support, ok := at999.Values["nearest_support"].(object)
+	support, ok := at999.Values["nearest_support"].(classic.Object)
 	if !ok || support["level"] != 999.0 || support["hold_probability"] != int(at999.Confidence) {
 		t.Errorf("nearest support: %v", at999.Values["nearest_support"])
 	}
@@ -102,7 +103,7 @@ func TestZoneControlJudgesBothSides(t *testing.T) {
 }
 
 func TestCalibratedZoneSignals(t *testing.T) {
-	z := func(distance float64) *zone { return &zone{level: 1000, distance: distance} }
+	z := func(distance float64) *classic.Zone { return &classic.Zone{Level: 1000, Distance: distance} }
 	for _, c := range []struct {
 		name                string
 		support, resistance zoneSide
@@ -128,15 +129,15 @@ func TestCalibratedZoneSignals(t *testing.T) {
 
 func TestZonesDecayWithAge(t *testing.T) {
 	bars := zigzag(1001)
-	touches := []zoneTouch{{10, 1000, 100}, {46, 1000, 100}}
+	touches := []classic.ZoneTouch{{At: 10, Level: 1000, Volume: 100}, {At: 46, Level: 1000, Volume: 100}}
 	fresh := calibratedZones(bars[:47], touches, 1001, 1, true, nil)
 	old := calibratedZones(bars, touches, 1001, 1, true, nil)
-	// 20 for two touches, 30 for being near, 25 to 15 for twice the mean volume.
-	if len(fresh) != 1 || len(old) != 1 || fresh[0].age != 0 || old[0].age != 50 {
+	// 20 for two touches, 30 for being near, 25 to 15 for two mean volumes.
+	if len(fresh) != 1 || len(old) != 1 || fresh[0].Age != 0 || old[0].Age != 50 {
 		t.Fatalf("%+v %+v", fresh, old)
 	}
-	if fresh[0].strength != 75 || old[0].strength != 38 {
-		t.Errorf("strength %d fresh and %d after 50 bars, want 75 and half of it", fresh[0].strength, old[0].strength)
+	if fresh[0].Strength != 75 || old[0].Strength != 38 {
+		t.Errorf("strength %d fresh and %d after 50 bars, want 75 and half of it", fresh[0].Strength, old[0].Strength)
 	}
 }
 
@@ -168,7 +169,7 @@ func TestZoneControlTakesTheFuturesVolume(t *testing.T) {
 	if !ok || len(zones) == 0 {
 		t.Fatalf("no zones without volume: %v", without.Values)
 	}
-	wantValues(t, Judgement{Values: zones[0].(object)}, object{"volume_strength": nil, "liquidity": nil})
+	wantValues(t, Judgement{Values: zones[0].(classic.Object)}, classic.Object{"volume_strength": nil, "liquidity": nil})
 }
 
 func TestZoneControlWithoutInput(t *testing.T) {
@@ -188,5 +189,20 @@ func TestZoneControlWithoutInput(t *testing.T) {
 	j := judgeZoneControl(withFuture(at(flat...)))
 	if j.Signal != "neutral" || j.Confidence != 0 || math.IsNaN(j.Coverage) {
 		t.Errorf("flat bars: %+v", j)
+	}
+}
+
+// What is odd in the future's bar is odd in the zones that take its volume.
+func TestZonesShowTheFuturesGaps(t *testing.T) {
+	for name, mark := range map[string]func(*Candle){
+		"gapped":  func(c *Candle) { c.Gapped = true },
+		"partial": func(c *Candle) { c.Partial = true },
+	} {
+		in := withFuture(seesaw(60, 10))
+		mark(&in.Future.Closed[50])
+		bars, share := indexWithVolume(in, 60)
+		if share != 1 || bars[50].Gapped != (name == "gapped") || bars[50].Partial != (name == "partial") || bars[49].Gapped || bars[49].Partial {
+			t.Errorf("%s: %+v, share %v", name, bars[50], share)
+		}
 	}
 }

@@ -165,6 +165,14 @@ func (a *auth) step(ev event) {
 	for _, e := range effects {
 		a.perform(e, now)
 	}
+	if after.userID != "" && a.Store.Account() == "" {
+		a.self.Go("remember account", func(context.Context) error {
+			if err := a.Store.SetAccount(after.userID); err != nil {
+				a.log.Warn("the account is not remembered", "error", err)
+			}
+			return nil
+		})
+	}
 	a.logTransitions(before, after)
 	a.show(false)
 }
@@ -366,6 +374,9 @@ func (a *auth) ask(session messages.Session, serial int) {
 			var failed *kite.Error
 			if errors.As(err, &failed) {
 				answer.kind, answer.status = failed.Kind, failed.Status
+				if failed.Type != "" {
+					answer.words = failed.Words()
+				}
 			}
 			a.log.Debug("profile check failed", "error", err, "generation", uint64(session.Generation))
 		}

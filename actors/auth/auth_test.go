@@ -39,7 +39,7 @@ func TestFromTheFileToEverybody(t *testing.T) {
 			}
 		}
 		if v, n := last[messages.TokenVerdict](b, feedPID); n != 1 || v.Verdict != messages.VerdictValid {
-			t.Errorf("feed heard %d verdicts: %+v", n, v)
+			t.Errorf("feed got %d verdicts: %+v", n, v)
 		}
 		if b.store.LastUsed("auth") != 1 {
 			t.Error("auth's own use is not in the book")
@@ -81,7 +81,7 @@ func TestCandidateRetriesReadTheNewest(t *testing.T) {
 		if b.kite.questions(1) != asked || b.kite.questions(2) != 1 {
 			t.Errorf("the superseded were asked about again: %d and %d", b.kite.questions(1)-asked, b.kite.questions(2))
 		}
-		if err := b.house.Err(); err != nil {
+		if err := b.harness.Err(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -109,10 +109,10 @@ func TestTypingErrorLeavesTheTokenInUse(t *testing.T) {
 			t.Errorf("after a restart: %+v, %d questions", r.Candidate, b.kite.questions(2))
 		}
 		if a, n := last[messages.TokenAdopted](b, holderPID); n != 1 || a.Session.Generation != 1 {
-			t.Errorf("after a restart the holders heard %+v", a)
+			t.Errorf("after a restart the holders got %+v", a)
 		}
 		if v, _ := last[messages.TokenVerdict](b, feedPID); v.Generation != 2 || v.Verdict != messages.VerdictRejected {
-			t.Errorf("after a restart the feed heard %+v", v)
+			t.Errorf("after a restart the feed got %+v", v)
 		}
 		b.kite.say(3, "ok")
 		b.tell(b.store.write(3, messages.ChangeByEvent))
@@ -158,7 +158,7 @@ func TestTheAdoptedTokenDies(t *testing.T) {
 		b.tell(messages.TokenDoubted{Generation: 1})
 		b.pass(3 * time.Second)
 		r = b.want(1, messages.Rejected)
-		if !strings.Contains(r.Adopted.Reason, "Another login ended this token") || !r.LoginDue || !r.ExpiryHint.IsZero() {
+		if !strings.Contains(r.Adopted.Reason, "Another login ended this token") || !strings.Contains(r.Adopted.Reason, "Kite says: TokenException: Incorrect api_key or access_token.") || !r.LoginDue || !r.ExpiryHint.IsZero() {
 			t.Errorf("report %+v", r)
 		}
 		if testutil.ToFloat64(b.cfg.Metrics.valid) != 0 || testutil.ToFloat64(b.cfg.Metrics.due) != 1 {
@@ -518,7 +518,7 @@ func TestActorShowsNoSecret(t *testing.T) {
 		b.tell("a stray message")
 		b.want(5, messages.Valid)
 		said := b.log.String()
-		for _, s := range b.house.Sent() {
+		for _, s := range b.harness.Sent() {
 			said += fmt.Sprintf("%v %+v %#v\n", s.Msg, s.Msg, s.Msg)
 			j, err := json.Marshal(s.Msg)
 			if err != nil {
@@ -556,9 +556,9 @@ func TestStopEndsTheQuestion(t *testing.T) {
 		b.tell(b.store.write(1, messages.ChangeByEvent))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		b.house.Stop() // waits for the tasks
-		if ctx.Err() != nil || b.house.Err() != nil {
-			t.Errorf("stop: %v, %v", ctx.Err(), b.house.Err())
+		b.harness.Stop() // waits for the tasks
+		if ctx.Err() != nil || b.harness.Err() != nil {
+			t.Errorf("stop: %v, %v", ctx.Err(), b.harness.Err())
 		}
 	})
 }

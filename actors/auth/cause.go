@@ -68,6 +68,14 @@ func unanswered(kind kite.Kind, status int) string {
 	}
 }
 
+// kiteSays quotes Kite, because the cause above it is a guess.
+func kiteSays(words string) string {
+	if words == "" {
+		return ""
+	}
+	return " Kite says: " + words + "."
+}
+
 // Expiry is one observed death of a token in the morning: it was still good at
 // ValidAt and dead at EndedAt, both exchange time.
 type Expiry struct {

@@ -105,7 +105,7 @@ func newClock() istClock { return istClock{time.Until(morning)} }
 
 func (c istClock) Now() time.Time { return time.Now().Add(c.offset) }
 
-// loud is a house whose log can be read.
+// loud is an actor's self whose log can be read.
 type loud struct {
 	actors.Self
 	log *slog.Logger
@@ -131,12 +131,12 @@ func (b *syncBuffer) String() string {
 }
 
 type bench struct {
-	t     *testing.T
-	store *fakeStore
-	kite  *fakeKite
-	log   *syncBuffer
-	cfg   Config
-	house *actorstest.Harness
+	t       *testing.T
+	store   *fakeStore
+	kite    *fakeKite
+	log     *syncBuffer
+	cfg     Config
+	harness *actorstest.Harness
 }
 
 // begin builds the auth actor around fakes; inside a bubble.
@@ -157,11 +157,11 @@ func begin(t *testing.T) *bench {
 }
 
 func (b *bench) start() *bench {
-	if b.house != nil {
-		b.house.Stop()
+	if b.harness != nil {
+		b.harness.Stop()
 	}
 	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b.house = actorstest.Start(b.t, "auth", func(self actors.Self) actors.Actor {
+	b.harness = actorstest.Start(b.t, "auth", func(self actors.Self) actors.Actor {
 		return New(b.cfg)(loud{self, log.With("actor", "auth")})
 	})
 	synctest.Wait()
@@ -170,7 +170,7 @@ func (b *bench) start() *bench {
 
 func (b *bench) tell(msgs ...any) {
 	for _, m := range msgs {
-		b.house.Tell(m)
+		b.harness.Tell(m)
 		synctest.Wait()
 	}
 }
@@ -183,7 +183,7 @@ func (b *bench) pass(d time.Duration) {
 
 // last is the newest message of type M that the actor sent to a PID.
 func last[M any](b *bench, to *actor.PID) (m M, n int) {
-	for _, s := range b.house.Sent() {
+	for _, s := range b.harness.Sent() {
 		if got, ok := s.Msg.(M); ok && s.To.ID == to.ID {
 			m = got
 			n++

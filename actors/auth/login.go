@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,12 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"kitestring/actors"
 	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // exchangeLasts bounds what follows a callback; it goes on when the browser
@@ -34,18 +38,23 @@ type HandlersConfig struct {
 	}
 	Credentials func() (apiKey string, apiSecret messages.Secret) // as the file has them now
 	EnvFile     string                                            // its path, for the messages to a person
+	Account     func() string                                     // that the file names (ZERODHA_USER_ID); "": none
+	Accounts    *Store                                            // remembers the account of the last login
 	Notify      func(messages.LoginEnded)
 	Metrics     *Metrics
 	Log         *slog.Logger
 }
 
 // Handlers are the HTTP side of a login. Safe for concurrent use.
-type Handlers struct{ HandlersConfig }
+type Handlers struct {
+	HandlersConfig
+	strangers *rate.Limiter // log lines about callbacks that belong to no login
+}
 
 // NewHandlers makes them.
 func NewHandlers(cfg HandlersConfig) *Handlers {
 	cfg.Log = cfg.Log.With("actor", "auth")
-	return &Handlers{cfg}
+	return &Handlers{cfg, rate.NewLimiter(rate.Every(10*time.Second), 5)}
 }
 
 // outcome is how a login ended, and what a person reads of it. The words never
@@ -56,9 +65,20 @@ type outcome struct {
 	reason string
 }
 
-// Login is GET /login: on to Kite's login page.
+// Login is GET /login: on to Kite's login page. A page of another site that
+// sends a browser here begins nothing: the person has to ask for it.
 func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
 	if !get(w, r) {
+		return
+	}
+	switch r.Header.Get("Sec-Fetch-Site") { // every browser of today sends it
+	case "", "none", "same-origin":
+	default:
+		status := http.StatusForbidden
+		if navigation(r) {
+			status = http.StatusOK // a link in a message
+		}
+		writePage(w, status, "Log in to Kite?", "Another page has sent you here. Log in only if you wanted to.")
 		return
 	}
 	address, err := h.Start()
@@ -115,12 +135,19 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 	if !get(w, r) {
 		return
 	}
+	if !navigation(r) {
+		writePage(w, http.StatusForbidden, "The login did not work", "This address is where Kite sends a browser, not a part of another page. Log in again.")
+		return
+	}
 	state, requestToken, refused := readCallback(r.URL.RawQuery)
 	o := refused
-	if o.result == "" {
-		o = h.conclude(r.Context(), state, requestToken)
-	} else {
+	switch {
+	case o.result == "":
+		o = h.conclude(r.Context(), state, requestToken, h.stranger)
+	case o.result == messages.LoginCancelled && h.Logins.cancel():
 		h.ended(o, "")
+	default:
+		h.stranger(o)
 	}
 	if o.result == messages.LoginOK {
 		// The fragment marks the page as the end of a login.
@@ -139,15 +166,16 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 func (h *Handlers) Complete(ctx context.Context, pasted string) (messages.LoginResult, string) {
 	state, requestToken, o := readPasted(pasted)
 	if o.result == "" {
-		o = h.conclude(ctx, state, requestToken)
+		o = h.conclude(ctx, state, requestToken, func(o outcome) { h.ended(o, "") })
 	} else {
 		h.ended(o, "")
 	}
 	return o.result, o.reason
 }
 
-// conclude exchanges a request token, at most once, and writes the file.
-func (h *Handlers) conclude(ctx context.Context, state string, requestToken messages.Secret) outcome {
+// conclude exchanges a request token, at most once, and writes the file. unknown
+// reports a state that belongs to no login of this server.
+func (h *Handlers) conclude(ctx context.Context, state string, requestToken messages.Secret, unknown func(outcome)) outcome {
 	l, claim := h.Logins.claim(state, requestToken)
 	var o outcome
 	fingerprint := ""
@@ -172,8 +200,19 @@ func (h *Handlers) conclude(ctx context.Context, state string, requestToken mess
 	case claimReused:
 		o = outcome{messages.LoginExchangeFailed, http.StatusBadRequest, "This request_token was used before; Kite takes each one once. " + h.Logins.past(l) + " Log in again if the first page asks for it."}
 	}
+	if claim == claimUnknown {
+		unknown(o)
+		return o
+	}
 	h.ended(o, fingerprint)
 	return o
+}
+
+// navigation reports whether a browser shows a person the answer, so far as it
+// says: an image, a frame or a script of another page does not.
+func navigation(r *http.Request) bool {
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return dest == "" || dest == "document"
 }
 
 func bad(reason string) outcome {
@@ -195,13 +234,21 @@ func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (
 		h.Log.Warn("request token not exchanged", "error", err)
 		return outcome{messages.LoginExchangeFailed, http.StatusBadGateway, h.explain(err)}, ""
 	}
+	if known := cmp.Or(h.Account(), h.Accounts.Account()); known != "" && session.UserID != "" && session.UserID != known {
+		h.Log.Warn("login of another account refused", "account", scrub.Text(session.UserID), "known", known)
+		return outcome{messages.LoginExchangeFailed, http.StatusConflict, fmt.Sprintf("This login is of the account %s, and this server works with %s: nothing has changed. Log in as %s. To change the account, put the line ZERODHA_USER_ID=%s into %s, then log in again.",
+			scrub.Text(session.UserID), known, known, scrub.Text(session.UserID), h.EnvFile)}, ""
+	}
 	view, fingerprint := h.Tokens.Current(), session.Token.Fingerprint()
 	if err := h.Store.SetToken(ctx, session.Token); err != nil {
 		h.Log.Error("access token not written", "error", err)
 		return outcome{messages.LoginExchangeFailed, http.StatusInsufficientStorage, h.unwritten(err)}, ""
 	}
+	if err := h.Accounts.SetAccount(session.UserID); err != nil {
+		h.Log.Warn("the account is not remembered", "error", err) // no reason not to work
+	}
 	if session.Token.Equal(view.Adopted.Token) || session.Token.Equal(view.Candidate.Token) {
-		return outcome{messages.LoginOK, http.StatusOK, "Logged in. Kite gave the same access token as before, as it does within a day: nothing had to change."}, fingerprint
+		return outcome{messages.LoginOK, http.StatusOK, "Logged in. Kite gave the same access token as before, as it does within a day. If it was refused before, it is tried again."}, fingerprint
 	}
 	return outcome{messages.LoginOK, http.StatusOK, "Logged in. The new access token is in the file."}, fingerprint
 }
@@ -243,6 +290,15 @@ func (h *Handlers) unwritten(err error) string {
 		why, do = "could not be written: this server has no permission to", "Give its user the right to write the file and its directory"
 	}
 	return "Kite accepted the login, but " + h.EnvFile + " " + why + ". The token before it is untouched. " + do + ", then log in again."
+}
+
+// stranger counts a callback that belongs to no login of this server: anybody
+// can send one, so that it is no event and may not fill the log.
+func (h *Handlers) stranger(o outcome) {
+	h.Metrics.logins[o.result].Inc()
+	if h.strangers.Allow() {
+		h.Log.Info("callback that belongs to no login", "result", string(o.result), "reason", o.reason)
+	}
 }
 
 // ended reports the end of a login, once.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,7 @@ type loginBench struct {
 	log       syncBuffer
 	pages     strings.Builder
 	clock     time.Time
+	account   string // in the file
 }
 
 func newLoginBench(t testing.TB) *loginBench {
@@ -66,7 +68,7 @@ func newLoginBench(t testing.TB) *loginBench {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	logins := NewLogins()
-	logins.now = func() time.Time { return b.clock }
+	logins.now, logins.start = func() time.Time { return b.clock }, b.clock
 	b.Handlers = NewHandlers(HandlersConfig{
 		Exchange: kite.Exchange{
 			APIURL: server.URL, LoginURL: "https://kite.test/connect/login", Transport: transport, Budget: kite.NewBudget(),
@@ -76,6 +78,8 @@ func newLoginBench(t testing.TB) *loginBench {
 		Store:       b,
 		Credentials: func() (string, messages.Secret) { return "key1", messages.NewSecret(apiSecret) },
 		EnvFile:     "/home/me/.env",
+		Account:     func() string { return b.account },
+		Accounts:    NewStore(filepath.Join(t.TempDir(), "expiry-live.json")),
 		Notify: func(e messages.LoginEnded) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -161,13 +165,24 @@ func (b *loginBench) expect(w *httptest.ResponseRecorder, result messages.LoginR
 	} else if text := w.Body.String(); !strings.Contains(text, words) || w.Code == http.StatusSeeOther {
 		b.t.Errorf("%d %s: want %q", w.Code, text, words)
 	}
+	if testutil.ToFloat64(b.Metrics.logins[result]) == 0 {
+		b.t.Errorf("logins_total{%s} is 0", result)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n := len(b.ended); n == 0 || b.ended[n-1].Result != result || b.ended[n-1].Reason == "" {
 		b.t.Errorf("ended %+v, want %s", b.ended, result)
 	}
-	if testutil.ToFloat64(b.Metrics.logins[result]) == 0 {
-		b.t.Errorf("logins_total{%s} is 0", result)
+}
+
+// expectStranger checks the page of a callback that ends no login.
+func (b *loginBench) expectStranger(w *httptest.ResponseRecorder, result messages.LoginResult, words string) {
+	b.t.Helper()
+	if text := w.Body.String(); !strings.Contains(text, words) || w.Code == http.StatusSeeOther {
+		b.t.Errorf("%d %s: want %q", w.Code, text, words)
+	}
+	if len(b.ended) > 0 || testutil.ToFloat64(b.Metrics.logins[result]) != 1 {
+		b.t.Errorf("ended %+v, want none, and %s counted", b.ended, result)
 	}
 }
 
@@ -212,12 +227,12 @@ func TestLoginAbuse(t *testing.T) {
 		{"late", func(b *loginBench) string { q := good(b); b.clock = b.clock.Add(loginLasts + time.Second); return q }, messages.LoginTimeout, "longer than 10 minutes", 0},
 		{"forgotten", func(b *loginBench) string {
 			q := good(b)
-			b.clock = b.clock.Add(loginsKept + time.Second)
+			b.clock = b.clock.Add(24 * time.Hour)
 			b.begin()
 			return q
-		}, messages.LoginBadState, "belongs to no login", 0},
+		}, messages.LoginTimeout, "longer than 10 minutes", 0},
 		{"replayed", func(b *loginBench) string { q := good(b); b.callback(q); return q }, messages.LoginBadState, "was used before and counts only once. It succeeded then.", 1},
-		{"state used twice", func(b *loginBench) string {
+		{"state used again", func(b *loginBench) string {
 			s := b.begin()
 			b.callback(success(s, requestToken))
 			return success(s, "anotherRequestToken0123456789abc")
@@ -253,7 +268,11 @@ func TestLoginAbuse(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := newLoginBench(t)
-			b.expect(b.callback(test.query(b)), test.result, test.words)
+			if test.result == messages.LoginBadState && !strings.Contains(test.words, "was used before") || test.name == "cancelled" {
+				b.expectStranger(b.callback(test.query(b)), test.result, test.words)
+			} else {
+				b.expect(b.callback(test.query(b)), test.result, test.words)
+			}
 			if n := b.exchanges.Load(); n != test.exchanges {
 				t.Errorf("%d exchanges, want %d", n, test.exchanges)
 			}
@@ -402,7 +421,7 @@ func TestPaste(t *testing.T) {
 	}
 }
 
-// TestExchangePanics: whoever joined is not left waiting.
+// TestExchangePanics: a callback that joined is not left waiting.
 func TestExchangePanics(t *testing.T) {
 	b := newLoginBench(t)
 	state := b.begin()
@@ -418,16 +437,109 @@ func TestExchangePanics(t *testing.T) {
 	b.expect(b.callback(success(state, requestToken)), messages.LoginBadState, "It did not work then.")
 }
 
-func TestLoginsAreBounded(t *testing.T) {
+// No flood of beginnings pushes a login out, and none takes memory.
+func TestBeginningsAreNotKept(t *testing.T) {
 	b := newLoginBench(t)
 	first := b.begin()
-	for range mostLogins + 5 {
+	for range 3 * mostLogins {
 		b.begin()
 	}
-	if n := len(b.Logins.begun); n != mostLogins || len(b.Logins.order) != mostLogins {
+	if n := len(b.Logins.order); n != 0 {
 		t.Errorf("%d logins kept", n)
 	}
-	b.expect(b.callback(success(first, requestToken)), messages.LoginBadState, "belongs to no login")
+	b.expect(b.callback(success(first, requestToken)), messages.LoginOK, "")
+}
+
+func TestEndedLoginsAreBounded(t *testing.T) {
+	l := NewLogins()
+	running, claim := l.claim(l.begin(), messages.NewSecret("the-first-request-token"))
+	if claim != claimMine {
+		t.Fatalf("claim %d", claim)
+	}
+	for i := range mostLogins + 5 {
+		n, _ := l.claim(l.begin(), messages.NewSecret(fmt.Sprintf("request-token-%d", i)))
+		l.finish(n, outcome{result: messages.LoginOK})
+	}
+	if len(l.order) != mostLogins || len(l.used) != mostLogins || len(l.tried) != mostLogins {
+		t.Errorf("%d, %d, %d kept", len(l.order), len(l.used), len(l.tried))
+	}
+	if _, claim := l.claim(running.state, running.requestToken); claim != claimJoined {
+		t.Errorf("a login under way was forgotten: claim %d", claim)
+	}
+}
+
+// Only the same callback joins an exchange that is under way.
+func TestAnotherRequestTokenDoesNotJoin(t *testing.T) {
+	l := NewLogins()
+	state := l.begin()
+	if _, claim := l.claim(state, messages.NewSecret("one-request-token")); claim != claimMine {
+		t.Fatalf("claim %d", claim)
+	}
+	if _, claim := l.claim(state, messages.NewSecret("another-request-token")); claim != claimReplayed {
+		t.Errorf("another request token: claim %d, want replayed", claim)
+	}
+	if _, claim := l.claim(state, messages.NewSecret("one-request-token")); claim != claimJoined {
+		t.Errorf("the same: claim %d, want joined", claim)
+	}
+}
+
+// A page of another site neither begins nor ends a login.
+func TestOtherSitesPages(t *testing.T) {
+	b := newLoginBench(t)
+	fetch := func(h http.HandlerFunc, path, site, dest string) *httptest.ResponseRecorder {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Sec-Fetch-Site", site)
+		r.Header.Set("Sec-Fetch-Dest", dest)
+		h(w, r)
+		return w
+	}
+	for _, c := range []struct {
+		site, dest string
+		code       int
+	}{{"none", "document", 303}, {"same-origin", "document", 303}, {"cross-site", "document", 200}, {"same-site", "document", 200}, {"cross-site", "image", 403}, {"cross-site", "iframe", 403}} {
+		if w := fetch(b.Login, "/login", c.site, c.dest); w.Code != c.code || c.code == 200 && !strings.Contains(w.Body.String(), `href="/login"`) {
+			t.Errorf("login from %s %s: %d %s", c.site, c.dest, w.Code, w.Body)
+		}
+	}
+	query := success(b.begin(), requestToken)
+	if w := fetch(b.Callback, "/callback?"+query, "cross-site", "image"); w.Code != 403 || b.exchanges.Load() != 0 {
+		t.Errorf("callback as an image: %d, %d exchanges", w.Code, b.exchanges.Load())
+	}
+	if w := fetch(b.Callback, "/callback?"+query, "cross-site", "document"); w.Code != 303 {
+		t.Errorf("callback from Kite: %d %s", w.Code, w.Body)
+	}
+}
+
+// A flood of cancelled callbacks is one event, and some lines of the log.
+func TestCancelledFlood(t *testing.T) {
+	b := newLoginBench(t)
+	b.begin()
+	for range 1000 {
+		b.callback("status=cancelled")
+	}
+	if len(b.ended) != 1 || b.ended[0].Result != messages.LoginCancelled {
+		t.Errorf("%d ended", len(b.ended))
+	}
+	if n := strings.Count(b.log.String(), "\n"); n > 10 {
+		t.Errorf("%d lines of log", n)
+	}
+}
+
+// A login of another account changes nothing until the file names that account.
+func TestAnotherAccount(t *testing.T) {
+	b := newLoginBench(t)
+	if err := b.Accounts.SetAccount("XY9999"); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(b.callback(success(b.begin(), requestToken)), messages.LoginExchangeFailed, "of the account AB1234, and this server works with XY9999")
+	if len(b.written) != 0 || !strings.Contains(b.ended[0].Reason, "ZERODHA_USER_ID=AB1234 into /home/me/.env") {
+		t.Errorf("written %d, %+v", len(b.written), b.ended)
+	}
+	b.account = "AB1234"
+	b.expect(b.callback(success(b.begin(), "another"+requestToken)), messages.LoginOK, "")
+	if again := NewStore(b.Accounts.path); b.Accounts.Account() != "AB1234" || again.Account() != "AB1234" {
+		t.Errorf("remembered %q, after a restart %q", b.Accounts.Account(), again.Account())
+	}
 }
 
 func FuzzCallback(f *testing.F) {
@@ -454,7 +566,7 @@ func FuzzCallback(f *testing.F) {
 		n := len(b.ended)
 		b.ended = b.ended[:0]
 		b.mu.Unlock()
-		if n != 1 {
+		if n > 1 { // one was begun, and may be cancelled
 			t.Fatalf("%q ended %d logins", query, n)
 		}
 		if strings.Contains(w.Body.String(), "<script") {

@@ -1,8 +1,12 @@
 package auth
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,55 +16,82 @@ import (
 const (
 	// loginLasts is how long a login that was begun here may take.
 	loginLasts = 10 * time.Minute
-	// loginsKept is how long it is remembered, to distinguish late from unknown.
-	loginsKept = time.Hour
-	// mostLogins bounds the memory: a page in a reload loop begins many.
+	// mostLogins bounds how many finished logins are remembered.
 	mostLogins = 1024
 )
 
-// Logins are the logins under way, kept here and not in a cookie, so that
-// another device can finish what this one began. Made once by the tree: a
-// restart of the web actor or of auth loses none. Safe for concurrent use.
+// Logins are the logins of this server. One that has begun is not remembered:
+// its state certifies itself, so that no flood of beginnings can push it out,
+// and another device can finish what this one began. One that comes back is
+// remembered, because it counts once. Made once by the tree: a restart of the
+// web actor or of auth loses none. Safe for concurrent use.
 type Logins struct {
 	mu    sync.Mutex
-	begun map[string]*login // by state
+	used  map[string]*login // by state
 	tried map[string]*login // by request token
 	order []*login          // oldest first
-	now   func() time.Time  // monotonic
-	nonce func() string
+	begun time.Time         // the newest beginning; zero: none, or it was cancelled
+	key   [32]byte          // of this process
+	start time.Time
+	now   func() time.Time // monotonic
 }
 
-// login is one login from its beginning, or, when somebody pasted a bare
-// request token, from its end.
+// login is a login from its callback on.
 type login struct {
-	state        string
+	state        string // "": a person pasted the bare request token
 	requestToken messages.Secret
-	at           time.Time
-	done         chan struct{} // closed when outcome is known; nil: not claimed yet
+	done         chan struct{} // closed when outcome is known
 	outcome      outcome
 }
 
 // NewLogins makes a store without logins.
 func NewLogins() *Logins {
-	return &Logins{
-		begun: map[string]*login{}, tried: map[string]*login{},
-		now: time.Now,
-		nonce: func() string {
-			var b [32]byte
-			_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-			return base64.RawURLEncoding.EncodeToString(b[:])
-		},
-	}
+	l := &Logins{used: map[string]*login{}, tried: map[string]*login{}, now: time.Now, start: time.Now()}
+	_, _ = rand.Read(l.key[:]) // never fails (crypto/rand)
+	return l
 }
 
-// begin notes a new login and gives its state.
+// A state is the time of its beginning, chance, and a certificate of both.
+const (
+	stateText = 8 + 8
+	stateSize = stateText + 16
+)
+
+// begin gives the state of a new login.
 func (l *Logins) begin() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := &login{state: l.nonce(), at: l.now()}
-	l.begun[n.state] = n
-	l.keep(n)
-	return n.state
+	l.begun = l.now()
+	b := make([]byte, stateText, stateSize)
+	binary.BigEndian.PutUint64(b, uint64(l.begun.Sub(l.start)))
+	_, _ = rand.Read(b[8:])
+	return base64.RawURLEncoding.EncodeToString(append(b, l.certificate(b)...))
+}
+
+func (l *Logins) certificate(text []byte) []byte {
+	mac := hmac.New(sha256.New, l.key[:])
+	mac.Write(text)
+	return mac.Sum(nil)[:stateSize-stateText]
+}
+
+// age is how long ago the login of a state began; false: none of this process
+// has that state.
+func (l *Logins) age(state string) (time.Duration, bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(state)
+	if err != nil || len(b) != stateSize || !hmac.Equal(b[stateText:], l.certificate(b[:stateText])) {
+		return 0, false
+	}
+	return l.now().Sub(l.start) - time.Duration(binary.BigEndian.Uint64(b)), true
+}
+
+// cancel notes that Kite says a login was cancelled, without saying which;
+// false: none is under way.
+func (l *Logins) cancel() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	underWay := !l.begun.IsZero() && l.now().Sub(l.begun) <= loginLasts
+	l.begun = time.Time{}
+	return underWay
 }
 
 // claimed says whether a callback may exchange.
@@ -80,16 +111,17 @@ const (
 func (l *Logins) claim(state string, requestToken messages.Secret) (*login, claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.begun[state]
+	n := l.used[state]
 	if state != "" {
+		age, ours := l.age(state)
 		switch {
-		case n == nil:
+		case !ours:
 			return nil, claimUnknown
-		case n.done != nil && n.running() && n.requestToken.Equal(requestToken):
+		case n != nil && n.running() && n.requestToken.Equal(requestToken):
 			return n, claimJoined
-		case n.done != nil:
+		case n != nil:
 			return n, claimReplayed
-		case l.now().Sub(n.at) > loginLasts:
+		case age > loginLasts:
 			return n, claimLate
 		}
 	}
@@ -99,12 +131,8 @@ func (l *Logins) claim(state string, requestToken messages.Secret) (*login, clai
 		}
 		return other, claimReused
 	}
-	if n == nil {
-		n = &login{at: l.now()}
-		l.keep(n)
-	}
-	n.requestToken, n.done = requestToken, make(chan struct{})
-	l.tried[requestToken.Reveal()] = n
+	n = &login{state: state, requestToken: requestToken, done: make(chan struct{})}
+	l.keep(n)
 	return n, claimMine
 }
 
@@ -139,14 +167,17 @@ func (l *Logins) past(n *login) string {
 	}
 }
 
-// keep appends n and forgets what is old or too much.
+// keep remembers n, and forgets the oldest that has ended.
 func (l *Logins) keep(n *login) {
+	if i := slices.IndexFunc(l.order, func(n *login) bool { return !n.running() }); i >= 0 && len(l.order) >= mostLogins {
+		delete(l.used, l.order[i].state)
+		delete(l.tried, l.order[i].requestToken.Reveal())
+		l.order = slices.Delete(l.order, i, i+1)
+	}
 	l.order = append(l.order, n)
-	for len(l.order) > mostLogins || l.now().Sub(l.order[0].at) > loginsKept {
-		old := l.order[0]
-		l.order = l.order[1:]
-		delete(l.begun, old.state)
-		delete(l.tried, old.requestToken.Reveal())
+	l.tried[n.requestToken.Reveal()] = n
+	if n.state != "" {
+		l.used[n.state] = n
 	}
 }
 

@@ -237,7 +237,7 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 			*f = f.become(messages.Suspect, verdict.Reason, now)
 			break
 		}
-		verdict.Verdict, verdict.Reason = messages.VerdictRejected, s.cause(*f, now.exchange)
+		verdict.Verdict, verdict.Reason = messages.VerdictRejected, s.cause(*f, now.exchange)+kiteSays(a.words)
 		out = append(out, reject{a.generation, verdict.Reason})
 		if expiry, ok := died(*f, now.exchange); ok {
 			out = append(out, learn{expiry})
@@ -245,7 +245,7 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 		f.checked = now.machine
 		*f = f.become(messages.Rejected, verdict.Reason, now)
 	default:
-		verdict.Reason = unanswered(a.kind, a.status)
+		verdict.Reason = unanswered(a.kind, a.status) + kiteSays(a.words)
 		f.failures++
 		f.again = now.machine.Add(retryAfter(a.kind, f.failures, a.jitter)) // soon: one 502 must not be a minute's doubt
 		switch f.state {
@@ -397,6 +397,7 @@ type (
 		generation messages.Generation
 		kind       kite.Kind // NoError: valid
 		status     int
+		words      string // Kite's own, scrubbed; "": it gave none
 		userID     string
 		jitter     float64 // 0.5 to 1
 	}

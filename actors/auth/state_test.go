@@ -339,7 +339,7 @@ func TestNoSequenceRevives(t *testing.T) {
 	})
 }
 
-// TestPace counts the questions that a noisy house may cause.
+// TestPace counts the questions that a noisy harness may cause.
 func TestPace(t *testing.T) {
 	for _, test := range []struct {
 		phase messages.Phase

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/google/renameio/v2"
 
 	"kitestring/messages"
+	"kitestring/messages/scrub"
 )
 
 // mostExpiries is how many observations are kept: a month of mornings.
@@ -20,20 +23,26 @@ const mostExpiries = 30
 // market's phase for as long as the process lives, the observed expiry times
 // for good, in a small file. Made once by the tree. Safe for concurrent use.
 type Store struct {
-	path string
+	path        string
+	accountPath string
 
 	mu       sync.Mutex
 	state    state
 	settled  messages.Generation // the newest that all have taken up
 	expiries []Expiry
-	fault    error // why the file could not be read; reported once
+	account  string // of the last login or profile; "": none yet
+	fault    error  // why the file could not be read; reported once
 	writing  sync.Mutex
 }
 
 // NewStore reads the observations in path, a file in the state directory; a
 // file that is missing or damaged means that there are none yet.
 func NewStore(path string) *Store {
-	m := &Store{path: path}
+	name := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".json"), "expiry-")
+	m := &Store{path: path, accountPath: filepath.Join(filepath.Dir(path), "account-"+name)}
+	if account, err := os.ReadFile(m.accountPath); err == nil {
+		m.account = scrub.Text(string(account))
+	}
 	data, err := os.ReadFile(path)
 	if err == nil {
 		err = json.Unmarshal(data, &m.expiries)
@@ -92,6 +101,34 @@ func (m *Store) write() error {
 	}
 	if err := renameio.WriteFile(m.path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write learned expiry times: %w", err)
+	}
+	return nil
+}
+
+// Account is the user ID of the account that this server works with; "": not
+// known yet.
+func (m *Store) Account() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.account
+}
+
+// SetAccount remembers the account, over restarts of the process.
+func (m *Store) SetAccount(userID string) error {
+	userID = scrub.Text(userID)
+	m.mu.Lock()
+	same := userID == "" || userID == m.account
+	if !same {
+		m.account = userID
+	}
+	m.mu.Unlock()
+	if same {
+		return nil
+	}
+	m.writing.Lock()
+	defer m.writing.Unlock()
+	if err := renameio.WriteFile(m.accountPath, []byte(userID+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the account: %w", err)
 	}
 	return nil
 }

@@ -151,3 +151,36 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// What Kite and its clients hand out is taken as it is.
+func TestLoadTakesKitesShapes(t *testing.T) {
+	const rows = `["2026-12-01T15:30:00+0530",100,101,99,100.5,10,7],["2026-12-01T15:35:00+0530",100.5,102,100,101,20]`
+	for name, text := range map[string]string{
+		"the raw answer":                 `{"status":"success","data":{"candles":[` + rows + `]}}`,
+		"an object with lists":           `{"symbol":"NIFTY","candles":[` + rows + `]}`,
+		"a list of lists":                `[` + rows + `]`,
+		"the data alone":                 `{"data":[` + rows + `]}`,
+		"a client's list of dicts":       `[{"date":"2026-12-01T15:30:00+0530","open":100,"high":101,"low":99,"close":100.5,"volume":10},{"date":"2026-12-01 15:35:00+05:30","open":100.5,"high":102,"low":100,"close":101,"volume":20}]`,
+		"a data frame with an index":     ",date,open,high,low,close,volume\n0,2026-12-01 15:30:00+05:30,100,101,99,100.5,10\n1,2026-12-01 15:35:00+05:30,100.5,102,100,101,20\n",
+		"a data frame's column datetime": "datetime,open,high,low,close,volume\n2026-12-01 15:30:00,100,101,99,100.5,10\n2026-12-01 15:35:00,100.5,102,100,101,20\n",
+		"a column timestamp":             "timestamp,open,high,low,close,volume\n2026-12-01 15:30:00,100,101,99,100.5,10\n2026-12-01 15:35:00,100.5,102,100,101,20\n",
+	} {
+		l, err := Load(strings.NewReader(text), "nifty.x", analysis.Calibrated)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		// Derivatives trade to 15:40 since August 2026.
+		if len(l.Candles) != 2 || l.Candles[0].Volume != 10 || l.Candles[1].Close != 101 || l.Candles[1].Time.UTC().Format("15:04") != "10:05" || len(l.Report.Notes) != 0 && !strings.Contains(name, "dicts") {
+			t.Errorf("%s: %+v\n%+v", name, l.Candles, l.Report)
+		}
+	}
+	for name, text := range map[string]string{
+		"an empty volume": "time_ist,open,high,low,close,volume\n2026-12-01 10:00:00,100,101,99,100.5,\n",
+		"no volume":       "time_ist,open,high,low,close\n2026-12-01 10:00:00,100,101,99,100.5\n",
+	} {
+		if l, err := Load(strings.NewReader(text), "x", analysis.Calibrated); err != nil || l.Candles[0].Volume != 0 {
+			t.Errorf("%s: %+v %v", name, l.Candles, err)
+		}
+	}
+}

@@ -59,9 +59,9 @@ func (b *bars) fetch() {
 		return
 	}
 	now := b.now()
-	if b.idle < current && b.times.newest != 0 {
+	if b.idle < current && b.times.Newest != 0 {
 		// A clock that is ahead would ask for minutes that are not over yet.
-		now = min(now, b.times.newest)
+		now = min(now, b.times.Newest)
 	}
 	var neediest *series
 	var from int64

@@ -84,7 +84,7 @@ type bars struct {
 	dirty   map[*series]bool
 
 	generation messages.Generation // of the newest ticks
-	times      timeJudge
+	times      hours.Judge
 	idle       int // paces since the last batch
 	fetching   bool
 	fetchAfter time.Time // monotonic; for what concerns all series
@@ -107,7 +107,7 @@ func (b *bars) Receive(msg any) {
 		now := b.now()
 		for i := range m.Ticks {
 			t := &m.Ticks[i]
-			ok := b.times.accept(t.InstrumentToken, int64(t.ExchangeTime), now)
+			ok := b.times.Accept(t.InstrumentToken, int64(t.ExchangeTime), now)
 			if s := b.byToken[t.InstrumentToken]; s != nil {
 				one := minute.Of(t, minute.Start(t.ExchangeTime))
 				b.take(s, &one, ok, m.Snapshot, m.Generation)
@@ -118,7 +118,7 @@ func (b *bars) Receive(msg any) {
 		now := b.now()
 		for i := range m.Minutes {
 			x := &m.Minutes[i]
-			ok := b.times.accept(x.InstrumentToken, arrivedAt(x), now)
+			ok := b.times.Accept(x.InstrumentToken, arrivedAt(x), now)
 			if s := b.byToken[x.InstrumentToken]; s != nil {
 				b.take(s, x, ok, false, m.Generation)
 			}
@@ -157,7 +157,7 @@ func (b *bars) Receive(msg any) {
 
 // now is the exchange's time in Unix seconds: the clock's, corrected where all
 // ticks say that it is behind.
-func (b *bars) now() int64 { return b.times.now(b.cfg.Clock.Now().Unix()) }
+func (b *bars) now() int64 { return b.times.Now(b.cfg.Clock.Now().Unix()) }
 
 // reach notes that ticks of a generation have come. During a swap both sockets
 // stream: the older one's batches are taken, its generation is not.
@@ -193,13 +193,13 @@ func (b *bars) tick() {
 	if b.idle < patience {
 		// While ticks wait to be taken, the exchange's clock is ahead of them: a bar
 		// closed by it would miss its last ticks.
-		to = min(to, b.times.newest)
+		to = min(to, b.times.Newest)
 	}
 	b.idle++
 	for _, s := range b.series {
 		// The other series' ticks prove nothing about this one's while two sockets
 		// hand over, each in its own time; nor does a clock that runs faster than
-		// ours. So 2 s of ours without a tick of its own must have passed as well.
+		// this machine's. So 2 s of its own without a tick of its own must have passed as well.
 		if due := s.due(); due != 0 && s.idle >= patience && to >= due-grace {
 			s.advance(to)
 			if s.changed {

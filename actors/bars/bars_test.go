@@ -14,7 +14,6 @@ import (
 	"kitestring/actors/hours"
 	"kitestring/actors/kite"
 	"kitestring/messages"
-	"kitestring/messages/ist"
 )
 
 var (
@@ -96,7 +95,10 @@ type archive struct {
 	mu       sync.Mutex
 	sessions []messages.Generation
 	asked    []uint32
+	from     []time.Time
 	err      error
+	refused  uint32 // an instrument that Kite refuses
+	empty    bool
 	slow     time.Duration
 }
 
@@ -105,12 +107,18 @@ func (a *archive) Historical(_ context.Context, s messages.Session, instrument u
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions, a.asked = append(a.sessions, s.Generation), append(a.asked, instrument)
-	if a.err != nil {
+	a.from = append(a.from, from)
+	switch {
+	case a.err != nil:
 		return nil, a.err
+	case a.refused == instrument:
+		return nil, &kite.Error{Kind: kite.Input, Status: 400, Type: "InputException", Detail: "invalid token"}
+	case a.empty:
+		return nil, nil
 	}
 	var out []kite.Candle
 	for at := from.Truncate(time.Minute); at.Before(to); at = at.Add(time.Minute) {
-		if d := at.In(ist.Zone).Weekday(); d != time.Saturday && d != time.Sunday && hours.BuiltIn().IsOpen(at, hours.Of(instrument)) {
+		if hours.BuiltIn().IsOpen(at, hours.Of(instrument)) {
 			out = append(out, kite.Candle{Start: at, Open: 240, High: 241, Low: 239, Close: 240, Volume: 10})
 		}
 	}
@@ -156,7 +164,7 @@ func TestBarsActor(t *testing.T) {
 		}
 
 		h.Tell(batch(1, tickOf(niftyFuture, clock.Now().Add(10*time.Second), 24020, 5007)))
-		pass(75 * time.Second) // the minute ends, closes by the clock, and is asked for anew
+		pass(75 * time.Second) // the minute ends, closes by the clock, and is asked for again
 		bars = series.History("NIFTY", messages.FromFuture, time.Minute)
 		last := bars[len(bars)-1]
 		if last.Start.Unix() != clockTime(t, "2026-03-02 11:03:00") || last.Partial || !last.Backfilled {
@@ -242,7 +250,7 @@ func TestLongBarClosedTooEarlyIsMarked(t *testing.T) {
 		seen := map[time.Time]bool{}
 		for _, m := range sentTo[messages.BarClosed](h, webPID) {
 			if m.Bar.Interval == 5*time.Minute && seen[m.Bar.Start] {
-				t.Errorf("closed twice: %+v", m.Bar)
+				t.Errorf("closed again: %+v", m.Bar)
 			}
 			seen[m.Bar.Start] = seen[m.Bar.Start] || m.Bar.Interval == 5*time.Minute
 		}
@@ -314,7 +322,7 @@ func TestBackfillFollowsTheToken(t *testing.T) {
 	})
 }
 
-// A question that is refused after the token has changed is put anew at once,
+// A question that is refused after the token has changed is put again at once,
 // and speaks against no token.
 func TestBackfillOvertakenByTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -352,7 +360,7 @@ func TestBarsRollWithTheFuture(t *testing.T) {
 			empty = empty || m.Source == messages.FromFuture && len(m.Bars) == 0
 		}
 		if !empty {
-			t.Error("nobody was told to drop the old contract's bars")
+			t.Error("no message says to drop the old contract's bars")
 		}
 		bars := series.History("NIFTY", messages.FromFuture, 5*time.Minute)
 		if len(bars) == 0 || slices.ContainsFunc(bars, func(b messages.Bar) bool { return b.InstrumentToken != next }) {

@@ -75,7 +75,7 @@ func (s *sessions) open(at int64) int64 {
 
 // touch reports whether [from, to) has a moment in a session.
 func (s *sessions) touch(from, to int64) bool {
-	if to-from >= oldest {
+	if to-from >= 10*day {
 		return true
 	}
 	for at := from; at < to; at = midnight(at) + day {

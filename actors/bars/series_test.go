@@ -154,7 +154,7 @@ func TestVolumeBaselines(t *testing.T) {
 			r.tick(at("2026-03-03 09:15:01"), 100, 9000)
 			r.tick(at("2026-03-03 09:15:02"), 100, 9007)
 		}, 7},
-		{"after a gap told before the next tick", func(r *recorded) {
+		{"after a gap announced before the next tick", func(r *recorded) {
 			r.tick(at("2026-03-02 10:00:01"), 100, 5000)
 			r.gap(messages.Gap{From: time.Unix(at("2026-03-02 10:00:01"), 0), To: time.Unix(at("2026-03-02 10:00:31"), 0), VolumeWhile: 900}, 0)
 			r.tick(at("2026-03-02 10:00:31"), 100, 5900)

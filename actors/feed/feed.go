@@ -97,6 +97,7 @@ type Feed struct {
 	phase   messages.PhaseChanged
 	shown   messages.FeedChanged
 	frames  uint64 // at the last beat
+	decided bool   // a shard has changed or planned something since then
 	panics  logBudget
 	texts   logBudget // error texts of the sockets
 
@@ -231,11 +232,13 @@ func (f *Feed) tokenChanged(m messages.TokenChanged) {
 }
 
 func (f *Feed) verdict(m messages.TokenVerdict) {
+	f.decided = true
 	switch m.Verdict {
 	case messages.VerdictRejected:
-		f.cfg.State.reject(m.Generation)
+		f.cfg.State.judge(m.Generation, true)
 		f.record(f.cfg.State.rejectReceipt(m.Generation, m.Reason))
 	case messages.VerdictValid:
+		f.cfg.State.judge(m.Generation, false)
 		f.reach(m.Generation, m.At, func(r *messages.Rotation) **float64 { return &r.ValidatedMS })
 	case messages.VerdictUnknown:
 	}

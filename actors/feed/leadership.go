@@ -19,13 +19,15 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation, toda
 	}
 	if t.lead == 0 {
 		t.lead, t.generation = id, g
-		t.merger = nil
+		t.endMerge()
 		t.epoch++
 		return
 	}
 	t.standby, t.standbyGen = id, g
 	t.lenient = false
 	t.mergeUntil = time.Time{}
+	before := t.merger
+	t.endMerge()
 	t.merger = &merger{today: uint32(today.Unix()), tracks: make([]track, 0, len(t.slots))}
 	for i := range t.slots {
 		s := &t.slots[i]
@@ -34,7 +36,7 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation, toda
 		case s.length == 0:
 			t.merger.track(i)
 		default:
-			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume, s.trade})
+			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume, s.trade}, before)
 		}
 	}
 }
@@ -73,7 +75,8 @@ func (t *table) leave(id uint64, why messages.GapReason, now time.Time) {
 			t.promote(now)
 			return
 		}
-		t.lead, t.merger, t.reason = 0, nil, why
+		t.endMerge()
+		t.lead, t.reason = 0, why
 	case t.standby:
 		t.without(now)
 	}
@@ -89,11 +92,17 @@ func (t *table) progress(now time.Time) (moved bool) {
 		moved = true
 	}
 	if t.merger.done() || t.merger.alone && now.After(t.mergeUntil) {
+		t.endMerge()
+	}
+	return moved
+}
+
+func (t *table) endMerge() {
+	if t.merger != nil {
 		t.counts.Overlapped += t.merger.overlapped
 		t.counts.joins.add(t.merger.joins)
 		t.merger = nil
 	}
-	return moved
 }
 
 // settle lets the standby lead what it may lead by now. lenient ends the wait
@@ -156,7 +165,8 @@ func (t *table) announce(now time.Time) {
 func (t *table) reset(sequenced bool, observe func(newest uint32, received time.Time), panicked func(string, any)) {
 	t.lock()
 	defer t.mu.Unlock()
-	t.lead, t.standby, t.merger = 0, 0, nil
+	t.endMerge()
+	t.lead, t.standby = 0, 0
 	t.reason = messages.GapReconnect
 	t.sequenced, t.observe, t.panicked = sequenced, observe, panicked
 }
@@ -165,7 +175,7 @@ func (t *table) reset(sequenced bool, observe func(newest uint32, received time.
 func (t *table) swapping() bool {
 	t.lock()
 	defer t.mu.Unlock()
-	return t.merger != nil && !(t.merger.alone && time.Now().After(t.mergeUntil))
+	return t.merger != nil && !(t.merger.alone && (t.merger.differ || time.Now().After(t.mergeUntil)))
 }
 
 // vitals is what the actor looks at every second.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,7 @@ func newSimRig(t *testing.T, cfg simulator.Config) *simRig {
 	}
 	s.r.state.Attach("recorder", s.r.sink)
 	s.r.start()
+	actorstest.Await[messages.FeedChanged](s.r.actor, nil) // it has looked for a token of before
 	for _, i := range exchange.Instruments() {
 		if messages.SegmentOf(i.Token) != messages.Indices && len(s.tokens) < 300 {
 			s.tokens = append(s.tokens, i.Token)
@@ -105,6 +107,43 @@ func TestSimulatorSwaps(t *testing.T) {
 		slowest = max(slowest, *x.TotalMS)
 	}
 	t.Logf("20 swaps, %d ticks, %d overlapped, slowest %.1f ms", stats.Ticks, stats.Overlapped, slowest)
+}
+
+// Each socket samples at its own moments: a packet that both bring is rare. The
+// newer socket leads all the same, nothing goes back, and nobody is alarmed.
+func TestSimulatorSwapsWithIndependentSampling(t *testing.T) {
+	t.Parallel()
+	s := newSimRig(t, simulator.Config{Instruments: 300, OldSockets: simulator.OldSocketsLive, Sampling: simulator.SamplingIndependent})
+	const swaps = 100
+	for range swaps {
+		seen := s.r.state.Stats().Ticks
+		s.r.until("ticks", func() bool { return s.r.state.Stats().Ticks > seen+50 })
+		s.rotate(t)
+	}
+	// Kite's packets have no sequence: what is older is told by time, volume and
+	// trade. Of packets of the same age the simulator's sequence may go back.
+	_, back := s.r.sink.check()
+	if s.r.sink.older != 0 || s.r.sink.same != 0 || s.r.sink.fault != "" {
+		t.Errorf("%d ticks came after newer ones, %d came again; %s", s.r.sink.older, s.r.sink.same, s.r.sink.fault)
+	}
+	for _, g := range s.r.state.Gaps() {
+		t.Errorf("a gap where none was: %+v", g)
+	}
+	var took []float64
+	var sum joins
+	for _, x := range s.r.state.Rotations()[:swaps-1] {
+		took = append(took, *x.TotalMS)
+		sum.add(joins{uint64(x.Matched), uint64(x.Ordered), uint64(x.Unmatched)})
+		if x.Matched+x.Ordered+x.Unmatched != int64(len(s.tokens)) {
+			t.Errorf("%d instruments: %d matched, %d ordered, %d unmatched", len(s.tokens), x.Matched, x.Ordered, x.Unmatched)
+		}
+	}
+	slices.Sort(took)
+	median := took[len(took)/2]
+	if median > 100 && !actorstest.Race {
+		t.Errorf("the median swap took %.1f ms", median)
+	}
+	t.Logf("%d swaps: median %.1f ms, slowest %.1f ms; %+v; %d of the same age in another order", swaps, median, took[len(took)-1], sum, back)
 }
 
 // The morning's login next to a socket that slept through the rest of

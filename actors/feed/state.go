@@ -22,7 +22,7 @@ type timeouts struct {
 	healthy     time.Duration // a session this long resets the redial count
 	probe       time.Duration // between two upgrades of a generation that Kite answered with 403
 	slotWait    time.Duration // after a 429
-	lingerFirst time.Duration // after a 429 that a socket of ours, just closed, explains; then fourfold each time up to
+	lingerFirst time.Duration // after a 429 that our own socket, just closed, explains; then fourfold each time up to
 	lingerWait  time.Duration // this
 	lingerFor   time.Duration // how long Kite may go on counting a socket that we closed
 	stale       time.Duration // frames without a tick in an open market
@@ -96,7 +96,7 @@ type shard struct {
 	nextFailures int
 	nextAt       time.Time
 	tried        messages.Generation // that nextFailures counts for
-	crowded      int                 // 429s that next's dials of tried have met and no lingering socket of ours explains
+	crowded      int                 // 429s that next's dials of tried have met and none of our own lingering sockets explains
 	breaking     bool                // main is being closed so that its slot gets free
 	doubts       []doubt
 	lingersUntil time.Time // Kite may count a socket that we closed until then

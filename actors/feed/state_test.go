@@ -200,6 +200,29 @@ func TestStates(t *testing.T) {
 			c.up(4, 1)
 			c.is(messages.Streaming)
 		},
+		"a frame ends the doubt about its token": func(c *script) {
+			c.w.candidate = 1
+			c.on(looked{}, "dial 1 g1")
+			c.on(ended{1, forbidden, "403"}, "ask g1")
+			c.after(30 * time.Second)
+			c.on(looked{}, "dial 2 g1")
+			c.up(2, 1)
+			c.w.candidate = 0 // taken out of the file
+			c.on(ended{2, network, "gone"})
+			c.is(messages.AwaitingToken)
+		},
+		"a live candidate that is rejected is withdrawn": func(c *script) {
+			c.w.adopted = 1
+			c.on(looked{}, "dial 1 g1")
+			c.up(1, 1)
+			c.w.candidate = 2
+			c.on(looked{}, "dial 2 g2")
+			c.up(2, 2)
+			c.rejected[2] = true
+			c.on(looked{}, "withdraw 2")
+			c.on(ended{2, byUs, ""})
+			c.is(messages.Streaming)
+		},
 		"backoff doubles and resets": func(c *script) {
 			c.w.adopted = 1
 			c.on(looked{}, "dial 1 g1")

@@ -19,8 +19,12 @@ func (f *Feed) look() {
 func (f *Feed) step(i int, e event) {
 	w := f.world(i)
 	moving := f.shards[i].moving()
-	s, effects := next(f.shards[i], e, w)
+	before := f.shards[i]
+	s, effects := next(before, e, w)
 	f.shards[i] = s
+	if len(effects) > 0 || s.state != before.state || s.main.phase != before.main.phase || !s.wakeAt.Equal(before.wakeAt) {
+		f.decided = true
+	}
 	for _, effect := range effects {
 		f.do(i, effect)
 	}

@@ -178,11 +178,11 @@ func (s *Store) count(in map[string]uint64, label string) {
 	s.mu.Unlock()
 }
 
-// reject remembers a verdict for good: no incarnation dials that generation
-// again.
-func (s *Store) reject(g messages.Generation) {
+// judge remembers a verdict: no incarnation dials a rejected generation again,
+// unless Kite is found to accept it after all.
+func (s *Store) judge(g messages.Generation, rejected bool) {
 	s.mu.Lock()
-	s.rejected[g] = true
+	s.rejected[g] = rejected
 	s.mu.Unlock()
 }
 

@@ -48,6 +48,7 @@ type held struct {
 	hash   uint64
 	moment moment
 	packet []byte
+	older  int // packets that the older socket had brought by then
 }
 
 // merger makes one stream of two sockets that carry the same instruments:
@@ -86,6 +87,7 @@ type merger struct {
 	due     int       // joined, with packets that one side has yet to repeat
 	alone   bool      // one socket is gone
 	left    side      // which one is left, when alone
+	differ  bool      // the sockets carry different packets: nothing to be exact about
 
 	room []uint64 // of tracks with few packets
 
@@ -119,10 +121,13 @@ type track struct {
 	has    [2]bool
 	seen   [2][]uint64 // while not joined: what each side has brought
 	held   []held      // while not joined: the newer side's
-	heldAt time.Time   // of the first of them
-	out    moment      // of the last packet that went out
 	behind side        // when joined: the side that has yet to repeat due
 	due    []uint64
+
+	late    bool      // the older side has not brought, in the swap before this one, what is out
+	current time.Time // when the newer side first brought what was not older than out
+	ordered bool      // that was newer, not only of the same age
+	out     moment    // of the last packet that went out
 }
 
 // track is the track of a slot, made at need.
@@ -140,9 +145,14 @@ func (m *merger) track(slot int) *track {
 	return t
 }
 
-// known notes the last packet that went out before the swap began.
-func (m *merger) known(slot int, hash uint64, at moment) {
+// known notes the last packet that went out before the swap began. before is
+// the last swap's merger, if that has not come to its end.
+func (m *merger) known(slot int, hash uint64, at moment, before *merger) {
 	t := m.track(slot)
+	if before != nil && slot < len(before.tracks) {
+		b := &before.tracks[slot]
+		t.late = before.differ && len(b.due) > 0 && b.behind == before.left
+	}
 	m.wake(t)
 	t.last[older], t.has[older] = hash, true
 	t.seen[older] = append(m.short(t.seen[older]), hash)
@@ -218,15 +228,17 @@ func (m *merger) offer(slot int, s side, a arrival) (keep bool, flush []held) {
 	}
 	t.seen[s] = append(m.short(t.seen[s]), a.hash)
 	if s == older {
-		t.out = a.moment
-		keep = true
+		// Older than what is out: the rest of a swap before this one.
+		if keep = !a.moment.before(t.out) && (!t.late || t.out.before(a.moment)); keep {
+			t.out, t.late = a.moment, false
+		}
 	}
 	at, ways := t.fit()
 	if s == newer && (ways != 1 || at+len(t.seen[newer]) > len(t.seen[older])) {
-		if len(t.held) == 0 {
-			t.heldAt = m.now
+		if t.current.IsZero() && !a.moment.before(t.out) {
+			t.current, t.ordered = m.now, t.out.before(a.moment)
 		}
-		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet)})
+		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet), len(t.seen[older])})
 	}
 	switch {
 	case ways == 1:
@@ -263,11 +275,13 @@ func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
 			}
 			return false
 		}
-		tie := !t.out.before(a.moment)
-		if a.moment.before(t.out) || t.differ && tie && !m.alone && (s == older || a.moment != moment{}) {
+		// While both live, two sockets with the same packets never get here.
+		differ := t.differ || !m.alone
+		tie, dated := !t.out.before(a.moment), a.moment != moment{}
+		if a.moment.before(t.out) || tie && (differ && dated || t.differ && s == older) {
 			return false
 		}
-		t.differ = true
+		t.differ, m.differ = differ, m.differ || differ
 		m.settle(t)
 	}
 	t.out = a.moment
@@ -360,14 +374,17 @@ func (m *merger) leave(s side, emit func(slot int, flush []held)) {
 	}
 }
 
-// lead lets the newer side lead where it has waited long enough with a packet
-// that is not older than the last one that went out.
+// lead lets the newer side lead where it has brought, leadAfter ago, what was
+// not older than the last packet that had gone out. What the older side has
+// brought since then may be newer still: the rest of what is held is late.
 func (m *merger) lead(now time.Time, emit func(slot int, flush []held)) {
 	for slot := range m.tracks {
 		t := &m.tracks[slot]
-		if n := len(t.held); t.joined || n == 0 || now.Sub(t.heldAt) < leadAfter || t.held[n-1].moment.before(t.out) {
+		if t.joined || t.current.IsZero() || now.Sub(t.current) < leadAfter {
 			continue
 		}
+		t.differ, m.differ = true, true
+		t.held = slices.DeleteFunc(t.held, func(h held) bool { return h.older < len(t.seen[older]) && !t.out.before(h.moment) })
 		if flush := m.part(t); len(flush) > 0 {
 			emit(slot, flush)
 		}
@@ -381,7 +398,7 @@ func (m *merger) part(t *track) (flush []held) {
 		return m.join(t, at) // of several ways the latest: rather nothing lost
 	}
 	o, last := t.seen[older], t.out
-	t.joined, t.differ = true, true
+	t.joined = true
 	m.waiting--
 	var hashes []uint64
 	for _, h := range t.held {
@@ -391,7 +408,7 @@ func (m *merger) part(t *track) (flush []held) {
 			last = h.moment
 		}
 	}
-	if len(flush) > 0 && t.out.before(flush[0].moment) {
+	if t.ordered {
 		m.joins.ordered++
 	} else {
 		m.joins.unmatched++

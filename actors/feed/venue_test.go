@@ -344,10 +344,13 @@ type recorder struct {
 	newest      messages.Generation
 	changed     chan struct{}
 	fault       string
+
+	last        map[uint32]messages.Tick
+	older, same int // ticks that are certainly older than the one before them, or equal it
 }
 
 func newRecorder() *recorder {
-	return &recorder{seen: map[uint32][]uint32{}, modes: map[uint32]messages.Mode{}, changed: make(chan struct{})}
+	return &recorder{seen: map[uint32][]uint32{}, last: map[uint32]messages.Tick{}, modes: map[uint32]messages.Mode{}, changed: make(chan struct{})}
 }
 
 func (r *recorder) Push(b *messages.Ticks) bool {
@@ -362,6 +365,17 @@ func (r *recorder) Push(b *messages.Ticks) bool {
 				r.seen[t.InstrumentToken] = seen[:len(seen)-1]
 			}
 		}
+		now := *t
+		now.Offset = 0
+		if last, has := r.last[t.InstrumentToken]; has {
+			if momentOf(&now).before(momentOf(&last)) {
+				r.older++
+			}
+			if now == last {
+				r.same++
+			}
+		}
+		r.last[t.InstrumentToken] = now
 		r.modes[t.InstrumentToken] = t.Mode
 		r.seen[t.InstrumentToken] = append(r.seen[t.InstrumentToken], t.LastQuantity)
 		if p := wire.PacketOf(b.Raw, t); len(p) != int(t.Length) {

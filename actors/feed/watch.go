@@ -16,10 +16,9 @@ func (f *Feed) second() {
 	for _, t := range f.cfg.State.tables {
 		frames += t.vitals().frames
 	}
-	streaming := slices.ContainsFunc(f.shards, func(s shard) bool { return s.main.phase == live })
-	if frames != f.frames || !streaming {
-		// Without a socket the state machine itself is the progress.
-		f.frames = frames
+	if frames != f.frames || f.decided {
+		// Without a socket what the shards decide is the progress.
+		f.frames, f.decided = frames, false
 		f.self.Beat()
 	}
 }

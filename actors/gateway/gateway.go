@@ -145,12 +145,6 @@ func (g *Gateway) start() {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          log.New(debugLog{g.self.Log()}, "", 0),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if tcp, ok := c.(*net.TCPConn); ok {
-				_ = tcp.SetNoDelay(true)
-			}
-			return ctx
-		},
 	}
 	g.cfg.Clients.onRevoke(g.revoked)
 	g.cfg.Board.follow(g)

@@ -11,11 +11,15 @@ const (
 	// skewMost is how far the clock may be off unnoticed: ticks need a moment,
 	// and their times are whole seconds.
 	skewMost = 20 * time.Second
+	// skewTime is how long ticks minutes away from the clock must go on, and
+	// drift by how much they may go faster or slower than it.
+	skewTime, drift = 20 * time.Second, 10 * time.Second
 )
 
 // skew watches how far our clock is from the newest ticks' exchange time.
 type skew struct {
 	newest  time.Time     // tick that was looked at last
+	first   observed      // of the samples
 	nearest time.Duration // our clock minus a tick's time, of the best sample
 	samples int
 	off     time.Duration // what was found; 0: the clock is right
@@ -27,8 +31,15 @@ func (s skew) next(e observed) skew {
 		return s
 	}
 	age := e.now.Sub(e.lastTick)
-	if age.Abs() > fresh {
-		return skew{newest: e.lastTick, off: s.off} // of another session, or just after a jump
+	if s.samples > 0 && s.nearest.Abs() > fresh {
+		// Ticks minutes away from the clock are of another session, or come just
+		// after a jump, unless they go on as fast as the clock does.
+		if ran, went := e.now.Sub(s.first.now), e.lastTick.Sub(s.first.lastTick); (ran - went).Abs() > drift {
+			s.samples = 0
+		}
+	}
+	if s.samples == 0 {
+		s.first = e
 	}
 	s.newest = e.lastTick
 	if s.samples == 0 || age.Abs() < s.nearest.Abs() {
@@ -43,6 +54,10 @@ func (s skew) next(e observed) skew {
 		found = 0
 	case s.off != 0 && (found-s.off).Abs() < 5*time.Second:
 		found = s.off // the same, give or take a moment
+	}
+	if found.Abs() > fresh && e.now.Sub(s.first.now) < skewTime {
+		s.samples-- // so far it may be a burst of old ticks
+		return s
 	}
 	return skew{newest: s.newest, off: found}
 }

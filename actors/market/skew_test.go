@@ -20,6 +20,10 @@ func TestClockSkewIsReported(t *testing.T) {
 		{"a slow network", 0, func(i int) time.Duration { return time.Duration(i%7) * 5 * time.Second }, ""},
 		{"30 s ahead", 30 * time.Second, func(int) time.Duration { return 0 }, "30s ahead"},
 		{"30 s behind", -30 * time.Second, func(i int) time.Duration { return time.Duration(i%3) * 100 * time.Millisecond }, "30s behind"},
+		{"3 minutes ahead", 3 * time.Minute, func(i int) time.Duration { return time.Duration(i%3) * time.Second }, "3m0s ahead"},
+		{"a feed that is 5 minutes late", 0, func(int) time.Duration { return 5 * time.Minute }, "5m0s ahead of the exchange's, or every tick comes that late"},
+		{"in another zone", 5*time.Hour + 30*time.Minute, func(int) time.Duration { return 0 }, "5h30m0s ahead"},
+		{"2 hours behind", -2 * time.Hour, func(int) time.Duration { return 0 }, "2h0m0s behind"},
 		{"10 s ahead", 10 * time.Second, func(int) time.Duration { return 0 }, ""},
 	} {
 		s := state{table: hours.BuiltIn()}

@@ -92,7 +92,8 @@ func observe(s state, e observed) (state, []effect) {
 	}
 	s.skew = s.skew.next(e)
 	day := s.table.Day(e.now, hours.Market)
-	ticking := ist.Day(e.lastTick).Equal(today) && e.now.Sub(e.lastTick).Abs() < fresh
+	// A clock that is known to be wrong does not make ticks old.
+	ticking := ist.Day(e.lastTick).Equal(today) && (e.now.Sub(e.lastTick)-s.skew.off).Abs() < fresh
 	unexpected := ticking && !s.table.Expects(e.lastTick, hours.Market)
 	if unexpected && !day.Trading() {
 		s.proven = today

@@ -184,7 +184,7 @@ func TestDirectAsksOnceAnInterval(t *testing.T) {
 		direct, _ := analysis.Find("direct")
 		quoter := &counter{clock: clock}
 		h := actorstest.Start(t, "direct", New(Config{
-			Analysis: direct.With(analysis.Chosen{"interval_seconds": 20}), Clock: clock, Tokens: tokens, Quoter: quoter,
+			Analysis: direct.With(analysis.Settings{"interval_seconds": 20}), Clock: clock, Tokens: tokens, Quoter: quoter,
 		}))
 		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
 		h.Tell(messages.PhaseChanged{Phase: messages.Open})
@@ -196,4 +196,56 @@ func TestDirectAsksOnceAnInterval(t *testing.T) {
 			t.Errorf("%d questions in 5 blind minutes", got)
 		}
 	})
+}
+
+// What Kite refuses is in the reading, in Kite's own words, and announced.
+func TestARefusalIsInTheReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens()
+		quoter := &counter{clock: clock, err: &kite.Error{Class: kite.ClassQuote, Kind: kite.Forbidden, Status: 403, Type: "PermissionException", Detail: "Insufficient permission for that call."}}
+		direct, _ := analysis.Find("direct")
+		h := actorstest.Start(t, "direct", New(Config{Analysis: direct, Clock: clock, Tokens: tokens, Quoter: quoter, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(messages.PhaseChanged{Phase: messages.Open})
+		h.Tell(adopt(tokens, 1))
+		pass(time.Second)
+		all := sentTo[messages.Reading](h, webPID)
+		if last := all[len(all)-1]; !strings.Contains(last.Reason, "Insufficient permission for that call.") || strings.Contains(last.Reason, "not asked") {
+			t.Errorf("%+v", last)
+		}
+		quoter.mu.Lock()
+		quoter.err = nil
+		quoter.mu.Unlock()
+		h.Tell(messages.AskDirect{Underlying: "NIFTY"})
+		pass(time.Second)
+		all = sentTo[messages.Reading](h, webPID)
+		if last := all[len(all)-1]; last.Status == messages.Unavailable {
+			t.Errorf("%+v", last)
+		}
+		states := sentTo[messages.DataState](h, webPID)
+		if len(states) != 2 || !strings.Contains(states[0].Reason, "PermissionException") || states[0].What != "quotes" || states[1].Reason != "" {
+			t.Errorf("%+v", states)
+		}
+	})
+}
+
+// A reading without its bars says why their history does not come.
+func TestAReadingSaysWhyThereIsNoHistory(t *testing.T) {
+	a, _ := analysis.Find("volume_pulse")
+	c := analysis.NewCore(a, analysis.Calibrated, "NIFTY", analysis.DefaultInterval, nil, nil)
+	state := messages.DataState{What: "history of NIFTY's future", Underlying: "NIFTY", Source: messages.FromFuture, Reason: "kite historical: forbidden"}
+	other := state
+	other.Source = messages.FromIndex
+	if c.Update(other) || !c.Update(state) || c.Update(state) {
+		t.Error("a state of the data changes what it is about, once")
+	}
+	now := time.Unix(clockTime(t, "2026-03-02 11:03:10"), 0)
+	if r := c.Reading(now); !strings.Contains(r.Reason, "bars of the future so far, and the history does not come: kite historical: forbidden") {
+		t.Errorf("%q", r.Reason)
+	}
+	state.Reason = ""
+	c.Update(state)
+	if r := c.Reading(now); strings.Contains(r.Reason, "history") {
+		t.Errorf("%q", r.Reason)
+	}
 }

@@ -97,6 +97,7 @@ type analysisActor struct {
 	byToken     map[uint32]*perUnderlying
 	phase       messages.PhaseChanged
 	generation  messages.Generation
+	times       hours.Judge
 	rest        restState
 	unknown     int
 }
@@ -118,13 +119,15 @@ func (a *analysisActor) Receive(msg any) {
 		a.start()
 	case *messages.Ticks:
 		a.reach(m.Generation)
+		now := a.cfg.Clock.Now().Unix()
 		for i := range m.Ticks {
-			a.tick(&m.Ticks[i], m.Generation)
+			a.tick(&m.Ticks[i], now, m.Generation)
 		}
 	case *messages.Minutes:
 		a.reach(m.Generation)
+		now := a.cfg.Clock.Now().Unix()
 		for i := range m.Minutes {
-			a.tick(&m.Minutes[i].Newest, m.Generation)
+			a.tick(&m.Minutes[i].Newest, now, m.Generation)
 		}
 	case messages.BarClosed:
 		a.update(m.Bar.Underlying, m)
@@ -189,7 +192,12 @@ func (a *analysisActor) reach(g messages.Generation) {
 	}
 }
 
-func (a *analysisActor) tick(t *messages.Tick, g messages.Generation) {
+// tick takes a tick whose exchange time can be: one that is far ahead would
+// keep all those after it out.
+func (a *analysisActor) tick(t *messages.Tick, now int64, g messages.Generation) {
+	if !a.times.Accept(t.InstrumentToken, int64(t.ExchangeTime), a.times.Now(now)) {
+		return
+	}
 	if d := a.byToken[t.InstrumentToken]; d != nil && d.core.Tick(t, g) {
 		d.dirty = true
 	}

@@ -159,6 +159,29 @@ func TestAnalysisReads(t *testing.T) {
 	})
 }
 
+// A tick an hour ahead does not keep those after it out.
+func TestATickAnHourAheadFreezesNoQuote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens()
+		last := analysis.Analysis{Kind: "last", Needs: analysis.Needs{Quotes: true}, Judge: func(in *analysis.Input) analysis.Judgement {
+			j := analysis.Judgement{Status: messages.Watching, Values: map[string]any{"last": in.IndexTick.Last}}
+			j.OverQuote(in.IndexTick)
+			return j
+		}}
+		h := actorstest.Start(t, "last", New(Config{Analysis: last, Clock: clock, Tokens: tokens, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(batch(1, tickOf(niftyIndex, clock.Now(), 24000_00, 0)))
+		h.Tell(batch(1, tickOf(niftyIndex, clock.Now().Add(time.Hour), 1, 0)))
+		pass(time.Second)
+		h.Tell(batch(1, tickOf(niftyIndex, clock.Now(), 24001_00, 0)))
+		pass(time.Second)
+		all := sentTo[messages.Reading](h, webPID)
+		if r := all[len(all)-1]; r.Values["last"] != 24001.0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
 func TestAnalysisIsSeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, tokens, series := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens(), past(nil)

@@ -197,7 +197,8 @@ func (c channel) request(ctx context.Context, slot time.Time, login string) (*ht
 		}
 	case webhook:
 		payload = map[string]string{
-			"event": "login_due", "slot": at.Format("15:04"), "day": at.Format(time.DateOnly), "text": text, "login_url": login,
+			"content": text, // what Discord shows; Slack shows text
+			"event":   "login_due", "slot": at.Format("15:04"), "day": at.Format(time.DateOnly), "text": text, "login_url": login,
 		}
 	}
 	data := []byte(text)

@@ -15,12 +15,13 @@
 //	TELEGRAM_BOT_TOKEN  of the bot that writes; with
 //	TELEGRAM_CHAT_ID    whom it writes to: a number, or @channel
 //	TELEGRAM_API_URL    a Bot API server of one's own (default https://api.telegram.org)
-//	WEBHOOK_URL         gets a POST with JSON {event, slot, day, text, login_url}
+//	WEBHOOK_URL         gets a POST with JSON {event, slot, day, text, content, login_url}; Slack
+//	                    shows text, Discord content (it is the same)
 //	WEBHOOK_TOKEN       sent to it as a bearer token, when set
 //	DASHBOARD_URL       how the dashboard is reached from outside, for the link
 //
 // All but the last are secrets: addresses of topics and webhooks open them to
-// whoever knows them. None stands in any log line, error or status.
+// anyone who knows them. None stands in any log line, error or status.
 //
 // Limits: a slot that passed before the process began, or longer than ten
 // minutes ago (the machine slept), is not made up for; the next one comes. An

@@ -68,17 +68,17 @@ func (m *morning) Write(p []byte) (int, error) {
 
 func (m *morning) set(f func()) { m.mu.Lock(); defer m.mu.Unlock(); f() }
 
-// heard gives the actor a log that we keep.
-type heard struct {
+// logged gives the actor a log that we keep.
+type logged struct {
 	actors.Self
 	log *slog.Logger
 }
 
-func (h heard) Log() *slog.Logger { return h.log }
+func (h logged) Log() *slog.Logger { return h.log }
 
 func (m *morning) start(t *testing.T) *actorstest.Harness {
 	log := slog.New(slog.NewJSONHandler(m, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return actorstest.Start(t, "reminder", func(self actors.Self) actors.Actor { return New(m.cfg)(heard{self, log}) })
+	return actorstest.Start(t, "reminder", func(self actors.Self) actors.Actor { return New(m.cfg)(logged{self, log}) })
 }
 
 // outputs is everything that a person could read.
@@ -191,7 +191,7 @@ func TestEachChannelGetsItsMessage(t *testing.T) {
 	var posted map[string]string
 	l = hook.got()[1]
 	if err := json.Unmarshal([]byte(l.body), &posted); err != nil || l.path != "/CANARY?key=CANARY" || l.authorization != "Bearer CANARY-hook" ||
-		posted["event"] != "login_due" || posted["slot"] != "08:45" || posted["day"] != "2026-11-23" || posted["login_url"] != "https://kite.example/login" {
+		posted["event"] != "login_due" || posted["content"] == "" || posted["content"] != posted["text"] || posted["slot"] != "08:45" || posted["day"] != "2026-11-23" || posted["login_url"] != "https://kite.example/login" {
 		t.Errorf("the webhook got %+v", l)
 	}
 	if sent := testutil.ToFloat64(m.memory.sent[webhook][true]); sent != 3 {
@@ -208,7 +208,7 @@ func TestATroubledChannelTouchesNobody(t *testing.T) {
 	m := newMorning(env{
 		KeyNtfyURL: good.URL + "/CANARY", KeyTelegramAPI: fails.URL, KeyTelegramToken: aBot, KeyTelegramChat: "-100987654", KeyWebhookURL: hangs.URL + "/CANARY",
 	})
-	house := m.start(t)
+	harness := m.start(t)
 	m.polled(t, at(7, 59, 59))
 	m.polled(t, at(8, 0, 0))
 	until(t, "the good one has it", func() bool { return len(good.got()) == 1 })
@@ -220,13 +220,13 @@ func TestATroubledChannelTouchesNobody(t *testing.T) {
 		t.Errorf("%d and %d attempts, want 3 and 1", len(fails.got()), len(good.got()))
 	}
 	stopped := make(chan struct{})
-	go func() { house.Stop(); close(stopped) }()
+	go func() { harness.Stop(); close(stopped) }()
 	select {
 	case <-stopped:
-	case <-time.After(5 * time.Second): // an attempt may take twice that
+	case <-time.After(5 * time.Second): // an attempt may take two times that
 		t.Error("the actor waits for a channel that hangs")
 	}
-	if err := house.Err(); err != nil {
+	if err := harness.Err(); err != nil {
 		t.Errorf("the actor failed: %v", err)
 	}
 	noSecret(t, m)
@@ -251,15 +251,15 @@ func TestSilentOnceValid(t *testing.T) {
 	}
 }
 
-// TestARestartDoesNotTellTwice: the memory outlives the incarnation.
-func TestARestartDoesNotTellTwice(t *testing.T) {
+// TestARestartDoesNotRemindAgain: the memory outlives the incarnation.
+func TestARestartDoesNotRemindAgain(t *testing.T) {
 	b := newBox(t, 200)
 	m := newMorning(env{KeyWebhookURL: b.URL})
-	house := m.start(t)
+	harness := m.start(t)
 	m.polled(t, at(8, 44, 59))
 	m.polled(t, at(8, 45, 0))
 	until(t, "sent", func() bool { return len(m.memory.Status().Last) == 1 })
-	house.Stop()
+	harness.Stop()
 	m.start(t)
 	m.polled(t, at(8, 45, 1))
 	m.polled(t, at(9, 4, 59))

@@ -19,7 +19,7 @@ const (
 )
 
 // lease takes a read lease on f. While it is held nobody has the file open for
-// writing, and whoever opens it for writing waits until release is called (the
+// writing, and an open for writing waits until release is called (the
 // kernel would break a lease held for long; this one is held for microseconds).
 func lease(f *os.File) (outcome leased, release func()) {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)

@@ -49,7 +49,6 @@ type poller struct {
 	awake   bool      // an event has arrived since the last change that none had announced
 	refused bool      // the last finding
 	since   time.Time // when the text was first seen as it is; monotonic
-	waits   bool      // the last finding lacks nothing but that the file is still
 	silent  string
 }
 
@@ -99,7 +98,7 @@ func (p *poller) run(ctx context.Context) error {
 // watchedLook looks in a goroutine of its own and says so when it does not come
 // back: a call of the kernel into a dead network mount returns when it likes,
 // and cannot be cancelled. There is one look at a time over all incarnations,
-// because a hung one keeps a thread. It is false when the incarnation has ended
+// and few more when it hangs, because each keeps a thread. It is false when the incarnation has ended
 // meanwhile; the look then ends by itself.
 func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, confirm bool) bool {
 	done := make(chan struct{})
@@ -110,13 +109,10 @@ func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, con
 				p.self.Fail(fmt.Errorf("look: panic: %v", v))
 			}
 		}()
-		select {
-		case p.store.looking <- struct{}{}:
-		case <-ctx.Done():
-			return
+		if p.store.beginLook(ctx) {
+			defer p.store.endLook()
+			p.look(ctx, via, confirm)
 		}
-		defer func() { <-p.store.looking }()
-		p.look(ctx, via, confirm)
 	}()
 	hung := time.NewTimer(hungAfter)
 	defer hung.Stop()
@@ -157,8 +153,9 @@ func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bo
 	if !p.looked || r.hash != p.last.hash {
 		p.since = time.Now()
 	}
+	// While the file is refused, each other look judges it again.
 	still := r.err == nil && !r.held && time.Since(p.since) >= stillAfter
-	if !p.store.takeReopened() && p.looked && !confirm && r.same(&p.last) && !(p.waits && still) {
+	if !p.store.takeReopened() && p.looked && !confirm && r.same(&p.last) {
 		p.trace = path
 		return
 	}
@@ -173,7 +170,6 @@ func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bo
 	r.text = nil // messages carry no secrets in the open
 	seen.read = r
 	p.trace, p.last, p.looked, p.refused = path, r, true, seen.finding.refusal != nil
-	p.waits = p.refused && seen.finding.refusal.unfinished
 	p.self.Tell(seen)
 }
 

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -36,8 +37,6 @@ type Store struct {
 	metrics *Metrics
 	usage   usage
 
-	looking chan struct{} // holds one while somebody looks at the file
-
 	mu        sync.Mutex
 	env       *Env   // the file as it was last read; empty when it was not there
 	unread    error  // why the first reading failed; nil: it did not
@@ -49,6 +48,8 @@ type Store struct {
 	records   map[messages.Generation]*record // from the adopted one on, and some before
 	adopted   messages.Generation
 	candidate messages.Generation // 0: none pending
+	looks     int                 // that have not come back; one, unless it hangs
+	lookBegan time.Time           // the newest of them; monotonic
 	reopened  bool                // the newest value is to be tried again
 	login     [sha256.Size]byte   // of the token that our own login wrote and the watcher has not seen yet
 }
@@ -80,7 +81,7 @@ func Open(cfg StoreConfig) (*Store, error) {
 	}
 	s := &Store{
 		path: path, getenv: cfg.Getenv, log: cfg.Log, now: cfg.Now, metrics: cfg.Metrics,
-		env: Parse(nil), records: make(map[messages.Generation]*record), looking: make(chan struct{}, 1),
+		env: Parse(nil), records: make(map[messages.Generation]*record),
 	}
 	if s.getenv == nil {
 		s.getenv = func(string) string { return "" }
@@ -91,14 +92,56 @@ func Open(cfg StoreConfig) (*Store, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	sweepStale(path)
-	switch text, _, err := readWhole(path); {
-	case err == nil:
-		s.env = Parse(text)
-	case !errors.Is(err, fs.ErrNotExist):
-		s.unread = err
+	ctx, cancel := context.WithTimeout(context.Background(), openLasts)
+	defer cancel()
+	err = answering(ctx, func() error {
+		sweepStale(path)
+		text, _, err := readWhole(path)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch {
+		case err == nil:
+			s.env = Parse(text)
+		case !errors.Is(err, fs.ErrNotExist):
+			s.unread = err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open env file %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// openLasts is how long the file may take to answer at the start.
+const openLasts = 10 * time.Second
+
+// errHung says that a call of the kernel did not return.
+var errHung = errors.New("it does not answer: its disk or network mount hangs; mend the mount and try again")
+
+// answering runs what a dead network mount can block for ever, and gives up
+// waiting when ctx ends. What it runs ends when the mount lets it.
+func answering(ctx context.Context, run func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				done <- fmt.Errorf("panic: %v", v)
+			}
+		}()
+		done <- run()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select { // what ends with ctx says more about it
+	case err := <-done:
+		return err
+	case <-time.After(100 * time.Millisecond):
+		return errHung
+	}
 }
 
 // Path is the absolute path of the file, symbolic links not followed.
@@ -167,6 +210,40 @@ func (s *Store) Reopen(g messages.Generation) bool {
 	}
 	s.token, s.reopened = messages.AccessToken{}, true
 	return true
+}
+
+const (
+	// lookHangs is when a look that has not come back is given up: another one may
+	// find the mount mended.
+	lookHangs = 10 * time.Second
+	// mostLooks bounds the threads that hung looks keep.
+	mostLooks = 4
+)
+
+// beginLook waits until no other look is under way; false: not before ctx ended.
+func (s *Store) beginLook(ctx context.Context) bool {
+	for {
+		s.mu.Lock()
+		free := s.looks == 0 || s.looks < mostLooks && time.Since(s.lookBegan) > lookHangs
+		if free {
+			s.looks, s.lookBegan = s.looks+1, time.Now()
+		}
+		s.mu.Unlock()
+		if free {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Store) endLook() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks--
 }
 
 func (s *Store) takeReopened() bool {

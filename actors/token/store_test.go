@@ -2,6 +2,8 @@ package token
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -284,5 +286,22 @@ func TestModeWarning(t *testing.T) {
 		if got := len(modeWarning(mode | os.ModeSticky)); got != want {
 			t.Errorf("mode %o: %d warnings, want %d", mode, got, want)
 		}
+	}
+}
+
+// TestAnswering: what hangs is given up, what ends with its context is not.
+func TestAnswering(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	release := make(chan struct{})
+	defer close(release)
+	if err := answering(ctx, func() error { <-release; return nil }); !errors.Is(err, errHung) {
+		t.Errorf("a hung call: %v", err)
+	}
+	if err := answering(ctx, func() error { <-ctx.Done(); return errOvertaken }); !errors.Is(err, errOvertaken) {
+		t.Errorf("one that ends: %v", err)
+	}
+	if err := answering(t.Context(), func() error { panic("x") }); err == nil || !strings.Contains(err.Error(), "panic: x") {
+		t.Errorf("a panic: %v", err)
 	}
 }

@@ -127,7 +127,7 @@ func drive(t testing.TB, style envstyles.Style, n int, change ...func(*Config)) 
 			torn++
 		}
 		if int(m.Session.Generation) != i+1 {
-			t.Errorf("announcement %d has generation %d: something was announced twice", i+1, m.Session.Generation)
+			t.Errorf("announcement %d has generation %d: something was announced again", i+1, m.Session.Generation)
 		}
 	}
 	if err := h.Err(); err != nil {

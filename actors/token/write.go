@@ -66,16 +66,26 @@ func (s *Store) expectLogin(hash [sha256.Size]byte) {
 // does not exist is made with mode 0600. It waits for other writers that take the lock
 // until ctx ends.
 func (s *Store) Set(ctx context.Context, key, value string) error {
-	written, inPlace, err := setKey(ctx, s.path, key, value, func() {})
+	type result struct {
+		env     *Env
+		inPlace bool
+	}
+	written := make(chan result, 1)
+	err := answering(ctx, func() error {
+		env, inPlace, err := setKey(ctx, s.path, key, value, func() {})
+		written <- result{env, inPlace}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, explain(s.path, err))
 	}
-	if inPlace {
+	r := <-written
+	if r.inPlace {
 		s.log.Warn("env file is a single-file mount: written in place instead of replaced; mount its directory instead", "path", s.path)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.env = written
+	s.env = r.env
 	return nil
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"kitestring/actors/web"
+	"kitestring/actors/web/api"
+	"kitestring/messages"
 )
 
 // bodyWait is how long the server waits for a body, with slack for a busy
@@ -21,7 +23,7 @@ import (
 const bodyWait = 20 * time.Second
 
 func TestSlowBodiesAreCutOff(t *testing.T) {
-	_, _, addr := open(t, &fakes{})
+	_, _, addr := open(t, &fakes{}, func(cfg *web.Config) { cfg.Validate = func() {} })
 	const clients = 50
 	start := time.Now()
 	var conns []net.Conn
@@ -157,4 +159,46 @@ func TestAllInterfaces(t *testing.T) {
 		resp.Body.Close()
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// Whatever an actor lets through, no answer and no stream holds a secret.
+func TestNoAnswerHoldsASecret(t *testing.T) {
+	const secret = adminToken
+	leak := "malformed HTTP header: GET /ws?api_key=x&access_token=" + secret
+	h := &fakes{admin: messages.NewSecret(secret), actors: []api.Actor{{Name: "feed", Kind: "worker", LastError: leak}}, stats: web.FeedStats{Refused: []api.Refusal{{Reason: leak}}}}
+	store, _, addr := open(t, h)
+	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY", Reason: leak}}})
+	store.Apply(messages.AuthChanged{FileFault: leak, Adopted: messages.TokenStatus{Generation: 1, State: messages.Valid, Reason: leak}, Candidate: &messages.TokenStatus{State: messages.Rejected, Reason: leak}})
+	store.Apply(messages.FeedChanged{State: messages.Backoff, Reason: leak})
+	store.Apply(messages.LoginEnded{Result: messages.LoginExchangeFailed, Reason: leak})
+	store.Apply(messages.Reading{Kind: "direct", Underlying: "NIFTY", Reason: leak})
+	store.Apply(messages.WatchChanged{Degraded: true, Reason: leak})
+	store.Apply(messages.EnvAccepted{Warnings: []string{leak}})
+	store.NoteRefusal("quote", leak)
+	for _, path := range []string{
+		"/readyz", "/api/v1/status", "/api/v1/token", "/api/v1/events", "/api/v1/actors", "/api/v1/actors/feed", "/api/v1/readings",
+		"/api/v1/instruments", "/api/v1/bars/" + secret, "/api/v1/nothing-" + secret, "/api/v1/actors/" + secret,
+	} {
+		if _, body := request(t, "GET", "http://"+addr+path, ""); strings.Contains(body, secret) {
+			t.Errorf("%s holds a secret: %s", path, body)
+		}
+	}
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /api/v1/stream HTTP/1.1\r\nHost: %s\r\n\r\n", addr)
+	_ = conn.SetReadDeadline(time.Now().Add(bodyWait))
+	var seen strings.Builder
+	for buf := make([]byte, 64<<10); !strings.Contains(seen.String(), "event: event"); {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatalf("%v after %s", err, seen.String())
+		}
+		seen.Write(buf[:n])
+	}
+	if strings.Contains(seen.String(), secret) {
+		t.Errorf("the stream holds a secret: %s", seen.String())
+	}
 }

@@ -45,9 +45,9 @@ func (d *description) check(at string, schema, value any) []string {
 		}
 		return d.check(at, target, value)
 	}
-	if choices, ok := words["anyOf"].([]any); ok {
+	if options, ok := words["anyOf"].([]any); ok {
 		var faults []string
-		for _, c := range choices {
+		for _, c := range options {
 			found := d.check(at, c, value)
 			if found == nil {
 				return nil

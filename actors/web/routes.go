@@ -112,9 +112,9 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /callback/{$}", s.Instrument.timed("/callback", s.callback()))
 	mux.HandleFunc("GET /debug/pprof/{profile...}", s.Instrument.timed("/debug/pprof", s.admin.admit(s.profiles)))
 	mux.HandleFunc("GET /assets/{file}", s.Instrument.timed("/assets", asset))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", s.scrubbed(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "no such page", "There is nothing at "+quoted(r.URL.Path)+" for "+r.Method+".", s.paths())
-	})
+	}))
 	return s.guard(mux)
 }
 

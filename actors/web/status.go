@@ -60,7 +60,7 @@ func (s *server) status() api.Status {
 		}
 	}
 	st.Live, st.Causes = judge(view{auth, env.Warnings, feed, phase, stats, s.Clock.Now(), time.Now()})
-	st.Causes = append(st.Causes, b.notes()...)
+	st.Causes = orEmpty(append(st.Causes, b.notes()...))
 	st.Message = strings.Join(st.Causes, " ")
 	if len(st.Causes) == 0 || st.Live && phase.Phase == messages.Open {
 		st.Message = strings.TrimSpace(fmt.Sprintf("Data is live: %.0f ticks/s from %d instruments. %s", stats.TicksPerSecond, stats.Instruments, st.Message))
@@ -112,17 +112,25 @@ func tokenCause(auth messages.AuthChanged) string {
 	rejected := c != nil && c.State == messages.Rejected
 	switch {
 	case a.State == messages.Rejected:
-		return "Kite refuses the token" + because(a.Reason) + ". Log in to continue."
+		return askLogin("Kite refuses the token" + because(a.Reason))
 	case a.Generation != 0:
 		return ""
 	case rejected:
-		return "Kite refuses the token in the file" + because(c.Reason) + ". Log in to continue."
+		return askLogin("Kite refuses the token in the file" + because(c.Reason))
 	case auth.FileFault != "":
 		return sentence(auth.FileFault)
 	case c == nil:
 		return "There is no token yet. Log in to begin."
 	}
 	return "The token is being checked" + because(c.Reason) + "."
+}
+
+// askLogin adds what to do to a cause that does not say it itself.
+func askLogin(cause string) string {
+	if strings.Contains(cause, "og in") {
+		return cause + "."
+	}
+	return cause + ". Log in to continue."
 }
 
 // feedCause is why the feed brings no data, "" when it does or need not.
@@ -167,7 +175,11 @@ func closedMarket(phase messages.PhaseChanged) string {
 func unusedParts(v view, live bool) (causes []string) {
 	fault, c := v.auth.FileFault, v.auth.Candidate
 	hasToken := v.auth.Adopted.Generation != 0
-	if fault != "" && (hasToken || c != nil) {
+	reasons := v.auth.Adopted.Reason
+	if c != nil {
+		reasons += c.Reason
+	}
+	if fault != "" && (hasToken || c != nil) && !strings.Contains(reasons, strings.TrimRight(fault, ". ")) {
 		causes = append(causes, sentence("The .env file is not used as it is now: "+fault))
 	}
 	if c != nil && hasToken {
@@ -181,6 +193,9 @@ func unusedParts(v view, live bool) (causes []string) {
 	}
 	if !hasToken || v.auth.Adopted.State == messages.Rejected {
 		for _, w := range v.warnings { // one of them may be why a login is asked for
+			if strings.Contains(w, "log in") {
+				continue // the file has no token, which is said already
+			}
 			causes = append(causes, sentence("In the .env file: "+w))
 		}
 	}

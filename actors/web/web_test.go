@@ -461,3 +461,33 @@ func TestListenerThatCannotBeHadIsAFailure(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// Data that does not come over REST is in the status with its reason, and on
+// the timeline once, until it comes again.
+func TestMissingDataIsInStatusAndEvents(t *testing.T) {
+	store, _, addr := open(t, &fakes{})
+	const what, reason = "history of NIFTY's future", "kite historical: forbidden: status 403: PermissionException: Insufficient permission for that call."
+	get := func(path string) string {
+		_, body := request(t, "GET", "http://"+addr+path, "")
+		return body
+	}
+	if !strings.Contains(get("/api/v1/status"), `"missing":[]`) {
+		t.Error("something is missing at the start")
+	}
+	for range 3 {
+		store.Apply(messages.DataState{What: what, Underlying: "NIFTY", Source: messages.FromFuture, Reason: reason})
+	}
+	if body := get("/api/v1/status"); !strings.Contains(body, reason) {
+		t.Errorf("status: %s", body)
+	}
+	if n := strings.Count(get("/api/v1/events"), reason); n != 1 {
+		t.Errorf("%d events", n)
+	}
+	store.Apply(messages.DataState{What: what})
+	if body := get("/api/v1/status"); !strings.Contains(body, `"missing":[]`) {
+		t.Errorf("status: %s", body)
+	}
+	if body := get("/api/v1/events"); !strings.Contains(body, "future comes again") {
+		t.Errorf("events: %s", body)
+	}
+}

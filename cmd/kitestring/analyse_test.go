@@ -123,7 +123,7 @@ func TestAnalyseReportsAndChooses(t *testing.T) {
 		}
 	}
 	_, stdout, _ = kitestring(t, t.Context(), nil, "", "analyse", "--bars", bars, "--profile", "classic", "--kind", "candle_intent")
-	if strings.Count(stdout, "\n") != 2 { // the outside bar counts, the twice one does not
+	if strings.Count(stdout, "\n") != 2 { // the outside bar counts, the repeated one does not
 		t.Errorf("classic says %q", stdout)
 	}
 	interrupted, cancel := context.WithCancel(t.Context())

@@ -117,6 +117,7 @@ func newCanaryDay(t *testing.T) *canaryDay {
 	}))
 	t.Cleanup(phone.Close)
 	content := strings.Join([]string{
+		"KITESTRING_PROFILE=sim",
 		"ADMIN_TOKEN=" + d.admin,
 		"ZERODHA_ACCESS_TOKEN=" + s.fresh("duplicated access token", 32),
 		"NTFY_URL=" + phone.URL + "/" + s.fresh("ntfy topic", 32),

@@ -174,7 +174,7 @@ func (r *configReader) thresholds(path string, into *analysis.Thresholds) error 
 	var kinds fields
 	for _, a := range analysis.All() {
 		kinds = append(kinds, field{a.Kind, func(path string) error {
-			values := map[string]float64{}
+			values := analysis.Settings{}
 			all[a.Kind] = values
 			var names fields
 			for _, p := range a.Parameters {

@@ -67,10 +67,10 @@ func (d *doctor) lookAtKeys() {
 	const where = "=... from developers.kite.trade"
 	switch {
 	case c.APIKey == "" && c.APISecret.IsZero():
-		d.note(checkKeys, failed, fmt.Sprintf("%s and %s are missing or empty; without them the server runs on the simulator", token.KeyAPIKey, token.KeyAPISecret),
+		d.note(checkKeys, failed, fmt.Sprintf("%s and %s are missing or empty: without them there is only the simulator", token.KeyAPIKey, token.KeyAPISecret),
 			"add the lines "+token.KeyAPIKey+"=... and "+token.KeyAPISecret+where)
 	case c.APIKey == "":
-		d.note(checkKeys, failed, token.KeyAPIKey+" is missing or empty; without it the server runs on the simulator", "add the line "+token.KeyAPIKey+where)
+		d.note(checkKeys, failed, token.KeyAPIKey+" is missing or empty: without it there is only the simulator", "add the line "+token.KeyAPIKey+where)
 	case c.APISecret.IsZero():
 		d.note(checkKeys, warned, token.KeyAPISecret+" is missing or empty; without it nobody can log in here, only another program can bring the token", "add the line "+token.KeyAPISecret+where)
 	case d.file.Refusal != "" && d.file.Line == 0:
@@ -163,7 +163,11 @@ func probe(ctx context.Context, dir string) (unseen, err error) {
 // program's messages read "it is so: do this" or "It is so. Do this".
 func sentence(message string) (happened, todo string) {
 	for _, mark := range []string{". ", ": "} {
-		if i := strings.LastIndex(message, mark); i > 0 {
+		i := strings.LastIndex(message, mark)
+		for i > 0 && message[i-1] == '.' { // "KEY=..." ends no sentence
+			i = strings.LastIndex(message[:i-1], mark)
+		}
+		if i > 0 {
 			return message[:i], message[i+len(mark):]
 		}
 	}

@@ -163,17 +163,19 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 				}
 			})
 		}, checkToken, skipped, "cannot be used", exitError},
-		"repeated key":   {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, checkParseable, warned, "2 times", exitOK},
-		"a junk line":    {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, checkParseable, warned, "skipped", exitOK},
-		"no secret":      {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, checkKeys, warned, "ZERODHA_API_SECRET", exitOK},
-		"no key":         {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, checkKeys, failed, "ZERODHA_API_KEY", exitError},
-		"no credentials": {func(_ *testing.T, p *patient) { p.lines = nil }, checkKeys, failed, "ZERODHA_API_SECRET=...", exitError},
-		"a bad key":      {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", ""); p.env["ZERODHA_API_KEY"] = "a b" }, checkKeys, failed, "blanks", exitError},
-		"a shadow":       {func(_ *testing.T, p *patient) { p.env["ZERODHA_ACCESS_TOKEN"] = "yesterdays" }, checkEnvironment, warned, "ZERODHA_ACCESS_TOKEN", exitOK},
-		"live without":   {func(_ *testing.T, p *patient) { p.lines = nil; p.args = []string{"--profile", "live"} }, checkPlan, failed, "--profile sim", exitError},
-		"sim on real":    {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, checkPlan, failed, "real account", exitError},
-		"bad endpoint":   {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, checkPlan, failed, "KITE_API_URL", exitError},
-		"open to all":    {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, checkPlan, failed, "ADMIN_TOKEN", exitError},
+		"repeated key":                       {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, checkParseable, warned, "2 times", exitOK},
+		"a junk line":                        {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, checkParseable, warned, "skipped", exitOK},
+		"no secret":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, checkKeys, warned, "ZERODHA_API_SECRET", exitOK},
+		"no key":                             {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, checkKeys, failed, "ZERODHA_API_KEY", exitError},
+		"no credentials":                     {func(_ *testing.T, p *patient) { p.lines = nil }, checkKeys, failed, "ZERODHA_API_SECRET=...", exitError},
+		"another bot's file":                 {func(_ *testing.T, p *patient) { p.lines = []string{"KITE_API_KEY=abc"} }, checkPlan, failed, "KITE_API_KEY. Add the lines ZERODHA_API_KEY=[.]{3} and .*--profile sim", exitError},
+		"a real key in the simulator's file": {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "KITESTRING_PROFILE=sim") }, checkPlan, failed, "remove the line KITESTRING_PROFILE=sim", exitError},
+		"a bad key":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", ""); p.env["ZERODHA_API_KEY"] = "a b" }, checkKeys, failed, "blanks", exitError},
+		"a shadow":                           {func(_ *testing.T, p *patient) { p.env["ZERODHA_ACCESS_TOKEN"] = "yesterdays" }, checkEnvironment, warned, "ZERODHA_ACCESS_TOKEN", exitOK},
+		"live without":                       {func(_ *testing.T, p *patient) { p.lines = nil; p.args = []string{"--profile", "live"} }, checkPlan, failed, "--profile sim", exitError},
+		"sim on real":                        {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, checkPlan, failed, "real account", exitError},
+		"bad endpoint":                       {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, checkPlan, failed, "KITE_API_URL", exitError},
+		"open to all":                        {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, checkPlan, failed, "ADMIN_TOKEN", exitError},
 		"port taken": {func(t *testing.T, p *patient) {
 			l, err := net.Listen("tcp", p.addr)
 			if err != nil {
@@ -215,7 +217,7 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 				t.Errorf("exit %d, want %d", code, c.code)
 			}
 			for _, found := range report.Checks {
-				if found.Name == c.check && found.Status == c.status && regexp.MustCompile(c.says).MatchString(found.Detail+" "+found.Fix) {
+				if found.Name == c.check && found.Status == c.status && regexp.MustCompile(c.says).MatchString(found.Detail+". "+found.Fix) {
 					return
 				}
 			}

@@ -31,8 +31,10 @@ The access token lives in one .env file. Whoever writes it there (the dashboard'
 login, "kitestring login", another program), the server moves to it within a
 moment, without a restart and without losing a tick.
 
-Without API credentials in the file the server runs on a built-in simulator of
-the exchange and logs in to it by itself.
+Without a file, or with one that the simulator wrote, the server runs on a
+built-in simulator of the exchange and logs in to it by itself. A file that holds
+anything else is never written to for the simulator, unless --profile sim asks for
+it; real credentials are never replaced.
 
 --config names a JSON file. It is read again at SIGHUP; a size of mailboxes
 takes a restart. Every field may be left out:

@@ -56,7 +56,7 @@ func Heartbeat(frame []byte) bool { return len(frame) == 1 }
 // Stats counts what a Decoder met in well-formed frames.
 type Stats struct {
 	Packets        int // of any length
-	UnknownLength  int // packets skipped: no layout of ours
+	UnknownLength  int // packets skipped: no layout that is known here
 	UnknownSegment int // ticks whose segment is not in the table: their divisor is a guess
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"kitestring/actors/kite"
@@ -22,6 +23,7 @@ const (
 const (
 	keyProfile    = "KITESTRING_PROFILE" // the mark of a file that the simulator wrote
 	keyAdminToken = "ADMIN_TOKEN"
+	keyAccount    = "ZERODHA_USER_ID" // that a login must be of
 	keyAPIURL     = "KITE_API_URL"
 	keyWSURL      = "KITE_WS_URL"
 	keyLoginURL   = "KITE_LOGIN_URL"
@@ -82,9 +84,14 @@ func simMayWrite(store *token.Store) error {
 				file, keyProfile, key, keyProfile, ownFile)
 		}
 	}
+	// Setting a key replaces a damaged line of it, with whatever stands there.
+	keys := []string{token.KeyAPIKey, token.KeyAPISecret}
+	if !marked(store) {
+		keys = append(keys, token.KeyAccessToken, token.KeyRedirectURL, keyProfile)
+	}
 	for _, fault := range contents.Faults {
-		if fault.Key == token.KeyAPIKey || fault.Key == token.KeyAPISecret || fault.Key == token.KeyAccessToken && !marked(store) {
-			return fmt.Errorf("%s may hold credentials that cannot be read: %s. The simulator does not write into it. Write KEY=value on each line, or %s", file, skipped(contents.Faults), ownFile)
+		if slices.Contains(keys, fault.Key) {
+			return fmt.Errorf("%s has lines that cannot be read: %s. The simulator does not write into it. Write KEY=value on each line, or %s", file, skipped(contents.Faults), ownFile)
 		}
 	}
 	return nil

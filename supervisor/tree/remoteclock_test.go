@@ -12,9 +12,9 @@ import (
 	"kitestring/actors/simulator"
 )
 
-// TestFarClockFollowsASimulatorElsewhere reads another process's clock, and
+// TestRemoteClockFollowsASimulatorElsewhere reads another process's clock, and
 // sees when a hand moves it.
-func TestFarClockFollowsASimulatorElsewhere(t *testing.T) {
+func TestRemoteClockFollowsASimulatorElsewhere(t *testing.T) {
 	start := time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC)
 	for _, sequence := range []bool{true, false} {
 		exchange, err := simulator.New(simulator.Config{Start: start, Speed: 60, Sequence: sequence})
@@ -46,7 +46,7 @@ func TestFarClockFollowsASimulatorElsewhere(t *testing.T) {
 	}
 }
 
-func TestFarClockSaysThatThereIsNoAnswer(t *testing.T) {
+func TestRemoteClockSaysThatThereIsNoAnswer(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	for _, address := range []string{gone.URL, "http://127.0.0.1:1", "::"} {

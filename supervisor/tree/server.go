@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -84,6 +83,7 @@ type SimConfig struct {
 //
 //	expiry-PROFILE.json   when tokens ended in the mornings, as observed (auth)
 //	gateway-clients-PROFILE.json   who may use the gateway; keys as hashes only
+//	account-PROFILE       the account of the last login (auth)
 //	simulator/            tokens that the embedded exchange withdrew, as hashes
 //	traces/TIME-WHAT.trace  the last seconds before a failure, for "go tool trace";
 //	                      the newest ten, 64 MB at most
@@ -170,12 +170,13 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := checkExposure("--addr", cfg.Addr, s.store); err != nil {
 		return nil, err
 	}
-	if s.listener, err = listenShared(cfg.Addr); err != nil {
+	if s.listener, err = listenShared(cfg.Addr, s.log); err != nil {
 		return nil, cannotListen(cfg.Addr, "--addr", err)
 	}
 	if err := s.openGateway(); err != nil {
 		return nil, err
 	}
+	s.registry.MustRegister(s.listener.collectors()...)
 	if s.profile == "sim" {
 		if err := s.openExchange(ctx); err != nil {
 			return nil, err
@@ -345,25 +346,6 @@ func (c offClock) Now() time.Time { return c.Clock.Now().Add(c.off) }
 type wallClock struct{}
 
 func (wallClock) Now() time.Time { return time.Now() }
-
-// sharedListener is the server's address, kept over restarts of the web actor: an
-// incarnation's Close only ends its Accept. So the next one finds the port, no
-// other program can take it meanwhile, and a client that connects waits.
-type sharedListener struct{ *net.TCPListener }
-
-func listenShared(addr string) (*sharedListener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return &sharedListener{l.(*net.TCPListener)}, nil
-}
-
-// Close implements net.Listener for the server on it.
-func (l *sharedListener) Close() error { return l.SetDeadline(time.Now()) }
-
-// listen gives the listener to an incarnation.
-func (l *sharedListener) listen() (net.Listener, error) { return l, l.SetDeadline(time.Time{}) }
 
 func cannotListen(addr, flag string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {

@@ -33,6 +33,7 @@ func (s *Server) webConfig() web.Config {
 				c := s.store.Credentials()
 				return c.APIKey, c.APISecret
 			},
+			Account: func() string { return value(s.store, keyAccount) }, Accounts: s.authStore,
 			EnvFile: s.cfg.EnvFile, Metrics: s.metrics.auth, Log: s.log,
 			Notify: func(m messages.LoginEnded) { s.webStore.Apply(m) },
 		}),

@@ -153,8 +153,8 @@ type Mailbox struct {
 // Chaos is the body of POST /api/v1/chaos.
 type Chaos struct {
 	Actor string `json:"actor"`
-	Kind  string `json:"kind"`             // panic, hang, slow, exit, goroutine, leak, deaf, panic-start, panic-stop
-	ForMS int64  `json:"for_ms,omitempty"` // of hang, slow, deaf; 0: the kind's default
+	Kind  string `json:"kind"`             // panic, hang, slow, exit, goroutine, leak, drop_token_messages, panic-start, panic-stop
+	ForMS int64  `json:"for_ms,omitempty"` // of hang, slow, drop_token_messages; 0: the kind's default
 }
 
 // Bar is one entry of GET /api/v1/bars/{underlying}.

@@ -232,7 +232,7 @@ export function RotationCard() {
       <Stages rotation={r} />
       <p class="lead">
         {r.ticks_lost === null ? "Lost ticks cannot be counted here" : `${r.ticks_lost === 0 ? "No ticks" : count(r.ticks_lost, "tick")} lost`}
-        {r.ticks_duplicated === null ? "" : `; ${count(r.ticks_duplicated, "snapshot repeat")}`}. Source: {words(r.source)}.
+        {!r.ticks_duplicated ? "" : `; ${count(r.ticks_duplicated, "snapshot repeat")}`}. Source: {words(r.source)}.
         {r.reason ? ` ${sentence(r.reason)}` : ""}
       </p>
     </Card>

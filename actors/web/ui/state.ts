@@ -28,7 +28,7 @@ let updatedAt = 0; // performance.now() of the last status
 let serverAt = 0;
 let exchangeAt = 0;
 
-export const tick = signal(0); // moves twice a second: what shows an age reads it
+export const tick = signal(0); // moves each half second: what shows an age reads it
 
 export function serverNow(): number {
   tick.value;

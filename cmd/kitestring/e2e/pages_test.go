@@ -122,7 +122,7 @@ func TestScriptIsSmall(t *testing.T) {
 }
 
 // cutOff finds what is wider than the window and is in no region of its own
-// that scrolls, tables that are in none, and on a desk those that have to.
+// that scrolls, tables that are in none, and on a wide screen those that have to.
 const cutOff = `(() => {
 	const found = [];
 	const wide = document.documentElement.clientWidth;
@@ -136,7 +136,7 @@ const cutOff = `(() => {
 		if (table.closest(".canvas")) continue;
 		const region = table.closest(".wide");
 		if (!region || getComputedStyle(region).overflowX !== "auto" || region.tabIndex !== 0) found.push("a table without a region that scrolls");
-		else if (wide > 1180 && region.scrollWidth > region.clientWidth + 1) found.push("a table has columns that a desk does not show: " + region.scrollWidth + " of " + region.clientWidth);
+		else if (wide > 1180 && region.scrollWidth > region.clientWidth + 1) found.push("a table has columns that a wide screen does not show: " + region.scrollWidth + " of " + region.clientWidth);
 	}
 	for (const e of document.querySelectorAll(".card")) {
 		if (e.scrollWidth > e.clientWidth + 1) found.push("a card is too narrow: " + e.getAttribute("aria-labelledby"));

@@ -2,61 +2,111 @@ package rehearse
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
 
-var _ = register(Drill{
-	Name: "day", Topic: Market, Setup: Setup{Start: at(2026, time.March, 4, 5, 0, 0), Speed: 600, ManualLogin: true, Prepare: withLiveToken},
-	Inject: "a trading day in 66 s: flush at 06:00, reminder, login, 09:15 burst, 15:30 close",
-	Hold:   "every expected event in order, nothing else",
-	Steps:  tradingDay,
-})
+// dayDrill is a whole day of the calendar, from 05:00 on. Its sessions are those of the
+// built-in table, or of table when that is not "".
+func dayDrill(name, what string, start time.Time, speed float64, table string) Drill {
+	return Drill{
+		Name: name, Topic: Market, Limit: 6 * time.Minute,
+		Setup: Setup{Start: start, Speed: speed, ManualLogin: true, Prepare: func(r *Rig) {
+			withLiveToken(r)
+			if table != "" {
+				r.config.Reloadable.HolidayFile = filepath.Join(r.Dir, "sessions.txt")
+				check(os.WriteFile(r.config.Reloadable.HolidayFile, []byte(table), 0o600))
+			}
+		}},
+		Inject: what + ": flush at 06:00, reminder, login, a burst at each open, the close",
+		Hold:   "every expected event in order, nothing else",
+		Steps:  func(r *Rig) { tradingDay(r, start) },
+	}
+}
+
+// saturday is a table with two sessions on a Saturday, as the exchanges hold them
+// to try their second site.
+const saturday = `
+from 2000-01-01 NSE,BSE,NFO,BFO,INDICES 09:15-15:30
+2026-07-18 open 09:15-10:00 11:45-12:40 Second site
+`
+
+var (
+	_ = register(dayDrill("day", "a trading day in 66 s", at(2026, time.March, 4, 5, 0, 0), 600, ""))
+	_ = register(dayDrill("day-july", "a trading day before the closing auction came", at(2026, time.July, 15, 5, 0, 0), 600, ""))
+	_ = register(dayDrill("day-december", "a trading day whose derivatives close at 15:40", at(2026, time.December, 16, 5, 0, 0), 600, ""))
+	_ = register(dayDrill("day-muhurat", "an evening session on a Sunday", at(2026, time.November, 8, 5, 0, 0), 300, ""))
+	_ = register(dayDrill("day-two-sessions", "a Saturday with two sessions", at(2026, time.July, 18, 5, 0, 0), 300, saturday))
+	_ = register(dayDrill("day-budget-sunday", "a Sunday on which the budget is read", at(2026, time.February, 1, 5, 0, 0), 600, ""))
+)
 
 // tradingDay compares the events of a day with what a day should bring.
-func tradingDay(r *Rig) {
+func tradingDay(r *Rig, start time.Time) {
 	r.clock(map[string]any{"skip_nights": false})
 	before := r.workers()
+	table := hours.BuiltIn()
+	if file := r.config.Reloadable.HolidayFile; file != "" {
+		table = must(hours.Load(file))
+	}
+	day := table.Day(start, hours.Market)
 	r.within(30*time.Second, "the flush is noticed and a login is due", func() (bool, any) {
 		t := r.token()
 		return t.State == messages.Rejected && t.LoginDue && strings.Contains(t.Reason, "flush"), t
 	})
-	start := time.Now()
+	begun := time.Now()
 	r.login()
 	r.adopted(2, 10*time.Second)
-	r.recovery(start)
-	r.happens(40*time.Second, "market", 0, "market open")
-	r.within(10*time.Second, "the burst at the open is live", func() (bool, any) {
-		st := r.status()
-		return st.Live && st.Feed.TicksPerSecond > 500, st
-	})
-	r.happens(80*time.Second, "market", 0, "market closing")
-	r.within(20*time.Second, "the day is over", func() (bool, any) {
+	r.recovery(begun)
+	until := func(t time.Time) time.Duration { // real time, with slack
+		return 20*time.Second + time.Duration(float64(t.Sub(start))/r.setup.Speed)
+	}
+	for _, session := range day.Spans {
+		r.within(until(session.From), "the burst at the open of "+clockTime(session.From)+" is live", func() (bool, any) {
+			st := r.status()
+			return st.Live && st.Market.Phase == messages.Open && !st.Market.ExchangeTime.Before(session.From) && st.Feed.TicksPerSecond > 500, st
+		})
+		closed := time.Time{}
+		r.within(until(session.To), "the session of "+clockTime(session.From)+" ends", func() (bool, any) {
+			m := r.status().Market
+			closed = m.ExchangeTime
+			return m.Phase != messages.Open, m
+		})
+		if closed.Before(session.To) {
+			failf("closed at %s, want %s", clockTime(closed), clockTime(session.To))
+		}
+		r.note("open from %s to %s", clockTime(session.From), clockTime(session.To))
+	}
+	r.within(until(day.Close().Add(time.Hour)), "the day is over", func() (bool, any) {
 		m := r.status().Market
 		return m.Phase == messages.Closed, m
 	})
-	check(asADay(r.events("", 0)))
+	check(asADay(r.events("", 0), day))
 	r.untouched(before, "")
 }
 
 // asADay demands the events of a day in their order, and no others. The login's
 // own event comes when its token is in the file: the feed may have taken that up
 // before.
-func asADay(events []api.Event) error {
+func asADay(events []api.Event, day hours.Day) error {
 	expected := [][2]string{
 		{"feed", "streaming"},
 		{"token", "daily flush"},
 		{"token", "adopted as generation 2"},
 		{"rotation", "to generation 2: adopted"},
-		{"market", "pre_open"},
-		{"market", "matching"},
-		{"market", "open"},
-		{"market", "closing"},
-		{"market", "closed"},
 	}
+	for i := range day.Spans {
+		if i > 0 {
+			expected = append(expected, [2]string{"market", "closed"})
+		}
+		expected = append(expected, [2]string{"market", "pre_open"}, [2]string{"market", "matching"}, [2]string{"market", "open"})
+	}
+	expected = append(expected, [2]string{"market", "closing"}, [2]string{"market", "closed"})
 	streamed, logins := false, 0
 	for _, e := range events {
 		if e.Kind == "login" && strings.Contains(e.Text, "Logged in") {

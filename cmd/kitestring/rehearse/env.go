@@ -72,7 +72,7 @@ var _ = register(Drill{
 var _ = register(Drill{
 	Name: "env-styles", Topic: EnvFile, Setup: Setup{Cold: true, ManualLogin: true},
 	Inject: "a rotation in each known style of changing a file, each on a server of its own",
-	Hold:   "seen once, within 1.5 s (styles that only a poll sees: 6.5 s)",
+	Hold:   "seen once, by an event of the kernel within 1.5 s (styles that only a poll sees: 6.5 s)",
 	Steps: func(r *Rig) {
 		r.close() // the rig's own server is not needed
 		for _, style := range envstyles.All() {
@@ -106,6 +106,9 @@ func (r *Rig) rotateBy(style envstyles.Style) time.Duration {
 	s.adopted(g, limit+5*time.Second)
 	if shown := s.token().Fingerprint; shown != fingerprint(value) {
 		failf("adopted %s, written %s", shown, fingerprint(value))
+	}
+	if source := s.receipt(g).Source; source != messages.ChangeByEvent && !style.Polled {
+		failf("noticed by %s, want by an event of the kernel", source)
 	}
 	detected := s.logged("token changed", fmt.Sprintf(`"generation":%d`, g))
 	if len(detected) != 1 {

@@ -1,7 +1,6 @@
 package rehearse
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -136,18 +135,14 @@ var _ = register(Drill{
 var _ = register(Drill{
 	Name: "pong-only", Topic: Feed, Setup: Setup{Start: evening},
 	Inject: "in a closed market the socket answers pings, sends pings, or sends one message without an end, and nothing else",
-	Hold:   "replaced within 10 s; the page does not say so before",
+	Hold:   "found by the watch for messages, and replaced within 10 s",
 	Steps: func(r *Rig) {
 		r.closeMarket()
 		for _, variant := range []string{"pong", "ping", "fragments"} {
 			r.step(variant, func() {
-				start := time.Now()
+				start, last := time.Now(), r.lastEvent()
 				r.fault(simulator.Fault{Kind: simulator.FaultPongOnly, Variant: variant})
-				stale := r.metric("kitestring_feed_disconnects_total", "reason", "stale")
-				r.within(healWithin, "the socket is given up", func() (bool, any) {
-					n := r.metric("kitestring_feed_disconnects_total", "reason", "stale") - stale
-					return n > 0, n
-				})
+				r.happens(healWithin, "feed", last, "neither a frame nor a heartbeat")
 				r.lift()
 				r.redialled(healWithin, start, allInstruments)
 				r.live()
@@ -171,8 +166,8 @@ var _ = register(Drill{
 		check(f.Truncate(int64(len(whole))))
 		start, warnings := time.Now(), ""
 		r.within(healWithin, "the status says that the file does not answer", func() (bool, any) {
-			warnings = strings.Join(r.token().Warnings, " ") + r.token().Reason
-			return strings.Contains(warnings, "hang") || strings.Contains(warnings, "not answer"), warnings
+			warnings = r.token().Watcher
+			return strings.Contains(warnings, "has not answered"), warnings
 		})
 		r.note("after %s the status says: %s", time.Since(start).Round(time.Millisecond), warnings)
 		r.streams(3 * time.Second)
@@ -181,8 +176,8 @@ var _ = register(Drill{
 		r.adopted(g, healWithin)
 		r.recovery(start)
 		r.within(healWithin, "the warning is over", func() (bool, any) {
-			warnings := fmt.Sprint(r.token().Warnings)
-			return !strings.Contains(warnings, "hang") && !strings.Contains(warnings, "not answer"), warnings
+			watcher := r.token().Watcher
+			return watcher == "events", watcher
 		})
 		r.live()
 	},

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -79,7 +80,7 @@ func (r *Rig) zones(zones ...string) {
 	for zone, s := range servers {
 		r.step(zone, func() {
 			m, now := s.status().Market, ex.Clock().Now()
-			if m.Phase != messages.Open || !m.Next.Equal(at(2026, time.March, 11, 15, 30, 0)) || m.ExchangeTime.Sub(now).Abs() > 20*time.Second {
+			if m.Phase != messages.Open || !m.Next.Equal(hours.BuiltIn().Day(now, hours.Market).Close()) || m.ExchangeTime.Sub(now).Abs() > 20*time.Second {
 				failf("%+v at %s", m, now)
 			}
 			r.note("%s: %d bars equal to the exchange's history", zone, s.barsEqualHistory(true))
@@ -157,7 +158,7 @@ var _ = register(Drill{
 		start := time.Now()
 		s.live()
 		back := ex.Clock().Now()
-		open := at(2026, time.March, 11, 9, 15, 0)
+		open := hours.BuiltIn().Day(back, hours.Market).Open()
 		s.within(25*time.Second, "every series is whole from the open", func() (bool, any) {
 			underlyings := s.underlyings()
 			for _, u := range underlyings {

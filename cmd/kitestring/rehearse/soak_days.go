@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kitestring/actors/hours"
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
@@ -242,7 +243,7 @@ func (d *days) opening(day time.Time, row *Day) {
 	if slots := d.reminders.of(day); len(slots) != row.Reminders {
 		row.note("reminded after the login: %v", slots)
 	}
-	d.setClock(on(day, 9, 15).Add(-2*time.Second), 1)
+	d.setClock(hours.BuiltIn().Day(day, hours.Market).Open().Add(-2*time.Second), 1)
 	d.opened = d.sample()
 	d.pause(burst)
 	open := span(d.opened, d.sample(), 0)

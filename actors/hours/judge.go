@@ -1,11 +1,11 @@
-package bars
+package hours
 
 const (
 	// ahead is how many seconds a tick's exchange time may be ahead of the clock.
 	ahead = 120
 	// oldest is how many seconds a tick may be old: the cached tick of the last
 	// trading day, over the longest run of holidays.
-	oldest = 10 * day
+	oldest = 10 * 24 * 3600
 	// witnesses is how many instruments must agree, without one that agrees with
 	// the clock, until the clock counts as wrong.
 	witnesses = 3
@@ -13,10 +13,10 @@ const (
 	steps = 10
 )
 
-// timeJudge tells possible exchange times from impossible ones, by the clock
+// Judge tells possible exchange times from impossible ones, by the clock
 // and by the ticks of all instruments. The zero value trusts the clock.
-type timeJudge struct {
-	newest int64 // possible exchange time so far
+type Judge struct {
+	Newest int64 // possible exchange time so far; 0: none
 	off    int64 // seconds that the clock is behind, as all ticks say
 
 	// Ticks that agree with each other and not with the clock.
@@ -26,12 +26,12 @@ type timeJudge struct {
 	claimed map[uint32]bool
 }
 
-// now is the exchange's time for the clock's.
-func (j *timeJudge) now(clock int64) int64 { return clock + j.off }
+// Now is the exchange's time for the clock's.
+func (j *Judge) Now(clock int64) int64 { return clock + j.off }
 
-// accept judges the time at of a tick of an instrument; now is what the method
-// now gives. A tick without a time (0) is nobody's witness.
-func (j *timeJudge) accept(instrument uint32, at, now int64) bool {
+// Accept judges the time at of a tick of an instrument; now is what the method
+// Now gives. A tick without a time (0) is nobody's witness.
+func (j *Judge) Accept(instrument uint32, at, now int64) bool {
 	switch off := at - now; {
 	case at == 0:
 		return true
@@ -42,12 +42,12 @@ func (j *timeJudge) accept(instrument uint32, at, now int64) bool {
 	case off > -ahead:
 		j.claimed = nil // the clock is right
 	}
-	j.newest = max(j.newest, at)
+	j.Newest = max(j.Newest, at)
 	return true
 }
 
 // witness counts ticks ahead of the clock until they prove it wrong.
-func (j *timeJudge) witness(instrument uint32, at, off, now int64) bool {
+func (j *Judge) witness(instrument uint32, at, off, now int64) bool {
 	if j.claimed == nil || off-j.claim > ahead || j.claim-off > ahead {
 		j.claim, j.last, j.moved, j.claimed = off, at, 0, map[uint32]bool{}
 	}
@@ -59,7 +59,7 @@ func (j *timeJudge) witness(instrument uint32, at, off, now int64) bool {
 		return false
 	}
 	j.off += off
-	j.newest = max(j.newest, at)
+	j.Newest = max(j.Newest, at)
 	j.claimed = nil
 	return true
 }

@@ -1,26 +1,26 @@
-package analysis
+package classic
 
 import "math"
 
 // The window of volume pulse and the least it answers for.
 const (
-	volumePulseWindow = 20
+	VolumePulseWindow = 20
 	volumePulseLeast  = 10
 )
 
 // The scores from which it buys and down to which it sells.
 const (
-	volumePulseBuy  = 55
-	volumePulseSell = 45
+	VolumePulseBuy  = 55
+	VolumePulseSell = 45
 )
 
 var (
-	participationLadder = []rung{{2, 100}, {1.5, 80}, {1, 60}, {0.7, 40}}
-	aggressionLadder    = []rung{{1.5, 100}, {1, 80}, {0.5, 60}, {0.25, 40}}
-	spikeLadder         = []rung{{2.5, 40}, {2, 30}, {1.5, 20}}
+	ParticipationLadder = []Rung{{2, 100}, {1.5, 80}, {1, 60}, {0.7, 40}}
+	aggressionLadder    = []Rung{{1.5, 100}, {1, 80}, {0.5, 60}, {0.25, 40}}
+	spikeLadder         = []Rung{{2.5, 40}, {2, 30}, {1.5, 20}}
 )
 
-var volumeQualityTexts = map[string]string{
+var VolumeQualityTexts = map[string]string{
 	"ABSORPTION":        "high volume moves the price little: somebody takes the other side",
 	"COMPRESSION":       "volume rises while ranges shrink",
 	"FAKE_BREAKOUT":     "the price moves on weak volume",
@@ -30,56 +30,56 @@ var volumeQualityTexts = map[string]string{
 	"NEUTRAL":           "no clear volume pattern",
 }
 
-// classicVolumePulse judges the newest of the bars by the predecessor's
+// VolumePulse judges the newest of the bars by the predecessor's
 // formulas, in its names: volumes in quantity over 20 bars, percentages,
 // scores and confidence 0-100. Nil with fewer than 10 bars.
-func classicVolumePulse(symbol string, bars []Candle) object {
+func VolumePulse(symbol string, bars []Candle) Object {
 	if len(bars) < volumePulseLeast {
 		return nil
 	}
-	bars = lastN(bars, volumePulseWindow)
-	green, red := colouredVolume(bars)
+	bars = LastN(bars, VolumePulseWindow)
+	green, red := ColouredVolume(bars)
 	if green+red == 0 {
 		return classicNoVolume(symbol)
 	}
 	greenPct := green / (green + red) * 100
 	ratio := 999.0
 	if red > 0 {
-		ratio = roundDecimal(green/red, 2)
+		ratio = RoundDecimal(green/red, 2)
 	}
-	score := int(0.7*greenPct) + volumeMomentum(lastN(bars, 5), greenPct)
+	score := int(0.7*greenPct) + volumeMomentum(LastN(bars, 5), greenPct)
 	score = min(max(score, 0), 100)
-	signal, confidence := volumePulseSignal(score, ratio, volumePulseBuy, volumePulseSell)
+	signal, confidence := VolumePulseSignal(score, ratio, VolumePulseBuy, VolumePulseSell)
 	status := "WATCHING"
 	if confidence >= 63 {
 		status = "ACTIVE"
 	}
 	detail := classicVolumeDetail(bars)
-	return object{
+	return Object{
 		"symbol": symbol,
-		"volume_data": object{
+		"volume_data": Object{
 			"green_candle_volume": int64(green),
 			"red_candle_volume":   int64(red),
-			"green_percentage":    roundDecimal(greenPct, 1),
-			"red_percentage":      roundDecimal(100-greenPct, 1),
+			"green_percentage":    RoundDecimal(greenPct, 1),
+			"red_percentage":      RoundDecimal(100-greenPct, 1),
 			"ratio":               ratio,
 		},
 		"pulse_score": score,
 		"signal":      signal,
 		"confidence":  confidence,
-		"trend":       volumePulseTrend(score, ratio),
+		"trend":       VolumePulseTrend(score, ratio),
 		"status":      status,
-		"pro_metrics": detail.object(volumeQualityTexts[detail.quality]),
+		"pro_metrics": detail.object(VolumeQualityTexts[detail.Quality]),
 	}
 }
 
 // classicNoVolume is the fixed answer for a window without coloured volume:
 // 273 of the golden rows.
-func classicNoVolume(symbol string) object {
-	detail := volumeDetail{participation: 50, aggression: 50, quality: "NEUTRAL"}
-	return object{
+func classicNoVolume(symbol string) Object {
+	detail := VolumeDetail{Participation: 50, Aggression: 50, Quality: "NEUTRAL"}
+	return Object{
 		"symbol": symbol,
-		"volume_data": object{
+		"volume_data": Object{
 			"green_candle_volume": 0, "red_candle_volume": 0,
 			"green_percentage": 50, "red_percentage": 50, "ratio": 1.0,
 		},
@@ -92,12 +92,12 @@ func classicNoVolume(symbol string) object {
 	}
 }
 
-func colouredVolume(bars []Candle) (green, red float64) {
+func ColouredVolume(bars []Candle) (green, red float64) {
 	for i := range bars {
 		switch {
-		case bars[i].green():
+		case bars[i].Green():
 			green += bars[i].Volume
-		case bars[i].red():
+		case bars[i].Red():
 			red += bars[i].Volume
 		}
 	}
@@ -107,7 +107,7 @@ func colouredVolume(bars []Candle) (green, red float64) {
 // volumeMomentum compares the green share of the newest bars with that of the
 // whole window, both in percent.
 func volumeMomentum(newest []Candle, greenPct float64) int {
-	green, red := colouredVolume(newest)
+	green, red := ColouredVolume(newest)
 	if green+red == 0 {
 		return 0
 	}
@@ -124,7 +124,7 @@ func volumeMomentum(newest []Candle, greenPct float64) int {
 	return 0
 }
 
-func volumePulseSignal(score int, ratio float64, buyFrom, sellTo int) (signal string, confidence int) {
+func VolumePulseSignal(score int, ratio float64, buyFrom, sellTo int) (signal string, confidence int) {
 	switch {
 	case score >= 70 && ratio > 1.4:
 		return "BUY", min(score, 95)
@@ -138,7 +138,7 @@ func volumePulseSignal(score int, ratio float64, buyFrom, sellTo int) (signal st
 	return "NEUTRAL", max(0, 50-abs(50-score))
 }
 
-func volumePulseTrend(score int, ratio float64) string {
+func VolumePulseTrend(score int, ratio float64) string {
 	switch {
 	case score >= 58 && ratio > 1.15:
 		return "BULLISH"
@@ -148,32 +148,32 @@ func volumePulseTrend(score int, ratio float64) string {
 	return "NEUTRAL"
 }
 
-// volumeDetail is how the newest bar trades, each 0-100, and the name for it.
-type volumeDetail struct {
-	participation, aggression, exhaustion int
-	quality                               string
+// VolumeDetail is how the newest bar trades, each 0-100, and the name for it.
+type VolumeDetail struct {
+	Participation, Aggression, Exhaustion int
+	Quality                               string
 }
 
-func (d volumeDetail) object(interpretation string) object {
-	return object{
-		"participation": d.participation, "aggression": d.aggression, "exhaustion": d.exhaustion,
-		"volume_quality": d.quality, "interpretation": interpretation,
+func (d VolumeDetail) object(interpretation string) Object {
+	return Object{
+		"participation": d.Participation, "aggression": d.Aggression, "exhaustion": d.Exhaustion,
+		"volume_quality": d.Quality, "interpretation": interpretation,
 	}
 }
 
-func classicVolumeDetail(bars []Candle) volumeDetail {
+func classicVolumeDetail(bars []Candle) VolumeDetail {
 	last := bars[len(bars)-1]
-	mean := meanVolume(bars)
-	d := volumeDetail{participation: 50, aggression: 50}
+	mean := MeanVolume(bars)
+	d := VolumeDetail{Participation: 50, Aggression: 50}
 	if mean > 0 {
-		d.participation = climb(last.Volume/mean, participationLadder, 20)
+		d.Participation = Climb(last.Volume/mean, ParticipationLadder, 20)
 		if last.Volume > 0 {
-			d.aggression = climb(last.body()/last.Open*100/(last.Volume/mean), aggressionLadder, 20)
+			d.Aggression = Climb(last.Body()/last.Open*100/(last.Volume/mean), aggressionLadder, 20)
 		}
 	}
-	d.exhaustion = classicExhaustion(bars)
-	narrow := last.span()/last.Open*100 < 0.8
-	d.quality = volumeQuality(bars, d, narrow)
+	d.Exhaustion = classicExhaustion(bars)
+	narrow := last.Span()/last.Open*100 < 0.8
+	d.Quality = VolumeQuality(bars, d, narrow)
 	return d
 }
 
@@ -181,25 +181,25 @@ func classicExhaustion(bars []Candle) int {
 	n := len(bars)
 	last, before := bars[n-1], bars[:n-1]
 	spike := 1.0
-	if mean := meanVolume(before); mean > 0 {
+	if mean := MeanVolume(before); mean > 0 {
 		spike = last.Volume / mean
 	}
-	points := climb(spike, spikeLadder, 0)
-	switch momentum := moveRatio(bars); {
+	points := Climb(spike, spikeLadder, 0)
+	switch momentum := MoveRatio(bars); {
 	case momentum < 0.7 && spike > 1.5:
 		points += 40
 	case momentum < 0.85:
 		points += 20
 	}
-	if last.span() > 1.5*meanSpan(before) && spike > 1.8 {
+	if last.Span() > 1.5*MeanSpan(before) && spike > 1.8 {
 		points += 20
 	}
 	return min(points, 100)
 }
 
-// moveRatio is the move over the newest three bars against that over the three
+// MoveRatio is the move over the newest three bars against that over the three
 // before; 1 when there was none to compare with.
-func moveRatio(bars []Candle) float64 {
+func MoveRatio(bars []Candle) float64 {
 	n := len(bars)
 	if n < 7 {
 		return 1
@@ -211,21 +211,21 @@ func moveRatio(bars []Candle) float64 {
 	return math.Abs(bars[n-1].Close-bars[n-4].Close) / older
 }
 
-// volumeQuality names the bar's volume: the first rule that holds.
-func volumeQuality(bars []Candle, d volumeDetail, narrow bool) string {
+// VolumeQuality names the bar's volume: the first rule that holds.
+func VolumeQuality(bars []Candle, d VolumeDetail, narrow bool) string {
 	n := len(bars)
 	switch {
-	case d.participation >= 70 && d.aggression <= 40 && narrow:
+	case d.Participation >= 70 && d.Aggression <= 40 && narrow:
 		return "ABSORPTION"
 	case compressing(bars):
 		return "COMPRESSION"
-	case d.participation <= 40 && d.aggression >= 70:
+	case d.Participation <= 40 && d.Aggression >= 70:
 		return "FAKE_BREAKOUT"
-	case d.exhaustion >= 70:
+	case d.Exhaustion >= 70:
 		return "EXHAUSTION"
-	case bars[n-1].red() && d.exhaustion >= 60 && d.participation >= 70:
+	case bars[n-1].Red() && d.Exhaustion >= 60 && d.Participation >= 70:
 		return "SELLER_EXHAUSTION"
-	case d.participation >= 50 && d.aggression >= 50 && d.exhaustion <= 50:
+	case d.Participation >= 50 && d.Aggression >= 50 && d.Exhaustion <= 50:
 		return "HEALTHY"
 	}
 	return "NEUTRAL"
@@ -239,7 +239,7 @@ func compressing(bars []Candle) bool {
 		return false
 	}
 	now, before := bars[n-3:], bars[n-6:n-3]
-	return meanVolume(now) > 1.2*meanVolume(before) && meanSpan(now) < 0.85*meanSpan(before)
+	return MeanVolume(now) > 1.2*MeanVolume(before) && MeanSpan(now) < 0.85*MeanSpan(before)
 }
 
 func abs(i int) int {

@@ -1,4 +1,4 @@
-package analysis
+package classic
 
 import (
 	"testing"
@@ -31,11 +31,11 @@ func seesaw(n int, volume float64) []Candle {
 	return at(bars...)
 }
 
-func part(t *testing.T, out object, path ...string) any {
+func part(t *testing.T, out Object, path ...string) any {
 	t.Helper()
 	var v any = out
 	for _, name := range path {
-		o, ok := v.(object)
+		o, ok := v.(Object)
 		if !ok {
 			t.Fatalf("no object at %v in %v", path, out)
 		}
@@ -89,7 +89,7 @@ func TestClassicVolumeQualityByHand(t *testing.T) {
 			bars = append(bars, bar(closed-1, closed+1, closed-2, closed, 100))
 		}
 		bars = append(bars, c.last)
-		out := classicVolumePulse("NIFTY", bars)
+		out := VolumePulse("NIFTY", bars)
 		for name, want := range map[string]any{
 			"participation": c.participation, "aggression": c.aggression, "exhaustion": c.exhaustion, "volume_quality": c.quality,
 		} {
@@ -105,7 +105,7 @@ func TestClassicVolumePulseWithoutRed(t *testing.T) {
 	for i := range bars {
 		bars[i] = bar(1000, 1002, 999, 1001, 100)
 	}
-	out := classicVolumePulse("NIFTY", bars)
+	out := VolumePulse("NIFTY", bars)
 	if ratio := part(t, out, "volume_data", "ratio"); ratio != 999.0 {
 		t.Errorf("ratio without red volume: %v, want 999", ratio)
 	}
@@ -121,7 +121,7 @@ func TestClassicTrendBaseMixed(t *testing.T) {
 	for i := range flat {
 		flat[i] = bar(1000, 1000, 1000, 1000, 0)
 	}
-	out := classicTrendBase("NIFTY", flat)
+	out := TrendBase("NIFTY", flat)
 	if got := part(t, out, "structure", "type"); got != "MIXED" {
 		t.Errorf("flat bars: %v, want MIXED", got)
 	}
@@ -129,7 +129,7 @@ func TestClassicTrendBaseMixed(t *testing.T) {
 		t.Errorf("flat bars: %v", out)
 	}
 	for _, levels := range [][4]float64{{100, 100, 90, 80}, {110, 100, 90, 90}} {
-		if structure, score := trendStructure(levels[0], levels[1], levels[2], levels[3]); structure != "MIXED" || score != 50 {
+		if structure, score := TrendStructure(levels[0], levels[1], levels[2], levels[3]); structure != "MIXED" || score != 50 {
 			t.Errorf("%v: %s %d, want MIXED 50", levels, structure, score)
 		}
 	}
@@ -143,20 +143,20 @@ func TestClassicTrendSignals(t *testing.T) {
 		signal         string
 		confidence     int
 	}{
-		{higherHighHigherLow, 90, 101, 100, "BUY", 95},
-		{higherHighHigherLow, 70, 101, 100, "BUY", 80},
-		{higherHighHigherLow, 70, 103, 100, "BUY", 70},
-		{higherHighHigherLow, 70, 106, 100, "BUY", 60},
-		{higherHighHigherLow, 65, 106, 100, "BUY", 55},
-		{higherHighHigherLow, 60, 101, 100, "BUY", 60},
-		{lowerHighLowerLow, 0, 101, 100, "SELL", 95},
-		{lowerHighLowerLow, 25, 101, 100, "SELL", 75},
-		{lowerHighLowerLow, 40, 101, 100, "SELL", 60},
-		{higherHighLowerLow, 45, 101, 100, "NEUTRAL", 45},
-		{lowerHighHigherLow, 55, 101, 100, "NEUTRAL", 45},
-		{mixedStructure, 50, 101, 100, "NEUTRAL", 50},
+		{HigherHighHigherLow, 90, 101, 100, "BUY", 95},
+		{HigherHighHigherLow, 70, 101, 100, "BUY", 80},
+		{HigherHighHigherLow, 70, 103, 100, "BUY", 70},
+		{HigherHighHigherLow, 70, 106, 100, "BUY", 60},
+		{HigherHighHigherLow, 65, 106, 100, "BUY", 55},
+		{HigherHighHigherLow, 60, 101, 100, "BUY", 60},
+		{LowerHighLowerLow, 0, 101, 100, "SELL", 95},
+		{LowerHighLowerLow, 25, 101, 100, "SELL", 75},
+		{LowerHighLowerLow, 40, 101, 100, "SELL", 60},
+		{HigherHighLowerLow, 45, 101, 100, "NEUTRAL", 45},
+		{LowerHighHigherLow, 55, 101, 100, "NEUTRAL", 45},
+		{MixedStructure, 50, 101, 100, "NEUTRAL", 50},
 	} {
-		signal, confidence := classicTrendSignal(c.structure, c.score, c.price, c.lastLow)
+		signal, confidence := TrendSignal(c.structure, c.score, c.price, c.lastLow)
 		if signal != c.signal || confidence != c.confidence {
 			t.Errorf("%s %d at %v: %s %d, want %s %d", c.structure, c.score, c.price, signal, confidence, c.signal, c.confidence)
 		}
@@ -167,20 +167,20 @@ func TestClassicTrendSignals(t *testing.T) {
 func TestClassicCandlePatterns(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		shape candleShape
-		want  candlePattern
+		shape CandleShape
+		want  CandlePattern
 	}{
-		{"upper wick near a zone", candleShape{body: 0.2, upper: 0.6, lower: 0.2, near: true}, candlePattern{"REJECTION", "BEARISH", 90, 85}},
-		{"upper wick elsewhere", candleShape{body: 0.2, upper: 0.6, lower: 0.2}, candlePattern{"REJECTION", "BEARISH", 90, 70}},
-		{"lower wick near a zone", candleShape{body: 0.2, upper: 0.2, lower: 0.6, near: true}, candlePattern{"ABSORPTION", "BULLISH", 90, 85}},
-		{"both wicks on volume", candleShape{body: 0.2, upper: 0.4, lower: 0.4, volumeRatio: 3}, candlePattern{"ABSORPTION", "BULLISH", 150, 80}},
-		{"big body on no volume", candleShape{body: 0.9, volumeRatio: 0.5, green: true}, candlePattern{"EMOTIONAL", "BEARISH", 90, 75}},
-		{"small body near a zone", candleShape{body: 0.375, upper: 0.3, lower: 0.325, volumeRatio: 1, near: true}, candlePattern{"BREAKOUT_SETUP", "NEUTRAL", 60, 70}},
-		{"green on volume", candleShape{body: 0.75, volumeRatio: 1.5, green: true}, candlePattern{"HEALTHY_MOVE", "BULLISH", 125, 85}},
-		{"red on volume", candleShape{body: 0.75, volumeRatio: 1.5}, candlePattern{"HEALTHY_MOVE", "BEARISH", 125, 85}},
-		{"nothing", candleShape{body: 0.5, upper: 0.25, lower: 0.25, volumeRatio: 1}, candlePattern{"NEUTRAL", "NEUTRAL", 50, 50}},
+		{"upper wick near a zone", CandleShape{Body: 0.2, Upper: 0.6, Lower: 0.2, Near: true}, CandlePattern{"REJECTION", "BEARISH", 90, 85}},
+		{"upper wick elsewhere", CandleShape{Body: 0.2, Upper: 0.6, Lower: 0.2}, CandlePattern{"REJECTION", "BEARISH", 90, 70}},
+		{"lower wick near a zone", CandleShape{Body: 0.2, Upper: 0.2, Lower: 0.6, Near: true}, CandlePattern{"ABSORPTION", "BULLISH", 90, 85}},
+		{"both wicks on volume", CandleShape{Body: 0.2, Upper: 0.4, Lower: 0.4, VolumeRatio: 3}, CandlePattern{"ABSORPTION", "BULLISH", 150, 80}},
+		{"big body on no volume", CandleShape{Body: 0.9, VolumeRatio: 0.5, Green: true}, CandlePattern{"EMOTIONAL", "BEARISH", 90, 75}},
+		{"small body near a zone", CandleShape{Body: 0.375, Upper: 0.3, Lower: 0.325, VolumeRatio: 1, Near: true}, CandlePattern{"BREAKOUT_SETUP", "NEUTRAL", 60, 70}},
+		{"green on volume", CandleShape{Body: 0.75, VolumeRatio: 1.5, Green: true}, CandlePattern{"HEALTHY_MOVE", "BULLISH", 125, 85}},
+		{"red on volume", CandleShape{Body: 0.75, VolumeRatio: 1.5}, CandlePattern{"HEALTHY_MOVE", "BEARISH", 125, 85}},
+		{"nothing", CandleShape{Body: 0.5, Upper: 0.25, Lower: 0.25, VolumeRatio: 1}, CandlePattern{"NEUTRAL", "NEUTRAL", 50, 50}},
 	} {
-		if got := c.shape.pattern("BEARISH", c.shape.near && c.shape.body < 0.4); got != c.want {
+		if got := c.shape.Pattern("BEARISH", c.shape.Near && c.shape.Body < 0.4); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -193,28 +193,37 @@ func TestClassicDefensiveZone(t *testing.T) {
 		bar(1000, 1005, 995, 1001, 0), bar(1010, 1041, 1009, 1040, 0),
 		bar(1000, 1005, 995, 1001, 0), bar(1010, 1041, 1009, 1040, 0),
 	)
-	z := zone{level: 1000, touches: 2}
-	z.judgeQuality(bars, true)
-	if z.label != "Defensive Zone" || z.rejection < 79.99 || z.rejection > 80.01 || z.absorption != 50 || z.wick != 50 {
+	z := Zone{Level: 1000, Touches: 2}
+	z.JudgeQuality(bars, true)
+	if z.Label != "Defensive Zone" || z.rejection < 79.99 || z.rejection > 80.01 || z.absorption != 50 || z.wick != 50 {
 		t.Errorf("%+v, want a Defensive Zone with rejection 80", z)
 	}
 	// 24 + 12.5 + 10 + 2.4 + 1 (no volume counts as one) = 49.9
-	if z.liquidity != 49 {
-		t.Errorf("liquidity %d, want 49", z.liquidity)
+	if z.Liquidity != 49 {
+		t.Errorf("liquidity %d, want 49", z.Liquidity)
+	}
+}
+
+// A volume of many means alone would take the liquidity over its scale.
+func TestClassicLiquidityEndsAt100(t *testing.T) {
+	z := Zone{Level: 1000, Touches: 2, Traded: true, Volume: 90}
+	z.JudgeQuality(at(bar(1000, 1005, 995, 1001, 1), bar(1010, 1041, 1009, 1040, 1)), true)
+	if z.Liquidity != 100 {
+		t.Errorf("liquidity %d, want 100", z.Liquidity)
 	}
 }
 
 func TestClassicZoneLabels(t *testing.T) {
 	for _, c := range []struct {
-		zone zone
+		zone Zone
 		want string
 	}{
-		{zone{wick: 71, rejection: 80, absorption: 80}, "Trap Zone"},
-		{zone{wick: 70, rejection: 71, absorption: 59}, "Defensive Zone"},
-		{zone{wick: 50, rejection: 71, absorption: 60, touches: 3}, "Standard Zone"},
-		{zone{wick: 50, rejection: 71, absorption: 71}, "Supply Exhaustion Zone"},
-		{zone{wick: 50, rejection: 50, absorption: 50, touches: 3}, "Liquidity Pool"},
-		{zone{wick: 50, rejection: 50, absorption: 50, touches: 2}, "Standard Zone"},
+		{Zone{wick: 71, rejection: 80, absorption: 80}, "Trap Zone"},
+		{Zone{wick: 70, rejection: 71, absorption: 59}, "Defensive Zone"},
+		{Zone{wick: 50, rejection: 71, absorption: 60, Touches: 3}, "Standard Zone"},
+		{Zone{wick: 50, rejection: 71, absorption: 71}, "Supply Exhaustion Zone"},
+		{Zone{wick: 50, rejection: 50, absorption: 50, Touches: 3}, "Liquidity Pool"},
+		{Zone{wick: 50, rejection: 50, absorption: 50, Touches: 2}, "Standard Zone"},
 	} {
 		if got := c.zone.name(); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.zone, got, c.want)
@@ -223,13 +232,13 @@ func TestClassicZoneLabels(t *testing.T) {
 }
 
 func TestClassicZoneSignals(t *testing.T) {
-	near := &zone{level: 1000, distance: -0.2, strength: 80}
-	above := &zone{level: 1005, distance: 0.5, strength: 80}
-	weak := &zone{level: 1005, distance: 0.5, strength: 55}
-	far := &zone{level: 950, distance: -5, strength: 80}
+	near := &Zone{Level: 1000, Distance: -0.2, Strength: 80}
+	above := &Zone{Level: 1005, Distance: 0.5, Strength: 80}
+	weak := &Zone{Level: 1005, Distance: 0.5, Strength: 55}
+	far := &Zone{Level: 950, Distance: -5, Strength: 80}
 	for _, c := range []struct {
 		name                string
-		support, resistance *zone
+		support, resistance *Zone
 		risk, bounce        int
 		strength            string
 		signal              string
@@ -240,9 +249,9 @@ func TestClassicZoneSignals(t *testing.T) {
 		{"support hardly holds", near, above, 40, 45, "STRONG", "NEUTRAL", 30},
 		{"strong resistance", far, above, 40, 40, "STRONG", "SELL_ZONE", 80},
 		{"weak resistance", nil, weak, 50, 50, "MODERATE", "NEUTRAL", 45},
-		{"between, strong", far, &zone{distance: 3}, 0, 65, "STRONG", "NEUTRAL", 60},
-		{"between, strong, capped", far, &zone{distance: 3}, 0, 50, "STRONG", "NEUTRAL", 75},
-		{"between, moderate, capped", far, &zone{distance: 3}, 0, 50, "MODERATE", "NEUTRAL", 60},
+		{"between, strong", far, &Zone{Distance: 3}, 0, 65, "STRONG", "NEUTRAL", 60},
+		{"between, strong, capped", far, &Zone{Distance: 3}, 0, 50, "STRONG", "NEUTRAL", 75},
+		{"between, moderate, capped", far, &Zone{Distance: 3}, 0, 50, "MODERATE", "NEUTRAL", 60},
 		{"one side only", far, nil, 0, 40, "STRONG", "NEUTRAL", 40},
 	} {
 		signal, confidence, _ := classicZoneSignal(c.support, c.resistance, c.risk, c.bounce, c.strength)
@@ -255,41 +264,20 @@ func TestClassicZoneSignals(t *testing.T) {
 // Risk and bounce are capped at 95.
 func TestClassicZoneChances(t *testing.T) {
 	// 40 (at the zone) + 30 (weak) + 30 (falling by more than 2 %).
-	if got := breakdownRisk(&zone{distance: -0.1, strength: 20}, -2.5); got != 95 {
+	if got := BreakdownRisk(&Zone{Distance: -0.1, Strength: 20}, -2.5); got != 95 {
 		t.Errorf("risk %d, want 95", got)
 	}
 	// 40 (strong) + 35 (at the zone) + 25 (room).
-	if got := bounceProbability(&zone{distance: -0.1, strength: 80}, &zone{distance: 6}); got != 95 {
+	if got := BounceProbability(&Zone{Distance: -0.1, Strength: 80}, &Zone{Distance: 6}); got != 95 {
 		t.Errorf("bounce %d, want 95", got)
 	}
-	if risk, bounce := breakdownRisk(nil, -3), bounceProbability(nil, nil); risk != 50 || bounce != 50 {
+	if risk, bounce := BreakdownRisk(nil, -3), BounceProbability(nil, nil); risk != 50 || bounce != 50 {
 		t.Errorf("without a support: %d %d, want 50 50", risk, bounce)
 	}
 }
 
 func TestClassicRounding(t *testing.T) {
-	if a, b := roundScaled(24035.135, 2), roundDecimal(24035.135, 2); a != 24035.14 || b != 24035.13 {
+	if a, b := roundScaled(24035.135, 2), RoundDecimal(24035.135, 2); a != 24035.14 || b != 24035.13 {
 		t.Errorf("24035.135: %v and %v, want 24035.14 and 24035.13", a, b)
-	}
-}
-
-// classicInstantOf makes the tick of quotes; what is not there stays absent.
-func TestClassicInstantOfQuotes(t *testing.T) {
-	in := &Input{Underlying: "NIFTY"}
-	if out := classicInstantOf(in); out != nil {
-		t.Errorf("without a tick: %v", out)
-	}
-	in.IndexTick = Quote{Last: 25250, Open: 25000, High: 25300, Low: 24950, Close: 25000, At: time.Unix(1772430000, 0)}
-	out := classicInstantOf(in)
-	// Change +1 % 20, trend 15, upper part of the range 10, against 8 near the high.
-	if out["signal"] != "BUY_SIGNAL" || out["confidence"] != 0.45 {
-		t.Errorf("%v %v, want BUY_SIGNAL 0.45", out["signal"], out["confidence"])
-	}
-	if volume := part(t, out, "indicators", "volume"); volume != nil {
-		t.Errorf("volume of an index: %v, want null", volume)
-	}
-	in.FutureTick.Volume = 6_000_000
-	if out = classicInstantOf(in); out["confidence"] != 0.55 {
-		t.Errorf("with the future's volume: %v, want 0.55", out["confidence"])
 	}
 }

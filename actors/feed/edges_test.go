@@ -1,0 +1,96 @@
+package feed
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"kitestring/messages"
+)
+
+// A packet that recurs fits in two ways: the newer side waits until one is left.
+func TestMergerWaitsForTheOnlyFit(t *testing.T) {
+	p := pair{out: map[int][]uint64{}}
+	p.m.known(0, testArrival(1, false).hash, moment{}, nil)
+	for _, step := range []struct {
+		side side
+		n    uint64
+	}{{older, 2}, {older, 1}, {newer, 1}, {newer, 2}, {newer, 1}, {older, 3}, {newer, 3}, {newer, 4}, {older, 4}} {
+		p.offer(0, step.side, step.n, false)
+	}
+	if want := []uint64{2, 1, 3, 4}; !slices.Equal(p.out[0], want) {
+		t.Errorf("out %v, want %v", p.out[0], want)
+	}
+}
+
+// A side that skips a packet is not waited for: what stands before the one that
+// it brings will not come any more.
+func TestMergerForgetsWhatASideSkips(t *testing.T) {
+	p := pair{out: map[int][]uint64{}}
+	p.m.known(0, testArrival(1, false).hash, moment{}, nil)
+	for _, step := range []struct {
+		side side
+		n    uint64
+	}{{newer, 1}, {older, 2}, {older, 3}, {newer, 3}} {
+		p.offer(0, step.side, step.n, false)
+	}
+	if tr := &p.m.tracks[0]; len(tr.due) != 0 || p.m.due != 0 {
+		t.Errorf("%d packets due of %d instruments", len(tr.due), p.m.due)
+	}
+}
+
+// The older socket dies before both have met: the ledger shows what neither
+// brought.
+func TestSwapThatDidNotMeetShowsAGap(t *testing.T) {
+	_, table, sink := testTable(messages.ModeFull, 257)
+	take(t, table, 1, packet(messages.ModeFull, 257, 1))
+	table.join(context.Background(), 2, 2, aDay)
+	take(t, table, 2, packet(messages.ModeFull, 257, 5))
+	table.leave(1, messages.GapReconnect, time.Now())
+	gaps, why := table.takeGaps()
+	if len(gaps) != 1 || why != messages.GapSwap || gaps[0].VolumeWhile != 4 || sink.ticks != 2 {
+		t.Errorf("%+v because of %s, %d ticks", gaps, why, sink.ticks)
+	}
+}
+
+// A receipt is closed once, and a rejected one is not adopted.
+func TestReceiptIsClosedOnce(t *testing.T) {
+	s := NewStore()
+	for g, result := range map[messages.Generation]string{1: adopted, 2: rejected} {
+		s.openReceipt(messages.TokenChanged{Session: session(g, "A"), ChangedAt: time.Now()}, false)
+		if result == rejected {
+			s.rejectReceipt(g, "refused")
+		} else if _, closed := s.closeReceipt(g, time.Now(), 1, false); !closed {
+			t.Fatal("not closed")
+		}
+		if r, again := s.closeReceipt(g, time.Now(), 1, false); again {
+			t.Errorf("closed again: %+v", r)
+		}
+	}
+}
+
+// Each socket brings every order update.
+func TestOrderUpdateOnTwoSockets(t *testing.T) {
+	b := orderBook{flood: logBudget{most: 9, per: time.Second}}
+	raw := []byte(`{"order_id":"1","status":"OPEN"}`)
+	if news, missed := b.update("1", raw, time.Now()); !news || missed {
+		t.Error("the first one is news")
+	}
+	if news, missed := b.update("1", raw, time.Now()); news || missed {
+		t.Error("its copy is none")
+	}
+}
+
+// A rejection that was Kite's mistake is taken back by the next verdict.
+func TestRejectionIsTakenBack(t *testing.T) {
+	r := newRig(t)
+	r.offer(1, "A")
+	r.streaming(1)
+	r.actor.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictRejected, Reason: "a mistake", At: time.Now()})
+	r.until("the rejection", func() bool { return r.state.isRejected(1) })
+	r.venue.drop()
+	r.until("parked", func() bool { return r.state.Stats().State == messages.Unauthorised })
+	r.actor.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictValid, At: time.Now()})
+	r.streaming(1)
+}

@@ -1,0 +1,98 @@
+package tree
+
+import (
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What the web actor's clients may take of the process's file descriptors. The
+// rest is a reserve for what the server is there for: the .env file and its
+// watch, the sockets to the exchange, REST, the state directory.
+const (
+	mostConnections = 1024
+	reservedFiles   = 128
+)
+
+// sharedListener is the server's address, kept over restarts of the web actor: an
+// incarnation's Close only ends its Accept. So the next one finds the port, no
+// other program can take it meanwhile, and a client that connects waits.
+//
+// It closes a new connection at once while most are open.
+type sharedListener struct {
+	*net.TCPListener
+	log     *slog.Logger
+	most    int64
+	open    atomic.Int64
+	refused atomic.Uint64
+	warned  time.Time // used by Accept alone
+}
+
+func listenShared(addr string, log *slog.Logger) (*sharedListener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	files := syscall.Rlimit{Cur: mostConnections + reservedFiles}
+	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) // the default is as good as any
+	return &sharedListener{TCPListener: l.(*net.TCPListener), log: log, most: connectionsFor(files.Cur)}, nil
+}
+
+// connectionsFor is how many connections a limit of open files allows.
+func connectionsFor(files uint64) int64 {
+	return int64(min(mostConnections, files-min(reservedFiles, files/2)))
+}
+
+// Accept implements net.Listener.
+func (l *sharedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.TCPListener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) <= l.most {
+			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+		}
+		l.open.Add(-1)
+		l.refused.Add(1)
+		_ = conn.Close()
+		if now := time.Now(); now.Sub(l.warned) > time.Minute {
+			l.warned = now
+			l.log.Warn("connection refused: too many are open; find out which clients hold them", "open", l.most, "client", conn.RemoteAddr().String())
+		}
+	}
+}
+
+// Close implements net.Listener for the server on it.
+func (l *sharedListener) Close() error { return l.SetDeadline(time.Now()) }
+
+// listen gives the listener to an incarnation.
+func (l *sharedListener) listen() (net.Listener, error) { return l, l.SetDeadline(time.Time{}) }
+
+func (l *sharedListener) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "kitestring_http_connections", Help: "Connections of the web server's clients that are open.",
+		}, func() float64 { return float64(l.open.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "kitestring_http_connections_refused_total", Help: "Connections that were closed at once, because too many were open.",
+		}, func() float64 { return float64(l.refused.Load()) }),
+	}
+}
+
+// countedConn gives its place back when it is closed.
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}
