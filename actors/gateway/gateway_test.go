@@ -422,6 +422,24 @@ func TestTokenExceptionStaysHere(t *testing.T) {
 	}
 }
 
+// An answer that repeats the request's headers does not show the real token.
+func TestEchoedTokenIsHidden(t *testing.T) {
+	b := begin(t)
+	b.login(1)
+	key := b.add("a", ScopeAccount)
+	for _, code := range []int{200, 400} {
+		b.answer.Store(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			_, _ = fmt.Fprintf(w, `{"status":"error","message":%q,"error_type":"InputException"}`, r.Header.Get("Authorization"))
+		})
+		resp, body := b.ask("GET", "/orders", key, "")
+		if resp.StatusCode != code || !json.Valid([]byte(body)) || strings.Contains(body, actorstest.Session(1).Token.Reveal()) {
+			t.Errorf("%d %s", resp.StatusCode, body)
+		}
+	}
+}
+
 // Tokens that change faster than Kite answers: a read is sent with each of
 // them until one is good.
 func TestReadOutlivesTwoTokens(t *testing.T) {

@@ -135,7 +135,11 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 			g.waitForLogin(w)
 			return a, 0, ""
 		}
-		a, err = g.client(s).Forward(ctx, req)
+		through := g.client(s)
+		a, err = through.Forward(ctx, req)
+		if body := plainBody(a); a.Status != http.StatusOK || bytes.Contains(body, []byte(s.Token.Reveal())) {
+			a.Body, a.Encoding = through.Hide(body), ""
+		}
 		switch {
 		case err != nil && !rt.repeatable() && kite.Sent(err):
 			refuse(w, http.StatusGatewayTimeout, "NetworkException", "unknown whether Kite took it: look at /orders before you send it again")

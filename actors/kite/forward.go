@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"kitestring/messages/scrub"
 )
 
 // mostForwarded bounds an answer that is passed on: the instruments file has
@@ -83,6 +85,10 @@ func (c *Client) Forward(ctx context.Context, r Request) (Answer, error) {
 		Encoding: resp.Header.Get("Content-Encoding"), Body: body,
 	}, nil
 }
+
+// Hide takes this client's secrets out of what Kite answered: an answer may
+// repeat the request's headers.
+func (c *Client) Hide(body []byte) []byte { return []byte(scrub.New(c.secrets...).Known(string(body))) }
 
 // unsent marks an error of before the first byte.
 type unsent struct{ err *Error }

@@ -331,13 +331,17 @@ func (d *canaryDay) look(when string) {
 func (d *canaryDay) asProgram(when string) {
 	d.t.Helper()
 	gateway := d.server.GatewayAddr()
+	wrong := tree.DemoKey
+	if when == "in the morning" { // five a minute would shut this address out
+		wrong = d.secrets.fresh("wrong key of a program", 32)
+	}
 	for _, c := range []struct{ key, method, path string }{
 		{tree.DemoKey, http.MethodGet, "/user/profile"},
 		{tree.DemoKey, http.MethodGet, "/orders"},
 		{tree.DemoKey, http.MethodGet, "/quote?i=NSE:NIFTY+50"},
 		{tree.DemoKey, http.MethodPost, "/orders/regular"},
 		{tree.DemoKey, http.MethodGet, "/moon"},
-		{d.secrets.fresh("wrong key of a program", 32), http.MethodGet, "/user/profile"},
+		{wrong, http.MethodGet, "/user/profile"},
 	} {
 		req, err := http.NewRequestWithContext(d.t.Context(), c.method, "http://"+gateway+c.path, nil)
 		if err != nil {
@@ -355,9 +359,9 @@ func (d *canaryDay) asProgram(when string) {
 		}
 		d.say("gateway "+c.method+" "+c.path+" "+when, answer)
 	}
-	conn, _, err := websocket.DefaultDialer.DialContext(d.t.Context(), "ws://"+gateway+"/?api_key=demo&access_token="+tree.DemoKey, nil)
+	conn, resp, err := websocket.DefaultDialer.DialContext(d.t.Context(), "ws://"+gateway+"/?api_key=demo&access_token="+tree.DemoKey, nil)
 	if err != nil {
-		d.t.Fatal(err)
+		d.t.Fatalf("%v: %+v", err, resp)
 	}
 	defer func() { _ = conn.Close() }()
 	if err := conn.WriteMessage(websocket.TextMessage, []byte(`{"a":"mode","v":["full",[256265]]}`)); err != nil {
