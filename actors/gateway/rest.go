@@ -18,6 +18,7 @@ import (
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/messages/scrub"
 )
 
 // How long a request may wait. The official clients give up after 7 s: every
@@ -138,7 +139,7 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 		through := g.client(s)
 		a, err = through.Forward(ctx, req)
 		if body := plainBody(a); a.Status != http.StatusOK || bytes.Contains(body, []byte(s.Token.Reveal())) {
-			a.Body, a.Encoding = through.Hide(body), ""
+			a.Body, a.Encoding = hideInMessage(through.Hide(body)), ""
 		}
 		switch {
 		case err != nil && !rt.repeatable() && kite.Sent(err):
@@ -167,6 +168,26 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 			return a, 0, ""
 		}
 	}
+}
+
+// hideInMessage takes what looks like a token, which may be one of earlier,
+// out of the message of an error.
+func hideInMessage(body []byte) []byte {
+	var envelope map[string]json.RawMessage
+	var message string
+	if json.Unmarshal(body, &envelope) != nil || json.Unmarshal(envelope["message"], &message) != nil {
+		return body
+	}
+	hidden, err := json.Marshal(scrub.New().Hide(message))
+	if err != nil {
+		return body
+	}
+	envelope["message"] = hidden
+	out, err := json.Marshal(envelope)
+	if err != nil {
+		return body
+	}
+	return out
 }
 
 func earlier(a, b time.Time) time.Time {
