@@ -14,16 +14,18 @@
 //	auth -> web: AuthChanged: the state of the token, in words
 //	auth -> web: LoginEnded: a login came to an end, well or badly
 //	feed -> auth: FeedLive: a valid frame arrived on a socket of a generation
-//	feed, instruments, bars, direct -> auth: TokenDoubted: Kite answered 403: ask the profile
+//	feed, instruments, bars, direct, gateway -> auth: TokenDoubted: Kite answered 403: ask the profile
 //	web -> auth: ValidateToken: a person asks for a check now
 //	web -> direct: AskDirect: a person asks for a cross-check over REST
-//	instruments -> feed: WantInstruments: the instruments that an owner needs, with their modes
+//	instruments, gateway -> feed: WantInstruments: the instruments that an owner needs, with their modes
 //	instruments -> bars, analyses, web: InstrumentsResolved: index, future and option chain of each underlying
 //	instruments -> bars, analyses, web: FuturesRolled: the near contract has changed
 //	market -> auth, feed, bars, analyses, web: PhaseChanged: pre-open, open, closing, closed
 //	feed -> subscribers: Ticks: what the exchange sent; a slow subscriber gets Minutes of its mailbox in their place
 //	feed -> bars, web: GapDetected: instruments were blind for a while
-//	feed -> web: FeedChanged, RotationRecorded, OrderUpdated: the state of the sockets, the receipt of a new token, an order
+//	feed -> web: FeedChanged, RotationRecorded: the state of the sockets, the receipt of a new token
+//	feed -> web, gateway: OrderUpdated: an order has another state
+//	feed -> gateway: ExchangeTexted: a message text of Kite's, for its users
 //	bars -> analyses, web: BarClosed, BarUpdated, BarsLoaded: a bar has ended, moves, was loaded from history
 //	bars -> analyses, web: GenerationReached: ticks of a session have come as far as the bars
 //	feed -> web: DataState: the order book is refused, and why; it comes again

@@ -77,13 +77,17 @@ type Rotation struct {
 type RotationRecorded struct{ Rotation Rotation }
 
 // OrderUpdated is an order update from the socket's text messages.
-// Sent by feed; received by web.
+// Sent by feed; received by web and gateway.
 type OrderUpdated struct {
 	OrderID string
 	Status  string
 	Raw     []byte // the JSON of the data field
 	At      time.Time
 }
+
+// ExchangeTexted is a message text of Kite's for its users.
+// Sent by feed; received by gateway.
+type ExchangeTexted struct{ Text string }
 
 // ToFeed is what the feed actor answers.
 //
@@ -101,3 +105,6 @@ func (TokenVerdict) Key() string { return "token_verdict" }
 
 // Key implements latest-wins.
 func (FeedChanged) Key() string { return "feed_changed" }
+
+// Key implements latest-wins.
+func (ExchangeTexted) Key() string { return "exchange_texted" }

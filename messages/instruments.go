@@ -115,7 +115,7 @@ type Want struct {
 }
 
 // WantInstruments replaces the whole set that an owner needs; the feed
-// subscribes to the union of all owners. Sent by instruments; received by feed.
+// subscribes to the union of all owners. Sent by instruments and gateway; received by feed.
 type WantInstruments struct {
 	Owner string
 	Wants []Want

@@ -54,6 +54,7 @@ type Config struct {
 	Sequenced bool         // the source counts ticks in LastQuantity (the simulator's sequence mode)
 	Auth      *actor.PID   // gets FeedLive and TokenDoubted
 	Web       *actor.PID   // gets FeedChanged, RotationRecorded, OrderUpdated; nil: nobody
+	Gateway   *actor.PID   // gets OrderUpdated, ExchangeTexted; nil: nobody
 	Gaps      []*actor.PID // get GapDetected
 	Metrics   *Metrics     // nil: none
 	// Dial opens TCP connections; nil: the operating system's.

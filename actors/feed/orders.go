@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anthdm/hollywood/actor"
+
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -211,7 +213,16 @@ func (f *Feed) askOrders(ctx context.Context, session messages.Session) error {
 			case <-time.After(time.Second):
 			}
 		}
-		f.self.Send(f.cfg.Web, update)
+		f.sendOrder(update)
 	}
 	return nil
+}
+
+// sendOrder sends an order update to everybody who shows or relays orders.
+func (f *Feed) sendOrder(update messages.OrderUpdated) {
+	for _, pid := range []*actor.PID{f.cfg.Web, f.cfg.Gateway} {
+		if pid != nil {
+			f.self.Send(pid, update)
+		}
+	}
 }

@@ -230,15 +230,19 @@ func (s *stream) text(frame []byte, now time.Time) {
 	}
 	switch text.Type {
 	case wire.TextOrder:
-		if id, status := text.Order(); id != "" && s.feed.cfg.Web != nil {
+		if id, status := text.Order(); id != "" {
 			news, missed := s.feed.cfg.State.orders.update(id, text.Data, now)
 			if news {
-				s.feed.self.Send(s.feed.cfg.Web, messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
+				s.feed.sendOrder(messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
 			}
 			if missed && s.feed.missing.CompareAndSwap(false, true) {
 				s.feed.self.Log().Warn("too many order updates at once; the rest is read from GET /orders", "shard", s.shard, "most_per_second", ordersAtOnce)
 				s.feed.self.After(reconcileAfter, ordersMissed{s.session.Generation})
 			}
+		}
+	case wire.TextMessage:
+		if s.feed.cfg.Gateway != nil {
+			s.feed.self.Send(s.feed.cfg.Gateway, messages.ExchangeTexted{Text: scrub.Text(text.Message(), s.session.Token.Secret)})
 		}
 	case wire.TextError:
 		if ok, held := s.feed.texts.take(now); ok {

@@ -20,18 +20,22 @@ const (
 	ClassInstruments Class = "instruments"
 	ClassSession     Class = "session"
 	ClassProfile     Class = "profile"
+	ClassOrder       Class = "order" // what the gateway's programs write
 	ClassOther       Class = "other"
 )
 
+// Classes are all of them.
+var Classes = []Class{ClassQuote, ClassHistorical, ClassInstruments, ClassSession, ClassProfile, ClassOrder, ClassOther}
+
 // Budget holds every REST user of the process to Kite's limits for one API
-// key: quote 1 request/s, historical 3/s, everything else together 10/s. One
+// key: quote 1 request/s, historical 3/s, everything else together 10/s, orders 10/s and 400 a minute. One
 // Budget is shared by all.
 //
 // Kite counts what arrives within a second, and a network delays one request
 // more than the next: the spacing is a little wider than the limit, and a
 // burst has a lower rate after it, so that no second holds more than is allowed.
 type Budget struct {
-	quote, historical, other queue
+	quote, historical, order, other queue
 }
 
 // queue lets one request at a time wait for the limiter. A limiter gives back
@@ -61,6 +65,7 @@ func NewBudget() *Budget {
 	return &Budget{
 		quote:      newQueue(1050*time.Millisecond, 1),
 		historical: newQueue(350*time.Millisecond, 1),
+		order:      newQueue(150*time.Millisecond, 1), // 400 a minute, which is less than 10 a second
 		other:      newQueue(150*time.Millisecond, 3),
 	}
 }
@@ -73,6 +78,8 @@ func (b *Budget) Wait(ctx context.Context, class Class) error {
 		return b.quote.wait(ctx)
 	case ClassHistorical:
 		return b.historical.wait(ctx)
+	case ClassOrder:
+		return b.order.wait(ctx)
 	default:
 		return b.other.wait(ctx)
 	}
@@ -109,9 +116,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "kitestring_rest_skipped_items_total", Help: "Items of Kite's answers that could not be read and were left out.",
 	}, []string{"class"})
 	reg.MustRegister(m.requests, seconds, throttled, skipped)
-	for _, c := range []Class{
-		ClassQuote, ClassHistorical, ClassInstruments, ClassSession, ClassProfile, ClassOther,
-	} {
+	for _, c := range Classes {
 		m.seconds[c], m.throttled[c] = seconds.WithLabelValues(string(c)), throttled.WithLabelValues(string(c))
 		m.skipped[c] = skipped.WithLabelValues(string(c))
 	}

@@ -152,11 +152,7 @@ func (c *Client) send(ctx context.Context, class Class, req *http.Request) (*htt
 		return nil, c.failure(class, Retired, 0, errRetired)
 	}
 	req = req.Clone(ctx)
-	req.Header.Set("X-Kite-Version", "3")
-	req.Header.Set("User-Agent", userAgent())
-	if !c.session.Token.IsZero() {
-		req.Header.Set("Authorization", "token "+c.session.APIKey+":"+c.session.Token.Reveal())
-	}
+	c.sign(req)
 	began := time.Now()
 	resp, err := c.http.Do(req)
 	code := 0
@@ -178,6 +174,15 @@ func (c *Client) send(ctx context.Context, class Class, req *http.Request) (*htt
 		return nil, c.failure(class, Malformed, code, err)
 	}
 	return resp, nil
+}
+
+// sign gives a request what every call of Kite's API carries.
+func (c *Client) sign(req *http.Request) {
+	req.Header.Set("X-Kite-Version", "3")
+	req.Header.Set("User-Agent", userAgent())
+	if !c.session.Token.IsZero() {
+		req.Header.Set("Authorization", "token "+c.session.APIKey+":"+c.session.Token.Reveal())
+	}
 }
 
 // fetch asks and reads the whole answer.

@@ -22,6 +22,7 @@ type counts struct {
 	refusedUpgrades      map[string]int64
 	requests             map[string]int64 // answered with success
 	refusedRequests      map[string]int64
+	placed               map[string]int64 // order requests that arrived, whatever was answered
 	refusedSubscriptions int64
 	badCommands          int64
 	slowSockets          int64
@@ -30,7 +31,7 @@ type counts struct {
 func newCounts() counts {
 	return counts{
 		sent: map[uint32]int64{}, refusedUpgrades: map[string]int64{},
-		requests: map[string]int64{}, refusedRequests: map[string]int64{},
+		requests: map[string]int64{}, refusedRequests: map[string]int64{}, placed: map[string]int64{},
 	}
 }
 
@@ -104,6 +105,7 @@ type UpgradeState struct {
 type RequestState struct {
 	Answered             map[string]int64 `json:"answered"` // by endpoint
 	Refused              map[string]int64 `json:"refused"`  // by reason
+	Placed               map[string]int64 `json:"placed"`   // requests that place an order, by its tag, whatever was answered
 	RefusedSubscriptions int64            `json:"refused_subscriptions"`
 	BadCommands          int64            `json:"bad_commands"`
 }
@@ -126,7 +128,7 @@ func (e *Exchange) State() State {
 			ByInstrument: map[string]int64{}, ByToken: map[string]TokenSent{},
 		},
 		Upgrades: UpgradeState{e.counts.upgrades, clone(e.counts.refusedUpgrades)},
-		Requests: RequestState{clone(e.counts.requests), clone(e.counts.refusedRequests), e.counts.refusedSubscriptions, e.counts.badCommands},
+		Requests: RequestState{clone(e.counts.requests), clone(e.counts.refusedRequests), clone(e.counts.placed), e.counts.refusedSubscriptions, e.counts.badCommands},
 	}
 	for s := range e.sockets {
 		st.Sockets = append(st.Sockets, SocketState{s.id, s.token.fingerprint, s.opened, len(s.modes), s.frames, s.ticks, s.queued.Load()})

@@ -20,6 +20,23 @@ func (e *Exchange) listOrders(*http.Request) (any, *apiError) {
 	return append([]order{}, e.orders...), nil // never null
 }
 
+// countOrder counts a request that places an order; the tags kept are bounded.
+func (e *Exchange) countOrder(tag string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, known := e.counts.placed[tag]; known || len(e.counts.placed) < 10_000 {
+		e.counts.placed[tag]++
+	}
+}
+
+// placeOrder fills an order at once: the simulator has no order matching.
+func (e *Exchange) placeOrder(r *http.Request) (any, *apiError) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.orderUpdate(map[string]any{"variety": r.PathValue("variety"), "tag": r.PostFormValue("tag")})
+	return map[string]any{"order_id": e.orders[len(e.orders)-1]["order_id"]}, nil
+}
+
 func (e *Exchange) orderHistory(r *http.Request) (any, *apiError) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

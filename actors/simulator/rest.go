@@ -93,6 +93,10 @@ func (e *Exchange) routes() http.Handler {
 	api("GET /instruments/historical/{token}/{interval}", "historical", classHistorical, false, e.historical)
 	api("GET /orders", "orders", classOther, false, e.listOrders)
 	api("GET /orders/{id}", "orders", classOther, false, e.orderHistory)
+	mux.HandleFunc("POST /orders/{variety}", func(w http.ResponseWriter, r *http.Request) {
+		e.countOrder(r.PostFormValue("tag")) // before any fault: it has arrived
+		e.serve(w, r, "place_order", classOther, false, e.placeOrder)
+	})
 	mux.HandleFunc("GET /instruments", e.serveInstruments)
 	mux.HandleFunc("GET /instruments/{exchange}", e.serveInstruments)
 	mux.HandleFunc("GET /connect/login", e.loginPage)

@@ -106,6 +106,7 @@ type Config struct {
 	Feed       Feed
 	Login      Login
 	Exchange   Exchange // nil outside the sim profile
+	Gateway    Gateway  // nil: there is none
 	Bars       func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
 	Validate   func()                  // asks auth for a check of the token now
 	AskDirect  func(underlying string) // asks direct for a cross-check over REST now

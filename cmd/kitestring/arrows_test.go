@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"actors/feed":             actorPackage,
 	"actors/market":           actorPackage,
 	"actors/instruments":      actorPackage,
+	"actors/gateway":          append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/reminder":         actorPackage,
 	"actors/bars":             actorPackage,
 	"actors/analysis":         {"actors/analysis/classic", "actors/hours", "messages", "messages/ist"}, // formulas, no actor

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/lmittmann/tint"
 
 	"kitestring/actors/simulator"
@@ -135,7 +137,7 @@ func newCanaryDay(t *testing.T) *canaryDay {
 	}
 	debug := &slog.HandlerOptions{Level: slog.LevelDebug - 4, AddSource: true}
 	d.config = tree.Config{
-		EnvFile: d.env, StateDir: filepath.Join(d.dir, "state"), Addr: "127.0.0.1:0", Profile: "sim", Version: "canary",
+		EnvFile: d.env, StateDir: filepath.Join(d.dir, "state"), Addr: "127.0.0.1:0", GatewayAddr: "127.0.0.1:0", Profile: "sim", Version: "canary",
 		Getenv: func(key string) string { return d.environ[key] },
 		Log: slog.New(slog.NewMultiHandler(slog.NewTextHandler(&d.text, debug), slog.NewJSONHandler(&d.json, debug),
 			tint.NewTextHandler(&d.colour, &tint.Options{Level: debug.Level, AddSource: true}), &d.messages)),
@@ -335,7 +337,61 @@ func (d *canaryDay) look(when string) {
 	d.ask(http.MethodPost, "/api/v1/chaos", api.Chaos{Actor: "moon", Kind: "panic"})
 	d.ask(http.MethodPost, "/api/v1/session", api.AdminSession{AdminToken: d.admin})
 	d.askElsewhere("", http.MethodPost, "/api/v1/session", api.AdminSession{AdminToken: d.environ["ADMIN_TOKEN"]})
+	d.asProgram(when)
 	d.say("goroutines "+when, []byte(stacks()))
+}
+
+// asProgram reads what a program gets of the gateway: REST answers with their
+// headers, and the messages of a socket.
+func (d *canaryDay) asProgram(when string) {
+	d.t.Helper()
+	gateway := d.server.GatewayAddr()
+	wrong := tree.DemoKey
+	if when == "in the morning" { // five a minute would shut this address out
+		wrong = d.secrets.fresh("wrong key of a program", 32)
+	}
+	for _, c := range []struct{ key, method, path string }{
+		{tree.DemoKey, http.MethodGet, "/user/profile"},
+		{tree.DemoKey, http.MethodGet, "/orders"},
+		{tree.DemoKey, http.MethodGet, "/quote?i=NSE:NIFTY+50"},
+		{tree.DemoKey, http.MethodPost, "/orders/regular"},
+		{tree.DemoKey, http.MethodGet, "/moon"},
+		{wrong, http.MethodGet, "/user/profile"},
+	} {
+		req, err := http.NewRequestWithContext(d.t.Context(), c.method, "http://"+gateway+c.path, nil)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "token demo:"+c.key)
+		resp, err := d.http.Do(req)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		answer, err := httputil.DumpResponse(resp, true)
+		_ = resp.Body.Close()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.say("gateway "+c.method+" "+c.path+" "+when, answer)
+	}
+	conn, resp, err := websocket.DefaultDialer.DialContext(d.t.Context(), "ws://"+gateway+"/?api_key=demo&access_token="+tree.DemoKey, nil)
+	if err != nil {
+		d.t.Fatalf("%v: %+v", err, resp)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.WriteMessage(websocket.TextMessage, []byte(`{"a":"mode","v":["full",[256265]]}`)); err != nil {
+		d.t.Fatal(err)
+	}
+	var got []byte
+	for range 3 {
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_, data, err := conn.ReadMessage()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		got = append(got, data...)
+	}
+	d.say("gateway socket "+when, got)
 }
 
 // stacks is what every goroutine does, in all forms in which a process shows it.

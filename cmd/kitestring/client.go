@@ -66,7 +66,7 @@ func (p *program) call(ctx context.Context, method, path string, body, into any)
 	if err != nil {
 		return &exitWith{exitUsage, fmt.Errorf("--addr %q is not an address like 127.0.0.1:8420", p.client.addr)}
 	}
-	if admin := p.adminToken(); method == http.MethodPost && !admin.IsZero() {
+	if admin := p.adminToken(); method != http.MethodGet && !admin.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+admin.Reveal())
 	}
 	resp, err := http.DefaultClient.Do(req)

@@ -23,7 +23,10 @@ import (
 // for credentials and endpoints, the process environment for keys that the file
 // lacks.
 
-const defaultAddr = "127.0.0.1:8420"
+const (
+	defaultAddr        = "127.0.0.1:8420"
+	defaultGatewayAddr = "127.0.0.1:8430"
+)
 
 // defaultAddr is where the server listens and is looked for.
 func (p *program) defaultAddr() string {
@@ -36,6 +39,7 @@ func (p *program) defaultAddr() string {
 // runFlags are the flags of "kitestring run".
 type runFlags struct {
 	envFile, addr, stateDir, profile string
+	gatewayAddr                      string
 	configFile                       string
 	logFormat, logLevel              string
 	sim                              simFlags
@@ -99,13 +103,15 @@ func loopback(flag, addr string) error {
 }
 
 // checkAddr is for every --addr, of a server and of its clients.
-func checkAddr(addr string) error {
+func checkAddr(addr string) error { return checkAddrOf("--addr", addr, defaultAddr) }
+
+func checkAddrOf(flag, addr, like string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return fmt.Errorf("--addr %q: it looks like %s, with a port up to 65535", addr, defaultAddr)
+		return fmt.Errorf("%s %q: it looks like %s, with a port up to 65535", flag, addr, like)
 	}
 	return nil
 }
@@ -125,6 +131,11 @@ func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 	}
 	if err := checkAddr(f.addr); err != nil {
 		return bad(err)
+	}
+	if f.gatewayAddr == "off" {
+		f.gatewayAddr = ""
+	} else if err := checkAddrOf("--gateway-addr", f.gatewayAddr, defaultGatewayAddr); err != nil {
+		return bad(fmt.Errorf("%w, or off", err))
 	}
 	if err := checkProfile(f.profile); err != nil {
 		return bad(err)
@@ -148,7 +159,7 @@ func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 		}
 	}
 	cfg := tree.Config{
-		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, Profile: f.profile, Version: version,
+		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, GatewayAddr: f.gatewayAddr, GatewayOptional: f.gatewayAddr == defaultGatewayAddr, Profile: f.profile, Version: version,
 		Getenv: p.getenv, Log: log,
 		Sim: tree.SimConfig{
 			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,

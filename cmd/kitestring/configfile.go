@@ -44,6 +44,7 @@ const configExample = `  {
     ],
     "analysis": {"profile": "calibrated", "interval": "5m", "thresholds": {"pcr": {"bullish_from": 1.3}}},
     "mailbox": {"ticks": 8192},
+    "gateway": {"orders": false, "instruments": 5500},
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
     "holidays": "/etc/kitestring/holidays.txt"
   }`
@@ -81,6 +82,18 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 			return r.object(path, fields{
 				{"ticks", func(path string) (err error) {
 					cfg.MailboxTicks, err = r.whole(path, minMailbox, maxMailbox)
+					return err
+				}},
+			})
+		}},
+		{"gateway", func(path string) error {
+			return r.object(path, fields{
+				{"orders", func(path string) (err error) {
+					cfg.GatewayOrders, err = r.truth(path)
+					return err
+				}},
+				{"instruments", func(path string) (err error) {
+					cfg.GatewayInstruments, err = r.whole(path, 1, tree.MostGatewayInstruments)
 					return err
 				}},
 			})
@@ -354,6 +367,18 @@ func (r *configReader) whole(path string, least, most int) (int, error) {
 		}
 	}
 	return 0, r.errorf("%s %s: it is a whole number from %d to %d", path, shownValue(v), least, most)
+}
+
+// truth reads true or false.
+func (r *configReader) truth(path string) (bool, error) {
+	v, err := r.token()
+	if err != nil {
+		return false, err
+	}
+	if b, ok := v.(bool); ok {
+		return b, nil
+	}
+	return false, r.errorf("%s %s: it is true or false", path, shownValue(v))
 }
 
 func (r *configReader) token() (json.Token, error) {

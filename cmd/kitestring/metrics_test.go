@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"os/exec"
@@ -11,16 +12,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/supervisor/tree"
 )
 
 // maxSeries bounds what a scrape may hold.
-const maxSeries = 1500
+const maxSeries = 1600
 
 // families are the exported metrics of kitestring as "type labels", labels
 // sorted, and how many series there are of all.
@@ -51,11 +55,47 @@ func families(t *testing.T, exposition string) (found map[string]string, series 
 	return found, series
 }
 
+// useGateway streams and asks through the gateway as a program does.
+func useGateway(t *testing.T, addr string) {
+	t.Helper()
+	var status api.Status
+	if err := json.Unmarshal([]byte(httpGet(t, "http://"+addr+"/api/v1/status")), &status); err != nil || status.Gateway == nil {
+		t.Fatalf("the gateway in the status: %+v, %v", status.Gateway, err)
+	}
+	gateway := status.Gateway.Addr
+	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+gateway+"/?api_key=demo&access_token="+tree.DemoKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := conn.ReadMessage(); err != nil {
+		t.Error(err)
+	}
+	_ = conn.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+gateway+"/quote/ltp?i=NSE:NIFTY+50", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "token demo:"+tree.DemoKey)
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a quote through the gateway: %d", resp.StatusCode)
+	}
+	eventually(t, 10*time.Second, "the gateway's series", func() (bool, string) {
+		text := scrape(t, addr)
+		return strings.Contains(text, "kitestring_gateway_lag_seconds{") && strings.Contains(text, "kitestring_gateway_disconnects_total{"), "not yet"
+	})
+}
+
 // Every route asked, a fault injected, an actor restarted: what is exported
 // then is what the list says, with its types and labels, and not too much.
 func TestExportedMetricsAreTheListedOnes(t *testing.T) {
-	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"))
+	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--gateway-addr", "127.0.0.1:0")
 	live(t, addr)
+	useGateway(t, addr)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for _, path := range []string{
 			"/", "/moon", "/healthz", "/readyz", "/metrics", "/login", "/callback", "/callback?status=cancelled",

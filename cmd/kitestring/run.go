@@ -66,6 +66,7 @@ the table of sessions; "kitestring assets print runbook" has its format.`,
 	flags := c.Flags()
 	flags.StringVar(&f.envFile, "env-file", ".env", "the file with the credentials and the token")
 	flags.StringVar(&f.addr, "addr", p.defaultAddr(), "address to listen on")
+	flags.StringVar(&f.gatewayAddr, "gateway-addr", defaultGatewayAddr, "address of the gateway, which speaks Kite's protocol to other programs; off: none")
 	flags.StringVar(&f.stateDir, "state-dir", "", "folder for what must survive a restart (default: $STATE_DIRECTORY, else .kitestring beside the .env file)")
 	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
@@ -96,6 +97,9 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 		return err
 	}
 	systemd.ready()
+	if addr := server.GatewayAddr(); addr != "" {
+		fmt.Fprintf(p.stdout, "gateway for other programs at %s (kitestring clients)\n", addr)
+	}
 	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
 	for running := true; running; {
 		select {

@@ -80,6 +80,9 @@ func (s *Scrubber) Line(text string, bound int) string {
 	return (text[:cut] + mark)[:min(cut+len(mark), bound)]
 }
 
+// Known is the text without the known secrets, and otherwise as it was.
+func (s *Scrubber) Known(text string) string { return s.known(text) }
+
 // Hide is the text without the known secrets and without the values of what is
 // known to carry one; everything else stays: for text that is ours, as a log's.
 func (s *Scrubber) Hide(text string) string { return patterns(s.known(text)) }

@@ -200,22 +200,28 @@ func simsRedirect(address string) bool {
 
 // checkExposure refuses an admin token that can be guessed, and an address that
 // others can reach without one.
-func checkExposure(addr string, store *token.Store) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("--addr %q: it looks like 127.0.0.1:8420", addr)
+func checkExposure(flag, addr string, store *token.Store) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("%s %q: it looks like 127.0.0.1:8420", flag, addr)
 	}
 	admin := value(store, keyAdminToken)
 	if admin != "" && len(admin) < minAdminToken {
 		return fmt.Errorf("ADMIN_TOKEN has %d characters, which can be guessed: make it at least %d, for example with: openssl rand -hex 32", len(admin), minAdminToken)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+	if isLoopback(addr) {
 		return nil
 	}
 	if admin == "" {
-		return errors.New("--addr " + addr + " can be reached from other machines: put ADMIN_TOKEN=<at least 32 characters> into the .env file first, or listen on 127.0.0.1")
+		return errors.New(flag + " " + addr + " can be reached from other machines: put ADMIN_TOKEN=<at least 32 characters> into the .env file first, or listen on 127.0.0.1")
 	}
 	return nil
+}
+
+// isLoopback reports whether only this machine reaches an address to listen on.
+func isLoopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Plan is what a server would make of a .env file, found without opening or
@@ -232,7 +238,7 @@ func PlanFor(store *token.Store, profile, addr string) (p Plan, err error) {
 	if p.Profile, err = resolveProfile(profile, store); err != nil {
 		return p, err
 	}
-	if err := checkExposure(addr, store); err != nil {
+	if err := checkExposure("--addr", addr, store); err != nil {
 		return p, err
 	}
 	if p.Embedded = p.Profile == "sim" && value(store, keyAPIURL) == ""; p.Embedded {

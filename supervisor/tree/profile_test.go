@@ -125,7 +125,7 @@ func TestExposure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := checkExposure(c.addr, store); (err == nil) != (c.words == "") || err != nil && !strings.Contains(err.Error(), c.words) {
+		if err := checkExposure("--addr", c.addr, store); (err == nil) != (c.words == "") || err != nil && !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: %v, want %q", name, err, c.words)
 		}
 	}

@@ -24,6 +24,9 @@ type Reloadable struct {
 	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
 	Instruments     []messages.Want              // subscribed to beside those that the analyses need
+
+	GatewayOrders      bool // the gateway lets clients with the scope place orders
+	GatewayInstruments int  // that its clients may want together; 0: 5500. Changes with a restart
 }
 
 // check tries what can only be tried outside the configuration file.

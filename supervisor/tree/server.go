@@ -35,15 +35,19 @@ import (
 
 // Config is what a person may configure of the server.
 type Config struct {
-	EnvFile  string // absolute
-	StateDir string // absolute; made when it is missing
-	Addr     string // of the one listener; port 0: any
-	Profile  string // auto, sim, sandbox, live
-	Version  string
-	Getenv   func(key string) string
-	Log      *slog.Logger
-	Stream   *LogWriter // that Log writes to, for its metric; nil: none
-	Sim      SimConfig
+	EnvFile     string // absolute
+	StateDir    string // absolute; made when it is missing
+	Addr        string // of the dashboard and the API; port 0: any
+	GatewayAddr string // of the gateway; port 0: any; "": none
+	// GatewayOptional lets the server run without a gateway when another program
+	// has its port, with a warning: nobody asked for that port.
+	GatewayOptional bool
+	Profile         string // auto, sim, sandbox, live
+	Version         string
+	Getenv          func(key string) string
+	Log             *slog.Logger
+	Stream          *LogWriter // that Log writes to, for its metric; nil: none
+	Sim             SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
 
@@ -77,6 +81,7 @@ type SimConfig struct {
 // runs. The .env file is not in there.
 //
 //	expiry-PROFILE.json   when tokens ended in the mornings, as observed (auth)
+//	gateway-clients-PROFILE.json   who may use the gateway; keys as hashes only
 //	account-PROFILE       the account of the last login (auth)
 //	simulator/            tokens that the embedded exchange withdrew, as hashes
 //	traces/TIME-WHAT.trace  the last seconds before a failure, for "go tool trace";
@@ -101,6 +106,7 @@ type Server struct {
 	hours       *hours.Store
 	reminders   *reminder.Store
 	webStore    *web.Store
+	gateway     *gatewayParts       // nil: there is none
 	exchange    *simulator.Exchange // nil unless it is embedded
 	remote      *remoteClock        // of a simulator in another process; nil: none
 	flight      *flight             // nil: the process has another one
@@ -160,11 +166,14 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.reloadable.Store(&cfg.Reloadable)
-	if err := checkExposure(cfg.Addr, s.store); err != nil {
+	if err := checkExposure("--addr", cfg.Addr, s.store); err != nil {
 		return nil, err
 	}
 	if s.listener, err = listenShared(cfg.Addr, s.log); err != nil {
 		return nil, cannotListen(cfg.Addr, "--addr", err)
+	}
+	if err := s.openGateway(); err != nil {
+		return nil, err
 	}
 	s.registry.MustRegister(s.listener.collectors()...)
 	if s.profile == "sim" {
@@ -261,6 +270,9 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) closeAll() {
 	if s.listener != nil {
 		_ = s.listener.TCPListener.Close()
+	}
+	if s.gateway != nil {
+		_ = s.gateway.listener.TCPListener.Close()
 	}
 	if s.exchange != nil {
 		_ = s.exchange.Close()

@@ -12,6 +12,7 @@ import (
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
 	"kitestring/actors/feed"
+	"kitestring/actors/gateway"
 	"kitestring/actors/instruments"
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
@@ -37,7 +38,8 @@ import (
 //	│  ├─ simulator       in the sim profile
 //	│  ├─ token           the .env file
 //	│  ├─ auth            what Kite says of the token
-//	│  └─ feed            the WebSocket
+//	│  ├─ feed            the WebSocket
+//	│  └─ gateway         Kite's protocol for any program, unless it is off
 //	└─ analysis (one_for_one)
 //	   ├─ bars
 //	   └─ pcr, volume_pulse, ... outlook
@@ -156,8 +158,11 @@ func (s *Server) core() []supervisor.Spec {
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
 			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
+			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
 		})},
+	}
+	if s.gateway != nil {
+		specs = append(specs, s.gatewaySpec())
 	}
 	if s.exchange != nil {
 		specs = append([]supervisor.Spec{{Name: "simulator", Produce: simulator.NewActor(simulator.ActorConfig{
@@ -199,7 +204,10 @@ func (s *Server) analyses() []supervisor.Spec {
 // instrument and minute when it does not. Its seed is the last tick of every
 // instrument, so that a quiet one is not forgotten by a restart.
 func (s *Server) subscriber(spec supervisor.Spec) supervisor.Spec {
-	spec.Mailbox = supervisor.Mailbox{Ticks: s.cfg.Reloadable.MailboxTicks, Table: func() supervisor.Conflator { return &minute.Table{} }}
+	spec.Mailbox.Ticks = s.cfg.Reloadable.MailboxTicks
+	if spec.Mailbox.Table == nil {
+		spec.Mailbox.Table = func() supervisor.Conflator { return &minute.Table{} }
+	}
 	spec.Seed = func(open func()) messages.Batch {
 		if b := s.feed.Seed(spec.Name, open); b != nil {
 			return b
@@ -238,6 +246,9 @@ func (s *Server) users() []string {
 	names := []string{feed.Name, "instruments", "bars"}
 	for _, a := range analysis.All() {
 		names = append(names, a.Kind)
+	}
+	if s.gateway != nil {
+		names = append(names, gateway.Name)
 	}
 	return names
 }

@@ -27,6 +27,7 @@ type Status struct {
 	Missing     []StatusMissing      `json:"missing"`     // data that was asked for over REST and does not come
 	Underlyings []string             `json:"underlyings"` // that are worked on, in their order; empty until the instruments are known
 	Login       *messages.LoginEnded `json:"last_login"`  // null: none since the start
+	Gateway     *StatusGateway       `json:"gateway"`     // null: the server runs without one
 	Process     StatusProcess        `json:"process"`
 	At          time.Time            `json:"at"` // the server's clock now: what ages are counted from
 }

@@ -18,7 +18,7 @@ type Asset struct {
 	About string `json:"about"`
 }
 
-//go:embed metrics.md parameters.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile
+//go:embed metrics.md parameters.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile examples/python.py examples/node.mjs examples/go.go.txt examples/curl.sh
 var files embed.FS
 
 var all = []Asset{
@@ -32,6 +32,10 @@ var all = []Asset{
 	{"dashboard", "dashboard.json", "a dashboard for Grafana"},
 	{"systemd", "kitestring.service", "a systemd unit, sandboxed, with a watchdog"},
 	{"dockerfile", "Dockerfile", "an image from scratch"},
+	{"example-python", "examples/python.py", "a Python program that streams through the gateway"},
+	{"example-node", "examples/node.mjs", "the same in JavaScript, for Node.js"},
+	{"example-go", "examples/go.go.txt", "the same in Go"},
+	{"example-curl", "examples/curl.sh", "quotes and ticks with curl and websocat"},
 }
 
 // All are the assets.

@@ -29,6 +29,9 @@ func unpacked(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, a := range All() {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, a.File)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, a.File), []byte(text(t, a.Name)), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -48,6 +51,7 @@ func promtool(t *testing.T, dir string, args ...string) {
 var wanted = []string{
 	"Down", "LoginDue", "TokenRejected", "NotCoherent", "NoTicks", "Stale", "RestartStorm",
 	"Quarantined", "MailboxFull", "ActorStuck", "SlowRotation", "Drops",
+	"GatewayClientSlow", "GatewayBudgetExhausted", "GatewayCapacity",
 }
 
 // blocks are the rules of alerts.yml by name.

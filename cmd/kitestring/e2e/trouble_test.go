@@ -120,7 +120,7 @@ func afterClose(t *testing.T, s *server) string {
 	if day == nil {
 		t.Fatalf("the exchange has no time: %.200s", body)
 	}
-	return string(day[1]) + "T15:31:00+05:30"
+	return string(day[1]) + "T15:41:00+05:30"
 }
 
 // A stream that says nothing more while its server answers is another trouble

@@ -38,6 +38,7 @@ const (
 	Login
 	Feed
 	REST
+	Gateway
 	Market
 	Actors
 	Chaos

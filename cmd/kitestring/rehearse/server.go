@@ -31,6 +31,9 @@ type Setup struct {
 	Cold        bool              // do not wait until it is live
 	ManualLogin bool              // the exchange's login page waits for a click
 
+	Gateway       bool // the server has a gateway
+	GatewayOrders bool // that lets orders through
+
 	Start      time.Time            // of the exchange's clock; zero: 09:15 of the latest trading day
 	TradingDay func(time.Time) bool // of the exchange; nil: as the server's table has it
 	OldSockets simulator.OldSockets // at a new login; "": they live
@@ -52,6 +55,10 @@ func (r *Rig) open(setup Setup) {
 			Addr: "127.0.0.1:0", Rate: cmp.Or(setup.Rate, 1000), Seed: 1, Speed: cmp.Or(setup.Speed, 1), ManualLogin: setup.ManualLogin,
 			Start: setup.Start, TradingDay: setup.TradingDay, OldSockets: setup.OldSockets, ClockOff: setup.ClockOff,
 		},
+	}
+	if setup.Gateway {
+		r.config.GatewayAddr = "127.0.0.1:0"
+		r.config.Reloadable.GatewayOrders = setup.GatewayOrders
 	}
 	if setup.Prepare != nil {
 		setup.Prepare(r)

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"kitestring/messages"
+)
+
+// ClientStatus is a client as a person sees it: a name with all its sockets.
+type ClientStatus struct {
+	Name        string
+	Scopes      Scopes
+	Created     time.Time
+	Sockets     int
+	Instruments map[messages.Mode]int // over all sockets
+	Sent        uint64                // packets since the server's start, of all sockets that there were
+	Conflated   uint64
+	Waiting     int           // packets
+	Lag         time.Duration // how long the last write took, of the slowest socket
+	Requests    uint64        // REST
+	Refusals    uint64        // REST answers other than 2xx and 304
+	Agent       string        // of the newest socket
+	Since       time.Time     // of the oldest socket; zero: none is open
+}
+
+// Status is the gateway at one moment.
+type Status struct {
+	Clients  []ClientStatus
+	Wanted   int // instruments of all clients together
+	Capacity int
+}
+
+// Board shows the incarnation that runs to whoever asks. It outlives the
+// actor. Safe for concurrent use.
+type Board struct {
+	clients *Store
+	metrics *Metrics
+	mu      sync.Mutex
+	now     *Gateway
+}
+
+// NewBoard makes the board of a store.
+func NewBoard(clients *Store, metrics *Metrics) *Board {
+	return &Board{clients: clients, metrics: metrics}
+}
+
+func (b *Board) follow(g *Gateway) {
+	b.mu.Lock()
+	b.now = g
+	b.mu.Unlock()
+}
+
+// Status answers every client with a key, connected or not.
+func (b *Board) Status() Status {
+	b.mu.Lock()
+	g := b.now
+	b.mu.Unlock()
+	var s Status
+	if g != nil {
+		s.Wanted, s.Capacity = g.relay.capacity(), g.cfg.Capacity
+	}
+	for _, r := range b.clients.List() {
+		c := ClientStatus{Name: r.Name, Scopes: r.Scopes, Created: r.Created, Instruments: map[messages.Mode]int{}}
+		c.Sent, c.Conflated, c.Requests, c.Refusals = b.metrics.totals(r.Name)
+		if g != nil {
+			for _, sock := range g.all() {
+				if sock.name == r.Name {
+					c.add(g, sock)
+				}
+			}
+		}
+		s.Clients = append(s.Clients, c)
+	}
+	return s
+}
+
+func (c *ClientStatus) add(g *Gateway, sock *client) {
+	c.Sockets++
+	sent, conflated, waiting := sock.out.counts()
+	c.Sent += sent
+	c.Conflated += conflated
+	c.Waiting += waiting
+	c.Lag = max(c.Lag, time.Duration(sock.lag.Load()))
+	if c.Since.IsZero() || sock.since.Before(c.Since) {
+		c.Since = sock.since
+	}
+	c.Agent = sock.agent
+	for mode, n := range g.relay.byMode(sock) {
+		c.Instruments[mode] += n
+	}
+}

@@ -1,0 +1,45 @@
+package api
+
+import "time"
+
+// StatusGateway is the Kite-protocol gateway in GET /api/v1/status.
+type StatusGateway struct {
+	Addr        string `json:"addr"`        // host:port of REST and WebSocket
+	Clients     int    `json:"clients"`     // programs that have a key
+	Sockets     int    `json:"sockets"`     // WebSockets that are open
+	Instruments int    `json:"instruments"` // that all clients together want
+	Capacity    int    `json:"capacity"`    // how many these may be
+	Orders      bool   `json:"orders"`      // whether the configuration lets orders through
+}
+
+// Client is a program that may use the gateway; GET /api/v1/clients lists them
+// in the order in which they were added.
+type Client struct {
+	Name        string         `json:"name"`
+	Scopes      []string       `json:"scopes"` // data, account, orders
+	CreatedAt   time.Time      `json:"created_at"`
+	Sockets     int            `json:"sockets"`
+	Instruments map[string]int `json:"instruments"` // by mode: ltp, quote, full; over all its sockets
+	Packets     uint64         `json:"packets"`     // sent since the server's start
+	Conflated   uint64         `json:"conflated"`   // packets that it was too slow for
+	Waiting     int            `json:"waiting"`     // packets that wait to be sent
+	LagSeconds  float64        `json:"lag_seconds"` // how long the last write took
+	Requests    uint64         `json:"requests"`    // REST requests since the server's start
+	Refusals    uint64         `json:"refusals"`    // of these, answered with an error
+	Agent       string         `json:"agent"`       // User-Agent of its newest socket
+	Since       *time.Time     `json:"since"`       // when its oldest open socket connected; null: none is open
+}
+
+// ClientAdd is the body of POST /api/v1/clients.
+type ClientAdd struct {
+	Name   string   `json:"name"`   // lower-case letters, digits, - and _, at most 32
+	Scopes []string `json:"scopes"` // data, account, orders; none: data
+}
+
+// ClientKey is a new client. The key is in no other answer and in no file.
+type ClientKey struct {
+	Name   string   `json:"name"`
+	Key    string   `json:"key"` // 32 letters and digits: the program's access token
+	Scopes []string `json:"scopes"`
+	Addr   string   `json:"addr"` // host:port of the gateway
+}

@@ -1,0 +1,393 @@
+package rehearse
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"kitestring/actors/simulator"
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+	"kitestring/messages/wire"
+)
+
+var _ = register(Drill{
+	Name: "gateway-rotate", Topic: Gateway, Short: true, Setup: Setup{Gateway: true},
+	Inject: "20 tokens while ten programs stream through the gateway and ask its REST API ten times a second",
+	Hold:   "no program loses a tick, gets one again, is closed or sees a TokenException",
+	Steps: func(r *Rig) {
+		programs := r.programs(10)
+		stop := r.asking(programs[0].key, "/orders") // never cached
+		for range 20 {
+			r.rotated(5 * time.Second)
+			r.pause(200 * time.Millisecond) // ticks and requests between two tokens
+		}
+		asked, refused := stop()
+		for _, p := range programs {
+			p.untroubled()
+		}
+		if len(refused) > 0 {
+			failf("%d of %d requests: %s", len(refused), asked, refused[0])
+		}
+		r.note("20 rotations, %d ticks to ten programs, %d requests", total(programs), asked)
+	},
+})
+
+var _ = register(Drill{
+	Name: "gateway-slow-client", Topic: Gateway, Setup: Setup{Gateway: true, Rate: 20_000}, Limit: 2 * time.Minute,
+	Inject: "one of ten programs stops reading",
+	Hold:   "it is conflated, and dropped after 10 s without a byte taken; the nine others lose nothing",
+	Steps: func(r *Rig) {
+		programs := r.programs(10)
+		slow := programs[0]
+		slow.stopReading.Store(true)
+		start := time.Now()
+		r.within(60*time.Second, "the program that does not read is dropped", func() (bool, any) {
+			c := r.gatewayClient(slow.name)
+			return c.Sockets == 0, c
+		})
+		r.recovery(start)
+		if c := r.gatewayClient(slow.name); c.Conflated == 0 {
+			failf("nothing was conflated for it: %+v", c)
+		}
+		for _, p := range programs[1:] {
+			p.untroubled()
+		}
+		r.note("dropped %.1f s after it stopped reading; %d ticks to the others", time.Since(start).Seconds(), total(programs[1:]))
+	},
+})
+
+var _ = register(Drill{
+	Name: "gateway-panic", Topic: Gateway, Short: true, Setup: Setup{Gateway: true},
+	Inject: "the gateway actor panics",
+	Hold:   "its port stays; a program that connects again streams again; the feed and every other actor run on",
+	Steps: func(r *Rig) {
+		p := r.program("first")
+		before := r.workers()
+		start := time.Now()
+		r.chaos(api.Chaos{Actor: "gateway", Kind: "panic"})
+		r.within(10*time.Second, "the program's connection ends", func() (bool, any) { return p.closed.Load(), "still open" })
+		if p.closeFrames.Load() != 0 {
+			failf("the gateway sent a Close frame, which ends some clients for good")
+		}
+		again := r.connect("again", p.key)
+		r.within(10*time.Second, "the program streams again", func() (bool, any) { return again.ticks.Load() > 0, "no tick" })
+		r.recovery(start)
+		r.untouched(before, "gateway")
+	},
+})
+
+var _ = register(Drill{
+	Name: "gateway-six-o-clock", Topic: Gateway, Setup: Setup{Gateway: true, ManualLogin: true, Prepare: withLiveToken},
+	Inject: "Kite ends the token in the morning; a person logs in",
+	Hold:   "programs stay connected; their requests are told to wait for the login, never that their token is wrong, and are answered after it",
+	Steps: func(r *Rig) {
+		p := r.program("early")
+		r.call(http.MethodPost, r.sim, "/sim/v1/token", map[string]string{"action": "expire"})
+		r.validate()
+		r.within(20*time.Second, "a request is told to wait for the login", func() (bool, any) {
+			code, body := r.through(p.key, http.MethodGet, "/orders", "")
+			if strings.Contains(body, "TokenException") {
+				failf("a program saw a TokenException: %s", body)
+			}
+			return code == http.StatusServiceUnavailable && strings.Contains(body, "/login"), fmt.Sprint(code, " ", body)
+		})
+		start := time.Now()
+		r.login()
+		r.within(20*time.Second, "requests are answered again", func() (bool, any) {
+			code, body := r.through(p.key, http.MethodGet, "/orders", "")
+			return code == http.StatusOK, fmt.Sprint(code, " ", body)
+		})
+		r.recovery(start)
+		p.untroubled()
+	},
+})
+
+var _ = register(Drill{
+	Name: "gateway-budget", Topic: Gateway, Setup: Setup{Gateway: true}, Limit: 2 * time.Minute,
+	Inject: "thirty programs ask for quotes as fast as they can",
+	Hold:   "each gets an answer in its turn or Kite's 429 within 7 s; the server's own check of the token comes through at once",
+	Steps: func(r *Rig) {
+		var asking sync.WaitGroup
+		var answered, limited atomic.Int64
+		var slowest atomic.Int64
+		var odd sync.Map
+		until := time.Now().Add(15 * time.Second)
+		for i := range 30 {
+			key := r.addClient(fmt.Sprint("p", i), "data")
+			asking.Go(func() {
+				for n := 0; time.Now().Before(until); n++ {
+					began := time.Now()
+					code, body := r.through(key, http.MethodGet, fmt.Sprintf("/quote?i=NSE:NIFTY+50&i=%d-%d", i, n), "")
+					slowest.Store(max(slowest.Load(), int64(time.Since(began))))
+					switch code {
+					case http.StatusOK:
+						answered.Add(1)
+					case http.StatusTooManyRequests:
+						limited.Add(1)
+					default:
+						odd.Store(fmt.Sprint(code, " ", body), true)
+					}
+				}
+			})
+		}
+		r.pause(3 * time.Second)
+		before := r.exchange().Requests.Answered["profile"]
+		start := time.Now()
+		r.validate()
+		r.within(3*time.Second, "the server's own check is asked at once", func() (bool, any) {
+			n := r.exchange().Requests.Answered["profile"]
+			return n > before, n
+		})
+		r.recovery(start)
+		asking.Wait()
+		odd.Range(func(what, _ any) bool { failf("another answer: %s", what); return false })
+		if answered.Load() == 0 || time.Duration(slowest.Load()) > 7*time.Second {
+			failf("%d answered, %d limited, the slowest after %s", answered.Load(), limited.Load(), time.Duration(slowest.Load()))
+		}
+		r.note("%d answered, %d limited, the slowest after %s", answered.Load(), limited.Load(), time.Duration(slowest.Load()).Round(time.Millisecond))
+	},
+})
+
+var _ = register(Drill{
+	Name: "gateway-orders-once", Topic: Gateway, Setup: Setup{Gateway: true, GatewayOrders: true}, Limit: 2 * time.Minute,
+	Inject: "orders under every fault of Kite's REST, a restart of the gateway and a rotation",
+	Hold:   "no order reaches Kite more than once, and each has an answer in Kite's envelope",
+	Steps: func(r *Rig) {
+		key := r.addClient("trader", "data", "orders")
+		sent := 0
+		place := func(what string) {
+			sent++
+			code, body := r.through(key, http.MethodPost, "/orders/regular", fmt.Sprintf("tag=n%d&quantity=1", sent))
+			if code == 0 || !strings.Contains(body, `"status"`) {
+				failf("%s: %d %s", what, code, body)
+			}
+			if n := r.exchange().Requests.Placed[fmt.Sprint("n", sent)]; n > 1 {
+				failf("%s: the order reached Kite %d times", what, n)
+			}
+		}
+		place("no fault")
+		for _, kind := range []simulator.FaultKind{
+			simulator.FaultRESTTooMany, simulator.FaultRESTBadGateway, simulator.FaultRESTTimeout, simulator.FaultRESTRefuse, simulator.FaultRESTError,
+		} {
+			r.step(string(kind), func() {
+				r.fault(simulator.Fault{Kind: kind, Path: "/orders"})
+				place(string(kind))
+				r.lift(kind)
+			})
+		}
+		stop := r.meanwhile(func(r *Rig) { r.rotated(5 * time.Second) })
+		place("a rotation")
+		stop()
+		r.restart("gateway")
+		place("a restart")
+		for tag, n := range r.exchange().Requests.Placed {
+			if n > 1 {
+				failf("order %s reached Kite %d times", tag, n)
+			}
+		}
+		r.note("%d orders, none more than once", sent)
+	},
+})
+
+var _ = register(Drill{
+	Name: "gateway-capacity", Topic: Gateway, Short: true,
+	Setup:  Setup{Gateway: true, Prepare: func(r *Rig) { r.config.Reloadable.GatewayInstruments = 50 }},
+	Inject: "a program subscribes to more instruments than there is room for",
+	Hold:   "it is told so in a text and gets those that have room; a second program shares them",
+	Steps: func(r *Rig) {
+		greedy := r.program("greedy")
+		r.within(5*time.Second, "the text that says so", func() (bool, any) {
+			text, _ := greedy.text.Load().(string)
+			return strings.Contains(text, `"type":"error"`) && strings.Contains(text, "together take 50"), text
+		})
+		second := r.program("second")
+		for _, p := range []*program{greedy, second} {
+			r.within(5*time.Second, p.name+" gets what has room", func() (bool, any) {
+				n := r.gatewayClient(p.name).Instruments["full"]
+				return n == 50, n
+			})
+			p.untroubled()
+		}
+		r.within(5*time.Second, "no more than these are subscribed", func() (bool, any) {
+			used, _ := r.metrics().sum("kitestring_gateway_capacity", "kind", "used")
+			return used == 50, used
+		})
+	},
+})
+
+// program is another program, a client of the gateway: it counts what it gets
+// by the sequence that the exchange writes into the last quantity.
+type program struct {
+	name, key   string
+	conn        *websocket.Conn
+	stopReading atomic.Bool
+	closed      atomic.Bool
+	closeFrames atomic.Int64
+	ticks       atomic.Int64
+	text        atomic.Value // string: the newest error text
+	done        chan struct{}
+
+	mu       sync.Mutex
+	last     map[uint32]uint32
+	lost     int64
+	repeated int64
+}
+
+// programs connects n programs that stream the near options of NIFTY in full.
+func (r *Rig) programs(n int) (all []*program) {
+	for i := range n {
+		all = append(all, r.program(fmt.Sprint("program", i)))
+	}
+	return all
+}
+
+func (r *Rig) program(name string) *program {
+	return r.connect(name, r.addClient(name, "data", "account"))
+}
+
+func (r *Rig) addClient(name string, scopes ...string) (key string) {
+	added, err := r.Server.AddGatewayClient(name, scopes)
+	check(err)
+	r.secret(added)
+	return added
+}
+
+func (r *Rig) connect(name, key string) *program {
+	p := &program{name: name, key: key, done: make(chan struct{}), last: map[uint32]uint32{}}
+	query := url.Values{"api_key": {name}, "access_token": {key}}
+	conn, _, err := websocket.DefaultDialer.DialContext(r.ctx, "ws://"+r.Server.GatewayAddr()+"/?"+query.Encode(), nil)
+	if err != nil {
+		failf("the program's socket: %w", err)
+	}
+	p.conn = conn
+	conn.SetCloseHandler(func(int, string) error { p.closeFrames.Add(1); return nil })
+	cmd := wire.Command{Action: wire.ActionMode, Mode: messages.ModeFull}
+	for _, in := range r.underlying("NIFTY").Chain {
+		cmd.InstrumentTokens = append(cmd.InstrumentTokens, in.Token)
+	}
+	check(conn.WriteMessage(websocket.TextMessage, wire.AppendCommand(nil, cmd)))
+	go p.read()
+	r.cleanup(func() {
+		p.stopReading.Store(false)
+		_ = conn.Close()
+		<-p.done
+	})
+	r.within(10*time.Second, name+" streams", func() (bool, any) { return p.ticks.Load() > 0, "no tick" })
+	return p
+}
+
+func (p *program) read() {
+	defer close(p.done)
+	defer p.closed.Store(true)
+	var decoder wire.Decoder
+	for {
+		for p.stopReading.Load() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		kind, frame, err := p.conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if kind != websocket.BinaryMessage {
+			if strings.Contains(string(frame), `"type":"error"`) {
+				p.text.Store(string(frame))
+			}
+			continue
+		}
+		ticks, err := decoder.Decode(frame, nil)
+		if err != nil {
+			continue
+		}
+		p.mu.Lock()
+		for _, tick := range ticks {
+			if was, has := p.last[tick.InstrumentToken]; has {
+				switch {
+				case tick.LastQuantity == was:
+					p.repeated++
+				case tick.LastQuantity > was+1:
+					p.lost += int64(tick.LastQuantity - was - 1)
+				}
+			}
+			p.last[tick.InstrumentToken] = tick.LastQuantity
+		}
+		p.mu.Unlock()
+		p.ticks.Add(int64(len(ticks)))
+	}
+}
+
+// untroubled demands that the program has noticed nothing.
+func (p *program) untroubled() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost != 0 || p.repeated != 0 || p.closed.Load() {
+		failf("%s: %d ticks lost, %d repeated, closed %v", p.name, p.lost, p.repeated, p.closed.Load())
+	}
+}
+
+func total(programs []*program) (n int64) {
+	for _, p := range programs {
+		n += p.ticks.Load()
+	}
+	return n
+}
+
+func (r *Rig) gatewayClient(name string) api.Client {
+	return get[api.Client](r, "/api/v1/clients/"+name)
+}
+
+// through sends a program's request through the gateway; code 0: no answer.
+func (r *Rig) through(key, method, path, body string) (code int, answer string) {
+	req, err := http.NewRequestWithContext(r.ctx, method, "http://"+r.Server.GatewayAddr()+path, strings.NewReader(body))
+	check(err)
+	req.Header.Set("Authorization", "token drill:"+key)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}).Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(text)
+}
+
+// asking sends ten requests a second until stop, which says what was not
+// answered well.
+func (r *Rig) asking(key, path string) (stop func() (asked int, refused []string)) {
+	var asked int
+	var refused []string
+	end := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		every := time.NewTicker(100 * time.Millisecond)
+		defer every.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-every.C:
+			}
+			asked++
+			if code, body := r.through(key, http.MethodGet, path, ""); code != http.StatusOK {
+				refused = append(refused, fmt.Sprint(code, " ", body))
+			}
+		}
+	})
+	return func() (int, []string) {
+		close(end)
+		done.Wait()
+		return asked, refused
+	}
+}
