@@ -31,7 +31,7 @@ type Status struct {
 	Capacity int
 }
 
-// Board shows the incarnation that runs to whoever asks. It outlives the
+// Board shows the incarnation that runs to other parts of the server. It outlives the
 // actor. Safe for concurrent use.
 type Board struct {
 	clients *Store

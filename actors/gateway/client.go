@@ -26,7 +26,7 @@ const (
 	mostCommand = 1 << 20
 	// stuck is how long a client may take no byte before its connection drops.
 	stuck = 10 * time.Second
-	// writePiece bounds one write, so that a slow client is told from a stuck one.
+	// writePiece bounds one write, so that a slow client differs from a stuck one.
 	writePiece = 64 << 10
 )
 

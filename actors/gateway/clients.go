@@ -36,7 +36,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	records []Record
-	watch   func(name string) // told of a revoked name
+	watch   func(name string) // called with each revoked name
 }
 
 // UnknownError says that there is no client of that name, and which there are.
@@ -179,7 +179,7 @@ func (s *Store) named(name, hash string) (Record, bool) {
 	return Record{}, false
 }
 
-// onRevoke has f told of each revoked name; one listener, the newest.
+// onRevoke has f called with each revoked name; one listener, the newest.
 func (s *Store) onRevoke(f func(name string)) {
 	s.mu.Lock()
 	s.watch = f

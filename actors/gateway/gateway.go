@@ -460,7 +460,7 @@ func (g *Gateway) awaitNewer(ctx context.Context, than messages.Generation) bool
 }
 
 // awaitProof lets a write wait while a new token is being proven: sent with the
-// old one it might be refused, and it must not be sent twice.
+// old one it might be refused, and it must not be sent again.
 func (g *Gateway) awaitProof(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()

@@ -24,7 +24,7 @@ const (
 )
 
 // outbox is what waits to be written to one client: WebSocket frames, ready.
-// Whoever fills it holds it locked for a round; the client's writer takes all
+// What fills it holds it locked for a round; the client's writer takes all
 // of it at once.
 type outbox struct {
 	mu      sync.Mutex

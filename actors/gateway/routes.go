@@ -99,7 +99,7 @@ func routeOf(method, path string) route {
 	return route{method: method, class: kite.ClassOrder, scope: ScopeOrders}
 }
 
-// repeatable reports whether a question may be asked twice: a write reaches
+// repeatable reports whether a question may be asked again: a write reaches
 // Kite at most once, whatever fails.
 func (r route) repeatable() bool { return r.method == http.MethodGet }
 

@@ -114,7 +114,7 @@ func TestTrapsOfOfficialClients(t *testing.T) {
 				}
 			}
 			use(c.first)
-			// Whoever unsubscribes at a reconnect leaves the instrument subscribed
+			// A client that unsubscribes at a reconnect leaves the instrument subscribed
 			// upstream: nothing that it wants is missing at any time.
 			actorstest.Await(b.Harness, func(m messages.WantInstruments) bool { return len(m.Wants) == 1 })
 			if err := conn.NetConn().Close(); err != nil {

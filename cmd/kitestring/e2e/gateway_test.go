@@ -54,20 +54,20 @@ func nodeProgram(t *testing.T, source string, args ...string) (lines <-chan stri
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan string, 10_000)
+	received := make(chan string, 10_000)
 	go func() {
-		defer close(told)
+		defer close(received)
 		for scanner := bufio.NewScanner(out); scanner.Scan(); {
-			told <- scanner.Text()
+			received <- scanner.Text()
 		}
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		for range told { //nolint:revive // until the pipe is at its end
+		for range received { //nolint:revive // until the pipe is at its end
 		}
 		_ = cmd.Wait()
 	})
-	return told
+	return received
 }
 
 // until reads lines until one is what is waited for. Lines that have come
