@@ -190,14 +190,16 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request) {
 		g.rest(w, r, identity{})
 		return
 	}
-	if !g.mayTry(r) {
-		refuse(w, http.StatusTooManyRequests, "NetworkException", "too many wrong keys: wait a minute")
-		return
-	}
 	key := keyOf(r, socket)
 	record, ok := g.cfg.Clients.Find(key)
-	if !ok {
-		g.wrongKey(r)
+	switch {
+	case ok:
+	// A right key passes: programs of one machine share their address, and a key
+	// of 32 random characters is not found by guessing.
+	case !g.wrongKey(r):
+		refuse(w, http.StatusTooManyRequests, "NetworkException", "too many wrong keys: wait a minute")
+		return
+	default:
 		refuse(w, http.StatusForbidden, "TokenException", "this key is not known here. Whoever runs kitestring makes one with: kitestring clients add NAME")
 		return
 	}
@@ -317,17 +319,12 @@ func (g *Gateway) triesOf(r *http.Request) *rate.Limiter {
 	return l
 }
 
-// mayTry reports whether an address has wrong keys left this minute.
-func (g *Gateway) mayTry(r *http.Request) bool {
+// wrongKey counts a wrong key of an address; false: it has had its share of this
+// minute.
+func (g *Gateway) wrongKey(r *http.Request) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.triesOf(r).Tokens() >= 1
-}
-
-func (g *Gateway) wrongKey(r *http.Request) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.triesOf(r).Allow()
+	return g.triesOf(r).Allow()
 }
 
 // revoked drops the sockets of a name.

@@ -323,8 +323,8 @@ func TestUpgradesThatAreRefused(t *testing.T) {
 	if got := status("wrong", nil); got != 429 {
 		t.Errorf("the sixth wrong key: %d", got)
 	}
-	if got := status(key, nil); got != 429 {
-		t.Errorf("the right key of an address that guesses: %d", got)
+	if got := status(b.add("other", ScopeData), nil); got != 101 {
+		t.Errorf("the right key of another program of that address: %d", got)
 	}
 }
 

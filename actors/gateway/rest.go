@@ -323,7 +323,10 @@ func (g *Gateway) startSession(w http.ResponseWriter, r *http.Request, _ identit
 	rec, ok := g.cfg.Clients.Find(messages.NewSecret(requestToken))
 	sum := sha256.Sum256([]byte(apiKey + requestToken + requestToken))
 	if !ok || subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(strings.ToLower(checksum))) != 1 {
-		g.wrongKey(r)
+		if !g.wrongKey(r) {
+			refuse(w, http.StatusTooManyRequests, "NetworkException", "too many wrong keys: wait a minute")
+			return
+		}
 		refuse(w, http.StatusForbidden, "TokenException", "give the key of \"kitestring clients add\" as request token and as API secret")
 		return
 	}
