@@ -80,7 +80,7 @@ func TestEachMessageNamesItsSenderAndReceiver(t *testing.T) {
 			if !ok || d.Tok != token.TYPE || d.Doc == nil {
 				continue
 			}
-			if m := sentence.FindStringSubmatch(strings.ReplaceAll(d.Doc.Text(), "\n", " ")); m != nil {
+			for _, m := range sentence.FindAllStringSubmatch(strings.ReplaceAll(d.Doc.Text(), "\n", " "), -1) {
 				add(got, m[1], m[2], d.Specs[0].(*ast.TypeSpec).Name.Name)
 			}
 		}
