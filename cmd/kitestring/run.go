@@ -97,9 +97,6 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 		return err
 	}
 	systemd.ready()
-	if addr := server.GatewayAddr(); addr != "" {
-		fmt.Fprintf(p.stdout, "gateway for other programs at %s (kitestring clients)\n", addr)
-	}
 	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
 	for running := true; running; {
 		select {

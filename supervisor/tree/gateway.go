@@ -58,6 +58,7 @@ func (s *Server) openGateway() (err error) {
 		return err
 	}
 	s.gateway = g
+	s.log.Info("the gateway for other programs listens", "addr", s.GatewayAddr())
 	if s.profile == "sim" && isLoopback(addr) {
 		if err := g.clients.Demo("demo", DemoKey, gateway.Scopes{gateway.ScopeData, gateway.ScopeAccount}, time.Now()); err != nil {
 			return fmt.Errorf("the gateway's demo client: %w", err)
