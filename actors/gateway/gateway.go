@@ -200,7 +200,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusTooManyRequests, "NetworkException", "too many wrong keys: wait a minute")
 		return
 	default:
-		refuse(w, http.StatusForbidden, "TokenException", "this key is not known here. Whoever runs kitestring makes one with: kitestring clients add NAME")
+		refuse(w, http.StatusForbidden, "TokenException", "this key is not known here. Make one on the server with: kitestring clients add NAME")
 		return
 	}
 	if socket {

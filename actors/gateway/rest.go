@@ -87,12 +87,12 @@ func (g *Gateway) permit(w http.ResponseWriter, rt route, id identity) bool {
 			words[i] = string(s)
 		}
 		refuse(w, http.StatusForbidden, "PermissionException", fmt.Sprintf(
-			"%s has no scope %s. Whoever runs kitestring grants it with: kitestring clients revoke %s, then kitestring clients add %s --scope %s",
+			"%s has no scope %s. Grant it on the server with: kitestring clients revoke %s, then kitestring clients add %s --scope %s",
 			id.Name, rt.scope, id.Name, id.Name, strings.Join(words, ",")))
 		return false
 	case rt.scope == ScopeOrders && !g.cfg.Orders():
 		refuse(w, http.StatusForbidden, "PermissionException",
-			"this kitestring passes no orders on. Whoever runs it allows them in its configuration file: {\"gateway\": {\"orders\": true}}")
+			"this kitestring passes no orders on. Allow them in its configuration file: {\"gateway\": {\"orders\": true}}")
 		return false
 	}
 	return true
