@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/channels"
 	"kitestring/messages/ist"
 )
 
@@ -25,7 +26,7 @@ type Timeline interface {
 
 // Config is what the actor needs; everything is required.
 type Config struct {
-	Keys      Keys
+	Keys      channels.Keys
 	Login     Login
 	Clock     actors.Clock
 	Store     *Store
@@ -42,7 +43,7 @@ type reminder struct {
 	Config
 	self     actors.Self
 	state    state
-	setting  setting
+	setting  channels.Setting
 	client   *http.Client
 	round    context.Context // of the attempts under way
 	breakOff context.CancelFunc
@@ -55,7 +56,7 @@ type poll struct{}
 func (r *reminder) Receive(msg any) {
 	switch m := msg.(type) {
 	case actors.Started:
-		r.state, r.client = r.Store.load(), newClient()
+		r.state, r.client = r.Store.load(), channels.NewClient()
 		r.round, r.breakOff = context.WithCancel(context.Background())
 		r.step(restarted{})
 		r.self.Every(pollEvery, poll{})
@@ -75,29 +76,29 @@ func (r *reminder) Receive(msg any) {
 }
 
 func (r *reminder) look(first bool) {
-	r.setting = read(r.Keys, r.Dashboard)
-	changed := r.Store.setUp(r.setting.names(), r.setting.warnings)
+	r.setting = channels.Read(r.Keys, r.Dashboard)
+	changed := r.Store.setUp(r.setting.Names(), r.setting.Warnings)
 	if changed {
-		for _, w := range r.setting.warnings {
+		for _, w := range r.setting.Warnings {
 			r.Timeline.Note("login", "reminders: %s", w)
 		}
 	}
 	if changed || first {
 		r.introduce()
 	}
-	r.step(polled{r.Clock.Now(), time.Now(), r.Login.LoginDue(), r.setting.names()})
+	r.step(polled{r.Clock.Now(), time.Now(), r.Login.LoginDue(), r.setting.Names()})
 }
 
 // introduce says in the log how reminders are set up.
 func (r *reminder) introduce() {
-	for _, w := range r.setting.warnings {
+	for _, w := range r.setting.Warnings {
 		r.self.Log().Warn("reminders not as set up", "reason", w)
 	}
-	if len(r.setting.channels) == 0 {
-		r.self.Log().Info("reminders idle", "reason", "none of "+KeyNtfyURL+", "+KeyTelegramToken+", "+KeyWebhookURL+" is set up in the .env file")
+	if len(r.setting.Channels) == 0 {
+		r.self.Log().Info("reminders idle", "reason", "none of "+channels.KeyNtfyURL+", "+channels.KeyTelegramToken+", "+channels.KeyWebhookURL+" is set up in the .env file")
 		return
 	}
-	r.self.Log().Info("reminders set up", "channels", r.setting.names(), "link", r.setting.login)
+	r.self.Log().Info("reminders set up", "channels", r.setting.Names(), "link", r.setting.Login)
 }
 
 func (r *reminder) step(ev event) {
@@ -119,17 +120,17 @@ func (r *reminder) step(ev event) {
 
 // attempt sends in a task; its end is an answer, whatever happens.
 func (r *reminder) attempt(e attempt) {
-	c, there := r.setting.channel(e.channel)
+	c, there := r.setting.Channel(e.channel)
 	if !there { // taken out of the file since the slot began
-		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: outcome{final: true, reason: "it is not set up any more"}})
+		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: channels.Outcome{Final: true, Reason: "it is not set up any more"}})
 		return
 	}
-	client, login, round := r.client, r.setting.login, r.round
+	client, login, round := r.client, r.setting.Login, r.round
 	r.self.Go("remind over "+e.channel, func(incarnation context.Context) error {
 		ctx, cancel := context.WithCancel(incarnation)
 		defer cancel()
 		defer context.AfterFunc(round, cancel)()
-		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: send(ctx, client, c, e.slot, login)})
+		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: channels.Send(ctx, client, c, message(e.slot, login))})
 		return nil
 	})
 }

@@ -20,10 +20,18 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/channels"
 	"kitestring/messages"
 )
 
 func TestMain(m *testing.M) { actorstest.Main(m) }
+
+// env is a .env file.
+type env map[string]string
+
+func (e env) Secret(key string) messages.Secret { return messages.NewSecret(e[key]) }
+
+const aBot = "123456:CANARY-bot-token-0123456789"
 
 // morning is all that the actor sees, and all that it says.
 type morning struct {
@@ -148,7 +156,7 @@ func (b *box) got() []letter {
 func noSecret(t *testing.T, m *morning) {
 	t.Helper()
 	out := m.outputs()
-	for _, s := range append(Secrets(m.keys), messages.NewSecret("CANARY")) {
+	for _, s := range append(channels.Secrets(m.keys), messages.NewSecret("CANARY")) {
 		if !s.IsZero() && strings.Contains(out, s.Reveal()) {
 			t.Errorf("a secret stands in the outputs:\n%s", out)
 		}
@@ -159,8 +167,8 @@ func noSecret(t *testing.T, m *morning) {
 func TestEachChannelGetsItsMessage(t *testing.T) {
 	n, tg, hook := newBox(t, 200), newBox(t, 200), newBox(t, 204)
 	m := newMorning(env{
-		KeyNtfyURL: n.URL + "/CANARY-topic", KeyNtfyToken: "tk_CANARY", KeyTelegramAPI: tg.URL, KeyTelegramToken: aBot, KeyTelegramChat: "@CANARY",
-		KeyWebhookURL: hook.URL + "/CANARY?key=CANARY", KeyWebhookToken: "CANARY-hook", KeyDashboardURL: "https://kite.example",
+		channels.KeyNtfyURL: n.URL + "/CANARY-topic", channels.KeyNtfyToken: "tk_CANARY", channels.KeyTelegramAPI: tg.URL, channels.KeyTelegramToken: aBot, channels.KeyTelegramChat: "@CANARY",
+		channels.KeyWebhookURL: hook.URL + "/CANARY?key=CANARY", channels.KeyWebhookToken: "CANARY-hook", channels.KeyDashboardURL: "https://kite.example",
 	})
 	m.start(t)
 	for i, slot := range []time.Time{at(8, 0, 0), at(8, 45, 0), at(9, 5, 0)} {
@@ -194,8 +202,8 @@ func TestEachChannelGetsItsMessage(t *testing.T) {
 		posted["event"] != "login_due" || posted["content"] == "" || posted["content"] != posted["text"] || posted["slot"] != "08:45" || posted["day"] != "2026-11-23" || posted["login_url"] != "https://kite.example/login" {
 		t.Errorf("the webhook got %+v", l)
 	}
-	if sent := testutil.ToFloat64(m.memory.sent[webhook][true]); sent != 3 {
-		t.Errorf("counted %v reminders over the webhook, want 3", sent)
+	if sent := testutil.ToFloat64(m.memory.sent[channels.Webhook][true]); sent != 3 {
+		t.Errorf("counted %v reminders over the channels.Webhook, want 3", sent)
 	}
 	noSecret(t, m)
 }
@@ -206,7 +214,7 @@ func TestATroubledChannelTouchesNobody(t *testing.T) {
 	hangs.hang = make(chan struct{})
 	t.Cleanup(func() { close(hangs.hang) }) // before its server waits for it
 	m := newMorning(env{
-		KeyNtfyURL: good.URL + "/CANARY", KeyTelegramAPI: fails.URL, KeyTelegramToken: aBot, KeyTelegramChat: "-100987654", KeyWebhookURL: hangs.URL + "/CANARY",
+		channels.KeyNtfyURL: good.URL + "/CANARY", channels.KeyTelegramAPI: fails.URL, channels.KeyTelegramToken: aBot, channels.KeyTelegramChat: "-100987654", channels.KeyWebhookURL: hangs.URL + "/CANARY",
 	})
 	harness := m.start(t)
 	m.polled(t, at(7, 59, 59))
@@ -214,7 +222,7 @@ func TestATroubledChannelTouchesNobody(t *testing.T) {
 	until(t, "the good one has it", func() bool { return len(good.got()) == 1 })
 	until(t, "the failing one has it at the third attempt", func() bool {
 		st := m.memory.Status().Last
-		return len(st) == 2 && slices.ContainsFunc(st, func(r Result) bool { return r.Channel == telegram && r.Arrived })
+		return len(st) == 2 && slices.ContainsFunc(st, func(r Result) bool { return r.Channel == channels.Telegram && r.Arrived })
 	})
 	if len(fails.got()) != 3 || len(good.got()) != 1 {
 		t.Errorf("%d and %d attempts, want 3 and 1", len(fails.got()), len(good.got()))
@@ -235,7 +243,7 @@ func TestATroubledChannelTouchesNobody(t *testing.T) {
 // TestSilentOnceValid: the login is made while a channel fails.
 func TestSilentOnceValid(t *testing.T) {
 	b := newBox(t, 500)
-	m := newMorning(env{KeyWebhookURL: b.URL})
+	m := newMorning(env{channels.KeyWebhookURL: b.URL})
 	m.start(t)
 	m.polled(t, at(8, 44, 59))
 	m.polled(t, at(8, 45, 0))
@@ -254,7 +262,7 @@ func TestSilentOnceValid(t *testing.T) {
 // TestARestartDoesNotRemindAgain: the memory outlives the incarnation.
 func TestARestartDoesNotRemindAgain(t *testing.T) {
 	b := newBox(t, 200)
-	m := newMorning(env{KeyWebhookURL: b.URL})
+	m := newMorning(env{channels.KeyWebhookURL: b.URL})
 	harness := m.start(t)
 	m.polled(t, at(8, 44, 59))
 	m.polled(t, at(8, 45, 0))
@@ -284,7 +292,7 @@ func TestIdleUntilSetUp(t *testing.T) {
 	if out := m.outputs(); !strings.Contains(out, "reminders idle") {
 		t.Errorf("the log does not say that reminders are idle: %s", out)
 	}
-	m.set(func() { m.keys = maps.Clone(env{KeyWebhookURL: b.URL, KeyNtfyToken: "CANARY"}) })
+	m.set(func() { m.keys = maps.Clone(env{channels.KeyWebhookURL: b.URL, channels.KeyNtfyToken: "CANARY"}) })
 	m.polled(t, at(8, 44, 59))
 	m.polled(t, at(8, 45, 0))
 	until(t, "sent", func() bool { return len(b.got()) == 1 })
@@ -292,29 +300,4 @@ func TestIdleUntilSetUp(t *testing.T) {
 		t.Errorf("the status is %+v, want one channel and two warnings", st)
 	}
 	noSecret(t, m)
-}
-
-// TestFailuresDoNotShowTheAddress tries addresses that fail at once.
-func TestFailuresDoNotShowTheAddress(t *testing.T) {
-	const gone = "http://127.0.0.1:1" // a port of a server that was closed may be another's by now
-	moved := httptest.NewServer(http.RedirectHandler("https://CANARY.example/", http.StatusMovedPermanently))
-	defer moved.Close()
-	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
-	tls.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
-	tls.StartTLS()
-	defer tls.Close()
-	refusing := newBox(t, 401)
-	for address, want := range map[string]string{
-		gone + "/CANARY":         "nothing listens at its address",
-		moved.URL + "/CANARY":    "it answered 301, a redirect: give the address that it leads to",
-		tls.URL + "/CANARY":      "its certificate is not accepted",
-		refusing.URL + "/CANARY": "it answered 401: it does not accept the token in the .env file",
-	} {
-		client := newClient()
-		got := send(t.Context(), client, channel{kind: webhook, address: messages.NewSecret(address)}, at(8, 0, 0), "http://x/login")
-		if got.arrived || got.reason != want {
-			t.Errorf("%+v, want %q", got, want)
-		}
-		client.CloseIdleConnections()
-	}
 }

@@ -1,28 +1,20 @@
 package reminder
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
+	"kitestring/actors/channels"
 	"kitestring/messages/ist"
 )
 
 // slots are the times of day, IST, at which a reminder of a login that is due is sent.
 var slots = [...]struct{ hour, minute int }{{8, 0}, {8, 45}, {9, 5}}
 
-const (
-	// late is how much later than its slot a reminder may begin, in exchange
-	// time: a machine that slept wakes to the next slot instead.
-	late = 10 * time.Minute
-	// budget ends the attempts of a slot.
-	budget = 4 * time.Minute
-	// mostAttempts a channel and slot.
-	mostAttempts = 8
-	// The pauses between attempts double from firstPause to longestPause; a
-	// channel's own wish (Retry-After) may be longer, up to the budget.
-	firstPause   = 2 * time.Second
-	longestPause = time.Minute
-)
+// late is how much later than its slot a reminder may begin, in exchange
+// time: a machine that slept wakes to the next slot instead.
+const late = 10 * time.Minute
 
 // state is what is known of the day's reminders. The zero value has not read
 // at the clock yet.
@@ -60,7 +52,7 @@ type (
 	answered struct {
 		slot    time.Time
 		channel string
-		outcome outcome
+		outcome channels.Outcome
 		machine time.Time
 		jitter  float64 // 0 to 1
 	}
@@ -69,14 +61,6 @@ type (
 func (restarted) event() {}
 func (polled) event()    {}
 func (answered) event()  {}
-
-// outcome of an attempt.
-type outcome struct {
-	arrived bool
-	final   bool          // trying again is of no use
-	after   time.Duration // the channel's own wish for a pause
-	reason  string        // plain words, without address or token
-}
 
 // effect is something to do.
 //
@@ -161,21 +145,15 @@ func (s state) answer(ev answered) (state, []effect) {
 		return s, nil // of a slot that has been broken off
 	}
 	d := &s.open[i]
-	d.sending, d.reason = false, ev.outcome.reason
-	if !ev.outcome.arrived && !ev.outcome.final {
-		d.again = ev.machine.Add(max(pause(d.attempts, ev.jitter), ev.outcome.after))
-		if d.attempts < mostAttempts && d.again.Before(s.began.Add(budget)) {
+	d.sending, d.reason = false, ev.outcome.Reason
+	if !ev.outcome.Arrived && !ev.outcome.Final {
+		d.again = ev.machine.Add(channels.Pause(d.attempts, ev.jitter, ev.outcome))
+		if d.attempts < channels.MostAttempts && d.again.Before(s.began.Add(channels.Budget)) {
 			return s, nil
 		}
 	}
 	s.open = slices.Delete(s.open, i, i+1)
-	return s, []effect{ended{s.slot, ev.channel, ev.outcome.arrived, ev.outcome.reason}}
-}
-
-// pause before the next attempt: doubling, half of it chance.
-func pause(attempts int, jitter float64) time.Duration {
-	d := min(firstPause<<min(attempts-1, 10), longestPause)
-	return d/2 + time.Duration(float64(d/2)*jitter)
+	return s, []effect{ended{s.slot, ev.channel, ev.outcome.Arrived, ev.outcome.Reason}}
 }
 
 // passed is the newest slot after seen and not after now; zero: none, or it is
@@ -190,4 +168,18 @@ func passed(seen, now time.Time) (slot time.Time) {
 		}
 	}
 	return slot
+}
+
+// message is what a slot's reminder says.
+func message(slot time.Time, login string) channels.Message {
+	at := slot.In(ist.Zone)
+	last := slots[len(slots)-1]
+	return channels.Message{
+		Title:  "Kite login due",
+		Text:   fmt.Sprintf("%s IST: today's Kite login is due, the services have no valid access token. Log in: %s", at.Format("15:04"), login),
+		Link:   login,
+		Urgent: slot.Equal(ist.At(slot, last.hour, last.minute, 0)), // ten minutes are left
+		Event:  "login_due",
+		Fields: map[string]any{"slot": at.Format("15:04"), "day": at.Format(time.DateOnly), "login_url": login},
+	}
 }

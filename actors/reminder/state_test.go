@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/channels"
 	"kitestring/messages/ist"
 )
 
@@ -26,7 +27,7 @@ func glance(exchange time.Time, after time.Duration, due bool, channels ...strin
 	return polled{exchange, machine.Add(after), due, channels}
 }
 
-func said(slot time.Time, channel string, after time.Duration, o outcome) answered {
+func said(slot time.Time, channel string, after time.Duration, o channels.Outcome) answered {
 	return answered{slot, channel, o, machine.Add(after), 1}
 }
 
@@ -46,111 +47,111 @@ func words(effects []effect) string {
 }
 
 func TestNext(t *testing.T) {
-	arrived, failed, refused := outcome{arrived: true}, outcome{reason: "it answered 500"}, outcome{final: true, reason: "it answered 404"}
+	arrived, failed, refused := channels.Outcome{Arrived: true}, channels.Outcome{Reason: "it answered 500"}, channels.Outcome{Final: true, Reason: "it answered 404"}
 	for name, script := range map[string][]step{
 		"a morning without a login": {
-			{glance(at(7, 59, 59), 0, true, ntfy), ""},
-			{glance(at(8, 0, 0), time.Second, true, ntfy, webhook), "try ntfy 08:00, try webhook 08:00"},
-			{glance(at(8, 0, 1), 2*time.Second, true, ntfy, webhook), ""},
-			{said(at(8, 0, 0), ntfy, 2*time.Second, arrived), "ended ntfy 08:00 true"},
-			{said(at(8, 0, 0), webhook, 2*time.Second, arrived), "ended webhook 08:00 true"},
-			{glance(at(8, 44, 59), time.Hour, true, ntfy), ""},
-			{glance(at(8, 45, 0), time.Hour, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, time.Hour, arrived), "ended ntfy 08:45 true"},
-			{glance(at(9, 5, 0), 2*time.Hour, true, ntfy), "try ntfy 09:05"},
-			{said(at(9, 5, 0), ntfy, 2*time.Hour, arrived), "ended ntfy 09:05 true"},
-			{glance(at(15, 0, 0), 8*time.Hour, true, ntfy), ""},
-			{glance(at(32, 0, 0), 25*time.Hour, true, ntfy), "try ntfy 08:00"},
+			{glance(at(7, 59, 59), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 0, 0), time.Second, true, channels.Ntfy, channels.Webhook), "try ntfy 08:00, try webhook 08:00"},
+			{glance(at(8, 0, 1), 2*time.Second, true, channels.Ntfy, channels.Webhook), ""},
+			{said(at(8, 0, 0), channels.Ntfy, 2*time.Second, arrived), "ended ntfy 08:00 true"},
+			{said(at(8, 0, 0), channels.Webhook, 2*time.Second, arrived), "ended webhook 08:00 true"},
+			{glance(at(8, 44, 59), time.Hour, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 0), time.Hour, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, time.Hour, arrived), "ended ntfy 08:45 true"},
+			{glance(at(9, 5, 0), 2*time.Hour, true, channels.Ntfy), "try ntfy 09:05"},
+			{said(at(9, 5, 0), channels.Ntfy, 2*time.Hour, arrived), "ended ntfy 09:05 true"},
+			{glance(at(15, 0, 0), 8*time.Hour, true, channels.Ntfy), ""},
+			{glance(at(32, 0, 0), 25*time.Hour, true, channels.Ntfy), "try ntfy 08:00"},
 		},
 		"nothing is due": {
-			{glance(at(7, 59, 59), 0, false, ntfy), ""},
-			{glance(at(8, 0, 0), time.Second, false, ntfy), ""},
-			{glance(at(8, 0, 1), time.Second, true, ntfy), ""}, // due a second later: the next slot tells
-			{glance(at(8, 45, 0), time.Minute, true, ntfy), "try ntfy 08:45"},
+			{glance(at(7, 59, 59), 0, false, channels.Ntfy), ""},
+			{glance(at(8, 0, 0), time.Second, false, channels.Ntfy), ""},
+			{glance(at(8, 0, 1), time.Second, true, channels.Ntfy), ""}, // due a second later: the next slot tells
+			{glance(at(8, 45, 0), time.Minute, true, channels.Ntfy), "try ntfy 08:45"},
 		},
 		"the login is made while an attempt is under way": {
-			{glance(at(8, 44, 59), 0, true, ntfy, webhook), ""},
-			{glance(at(8, 45, 0), time.Second, true, ntfy, webhook), "try ntfy 08:45, try webhook 08:45"},
-			{said(at(8, 45, 0), ntfy, time.Second, failed), ""},
-			{glance(at(8, 45, 2), 2*time.Second, false, ntfy, webhook), "breakOff"},
-			{said(at(8, 45, 0), webhook, 2*time.Second, failed), ""},
-			{glance(at(8, 46, 0), time.Minute, false, ntfy, webhook), ""},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy, channels.Webhook), ""},
+			{glance(at(8, 45, 0), time.Second, true, channels.Ntfy, channels.Webhook), "try ntfy 08:45, try webhook 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, time.Second, failed), ""},
+			{glance(at(8, 45, 2), 2*time.Second, false, channels.Ntfy, channels.Webhook), "breakOff"},
+			{said(at(8, 45, 0), channels.Webhook, 2*time.Second, failed), ""},
+			{glance(at(8, 46, 0), time.Minute, false, channels.Ntfy, channels.Webhook), ""},
 		},
 		"a failure is tried again with growing pauses": {
-			{glance(at(8, 44, 59), 0, true, ntfy), ""},
-			{glance(at(8, 45, 0), 0, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, time.Second, failed), ""},
-			{glance(at(8, 45, 2), 2999*time.Millisecond, true, ntfy), ""},
-			{glance(at(8, 45, 3), 3*time.Second, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, 3*time.Second, failed), ""},
-			{glance(at(8, 45, 6), 6999*time.Millisecond, true, ntfy), ""},
-			{glance(at(8, 45, 7), 7*time.Second, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, 8*time.Second, arrived), "ended ntfy 08:45 true"},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 0), 0, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, time.Second, failed), ""},
+			{glance(at(8, 45, 2), 2999*time.Millisecond, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 3), 3*time.Second, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, 3*time.Second, failed), ""},
+			{glance(at(8, 45, 6), 6999*time.Millisecond, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 7), 7*time.Second, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, 8*time.Second, arrived), "ended ntfy 08:45 true"},
 		},
 		"a refusal is not tried again": {
-			{glance(at(8, 44, 59), 0, true, ntfy), ""},
-			{glance(at(8, 45, 0), 0, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, time.Second, refused), "ended ntfy 08:45 false"},
-			{glance(at(8, 46, 0), time.Minute, true, ntfy), ""},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 0), 0, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, time.Second, refused), "ended ntfy 08:45 false"},
+			{glance(at(8, 46, 0), time.Minute, true, channels.Ntfy), ""},
 		},
 		"a channel asks for time": {
-			{glance(at(8, 44, 59), 0, true, ntfy), ""},
-			{glance(at(8, 45, 0), 0, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, 0, outcome{after: 90 * time.Second}), ""},
-			{glance(at(8, 46, 0), 89*time.Second, true, ntfy), ""},
-			{glance(at(8, 46, 0), 90*time.Second, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, 100*time.Second, outcome{after: budget}), "ended ntfy 08:45 false"},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 0), 0, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, 0, channels.Outcome{After: 90 * time.Second}), ""},
+			{glance(at(8, 46, 0), 89*time.Second, true, channels.Ntfy), ""},
+			{glance(at(8, 46, 0), 90*time.Second, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, 100*time.Second, channels.Outcome{After: channels.Budget}), "ended ntfy 08:45 false"},
 		},
 		"the budget of a slot ends": {
-			{glance(at(8, 44, 59), 0, true, ntfy), ""},
-			{glance(at(8, 45, 0), 0, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, budget-time.Second, failed), "ended ntfy 08:45 false"},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 0), 0, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, channels.Budget-time.Second, failed), "ended ntfy 08:45 false"},
 		},
 		"a restart after the message": {
-			{glance(at(8, 44, 59), 0, true, ntfy), ""},
-			{glance(at(8, 45, 0), 0, true, ntfy), "try ntfy 08:45"},
-			{said(at(8, 45, 0), ntfy, 0, arrived), "ended ntfy 08:45 true"},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 0), 0, true, channels.Ntfy), "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, 0, arrived), "ended ntfy 08:45 true"},
 			{restarted{}, ""},
-			{glance(at(8, 45, 1), time.Second, true, ntfy), ""},
+			{glance(at(8, 45, 1), time.Second, true, channels.Ntfy), ""},
 		},
 		"a restart while an attempt is under way, and one waits": {
-			{glance(at(8, 44, 59), 0, true, ntfy, webhook), ""},
-			{glance(at(8, 45, 0), 0, true, ntfy, webhook), "try ntfy 08:45, try webhook 08:45"},
-			{said(at(8, 45, 0), webhook, 0, failed), ""},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy, channels.Webhook), ""},
+			{glance(at(8, 45, 0), 0, true, channels.Ntfy, channels.Webhook), "try ntfy 08:45, try webhook 08:45"},
+			{said(at(8, 45, 0), channels.Webhook, 0, failed), ""},
 			{restarted{}, "ended ntfy 08:45 false"},
-			{glance(at(8, 45, 1), time.Minute, true, ntfy, webhook), "try webhook 08:45"},
-			{said(at(8, 45, 0), webhook, time.Minute, arrived), "ended webhook 08:45 true"},
+			{glance(at(8, 45, 1), time.Minute, true, channels.Ntfy, channels.Webhook), "try webhook 08:45"},
+			{said(at(8, 45, 0), channels.Webhook, time.Minute, arrived), "ended webhook 08:45 true"},
 		},
 		"a restart over a slot": {
-			{glance(at(8, 44, 59), 0, true, ntfy), ""},
+			{glance(at(8, 44, 59), 0, true, channels.Ntfy), ""},
 			{restarted{}, ""},
-			{glance(at(8, 45, 4), 5*time.Second, true, ntfy), "try ntfy 08:45"},
+			{glance(at(8, 45, 4), 5*time.Second, true, channels.Ntfy), "try ntfy 08:45"},
 		},
 		"a process that begins after a slot": {
 			{restarted{}, ""},
-			{glance(at(8, 45, 1), 0, true, ntfy), ""},
-			{glance(at(9, 5, 0), 0, true, ntfy), "try ntfy 09:05"},
+			{glance(at(8, 45, 1), 0, true, channels.Ntfy), ""},
+			{glance(at(9, 5, 0), 0, true, channels.Ntfy), "try ntfy 09:05"},
 		},
 		"a clock that runs fast tells once": {
-			{glance(at(7, 50, 0), 0, true, ntfy), ""},
-			{glance(at(8, 50, 0), time.Second, true, ntfy), "try ntfy 08:45"},
+			{glance(at(7, 50, 0), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 50, 0), time.Second, true, channels.Ntfy), "try ntfy 08:45"},
 		},
 		"a machine that slept": {
-			{glance(at(7, 50, 0), 0, true, ntfy), ""},
-			{glance(at(8, 30, 0), time.Second, true, ntfy), ""},
-			{glance(at(8, 45, 0), time.Second, true, ntfy), "try ntfy 08:45"},
+			{glance(at(7, 50, 0), 0, true, channels.Ntfy), ""},
+			{glance(at(8, 30, 0), time.Second, true, channels.Ntfy), ""},
+			{glance(at(8, 45, 0), time.Second, true, channels.Ntfy), "try ntfy 08:45"},
 		},
 		"a clock that is moved back": {
-			{glance(at(12, 0, 0), 0, true, ntfy), ""},
-			{glance(at(7, 0, 0), time.Second, true, ntfy), ""},
-			{glance(at(8, 0, 0), time.Minute, true, ntfy), "try ntfy 08:00"},
+			{glance(at(12, 0, 0), 0, true, channels.Ntfy), ""},
+			{glance(at(7, 0, 0), time.Second, true, channels.Ntfy), ""},
+			{glance(at(8, 0, 0), time.Minute, true, channels.Ntfy), "try ntfy 08:00"},
 		},
 		"the next slot replaces what has not arrived": {
-			{glance(at(8, 44, 59), 0, true, webhook), ""},
-			{glance(at(8, 45, 0), 0, true, webhook), "try webhook 08:45"},
-			{glance(at(9, 5, 0), time.Second, true, webhook), "breakOff, try webhook 09:05"},
-			{said(at(8, 45, 0), webhook, time.Second, arrived), ""},
-			{said(at(9, 5, 0), webhook, time.Second, arrived), "ended webhook 09:05 true"},
+			{glance(at(8, 44, 59), 0, true, channels.Webhook), ""},
+			{glance(at(8, 45, 0), 0, true, channels.Webhook), "try webhook 08:45"},
+			{glance(at(9, 5, 0), time.Second, true, channels.Webhook), "breakOff, try webhook 09:05"},
+			{said(at(8, 45, 0), channels.Webhook, time.Second, arrived), ""},
+			{said(at(9, 5, 0), channels.Webhook, time.Second, arrived), "ended webhook 09:05 true"},
 		},
 		"nobody to tell": {
 			{glance(at(8, 44, 59), 0, true), ""},
@@ -175,19 +176,19 @@ func TestNext(t *testing.T) {
 
 // TestAttemptsEnd tries a channel that always fails.
 func TestAttemptsEnd(t *testing.T) {
-	s, _ := next(state{}, glance(at(8, 44, 59), 0, true, ntfy))
+	s, _ := next(state{}, glance(at(8, 44, 59), 0, true, channels.Ntfy))
 	attempts := 0
 	for now := time.Duration(0); now < time.Hour; now += 100 * time.Millisecond {
 		var effects []effect
-		s, effects = next(s, glance(at(8, 45, 0).Add(now), now, true, ntfy))
+		s, effects = next(s, glance(at(8, 45, 0).Add(now), now, true, channels.Ntfy))
 		for _, e := range effects {
 			if e, ok := e.(attempt); ok && e.slot.Equal(at(8, 45, 0)) {
 				attempts++
-				s, _ = next(s, answered{e.slot, ntfy, outcome{}, machine.Add(now), 0})
+				s, _ = next(s, answered{e.slot, channels.Ntfy, channels.Outcome{}, machine.Add(now), 0})
 			}
 		}
 	}
-	if attempts < 4 || attempts > mostAttempts {
-		t.Errorf("%d attempts in an hour, want 4 to %d", attempts, mostAttempts)
+	if attempts < 4 || attempts > channels.MostAttempts {
+		t.Errorf("%d attempts in an hour, want 4 to %d", attempts, channels.MostAttempts)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kitestring/actors/channels"
 )
 
 // Store is what outlives an incarnation: what has been sent, and the status.
@@ -42,7 +44,7 @@ func NewStore(reg prometheus.Registerer) *Store {
 	reg.MustRegister(sent, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kitestring_reminder_channels", Help: "Channels of reminders; 0: no person is reminded.",
 	}, func() float64 { return float64(len(m.Status().Channels)) }))
-	for _, channel := range []string{ntfy, telegram, webhook} {
+	for _, channel := range channels.Kinds {
 		m.sent[channel] = map[bool]prometheus.Counter{
 			true: sent.WithLabelValues(channel, "ok"), false: sent.WithLabelValues(channel, "failed"),
 		}

@@ -128,6 +128,7 @@ func newCanaryDay(t *testing.T) *canaryDay {
 		"TELEGRAM_API_URL=http://127.0.0.1:1/" + s.fresh("Bot API path", 24),
 		"WEBHOOK_URL=" + phone.URL + "/" + s.fresh("webhook path", 32) + "?key=" + s.fresh("webhook key", 24),
 		"WEBHOOK_TOKEN=" + s.fresh("webhook token", 32),
+		"WEBHOOK_SECRET=" + s.fresh("webhook secret", 32),
 		"a line that is none " + s.fresh("password on a junk line", 24),
 		"KITESTRING_PROFILE sim " + s.fresh("password after a forgotten =", 24),
 		"ZERODHA_ACCESS_TOKEN=" + s.fresh("access token at the start", 32),

@@ -19,6 +19,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
+	"kitestring/actors/channels"
 	"kitestring/actors/feed"
 	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
@@ -254,7 +255,7 @@ func (s *Server) secrets() []messages.Secret {
 		view := s.store.Current()
 		secrets = append(secrets, s.store.Credentials().APISecret, s.store.Secret(token.KeyAccessToken), s.store.Secret(keyAdminToken),
 			view.Adopted.Token.Secret, view.Candidate.Token.Secret)
-		secrets = append(secrets, reminder.Secrets(s.store)...)
+		secrets = append(secrets, channels.Secrets(s.store)...)
 	}
 	return secrets
 }

@@ -12,8 +12,8 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/auth"
+	"kitestring/actors/channels"
 	"kitestring/actors/feed"
-	"kitestring/actors/reminder"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
@@ -49,7 +49,7 @@ func (s *Server) webConfig() web.Config {
 		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
 		Instrument:   s.metrics.web,
 		AdminToken:   func() messages.Secret { return s.store.Secret(keyAdminToken) },
-		DashboardURL: func() string { return value(s.store, reminder.KeyDashboardURL) },
+		DashboardURL: func() string { return value(s.store, channels.KeyDashboardURL) },
 		Secrets:      s.secrets,
 	}
 }

@@ -1,4 +1,4 @@
-package reminder
+package channels
 
 import (
 	"strings"
@@ -42,7 +42,7 @@ func TestRead(t *testing.T) {
 		"the other half":             {env{KeyTelegramChat: "1"}, "", []string{"TELEGRAM_BOT_TOKEN is not there"}, local + "login"},
 		"not a bot's token":          {env{KeyTelegramToken: "CANARY", KeyTelegramChat: "1"}, "", []string{"TELEGRAM_BOT_TOKEN is not a bot's token"}, local + "login"},
 		"not a chat":                 {env{KeyTelegramToken: aBot, KeyTelegramChat: "CANARY me"}, "", []string{"TELEGRAM_CHAT_ID is neither"}, local + "login"},
-		"tokens without addresses":   {env{KeyNtfyToken: "CANARY", KeyWebhookToken: "CANARY"}, "", []string{"NTFY_URL is not", "WEBHOOK_URL is not"}, local + "login"},
+		"tokens without addresses":   {env{KeyNtfyToken: "CANARY", KeyWebhookToken: "CANARY", KeyWebhookSecret: "CANARY"}, "", []string{"NTFY_URL is not", "WEBHOOK_TOKEN is there and WEBHOOK_URL is not", "WEBHOOK_SECRET is there and WEBHOOK_URL is not"}, local + "login"},
 		"a token in the clear":       {env{KeyNtfyURL: "http://ntfy.example/CANARY", KeyNtfyToken: "CANARY", KeyDashboardURL: "https://k.example"}, "ntfy", []string{"unencrypted"}, "https://k.example/login"},
 		"in the clear on this host":  {env{KeyNtfyURL: "http://localhost:80/CANARY", KeyNtfyToken: "CANARY", KeyDashboardURL: "https://k.example"}, "ntfy", nil, "https://k.example/login"},
 		"a dashboard with a secret":  {env{KeyDashboardURL: "https://k.example/?token=CANARY"}, "", []string{"DASHBOARD_URL is not an address"}, local + "login"},
@@ -50,17 +50,17 @@ func TestRead(t *testing.T) {
 		"a dashboard without scheme": {env{KeyDashboardURL: "CANARY.example"}, "", []string{"DASHBOARD_URL is not an address"}, local + "login"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := read(c.env, local)
-			if got := strings.Join(s.names(), " "); got != c.channels {
+			s := Read(c.env, local)
+			if got := strings.Join(s.Names(), " "); got != c.channels {
 				t.Errorf("channels %q, want %q", got, c.channels)
 			}
-			if s.login != c.login {
-				t.Errorf("link %q, want %q", s.login, c.login)
+			if s.Login != c.login {
+				t.Errorf("link %q, want %q", s.Login, c.login)
 			}
-			if len(s.warnings) != len(c.warnings) {
-				t.Fatalf("warnings %q, want %q", s.warnings, c.warnings)
+			if len(s.Warnings) != len(c.warnings) {
+				t.Fatalf("warnings %q, want %q", s.Warnings, c.warnings)
 			}
-			for i, w := range s.warnings {
+			for i, w := range s.Warnings {
 				if !strings.Contains(w, c.warnings[i]) {
 					t.Errorf("warning %q, want %q in it", w, c.warnings[i])
 				}
@@ -74,7 +74,7 @@ func TestRead(t *testing.T) {
 
 func TestSecretsAreAllKeysButTheDashboard(t *testing.T) {
 	all := env{}
-	for _, key := range []string{KeyNtfyURL, KeyNtfyToken, KeyTelegramToken, KeyTelegramChat, KeyTelegramAPI, KeyWebhookURL, KeyWebhookToken} {
+	for _, key := range []string{KeyNtfyURL, KeyNtfyToken, KeyTelegramToken, KeyTelegramChat, KeyTelegramAPI, KeyWebhookURL, KeyWebhookToken, KeyWebhookSecret} {
 		all[key] = "CANARY-" + key
 	}
 	found := map[string]bool{}
