@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { post } from "./act";
-import { Age, Bar, ReadingStatus, Signal } from "./parts";
+import { Age, Bar, ReadingStatus, Signal, UnderlyingChoice } from "./parts";
 import { clockTime, longDay, minuteTime, none, sentence, value, when, whole, words } from "./format";
 import { readings, readingsOf, underlying } from "./state";
 import type { Reading } from "./types";
@@ -175,3 +175,20 @@ export function ReadingCard({ reading: r }: { reading: Reading }) {
     </section>
   );
 }
+
+// AnalysesPage is every reading of an underlying.
+export function AnalysesPage() {
+  const list = sorted(underlying.value);
+  return (
+    <>
+      <UnderlyingChoice />
+      <div class="masonry">
+        {list.map((r) => (
+          <ReadingCard key={r.kind} reading={r} />
+        ))}
+        {list.length === 0 && <p class="lead">No reading yet.</p>}
+      </div>
+    </>
+  );
+}
+

@@ -1,39 +1,17 @@
-// The dashboard: its frame, its pages, and the title.
+// The frame of the dashboard around its pages, and the title.
 
 import { effect, signal } from "@preact/signals";
 import { render, type ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { admission, post } from "./act";
-import { Outlook, ReadingCard, sorted } from "./analyses";
-import { FeedCard, RestartsCard, RotationCard, Stages, TokenCard } from "./cards";
-import { Chart, Choice, UnderlyingChoice } from "./chart";
-import { Drills } from "./drills";
-import { clockTime, count, longDay, millis, price, signed, span, when, words } from "./format";
-import { actors, selected, events, exchangeNow, quotes, rotations, sinceUpdate, status, token, underlying, underlyings } from "./state";
+import { clockTime, longDay, price, signed, span, words } from "./format";
 import { helpOpen, listen, shortcuts } from "./keys";
 import { disconnected, start } from "./link";
-import { Age, Card } from "./parts";
-import { go, here, pages, path, type Path } from "./route";
+import { here, offered } from "./pages";
+import { Age, Link } from "./parts";
+import { exchangeNow, quotes, selected, sinceUpdate, status, underlying, underlyings } from "./state";
 import { nextTheme, theme } from "./theme";
-import { eventFilter, eventKind, shownEvents, Timeline } from "./timeline";
-import { actorFilter, Holders, Tree } from "./tree";
 import { glyphs, verdict } from "./verdict";
-
-function Link({ to, children, current }: { to: Path; children: ComponentChildren; current?: boolean }) {
-  return (
-    <a
-      href={to}
-      aria-current={current ? "page" : undefined}
-      onClick={(e) => {
-        if (e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey) return;
-        e.preventDefault();
-        go(to);
-      }}
-    >
-      {children}
-    </a>
-  );
-}
 
 function Banner() {
   const words = disconnected();
@@ -81,15 +59,13 @@ function Header() {
       </div>
       <nav aria-label="Pages">
         <ul>
-          {pages
-            .filter((p) => p.path !== "/drills" || !s || s.profile === "sim")
-            .map((p) => (
-              <li key={p.path}>
-                <Link to={p.path} current={p.path === path.value}>
-                  {p.name}
-                </Link>
-              </li>
-            ))}
+          {offered().map((p) => (
+            <li key={p.path}>
+              <Link to={p.path} current={p === here()} keys={`g ${p.key}`}>
+                {p.name}
+              </Link>
+            </li>
+          ))}
         </ul>
       </nav>
     </header>
@@ -100,7 +76,7 @@ function Header() {
 function Hero() {
   const v = verdict.value;
   const s = status.value;
-  const home = path.value === "/";
+  const home = here().path === "/";
   return (
     <section class={`hero ${v.level}`} aria-label="Is my data live?">
       <p class="word" role="status">
@@ -141,106 +117,6 @@ function Hero() {
   );
 }
 
-function Overview() {
-  return (
-    <>
-      <div class="cards">
-        <TokenCard />
-        <FeedCard />
-        <RotationCard />
-        <RestartsCard />
-      </div>
-      <div class="market">
-        <Chart />
-        <Outlook />
-      </div>
-      <div class="split">
-        <section class="card" aria-labelledby="tree-title">
-          <div class="card-head">
-            <h2 id="tree-title">Supervision tree</h2>
-            <span class="age">{count(actors.value.length, "actor")}</span>
-          </div>
-          <Tree />
-        </section>
-        <section class="card" aria-labelledby="events-title">
-          <div class="card-head">
-            <h2 id="events-title">Events</h2>
-            <Link to="/events">All events</Link>
-          </div>
-          <Timeline list={events.value.slice(0, 14)} />
-        </section>
-      </div>
-    </>
-  );
-}
-
-function Analyses() {
-  const list = sorted(underlying.value);
-  return (
-    <>
-      <UnderlyingChoice />
-      <div class="masonry">
-        {list.map((r) => (
-          <ReadingCard key={r.kind} reading={r} />
-        ))}
-        {list.length === 0 && <p class="lead">No reading yet.</p>}
-      </div>
-    </>
-  );
-}
-
-function Search({ label, value }: { label: string; value: { value: string } }) {
-  return (
-    <p class="search">
-      <label for="search">{label}</label>
-      <input id="search" type="search" autocomplete="off" value={value.value} onInput={(e) => (value.value = e.currentTarget.value)} />
-    </p>
-  );
-}
-
-function Actors() {
-  return (
-    <>
-      <Search label="Search the actors" value={actorFilter} />
-      <section class="card" aria-label="Supervision tree">
-        <Tree touch />
-      </section>
-      <Card title="Token in use, by service" id="holders">
-        {token.value?.holders.length ? <Holders list={token.value.holders} /> : <p class="lead">No service has used one yet.</p>}
-      </Card>
-    </>
-  );
-}
-
-function Events() {
-  const shown = shownEvents();
-  const kinds = [...new Set(events.value.map((e) => e.kind))].sort();
-  return (
-    <>
-      <div class="filters">
-        <Search label="Search the events" value={eventFilter} />
-        <Choice label="Kind of event" options={[["", "all"], ...kinds.map((k): [string, string] => [k, words(k)])]} value={eventKind.value} onPick={(k) => (eventKind.value = k)} />
-      </div>
-      <div class="split">
-        <section class="card" aria-label="Events">
-          {shown.length ? <Timeline list={shown} /> : <p class="lead">No event matches.</p>}
-        </section>
-        <Card title="Rotations" id="receipts">
-          {rotations.value.length === 0 && <p class="lead">The token has not changed since the start.</p>}
-          {rotations.value.slice(0, 10).map((r) => (
-            <details class="receipt" key={r.generation} open={r === rotations.value[0]}>
-              <summary>
-                <b>gen {r.generation}</b> {r.result} {r.total_ms === null ? "" : `in ${millis(r.total_ms)}`} <span class="dim">{clockTime(when(r.changed_at))}</span>
-              </summary>
-              <Stages rotation={r} />
-            </details>
-          ))}
-        </Card>
-      </div>
-    </>
-  );
-}
-
 function Modal({ open, title, id, onClose, children }: { open: boolean; title: string; id: string; onClose: () => void; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
@@ -259,7 +135,7 @@ function Help() {
   return (
     <Modal open={helpOpen.value} title="Keyboard" id="help" onClose={() => (helpOpen.value = false)}>
       <dl class="shortcuts">
-        {shortcuts.map(([keys, text]) => (
+        {shortcuts().map(([keys, text]) => (
           <div key={keys}>
             <dt>
               {keys.split(" ").map((k) => (
@@ -347,10 +223,8 @@ function Arrived() {
   );
 }
 
-const bodies: Record<Path, () => ComponentChildren> = { "/": Overview, "/analyses": Analyses, "/actors": Actors, "/events": Events, "/drills": Drills };
-
 function App() {
-  const Body = bodies[path.value] as () => never;
+  const Body = here().body as () => never;
   return (
     <>
       <a class="skip" href="#main">
@@ -359,7 +233,7 @@ function App() {
       <Banner />
       <Header />
       <main id="main" tabIndex={-1} class={disconnected() ? "old" : ""}>
-        <h1 id="page-title" tabIndex={-1} class={path.value === "/" ? "visually-hidden" : ""}>
+        <h1 id="page-title" tabIndex={-1} class={here().path === "/" ? "visually-hidden" : ""}>
           {here().name}
         </h1>
         <Arrived />

@@ -17,9 +17,9 @@ import {
 } from "lightweight-charts";
 import { useEffect, useRef } from "preact/hooks";
 import { clockTime, day, longDay, minuteTime, none, price, signed, when, whole } from "./format";
-import { selected, events, loadBars, quotes, readings, running, series, underlying, underlyings } from "./state";
+import { events, loadBars, quotes, readings, running, series, underlying } from "./state";
 import { link } from "./link";
-import { Age } from "./parts";
+import { Age, Choice, UnderlyingChoice } from "./parts";
 import { themed } from "./theme";
 import type { Bar } from "./types";
 
@@ -353,24 +353,6 @@ function Legend() {
       {marks && <span class="dim"> {marks}</span>}
     </p>
   );
-}
-
-// Choice is a row of buttons of which one is pressed.
-export function Choice({ label, options, value, onPick }: { label: string; options: [string, string][]; value: string; onPick: (v: string) => void }) {
-  return (
-    <div class="choice" role="group" aria-label={label}>
-      {options.map(([v, text]) => (
-        <button type="button" key={v} aria-pressed={v === value} onClick={() => onPick(v)}>
-          {text}
-        </button>
-      ))}
-    </div>
-  );
-}
-
-export function UnderlyingChoice() {
-  if (underlyings.value.length === 0) return null;
-  return <Choice label="Underlying" options={underlyings.value.map((u) => [u, u])} value={underlying.value} onPick={(v) => (selected.value = v)} />;
 }
 
 export function Chart() {

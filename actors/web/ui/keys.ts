@@ -1,9 +1,10 @@
 // The keyboard: g and a letter goes to a page, / searches, ? explains.
 
 import { signal } from "@preact/signals";
-import { selected, status, underlying, underlyings } from "./state";
+import { selected, underlying, underlyings } from "./state";
 import { logIn } from "./login";
-import { go, pages, path, rendered } from "./route";
+import { offered, pages } from "./pages";
+import { go, path, rendered } from "./route";
 import { nextTheme } from "./theme";
 
 export const helpOpen = signal(false);
@@ -29,7 +30,7 @@ const single: Record<string, () => void> = {
   t: nextTheme,
 };
 
-export const shortcuts: [string, string][] = [
+export const shortcuts = (): [string, string][] => [
   ...pages.map((p): [string, string] => [`g ${p.key}`, p.name]),
   ["/", "Search the events, or the actors on their page"],
   ["u", "Next underlying"],
@@ -50,9 +51,9 @@ export function listen(): void {
     if (document.querySelector("dialog[open]") && event.key !== "?") return;
     const chord = performance.now() - chordAt < chordLasts;
     chordAt = -Infinity;
-    const page = chord ? pages.find((p) => p.key === event.key) : undefined;
+    const page = chord ? offered().find((p) => p.key === event.key) : undefined;
     if (page) {
-      if (page.path !== "/drills" || status.value?.profile === "sim") go(page.path);
+      go(page.path);
     } else if (event.key === "g") {
       chordAt = performance.now();
     } else if (single[event.key]) {

@@ -2,7 +2,8 @@
 
 import type { ComponentChildren } from "preact";
 import { age, words } from "./format";
-import { ageOf, exchangeAgeOf } from "./state";
+import { go } from "./route";
+import { ageOf, exchangeAgeOf, selected, underlying, underlyings } from "./state";
 
 // Age says how old something is, and grows by itself.
 export function Age({ at, exchange, of }: { at: string | null | undefined; exchange?: boolean; of?: string }) {
@@ -100,4 +101,50 @@ export function Card({ title, id, children, aside }: { title: string; id: string
       {children}
     </section>
   );
+}
+
+// Link leads to a page without loading it.
+export function Link({ to, children, current, keys }: { to: string; children: ComponentChildren; current?: boolean; keys?: string }) {
+  return (
+    <a
+      href={to}
+      aria-current={current ? "page" : undefined}
+      aria-keyshortcuts={keys}
+      onClick={(e) => {
+        if (e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey) return;
+        e.preventDefault();
+        go(to);
+      }}
+    >
+      {children}
+    </a>
+  );
+}
+
+// Search is a field that narrows a list; a page has one at most.
+export function Search({ label, value }: { label: string; value: { value: string } }) {
+  return (
+    <p class="search">
+      <label for="search">{label}</label>
+      <input id="search" type="search" autocomplete="off" value={value.value} onInput={(e) => (value.value = e.currentTarget.value)} />
+    </p>
+  );
+}
+
+// Choice is a row of buttons of which one is pressed.
+export function Choice({ label, options, value, onPick }: { label: string; options: [string, string][]; value: string; onPick: (v: string) => void }) {
+  return (
+    <div class="choice" role="group" aria-label={label}>
+      {options.map(([v, text]) => (
+        <button type="button" key={v} aria-pressed={v === value} onClick={() => onPick(v)}>
+          {text}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+export function UnderlyingChoice() {
+  if (underlyings.value.length === 0) return null;
+  return <Choice label="Underlying" options={underlyings.value.map((u) => [u, u])} value={underlying.value} onPick={(v) => (selected.value = v)} />;
 }

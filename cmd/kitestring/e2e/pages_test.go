@@ -144,6 +144,16 @@ const cutOff = `(() => {
 	return found;
 })()`
 
+// pages are the menu's, each with the key that leads to it after g.
+func (b *tab) pages() []struct{ Name, Key string } {
+	b.t.Helper()
+	found := eval[[]struct{ Name, Key string }](b, `[...document.querySelectorAll("nav a")].map((a) => ({ Name: a.innerText, Key: a.getAttribute("aria-keyshortcuts").slice(2) }))`)
+	if len(found) < 5 {
+		b.t.Fatalf("the menu has %d pages: %v", len(found), found)
+	}
+	return found
+}
+
 func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 	axe, err := os.ReadFile("../../../actors/web/ui/node_modules/axe-core/axe.min.js")
 	need(t, "axe-core (npm ci in actors/web/ui)", err == nil)
@@ -158,17 +168,17 @@ func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 	b.await(soon, "#card-restarts", `1\s+restart since`)
 	b.do("axe", chromedp.Evaluate[chromedp.Void](string(axe)))
 	checks, rules := 0, 0
-	for _, p := range []struct{ name, key string }{{"overview", "o"}, {"analyses", "n"}, {"actors", "a"}, {"events", "e"}, {"drills", "d"}} {
-		b.chord("g", p.key)
-		b.await(soon, "h1", p.name)
+	for _, p := range b.pages() {
+		b.chord("g", p.Key)
+		b.await(soon, "h1", p.Name)
 		for _, width := range []int64{390, 768, 1280, 1920} {
 			for _, theme := range []string{"light", "dark"} {
 				b.look(width, theme)
 				for _, fault := range eval[[]string](b, cutOff) {
-					t.Errorf("%s %d %s: %s", p.name, width, theme, fault)
+					t.Errorf("%s %d %s: %s", p.Name, width, theme, fault)
 				}
 				// Colours do not depend on the width: contrast, which costs most, is measured at two of them.
-				contrast := p.name == "overview" || width == 390 || width == 1280
+				contrast := p.Name == "Overview" || width == 390 || width == 1280
 				verdict := eval[struct {
 					Passes     int      `json:"passes"`
 					Violations []string `json:"violations"`
@@ -177,11 +187,11 @@ func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 					violations: r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.target.join(" ") + " (" + n.any.concat(n.all).map((c) => c.message).join(" ") + ")").join("; ")),
 				}))`)
 				for _, v := range verdict.Violations {
-					t.Errorf("%s %d %s: axe: %s", p.name, width, theme, v)
+					t.Errorf("%s %d %s: axe: %s", p.Name, width, theme, v)
 				}
 				checks, rules = checks+1, max(rules, verdict.Passes)
 				if width == 390 || width == 1280 {
-					b.keep(fmt.Sprintf("%s-%d-%s", p.name, width, theme))
+					b.keep(fmt.Sprintf("%s-%d-%s", p.Name, width, theme))
 				}
 			}
 		}
