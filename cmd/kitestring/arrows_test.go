@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"actors/analysis/classic": {"messages"},
 	"actors/readings":         append([]string{"actors/analysis"}, actorPackage...),
 	"actors/barfile":          {"actors/analysis", "actors/hours", "messages", "messages/ist"},
+	"actors/tape":             {"messages", "messages/ist", "messages/wire"},
 	"actors/simulator":        append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/web":              append([]string{"actors/internal/serve", "actors/web/api"}, actorPackage...),
 	"actors/web/api":          {"messages"},
@@ -54,12 +55,12 @@ var arrows = map[string][]string{
 	"cmd/kitestring/assets":   {},
 	"cmd/kitestring/rehearse": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":      {}, // tests only: a whole server and a browser
-	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/barfile", "actors/bars", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/barfile", "actors/bars", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/tape", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // actorPackage is what any actor may import: the contract, what lies below the
 // actors, and the messages. Never another actor.
-var actorPackage = []string{"actors", "actors/hours", "actors/kite", "messages", "messages/..."}
+var actorPackage = []string{"actors", "actors/hours", "actors/kite", "actors/tape", "messages", "messages/..."}
 
 // stdOnly are the packages that import no other module.
 var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/channels", "actors/hours", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
