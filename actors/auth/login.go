@@ -236,8 +236,7 @@ func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (
 	}
 	if known := cmp.Or(h.Account(), h.Accounts.Account()); known != "" && session.UserID != "" && session.UserID != known {
 		h.Log.Warn("login of another account refused", "account", scrub.Text(session.UserID), "known", known)
-		return outcome{messages.LoginExchangeFailed, http.StatusConflict, fmt.Sprintf("This login is of the account %s, and this server works with %s: nothing has changed. Log in as %s. To change the account, put the line ZERODHA_USER_ID=%s into %s, then log in again.",
-			scrub.Text(session.UserID), known, known, scrub.Text(session.UserID), h.EnvFile)}, ""
+		return outcome{messages.LoginExchangeFailed, http.StatusConflict, h.otherAccount(scrub.Text(session.UserID), known)}, ""
 	}
 	view, fingerprint := h.Tokens.Current(), session.Token.Fingerprint()
 	if err := h.Store.SetToken(ctx, session.Token); err != nil {
@@ -251,6 +250,17 @@ func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (
 		return outcome{messages.LoginOK, http.StatusOK, "Logged in. Kite gave the same access token as before, as it does within a day. If it was refused before, it is tried again."}, fingerprint
 	}
 	return outcome{messages.LoginOK, http.StatusOK, "Logged in. The new access token is in the file."}, fingerprint
+}
+
+// otherAccount says what a login of another account than the known one has done.
+// It is not nothing: Kite ends an account's older token at each login.
+func (h *Handlers) otherAccount(account, known string) string {
+	if account == h.Accounts.Account() { // the file names a wrong one
+		return fmt.Sprintf("This login is of the account %s, as the last one was, and ZERODHA_USER_ID in %s names %s. Its token was not written, and Kite has ended the one before, so that data over REST stops. Correct ZERODHA_USER_ID, then log in again.",
+			account, h.EnvFile, known)
+	}
+	return fmt.Sprintf("This login is of the account %s, and this server works with %s: its token was not written. The token in the file goes on if it is of %s; if it is of %s, Kite has ended it with this login. Log in as %s. To change the account, put the line ZERODHA_USER_ID=%s into %s, then log in again.",
+		account, known, known, account, known, account, h.EnvFile)
 }
 
 // explain says for a person why Kite did not exchange.

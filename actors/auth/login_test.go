@@ -538,6 +538,12 @@ func TestAnotherAccount(t *testing.T) {
 	}
 	b.account = "AB1234"
 	b.expect(b.callback(success(b.begin(), "another"+requestToken)), messages.LoginOK, "")
+	// A wrong line in the file: the account is the one of before, whose token is dead now.
+	b.account = "XY9999"
+	b.expect(b.callback(success(b.begin(), "third"+requestToken)), messages.LoginExchangeFailed, "Kite has ended the one before")
+	if last := b.ended[len(b.ended)-1].Reason; !strings.Contains(last, "ZERODHA_USER_ID in /home/me/.env names XY9999") || strings.Contains(last, "nothing has changed") {
+		t.Error(last)
+	}
 	if again := NewStore(b.Accounts.path); b.Accounts.Account() != "AB1234" || again.Account() != "AB1234" {
 		t.Errorf("remembered %q, after a restart %q", b.Accounts.Account(), again.Account())
 	}

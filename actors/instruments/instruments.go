@@ -187,7 +187,6 @@ func (a *instruments) do(what effect) {
 			a.client.Retire()
 		}
 		a.client = kite.New(a.cfg.Exchange, e.session, func(g messages.Generation) { a.cfg.Tokens.Used(owner, g) })
-		a.self.Log().Info("token taken up", "generation", e.session.Generation, "fingerprint", e.session.Token.Fingerprint())
 	case fetch:
 		a.fetch()
 	case cancelFetch:

@@ -2,6 +2,8 @@ package simulator_test
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -132,16 +134,31 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// locked is a writer that a lock guards.
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
 // The simulated owner logs in once at the start and once after a flush, and
 // never because a token was refused.
 func TestSelfLogin(t *testing.T) {
 	t.Parallel()
-	ex := newExchange(t, nil)
+	var mu sync.Mutex
+	var log strings.Builder
+	ex := newExchange(t, func(c *simulator.Config) {
+		c.Log = slog.New(slog.NewTextHandler(locked{&mu, &log}, nil))
+	})
 	if err := ex.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	defer ex.Close()
-	var mu sync.Mutex
 	var token messages.AccessToken
 	visits := 0
 	product := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,10 +169,11 @@ func TestSelfLogin(t *testing.T) {
 		if r.URL.Query().Get("request_token") == "" {
 			t.Error("came back without a request token")
 		}
+		fresh := issue(t, ex)
 		mu.Lock()
 		defer mu.Unlock()
 		visits++
-		token = issue(t, ex)
+		token = fresh
 	}))
 	defer product.Close()
 	ex.SetRedirectURL(product.URL + "/callback")
@@ -164,9 +182,8 @@ func TestSelfLogin(t *testing.T) {
 		defer mu.Unlock()
 		return token
 	}
-	harness := actorstest.Start(t, "simulator", simulator.NewActor(simulator.ActorConfig{
-		Exchange: ex, SelfLogin: &simulator.SelfLogin{URL: product.URL + "/login", Token: current},
-	}))
+	own := &simulator.SelfLogin{URL: product.URL + "/login", Token: current}
+	harness := actorstest.Start(t, "simulator", simulator.NewActor(simulator.ActorConfig{Exchange: ex, SelfLogin: own}))
 	actorstest.Until(t, "the login at the start", func() bool { return ex.Valid(current()) })
 	if _, err := ex.Rotate(); err != nil { // the token in the file is invalid
 		t.Fatal(err)
@@ -175,10 +192,30 @@ func TestSelfLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	actorstest.Until(t, "the login after the flush", func() bool { return ex.Valid(current()) })
+	// A person's token stays at the next flush, and the one after it is not affected.
+	mu.Lock()
+	issued := token
+	token = messages.NewAccessToken("apersonsrealtokenapersonsrealtok")
+	mu.Unlock()
+	if err := ex.SetClock(start.AddDate(0, 0, 2).Add(-4 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Until(t, "the flush with a person's token", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Contains(log.String(), "did not log in to itself")
+	})
+	mu.Lock()
+	token = issued
+	mu.Unlock()
+	if err := ex.SetClock(start.AddDate(0, 0, 3).Add(-4 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Until(t, "the login after the third flush", func() bool { return ex.Valid(current()) })
 	harness.Stop()
 	mu.Lock()
 	defer mu.Unlock()
-	if visits != 2 {
+	if visits != 3 {
 		t.Errorf("%d logins", visits)
 	}
 }

@@ -100,7 +100,9 @@ button[value=approve] { background: #2457c5; border-color: #2457c5; color: #fff 
 // SelfLogin logs in in place of a person: once at the start, when the product's
 // file holds no token that the exchange accepts, and once after each flush at
 // 06:00, it requests the product's login page, as a browser would. It never does
-// so because a token was refused: the product has to notice that. Made once; it outlives the actor.
+// so because a token was refused: the product has to notice that; and never in
+// the place of a token that the exchange did not make, which is a person's.
+// Made once; it outlives the actor.
 type SelfLogin struct {
 	URL   string                      // of the product's /login
 	Token func() messages.AccessToken // the newest in the product's file
@@ -114,7 +116,10 @@ func (s *SelfLogin) watch(ctx context.Context, e *Exchange) error {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for pause := first; ; {
 		if flush := lastFlush(e.clock.Now()); flush.After(s.flush) {
-			if e.Valid(s.Token()) {
+			if t := s.Token(); e.Valid(t) {
+				s.flush = flush
+			} else if !t.IsZero() && !e.Issued(t) {
+				e.log.Warn("simulator did not log in to itself: the file holds an access token that it did not make, and it is left as it is; remove the line, or log in by hand", "fingerprint", t.Fingerprint())
 				s.flush = flush
 			} else if err := s.visit(ctx, client); err == nil {
 				e.log.Info("simulator logged in to itself")

@@ -322,6 +322,13 @@ func (e *Exchange) Logout(token messages.AccessToken) (bool, error) {
 // Valid reports whether a token works for REST and upgrades now.
 func (e *Exchange) Valid(token messages.AccessToken) bool { return e.sessions.valid(token) }
 
+// Issued reports whether an exchange with this API key and secret made the token,
+// valid or not. What it did not make, a person or another program wrote.
+func (e *Exchange) Issued(token messages.AccessToken) bool {
+	_, _, ok := e.sessions.certify(token.Reveal())
+	return ok
+}
+
 // cutOld closes the sockets of invalid tokens, where the policy is that.
 func (e *Exchange) cutOld(valid string) {
 	if e.cfg.OldSockets != OldSocketsCut {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"kitestring/actors"
@@ -25,8 +27,9 @@ const (
 	// stillAfter is how long a file must not have changed before a last line
 	// without a newline is used: nobody is writing it any more.
 	stillAfter = 3 * time.Second
-	// hungAfter is how long a look may take: it is some milliseconds otherwise.
-	hungAfter = 3 * time.Second
+	// hungAfter is how long one call of the kernel in a look may take: it is
+	// microseconds otherwise. A second after a write the status must say so.
+	hungAfter = 750 * time.Millisecond
 )
 
 // poller is the watcher's task: it keeps the watches, reads at every wake and at
@@ -45,6 +48,8 @@ type poller struct {
 
 	trace   trace
 	last    reading
+	start   time.Time    // monotonic
+	stepped atomic.Int64 // nanoseconds after start: when the look under way began, or last opened the file
 	looked  bool
 	awake   bool      // an event has arrived since the last change that none had announced
 	refused bool      // the last finding
@@ -54,7 +59,7 @@ type poller struct {
 
 // run looks until the incarnation ends.
 func (p *poller) run(ctx context.Context) error {
-	p.wake = make(chan struct{}, 1)
+	p.wake, p.start = make(chan struct{}, 1), time.Now()
 	via := messages.ChangeByPoll
 	for confirm := false; ; {
 		if !p.watchedLook(ctx, via, confirm) {
@@ -102,6 +107,7 @@ func (p *poller) run(ctx context.Context) error {
 // meanwhile; the look then ends by itself.
 func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, confirm bool) bool {
 	done := make(chan struct{})
+	p.step()
 	go func() {
 		defer close(done)
 		defer func() {
@@ -126,8 +132,13 @@ func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, con
 			}
 			return true
 		case <-hung.C:
+			// A file that is rewritten all the time is read for longer, but it answers.
+			if left := hungAfter - time.Since(p.start.Add(time.Duration(p.stepped.Load()))); left > 0 {
+				hung.Reset(left)
+				continue
+			}
 			said = true
-			p.self.Tell(health{true, fmt.Sprintf("the file has not answered for %v: its disk or network mount hangs. The last token stays in use; nothing new is read until it answers", hungAfter)})
+			p.self.Tell(health{true, hungReason})
 		case <-ctx.Done():
 			select {
 			case <-done:
@@ -140,12 +151,23 @@ func (p *poller) watchedLook(ctx context.Context, via messages.ChangeSource, con
 	}
 }
 
+const hungReason = "the file does not answer: its disk or network mount hangs. The last token stays in use; nothing new is read until it answers"
+
+// step notes that the look goes on.
+func (p *poller) step() { p.stepped.Store(int64(time.Since(p.start))) }
+
+// open opens the file for a look.
+func (p *poller) open(path string) (f *os.File, closing func(), err error) {
+	p.step()
+	return p.store.spare.open(path)
+}
+
 // look brings the watches up to date, then reads: in this order nothing that
 // happens in between goes unseen. confirm asks for an observation in any case.
 func (p *poller) look(ctx context.Context, via messages.ChangeSource, confirm bool) {
 	path := follow(p.store.path)
 	p.keepWatch(path)
-	r := readStable(ctx, p.store.path, p.last.hash, p.store.spare.open, p.lease)
+	r := readStable(ctx, p.store.path, p.last.hash, p.open, p.lease)
 	if ctx.Err() != nil {
 		return
 	}

@@ -277,7 +277,7 @@ func TestHungDisk(t *testing.T) {
 	token := newToken()
 	move(t, path, fmt.Sprintf(fileText, token))
 	hung := func(m messages.WatchChanged) bool {
-		return m.Degraded && strings.Contains(m.Reason, "has not answered")
+		return m.Degraded && strings.Contains(m.Reason, "does not answer")
 	}
 	actorstest.Await(h, hung)
 	h.Stop()
@@ -290,6 +290,33 @@ func TestHungDisk(t *testing.T) {
 	close(release)
 	await(t, h, token)
 	actorstest.Await(h, func(m messages.WatchChanged) bool { return !m.Degraded })
+}
+
+// TestRewrittenFileAnswers: a look at a file that is rewritten all the time takes
+// long, and is not called hung: each reading of it is answered.
+func TestRewrittenFileAnswers(t *testing.T) {
+	path := fileWith(t, newToken())
+	var last, until atomic.Int64
+	start := time.Now()
+	h := actorstest.Start(t, "token", New(Config{Store: openStore(t, path), Auth: authPID, Feed: feedPID, Web: webPID, lease: func(f *os.File) (leased, func()) {
+		if now := time.Since(start); int64(now) < until.Load() {
+			_ = os.WriteFile(path, fmt.Appendf(nil, "# %d\n"+fileText, last.Add(1), newToken()), 0o600)
+			return leaseBusy, func() {}
+		}
+		return lease(f)
+	}}))
+	actorstest.Await[messages.TokenChanged](h, nil)
+	until.Store(int64(time.Since(start) + hungAfter + hungAfter/2))
+	token := newToken()
+	move(t, path, fmt.Sprintf(fileText, newToken()))
+	actorstest.Until(t, "the file is not rewritten any more", func() bool { return int64(time.Since(start)) > until.Load() })
+	move(t, path, fmt.Sprintf(fileText, token))
+	await(t, h, token)
+	for _, sent := range h.Sent() {
+		if m, ok := sent.Msg.(messages.WatchChanged); ok && strings.Contains(m.Reason, "does not answer") {
+			t.Errorf("called hung: %+v", m)
+		}
+	}
 }
 
 // TestLoginWithARefusedToken: Kite gives the same token within a day; a login

@@ -176,6 +176,7 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		"sim on real":                        {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, checkPlan, failed, "real account", exitError},
 		"bad endpoint":                       {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, checkPlan, failed, "KITE_API_URL", exitError},
 		"open to all":                        {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, checkPlan, failed, "ADMIN_TOKEN", exitError},
+		"a short admin token":                {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ADMIN_TOKEN=short") }, checkPlan, failed, "can be guessed. make it at least 32 [(]openssl", exitError},
 		"port taken": {func(t *testing.T, p *patient) {
 			l, err := net.Listen("tcp", p.addr)
 			if err != nil {

@@ -73,6 +73,9 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 	if len(rotations) > 0 {
 		fmt.Fprintf(w, "rotation\t%s\n", rotationLine(rotations[0]))
 	}
+	for _, m := range st.Missing {
+		fmt.Fprintf(w, "missing\t%s, for %s: %s\n", m.What, st.At.Sub(m.Since).Round(time.Second), m.Reason)
+	}
 	fmt.Fprintf(w, "actors\t%d of %d running, %d restarts", st.Actors.Running, st.Actors.Total, st.Actors.Restarts)
 	if len(st.Actors.NotRunning) > 0 {
 		fmt.Fprintf(w, "; not running: %s", strings.Join(st.Actors.NotRunning, ", "))

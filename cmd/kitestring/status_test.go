@@ -90,6 +90,16 @@ func TestStatusTellsTheLastGap(t *testing.T) {
 	}
 }
 
+func TestStatusNamesWhatIsMissing(t *testing.T) {
+	st := statusOf(true, messages.Valid, messages.Streaming, "Data is live.")
+	st.At = time.Now()
+	st.Missing = []api.StatusMissing{{What: "history of bars", Reason: "Kite refuses it: Insufficient permission for that call.", Since: st.At.Add(-time.Minute)}}
+	addr := fakeServer(t, map[string]any{"/api/v1/status": st, "/api/v1/rotations": []messages.Rotation{}})
+	if _, stdout, _ := kitestring(t, t.Context(), nil, "", "status", "--addr", addr); !strings.Contains(stdout, "history of bars, for 1m0s: Kite refuses it: Insufficient") {
+		t.Errorf("%q", stdout)
+	}
+}
+
 func TestActorsNamesTheQuarantined(t *testing.T) {
 	addr := fakeServer(t, map[string]any{"/api/v1/actors": []api.Actor{{Name: "root", Kind: "supervisor"}, {Name: "pcr", Kind: "worker", Parent: "root", State: "quarantined"}}})
 	code, stdout, stderr := kitestring(t, t.Context(), nil, "", "actors", "--addr", addr)

@@ -79,7 +79,7 @@ func simMayWrite(store *token.Store) error {
 		case held == "" || held == own:
 		case !marked(store):
 			return fmt.Errorf("%s holds the credentials of a real account (%s); the simulator does not write into it. Run without --profile sim, or %s", file, key, ownFile)
-		case key != token.KeyAccessToken: // the simulator's tokens change
+		case key != token.KeyAccessToken: // the simulator's tokens change; who writes one asks whether it made the one that is there
 			return fmt.Errorf("%s has the line %s=sim, which the simulator wrote, but its %s is not the simulator's. Nothing was changed. To use your own account, remove the line %s=sim; or %s",
 				file, keyProfile, key, keyProfile, ownFile)
 		}
@@ -206,7 +206,7 @@ func checkExposure(flag, addr string, store *token.Store) error {
 	}
 	admin := value(store, keyAdminToken)
 	if admin != "" && len(admin) < minAdminToken {
-		return fmt.Errorf("ADMIN_TOKEN has %d characters, which can be guessed: make it at least %d, for example with: openssl rand -hex 32", len(admin), minAdminToken)
+		return fmt.Errorf("ADMIN_TOKEN has %d characters, which can be guessed: make it at least %d (openssl rand -hex 32 makes a good one)", len(admin), minAdminToken)
 	}
 	if isLoopback(addr) {
 		return nil

@@ -2,11 +2,13 @@ package tree
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
+	"kitestring/messages"
 )
 
 // simulatorControl is what the web actor may do with the simulated exchange.
@@ -38,6 +40,9 @@ func (c simulatorControl) Lift() { c.exchange.ClearFaults() }
 func (c simulatorControl) Rotate(ctx context.Context) (string, error) {
 	if err := simMayWrite(c.store); err != nil {
 		return "", err // a person has put an account into the file since the start
+	}
+	if held := (messages.AccessToken{Secret: c.store.Held(token.KeyAccessToken)}); !held.IsZero() && !c.exchange.Issued(held) {
+		return "", fmt.Errorf("%s holds an access token that the simulator did not make, and it is left as it is. Remove the line %s, or log in to replace it", c.store.Path(), token.KeyAccessToken)
 	}
 	t, err := c.exchange.Rotate()
 	if err != nil {
