@@ -22,7 +22,7 @@ type remoteClock struct {
 	end    context.CancelFunc
 	ended  chan struct{}
 
-	sequenced bool // it counts ticks in the last quantity
+	sequenced bool // it counts ticks in the last quantity, and sends each of them
 
 	mu    sync.Mutex
 	here  time.Time // the anchor: both stood so at the same moment
@@ -52,7 +52,7 @@ func openRemoteClock(ctx context.Context, apiURL string) (*remoteClock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", keyAPIURL, apiURL, err)
 	}
-	c.sequenced = st.Sequence
+	c.sequenced = st.Sequence && st.Market.Sampling != simulator.SamplingIndependent
 	c.set(here, st.Clock)
 	running, end := context.WithCancel(context.Background())
 	c.end = end
@@ -67,7 +67,8 @@ func (c *remoteClock) Now() time.Time {
 	return c.at(time.Now())
 }
 
-// counts reports whether the exchange counts ticks in the last quantity.
+// counts reports whether a hole in the numbers that the exchange writes into the
+// last quantity is a loss.
 func (c *remoteClock) counts() bool { return c.sequenced }
 
 func (c *remoteClock) at(here time.Time) time.Time {

@@ -245,8 +245,12 @@ func (s *Server) openExchange(ctx context.Context) (err error) {
 	return nil
 }
 
-// sequenced reports whether the exchange counts ticks in the last quantity.
-func (s *Server) sequenced() bool { return s.exchange != nil || s.remote != nil && s.remote.counts() }
+// sequenced reports whether the exchange counts ticks in the last quantity, and
+// sends each of them: sockets with moments of their own leave ticks out, and a
+// hole in the numbers is no loss then.
+func (s *Server) sequenced() bool {
+	return s.exchange != nil && s.cfg.Sim.Sampling != simulator.SamplingIndependent || s.remote != nil && s.remote.counts()
+}
 
 // secrets are the values that no log line may hold, whatever else fails.
 func (s *Server) secrets() []messages.Secret {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
@@ -76,7 +77,7 @@ func (r *Rig) onlyRestarted(victim string, before map[string]uint64) {
 }
 
 var _ = register(Drill{
-	Name: "panic-while-rotating", Topic: Actors, Short: true,
+	Name: "panic-while-rotating", Topic: Actors, Short: true, Setup: Setup{Sampling: simulator.SamplingIndependent},
 	Inject: "each actor panics and the token changes while it is down",
 	Hold:   "it starts with the new generation",
 	Steps: func(r *Rig) {

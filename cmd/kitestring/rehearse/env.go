@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"kitestring/actors/simulator"
 	"kitestring/actors/token/envstyles"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
@@ -42,7 +43,7 @@ func inTwo(first, second *os.File, whole []byte, last int) error {
 }
 
 var _ = register(Drill{
-	Name: "env-torn", Topic: EnvFile, Short: true,
+	Name: "env-torn", Topic: EnvFile, Short: true, Setup: Setup{Sampling: simulator.SamplingIndependent},
 	Inject: "a token written in two halves 80 ms apart, by two opens, after a truncation, without a newline",
 	Hold:   "a half token is never announced; the whole one is",
 	Steps: func(r *Rig) {
@@ -172,7 +173,7 @@ var _ = register(Drill{
 })
 
 var _ = register(Drill{
-	Name: "env-writers", Topic: EnvFile,
+	Name: "env-writers", Topic: EnvFile, Setup: Setup{Sampling: simulator.SamplingIndependent},
 	Inject: "5 writers rewrite other keys of the file while the token rotates ten times",
 	Hold:   "no key lost, the file always parses, the server ends on the newest token",
 	Steps: func(r *Rig) {

@@ -85,7 +85,7 @@ func (r *Rig) validAgain() {
 }
 
 var _ = register(Drill{
-	Name: "deaf-auth", Topic: Token,
+	Name: "deaf-auth", Topic: Token, Setup: Setup{Sampling: simulator.SamplingIndependent},
 	Inject: "the message about a new token does not reach auth",
 	Hold:   "auth asks the store and adopts the token within 10 s, without a restart",
 	Steps: func(r *Rig) {

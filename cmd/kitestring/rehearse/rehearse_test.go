@@ -57,6 +57,13 @@ func TestManyRotations(t *testing.T) {
 	pass(t, d, Options{})
 }
 
+// TestSampledRotations is the drill rotate-sampled, as long as a test run has time.
+func TestSampledRotations(t *testing.T) {
+	d := find(t, "rotate-sampled")
+	d.Steps = sampledRotations(10)
+	pass(t, d, Options{})
+}
+
 func TestEveryDrillIsDeclaredInFull(t *testing.T) {
 	names := map[string]bool{}
 	all := All()

@@ -89,7 +89,7 @@ func (r *Rig) honest(before messages.Reading) {
 }
 
 var _ = register(Drill{
-	Name: "latched-client", Topic: REST, Short: true,
+	Name: "latched-client", Topic: REST, Short: true, Setup: Setup{Sampling: simulator.SamplingIndependent},
 	Inject: "a rotation; then every REST user makes a call",
 	Hold:   "every call carries the new token",
 	Steps: func(r *Rig) {

@@ -37,6 +37,7 @@ type Setup struct {
 	Start      time.Time            // of the exchange's clock; zero: 09:15 of the latest trading day
 	TradingDay func(time.Time) bool // of the exchange; nil: as the server's table has it
 	OldSockets simulator.OldSockets // at a new login; "": they live
+	Sampling   simulator.Sampling   // when sockets get packets; "": all at the same moments
 	ClockOff   time.Duration        // how far the server's clock is ahead of the exchange's
 }
 
@@ -53,7 +54,7 @@ func (r *Rig) open(setup Setup) {
 		Log:    slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Sim: tree.SimConfig{
 			Addr: "127.0.0.1:0", Rate: cmp.Or(setup.Rate, 1000), Seed: 1, Speed: cmp.Or(setup.Speed, 1), ManualLogin: setup.ManualLogin,
-			Start: setup.Start, TradingDay: setup.TradingDay, OldSockets: setup.OldSockets, ClockOff: setup.ClockOff,
+			Start: setup.Start, TradingDay: setup.TradingDay, OldSockets: setup.OldSockets, ClockOff: setup.ClockOff, Sampling: setup.Sampling,
 		},
 	}
 	if setup.Gateway {
