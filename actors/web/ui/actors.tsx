@@ -1,5 +1,7 @@
-// The page of the actors: the supervision tree, and who uses which token.
+// The page of the server itself: token, feed, rotation and restarts in a line
+// each, the supervision tree, and which service uses which token.
 
+import { FeedLine, RestartsLine, RotationLine, TokenLine } from "./cards";
 import { Card, Search } from "./parts";
 import { token } from "./state";
 import { actorFilter, Holders, Tree } from "./tree";
@@ -7,9 +9,15 @@ import { actorFilter, Holders, Tree } from "./tree";
 export function ActorsPage() {
   return (
     <>
+      <div class="lines">
+        <TokenLine />
+        <FeedLine />
+        <RotationLine />
+        <RestartsLine />
+      </div>
       <Search label="Search the actors" value={actorFilter} />
       <section class="card" aria-label="Supervision tree">
-        <Tree touch />
+        <Tree />
       </section>
       <Card title="Token in use, by service" id="holders">
         {token.value?.holders.length ? <Holders list={token.value.holders} /> : <p class="lead">No service has used one yet.</p>}
@@ -17,4 +25,3 @@ export function ActorsPage() {
     </>
   );
 }
-

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { post } from "./act";
-import { Age, Bar, ReadingStatus, Signal, UnderlyingChoice } from "./parts";
+import { Age, Bar, ReadingStatus, Signal } from "./parts";
 import { clockTime, longDay, minuteTime, none, sentence, value, when, whole, words } from "./format";
 import { readings, readingsOf, underlying } from "./state";
 import type { Reading } from "./types";
@@ -18,11 +18,9 @@ const usable = (r: Reading) => r.status !== "unavailable";
 
 const flaws = (r: Reading) => [r.partial ? "partial" : "", r.gapped ? "with a gap" : ""].filter(Boolean).join(", ");
 
-// Outlook is the sum of the readings, next to the chart.
+// Outlook is the sum of the readings, and why.
 export function Outlook() {
-  const name = underlying.value;
-  const r = readings.value[`${name}/outlook`];
-  const others = sorted(name).filter((x) => x.kind !== "outlook");
+  const r = readings.value[`${underlying.value}/outlook`];
   return (
     <section class="card outlook" aria-labelledby="outlook-title" id="card-outlook">
       <div class="card-head">
@@ -38,22 +36,13 @@ export function Outlook() {
             confidence {whole(Math.round(r.confidence))} of 100, {inputs(r)}
             {flaws(r) ? `, ${flaws(r)}` : ""}. <Age at={r.as_of} exchange />
           </p>
+          {r.reason && <p class="note dim">{sentence(r.reason)}.</p>}
+          <h3>Why</h3>
           <Votes reading={r} />
         </>
       ) : (
         <p class="lead">{r ? `Unavailable: ${r.reason || "no input yet"}.` : "No reading yet."}</p>
       )}
-      {others.length > 0 && <h3>Readings</h3>}
-      <ul class="readings">
-        {others.map((x) => (
-          <li key={x.kind}>
-            <span class="name">{kindName(x.kind)}</span>
-            {usable(x) ? <Signal signal={x.signal || "none"} /> : <ReadingStatus status={x.status} />}
-            <span class="conf">{usable(x) ? whole(Math.round(x.confidence)) : ""}</span>
-            <Age at={x.as_of} exchange />
-          </li>
-        ))}
-      </ul>
     </section>
   );
 }
@@ -74,23 +63,31 @@ function inputs(r: Reading): string {
   return all.length ? `${all.filter((v) => v.vote !== null).length} of ${all.length} inputs` : `${whole(Math.round(100 * r.coverage))} % of the inputs`;
 }
 
-// Votes shows what each input says, left for down, right for up.
+// Votes shows what each input says, left for down, right for up: as long as
+// the number beside it, as thick as its weight.
 function Votes({ reading }: { reading: Reading }) {
   const votes = votesOf(reading);
   const most = Math.max(1, ...votes.map((v) => v.weight));
   return (
     <ul class="votes" aria-label="Votes of the inputs">
       {votes.map((v) => {
-        const length = v.vote === null ? 0 : (Math.abs(v.vote) * v.weight * 48) / most;
+        const length = v.vote === null ? 0 : Math.min(1, Math.abs(v.vote)) * 49;
+        const thick = 2 + (8 * v.weight) / most;
         const up = (v.vote ?? 0) >= 0;
         return (
-          <li key={v.input} class={v.vote === null ? "missing" : ""} title={v.reason}>
+          <li key={v.input} class={v.vote === null ? "missing" : ""}>
             <span class="name">{kindName(v.input)}</span>
             <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
               <rect class="axis" x="49.7" width="0.6" height="10" />
-              <rect class={up ? "up" : "down"} x={up ? 50 : 50 - length} y="2" width={length} height="6" />
+              <rect class={up ? "up" : "down"} x={up ? 50 : 50 - length} y={5 - thick / 2} width={length} height={thick} />
             </svg>
             <span class="conf">{v.vote === null ? "silent" : `${v.vote > 0 ? "+" : v.vote < 0 ? "\u2212" : ""}${Math.abs(v.vote).toFixed(2)}`}</span>
+            <span class="weight">
+              <span class="visually-hidden">weight </span>
+              {"\u00d7"}
+              {whole(v.weight)}
+            </span>
+            {v.reason && <span class="reason">{v.reason}</span>}
           </li>
         );
       })}
@@ -181,7 +178,6 @@ export function AnalysesPage() {
   const list = sorted(underlying.value);
   return (
     <>
-      <UnderlyingChoice />
       <div class="masonry">
         {list.map((r) => (
           <ReadingCard key={r.kind} reading={r} />

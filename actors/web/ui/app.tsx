@@ -1,16 +1,18 @@
 // The frame of the dashboard around its pages, and the title.
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { render, type ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { admission, post } from "./act";
+import { alarm, alarmOpen, alarmWords, raise, wantNotify, wantSound, watchTrouble } from "./alarm";
 import { clockTime, longDay, price, signed, span, words } from "./format";
 import { helpOpen, listen, shortcuts } from "./keys";
 import { disconnected, start } from "./link";
+import { LoginBox, loginInBanner } from "./login";
 import { here, offered } from "./pages";
 import { Age, Link } from "./parts";
 import { exchangeNow, quotes, selected, sinceUpdate, status, underlying, underlyings } from "./state";
-import { nextTheme, theme } from "./theme";
+import { nextTheme, theme, themed } from "./theme";
 import { glyphs, verdict } from "./verdict";
 
 function Banner() {
@@ -53,6 +55,9 @@ function Header() {
         <button type="button" class="icon" onClick={nextTheme} aria-label={`Theme: ${theme.value === "auto" ? "as the system" : theme.value}. Change it.`}>
           <span aria-hidden="true">{theme.value === "auto" ? "\u25d0" : theme.value === "light" ? "\u25cb" : "\u25cf"}</span>
         </button>
+        <button type="button" class="icon" onClick={() => (alarmOpen.value = true)} aria-label={`Alarms: ${alarm.value.notify || alarm.value.sound ? "on" : "off"}`}>
+          <span aria-hidden="true">{alarm.value.notify || alarm.value.sound ? "\u266a" : "\u266b"}</span>
+        </button>
         <button type="button" class="icon" onClick={() => (helpOpen.value = true)} aria-label="Keyboard shortcuts">
           <span aria-hidden="true">?</span>
         </button>
@@ -76,7 +81,6 @@ function Header() {
 function Hero() {
   const v = verdict.value;
   const s = status.value;
-  const home = here().path === "/";
   return (
     <section class={`hero ${v.level}`} aria-label="Is my data live?">
       <p class="word" role="status">
@@ -88,32 +92,43 @@ function Hero() {
       <p class="sentence">
         {v.sentence} {s && <span class="age">updated {sinceUpdate() < 1000 ? "just now" : `${span(sinceUpdate())} ago`}</span>}
       </p>
-      {home && (
-        <ul class="quotes" aria-label="Last prices">
-          {underlyings.value.map((name) => {
-            const q = quotes.value[name];
-            return (
-              <li key={name}>
-                <button type="button" aria-pressed={name === underlying.value} onClick={() => (selected.value = name)}>
-                  <span class="name">{name}</span>
-                  {q ? (
-                    <>
-                      <b>{price(q.last_price)}</b>
-                      <span class={q.change < 0 ? "down" : "up"}>
-                        {q.change < 0 ? "\u25bc" : "\u25b2"} {signed(q.percent)} %
-                      </span>
-                      <Age at={q.at} exchange />
-                    </>
-                  ) : (
-                    <span class="dim">no price yet</span>
-                  )}
-                </button>
-              </li>
-            );
-          })}
-        </ul>
-      )}
+      {loginInBanner() && <LoginBox />}
+      {here().market && <Quotes />}
     </section>
+  );
+}
+
+function move(percent: number): ["up" | "down" | "flat", string] {
+  if (signed(percent) === "0.00") return ["flat", "unchanged"];
+  return percent < 0 ? ["down", `\u25bc ${signed(percent)} %`] : ["up", `\u25b2 ${signed(percent)} %`];
+}
+
+// Quotes are the last prices of the underlyings; the pages of the market show
+// the chosen one.
+function Quotes() {
+  return (
+    <ul class="quotes" aria-label="Last prices">
+      {underlyings.value.map((name) => {
+        const q = quotes.value[name];
+        const [to, text] = move(q?.percent ?? 0);
+        return (
+          <li key={name}>
+            <button type="button" aria-pressed={name === underlying.value} onClick={() => (selected.value = name)}>
+              <span class="name">{name}</span>
+              {q ? (
+                <>
+                  <b>{price(q.last_price)}</b>
+                  <span class={to}>{text}</span>
+                  <Age at={q.at} exchange />
+                </>
+              ) : (
+                <span class="dim reason">{status.value?.missing.find((m) => m.what === name)?.reason ?? "no price yet"}</span>
+              )}
+            </button>
+          </li>
+        );
+      })}
+    </ul>
   );
 }
 
@@ -147,6 +162,32 @@ function Help() {
         ))}
       </dl>
       <form method="dialog">
+        <button class="button">Close</button>
+      </form>
+    </Modal>
+  );
+}
+
+function Alarms() {
+  const a = alarm.value;
+  return (
+    <Modal open={alarmOpen.value} title="Alarms" id="alarms" onClose={() => (alarmOpen.value = false)}>
+      <p>While this page is open, in front or not, it calls you when data stops, when the token dies and when a login is due.</p>
+      <p class="check">
+        <input id="alarm-notify" type="checkbox" checked={a.notify} onChange={(e) => void wantNotify(e.currentTarget.checked)} />
+        <label for="alarm-notify">Notification of the desktop</label>
+      </p>
+      <p class="check">
+        <input id="alarm-sound" type="checkbox" checked={a.sound} onChange={(e) => wantSound(e.currentTarget.checked)} />
+        <label for="alarm-sound">Sound</label>
+      </p>
+      <p class="note bad" role="alert">
+        {alarmWords.value}
+      </p>
+      <form method="dialog" class="actions">
+        <button type="button" class="button" disabled={!a.notify && !a.sound} onClick={() => raise("kitestring: a trial", "This is how an alarm looks.")}>
+          Try it
+        </button>
         <button class="button">Close</button>
       </form>
     </Modal>
@@ -232,6 +273,7 @@ function App() {
       </a>
       <Banner />
       <Header />
+      {status.value?.profile === "sim" && <aside class="unreal" aria-label="Simulated">Simulated exchange: these prices are invented.</aside>}
       <main id="main" tabIndex={-1} class={disconnected() ? "old" : ""}>
         <h1 id="page-title" tabIndex={-1} class={here().path === "/" ? "visually-hidden" : ""}>
           {here().name}
@@ -242,11 +284,13 @@ function App() {
       </main>
       <Footer />
       <Help />
+      <Alarms />
       <Admission />
     </>
   );
 }
 
+const profile = computed(() => status.value?.profile ?? "");
 const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]")!;
 
 effect(() => {
@@ -257,7 +301,13 @@ effect(() => {
   document.documentElement.dataset.state = v.level;
 });
 
+effect(() => {
+  document.documentElement.dataset.profile = profile.value;
+  themed.value = themed.peek() + 1;
+});
+
 listen();
+watchTrouble();
 const root = document.getElementById("app")!;
 root.replaceChildren();
 render(<App />, root);

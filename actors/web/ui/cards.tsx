@@ -1,10 +1,11 @@
-// The cards of the first screen: token, feed, last rotation, restarts.
+// Token, feed, last rotation and restarts: a line each while all is well, and
+// open when something is wrong.
 
 import type { ComponentChildren } from "preact";
-import { ActorState, Age, Card, Mark, type Tone } from "./parts";
+import { ActorState, Age, Mark, type Tone } from "./parts";
 import { age, clockTime, count, longDay, minuteTime, millis, none, sentence, span, when, whole, words } from "./format";
 import { actors, ageOf, events, exchangeNow, rates, rotations, sinceUpdate, status, token } from "./state";
-import { LoginBox } from "./login";
+import { LoginBox, loginInBanner } from "./login";
 import type { Rotation } from "./types";
 
 function Fact({ name, children }: { name: string; children: ComponentChildren }) {
@@ -24,19 +25,67 @@ const tokenMarks: Record<string, [Tone, string, string]> = {
   no_token: ["bad", "\u25cc", "No token"],
 };
 
-export function TokenCard() {
+// tokenNotes are what a person should know of the token.
+function tokenNotes(): [Tone, string][] {
+  const s = status.value;
+  const t = token.value;
+  const notes: [Tone, string][] = [];
+  if (s && s.token.generation > 0 && !s.token.coherent) notes.push(["warn", "Some services still use an older token."]);
+  if (s?.token.reason) notes.push([tokenMarks[s.token.state]?.[0] ?? "dim", s.token.reason]);
+  if (t?.file_fault) notes.push(["bad", t.file_fault]);
+  if (t?.candidate) {
+    const c = t.candidate;
+    notes.push(["warn", `The token in the file is another one (gen ${c.generation}, ${words(c.state)})${c.reason ? `: ${c.reason}` : "."}`]);
+  }
+  if (t?.login_due) notes.push(["warn", "The daily login is due."]);
+  for (const w of t?.warnings ?? []) notes.push(["warn", sentence(w)]);
+  if (t && t.watcher !== "events") notes.push(["warn", `The file is watched by ${t.watcher}`]);
+  return notes;
+}
+
+// Line is a part of the server in one line, with its facts behind it.
+function Line({ title, id, mark, says, wrong, children }: { title: string; id: string; mark?: ComponentChildren; says: ComponentChildren; wrong: boolean; children: ComponentChildren }) {
+  return (
+    <details class="card line" id={`card-${id}`} open={wrong}>
+      <summary>
+        <h2>{title}</h2>
+        {mark}
+        <span class="says">{says}</span>
+      </summary>
+      {children}
+    </details>
+  );
+}
+
+export function TokenLine() {
   const s = status.value;
   const t = token.value;
   const [tone, glyph, word] = tokenMarks[s?.token.state ?? ""] ?? ["dim", "\u25cb", none];
   const expires = when(t?.expires_hint);
   const left = expires === null ? null : expires - exchangeNow();
+  const notes = tokenNotes();
   return (
-    <Card title="Token" id="token">
-      <p class="figure">
+    <Line
+      title="Token"
+      id="token"
+      mark={
         <Mark tone={tone} glyph={glyph}>
           {word}
         </Mark>
-      </p>
+      }
+      says={
+        s && s.token.generation > 0 ? (
+          <>
+            gen {s.token.generation}
+            {left === null || left < 0 ? "" : `, till about ${longDay(expires!)} ${minuteTime(expires!)}`}
+            {s.token.coherent ? ", all services use it" : ""}
+          </>
+        ) : (
+          ""
+        )
+      }
+      wrong={tone !== "good" || notes.length > 0}
+    >
       {s && s.token.generation > 0 ? (
         <dl class="facts">
           <Fact name="generation">
@@ -54,23 +103,13 @@ export function TokenCard() {
       ) : (
         <p class="lead">{s ? "None adopted since the start." : ""}</p>
       )}
-      {s && s.token.generation > 0 && !s.token.coherent && <p class="note warn">Some services still use an older token.</p>}
-      {s?.token.reason && <p class={`note ${tone}`}>{s.token.reason}</p>}
-      {t?.file_fault && <p class="note bad">{t.file_fault}</p>}
-      {t?.candidate && (
-        <p class="note warn">
-          The token in the file is another one (gen {t.candidate.generation}, {words(t.candidate.state)}){t.candidate.reason ? `: ${t.candidate.reason}` : "."}
-        </p>
-      )}
-      {t?.login_due && <p class="note warn">The daily login is due.</p>}
-      {t?.warnings.map((w) => (
-        <p class="note warn" key={w}>
-          {sentence(w)}
+      {notes.map(([of, text]) => (
+        <p class={`note ${of}`} key={text}>
+          {text}
         </p>
       ))}
-      {t && t.watcher !== "events" && <p class="note warn">The file is watched by {t.watcher}</p>}
-      <LoginBox />
-    </Card>
+      {!loginInBanner() && <LoginBox />}
+    </Line>
   );
 }
 
@@ -83,7 +122,7 @@ const feedMarks: Record<string, [Tone, string, string]> = {
   stopped: ["dim", "\u25cc", "Stopped"],
 };
 
-export function FeedCard() {
+export function FeedLine() {
   const s = status.value;
   let [tone, glyph, word] = feedMarks[s?.feed.state ?? ""] ?? (["dim", "\u25cb", none] as [Tone, string, string]);
   if (s && s.feed.state === "streaming" && !s.live) [tone, glyph, word] = ["warn", "\u25b2", "Stale"];
@@ -92,24 +131,28 @@ export function FeedCard() {
   const grown = sinceUpdate();
   const since = (seconds: number | null) => age(seconds === null ? null : seconds * 1000 + grown);
   return (
-    <Card
+    <Line
       title="Feed"
       id="feed"
-      aside={
+      mark={
         <Mark tone={tone} glyph={glyph}>
           {word}
         </Mark>
       }
+      says={
+        s && (
+          <>
+            <output aria-live="off">{whole(Math.round(s.feed.ticks_per_second))}</output> ticks/s, {count(s.feed.instruments, "instrument")} on {count(s.feed.sockets, "socket")}
+          </>
+        )
+      }
+      wrong={tone === "warn" || tone === "bad" || (s?.feed.refused.length ?? 0) > 0 || Boolean(s?.market.warning)}
     >
-      <p class="figure">
-        <output aria-live="off">{s ? whole(Math.round(s.feed.ticks_per_second)) : none}</output> <span class="unit">ticks/s</span>
-      </p>
       <Sparkline />
       {s && (
         <dl class="facts">
           <Fact name="last tick">{since(s.feed.last_tick_age_seconds)}</Fact>
           <Fact name="last frame">{since(s.feed.last_frame_age_seconds)}</Fact>
-          <Fact name="instruments">{whole(s.feed.instruments)} on {count(s.feed.sockets, "socket")}</Fact>
           <Fact name="last gap">
             {gap ? `${count(gap.instruments, "instrument")}, ` : "none since the start"}
             {gap && <Age at={gap.at} />}
@@ -124,7 +167,7 @@ export function FeedCard() {
         </p>
       ))}
       {s?.market.warning && <p class="note warn">{s.market.warning}</p>}
-    </Card>
+    </Line>
   );
 }
 
@@ -204,42 +247,50 @@ const resultMarks: Record<Rotation["result"], [Tone, string]> = {
   superseded: ["dim", "\u25cc"],
 };
 
-export function RotationCard() {
+export function RotationLine() {
   const r = rotations.value[0];
-  if (!r) {
-    return (
-      <Card title="Last rotation" id="rotation">
-        <p class="figure dim">{none}</p>
-        <p class="lead">The token has not changed since the start.</p>
-      </Card>
-    );
-  }
-  const [tone, glyph] = resultMarks[r.result] ?? ["dim", "?"];
+  const [tone, glyph] = r ? (resultMarks[r.result] ?? ["dim", "?"]) : (["dim", none] as [Tone, string]);
   return (
-    <Card
+    <Line
       title="Last rotation"
       id="rotation"
-      aside={
-        <Mark tone={tone} glyph={glyph}>
-          gen {r.generation} {r.result}
-        </Mark>
+      mark={
+        r && (
+          <Mark tone={tone} glyph={glyph}>
+            gen {r.generation} {r.result}
+          </Mark>
+        )
       }
+      says={
+        r ? (
+          <>
+            {r.total_ms === null ? "" : `${millis(r.total_ms)} total, `}
+            {lost(r)}, <Age at={r.changed_at} />
+          </>
+        ) : (
+          "The token has not changed since the start."
+        )
+      }
+      wrong={r?.result === "rejected"}
     >
-      <p class="figure">
-        {r.total_ms === null ? none : millis(r.total_ms).replace(/ .*/, "")} <span class="unit">{r.total_ms === null ? "" : millis(r.total_ms).replace(/.* /, "")} total</span>
-        <Age at={r.changed_at} />
-      </p>
-      <Stages rotation={r} />
-      <p class="lead">
-        {r.ticks_lost === null ? "Lost ticks cannot be counted here" : `${r.ticks_lost === 0 ? "No ticks" : count(r.ticks_lost, "tick")} lost`}
-        {!r.ticks_duplicated ? "" : `; ${count(r.ticks_duplicated, "snapshot repeat")}`}. Source: {words(r.source)}.
-        {r.reason ? ` ${sentence(r.reason)}` : ""}
-      </p>
-    </Card>
+      {r && (
+        <>
+          <Stages rotation={r} />
+          <p class="lead">
+            {r.ticks_duplicated ? `${count(r.ticks_duplicated, "snapshot repeat")}. ` : ""}Source: {words(r.source)}.{r.reason ? ` ${sentence(r.reason)}` : ""}
+          </p>
+        </>
+      )}
+    </Line>
   );
 }
 
-export function RestartsCard() {
+function lost(r: Rotation): string {
+  if (r.ticks_lost === null) return "lost ticks cannot be counted here";
+  return `${r.ticks_lost === 0 ? "no ticks" : count(r.ticks_lost, "tick")} lost`;
+}
+
+export function RestartsLine() {
   const s = status.value;
   const workers = actors.value.filter((a) => a.kind === "worker");
   const restarted = workers.filter((a) => a.restarts > 0).sort((a, b) => a.uptime_seconds - b.uptime_seconds);
@@ -247,20 +298,19 @@ export function RestartsCard() {
   const all = s !== null && s.actors.running === s.actors.total;
   const started = ageOf(s?.process.started_at);
   return (
-    <Card
+    <Line
       title="Restarts"
       id="restarts"
-      aside={
+      mark={
         s && (
           <Mark tone={all ? "good" : "bad"} glyph={all ? "\u25cf" : "\u25d4"}>
             {s.actors.running} of {s.actors.total} run
           </Mark>
         )
       }
+      says={s && `${count(s.actors.restarts, "restart")} since the start`}
+      wrong={!all}
     >
-      <p class="figure">
-        {s ? whole(s.actors.restarts) : none} <span class="unit">{s?.actors.restarts === 1 ? "restart" : "restarts"} since the start</span>
-      </p>
       <ul class="dots" aria-label="Actors at a glance">
         {workers.map((a) => (
           <li key={a.name} title={`${words(a.name)}: ${words(a.state)}`}>
@@ -285,6 +335,6 @@ export function RestartsCard() {
           "No actor has failed since the start."
         )}
       </p>
-    </Card>
+    </Line>
   );
 }

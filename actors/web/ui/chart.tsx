@@ -19,7 +19,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { clockTime, day, longDay, minuteTime, none, price, signed, when, whole } from "./format";
 import { events, loadBars, quotes, readings, running, series, underlying } from "./state";
 import { link } from "./link";
-import { Age, Choice, UnderlyingChoice } from "./parts";
+import { Age, Choice } from "./parts";
 import { themed } from "./theme";
 import type { Bar } from "./types";
 
@@ -380,7 +380,6 @@ export function Chart() {
         )}
       </div>
       <div class="tools">
-        <UnderlyingChoice />
         <Choice label="Interval" options={Object.keys(intervals).map((i) => [i, i])} value={series.value.interval} onPick={(interval) => (series.value = { ...series.value, interval })} />
         <Choice
           label="Source"

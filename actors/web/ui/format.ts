@@ -52,7 +52,11 @@ const loose = new Intl.NumberFormat("en-IN", { maximumFractionDigits: 3 });
 
 export const price = (n: number): string => prices.format(n);
 export const whole = (n: number): string => wholes.format(n);
-export const signed = (n: number): string => (n > 0 ? "+" : n < 0 ? "\u2212" : "") + prices.format(Math.abs(n));
+// signed writes a figure with its sign; what rounds to nothing has none.
+export const signed = (n: number): string => {
+  const text = prices.format(Math.abs(n));
+  return text === "0.00" ? text : (n > 0 ? "+" : "\u2212") + text;
+};
 export const words = (name: string): string => name.replaceAll("_", " ");
 // prose writes the names in a sentence of the server's as words.
 export const prose = (text: string): string => text.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, words);

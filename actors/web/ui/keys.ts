@@ -34,7 +34,7 @@ export const shortcuts = (): [string, string][] => [
   ...pages.map((p): [string, string] => [`g ${p.key}`, p.name]),
   ["/", "Search the events, or the actors on their page"],
   ["u", "Next underlying"],
-  ["l", "Log in (Overview)"],
+  ["l", "Log in"],
   ["t", "Theme: as the system, light, dark"],
   ["?", "This list"],
   ["Esc", "Close; leave a field"],

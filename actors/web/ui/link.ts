@@ -1,12 +1,17 @@
 // The one stream of this page, and what is true of it. /healthz distinguishes a
-// dead stream from a dead server.
+// dead stream from a dead server. A hidden page has no stream: over HTTP/1.1 a
+// browser has six connections a host, and the seventh tab would wait for ever.
+// It asks for the status each few seconds instead.
 
 import { batch, signal } from "@preact/signals";
-import { loadEvents, tick, topics, type Topic } from "./state";
+import type { Polled } from "./poll";
+import { loadEvents, sinceUpdate, tick, topics, type Topic } from "./state";
 
 export type Link =
-  | "opening" // the first connection is being made
+  | "opening" // a connection is being made
   | "open"
+  | "polling" // hidden, and the server answers
+  | "asleep" // hidden, and the browser does not let the page ask
   | "lost" // just now; the reason is not known yet
   | "dead_stream" // the server answers, the stream is silent or was ended
   | "dead_server"; // the server does not answer
@@ -15,12 +20,14 @@ export const link = signal<Link>("opening");
 
 const silentAfter = 2000; // ms; a status comes each 250 ms
 const giveUpAfter = 5000;
+const asleepAfter = 15_000; // while hidden; an answer comes each 5 s
 
 let source: EventSource | null = null;
 let failures = 0;
 let again = 0; // timer
 let receivedAt = 0;
 let asking = false;
+let poller: Worker | null = null;
 
 function open(): void {
   close();
@@ -71,28 +78,60 @@ async function ask(): Promise<void> {
     // no answer is the answer
   }
   asking = false;
+  if (document.hidden) return; // hidden meanwhile: the poller answers
   if (link.peek() !== "open" || performance.now() - receivedAt > silentAfter) link.value = answers ? "dead_stream" : "dead_server";
 }
 
 function watch(): void {
-  if (document.hidden) return;
   tick.value++;
+  if (document.hidden) {
+    if (performance.now() - receivedAt > asleepAfter) link.value = "asleep";
+    return;
+  }
   const silent = performance.now() - receivedAt;
   if (!source || silent < silentAfter) return;
   if (link.peek() === "open") void ask();
   if (silent > giveUpAfter) lost();
 }
 
-// start opens the stream. A hidden page closes it: over HTTP/1.1 a browser has
-// six connections a host, and the seventh tab would wait for ever.
-export function start(): void {
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) close();
-    else if (!source) open();
+function polled(found: Polled): void {
+  if (!document.hidden) return;
+  receivedAt = performance.now();
+  batch(() => {
+    tick.value++;
+    if (found) {
+      topics.status(found.status);
+      topics.token(found.token);
+    }
+    link.value = found ? "polling" : "dead_server";
   });
+}
+
+function hide(): void {
+  close();
+  if (!poller) {
+    poller = new Worker("/assets/poll.js", { type: "module" });
+    poller.onmessage = ({ data }: MessageEvent<Polled>) => polled(data);
+  }
+  poller.postMessage(true);
+}
+
+function show(): void {
+  poller?.postMessage(false);
+  tick.value++; // ages first: what stands there may be hours old
+  if (link.peek() === "polling" || link.peek() === "asleep") link.value = "opening";
+  if (!source) open();
+}
+
+// start opens the stream.
+export function start(): void {
+  document.addEventListener("visibilitychange", () => (document.hidden ? hide() : show()));
+  document.addEventListener("freeze", () => (link.value = "asleep"));
   window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", (event) => event.persisted && show());
   setInterval(watch, 500);
-  if (!document.hidden) open();
+  if (document.hidden) hide();
+  else open();
 }
 
 // disconnected says in words what is wrong with the page itself, "" for nothing.
@@ -104,6 +143,10 @@ export function disconnected(): string {
       return "The server answers, but its stream of data to this page is dead. Reconnecting.";
     case "dead_server":
       return "The server does not answer. Is kitestring running? Trying again.";
+    case "asleep":
+      return "The browser has put this page to sleep: it knows nothing until you return to it.";
+    case "opening":
+      return sinceUpdate() > silentAfter ? "Connecting to the server again." : "";
     default:
       return "";
   }

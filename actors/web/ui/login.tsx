@@ -4,27 +4,34 @@
 import { signal } from "@preact/signals";
 import { post } from "./act";
 import { countdown, when } from "./format";
-import { serverNow, status } from "./state";
 import { Age } from "./parts";
+import { go, rendered } from "./route";
+import { serverNow, status, token } from "./state";
 import type { LoginEnd } from "./types";
 
 const lasts = 10 * 60 * 1000; // a begun login is good for ten minutes
 
 const begun = signal<number | null>(null); // the server's time of the press
+const used = signal<number | null>(null); // likewise, of that or of a paste
 const pasteOpen = signal(false);
 const pasted = signal("");
 const pasteWords = signal("");
 const pasting = signal(false);
 
 function begin(event: MouseEvent): void {
-  begun.value = serverNow();
+  begun.value = used.value = serverNow();
   const popup = window.open("/login", "kitestring-login", "popup,width=520,height=720");
   if (popup) event.preventDefault(); // else the link itself opens a tab
 }
 
 // logIn is what the key does.
 export function logIn(): void {
-  document.getElementById("login")?.click();
+  const press = () => document.getElementById("login")?.click();
+  if (document.getElementById("login")) press();
+  else {
+    go("/actors");
+    rendered(press);
+  }
 }
 
 async function finish(event: SubmitEvent): Promise<void> {
@@ -36,6 +43,7 @@ async function finish(event: SubmitEvent): Promise<void> {
     return;
   }
   pasting.value = true;
+  used.value = serverNow();
   pasteWords.value = "";
   const answer = await post("/api/v1/login/complete", { pasted: text });
   pasting.value = false;
@@ -53,10 +61,23 @@ const titles: Record<Exclude<LoginEnd["result"], "ok">, string> = {
   timeout: "Login timed out",
 };
 
+const shownFor = 60_000; // ms that a login that has worked stays in the banner
+
+// loginInBanner is whether the banner has the login: it is due, or was begun on
+// this page. The token's own line has it otherwise.
+export function loginInBanner(): boolean {
+  const s = status.value;
+  if (!s) return false;
+  if (s.token.state !== "valid" || token.value?.login_due) return true;
+  const ended = when(s.last_login?.at) ?? 0;
+  const done = used.value !== null && s.last_login?.result === "ok" && ended >= used.value && serverNow() - ended > shownFor;
+  return used.value !== null && !done;
+}
+
 export function LoginBox() {
   const s = status.value;
   if (!s) return null;
-  const due = s.token.state !== "valid";
+  const due = s.token.state !== "valid" || token.value?.login_due;
   const end = s.last_login;
   const endAt = when(end?.at) ?? 0;
   const start = begun.value;

@@ -17,12 +17,13 @@ export interface Page {
   name: string;
   key: string; // after g
   body: () => ComponentChildren;
+  market?: boolean; // whether the banner shows the last prices, to choose from
   when?: (s: Status) => boolean; // whether the menu has it; none: always
 }
 
 export const pages: Page[] = [
-  { path: "/", name: "Overview", key: "o", body: Overview },
-  { path: "/analyses", name: "Analyses", key: "n", body: AnalysesPage },
+  { path: "/", name: "Overview", key: "o", body: Overview, market: true },
+  { path: "/analyses", name: "Analyses", key: "n", body: AnalysesPage, market: true },
   { path: "/actors", name: "Actors", key: "a", body: ActorsPage },
   { path: "/events", name: "Events", key: "e", body: EventsPage },
   { path: "/drills", name: "Drills", key: "d", body: Drills, when: (s) => s.profile === "sim" },

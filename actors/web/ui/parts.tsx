@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { age, words } from "./format";
 import { go } from "./route";
-import { ageOf, exchangeAgeOf, selected, underlying, underlyings } from "./state";
+import { ageOf, exchangeAgeOf } from "./state";
 
 // Age says how old something is, and grows by itself.
 export function Age({ at, exchange, of }: { at: string | null | undefined; exchange?: boolean; of?: string }) {
@@ -142,9 +142,4 @@ export function Choice({ label, options, value, onPick }: { label: string; optio
       ))}
     </div>
   );
-}
-
-export function UnderlyingChoice() {
-  if (underlyings.value.length === 0) return null;
-  return <Choice label="Underlying" options={underlyings.value.map((u) => [u, u])} value={underlying.value} onPick={(v) => (selected.value = v)} />;
 }

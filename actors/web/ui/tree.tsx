@@ -21,19 +21,17 @@ async function restart(name: string): Promise<void> {
   restarted.value = { name, ok: answer.ok, words: answer.ok ? `Restart of ${words(name)} requested.` : answer.words };
 }
 
-export function Tree({ touch }: { touch?: boolean }) {
+export function Tree() {
   const list = actors.value;
   const depth = deep(list);
   const adopted = status.value?.token.generation ?? 0;
-  const search = touch ? actorFilter.value.trim().toLowerCase() : "";
+  const search = actorFilter.value.trim().toLowerCase();
   const shown = search ? list.filter((a) => words(a.name).includes(search) || a.state.includes(search) || a.last_error.toLowerCase().includes(search)) : list;
   return (
     <>
-      {touch && (
-        <p class={`note ${restarted.value?.ok === false ? "bad" : "good"}`} role="status">
-          {restarted.value?.words}
-        </p>
-      )}
+      <p class={`note ${restarted.value?.ok === false ? "bad" : "good"}`} role="status">
+        {restarted.value?.words}
+      </p>
       <div class="wide" tabIndex={0} role="region" aria-label="Supervision tree, scrolls sideways">
         <table class="tree">
           <caption class="visually-hidden">Actors with state, token generation, mailbox, load, restarts and last error</caption>
@@ -41,6 +39,7 @@ export function Tree({ touch }: { touch?: boolean }) {
             <tr>
               <th scope="col">Actor</th>
               <th scope="col">State</th>
+              <th scope="col">Do</th>
               <th scope="col">Token</th>
               <th scope="col">Mailbox</th>
               <th scope="col" class="num">
@@ -57,16 +56,15 @@ export function Tree({ touch }: { touch?: boolean }) {
               </th>
               <th scope="col">Next retry</th>
               <th scope="col">Last error</th>
-              {touch && <th scope="col">Do</th>}
             </tr>
           </thead>
           <tbody>
             {shown.map((a) => (
-              <Row key={a.name} actor={a} depth={depth.get(a.name) ?? 0} adopted={adopted} touch={touch} />
+              <Row key={a.name} actor={a} depth={depth.get(a.name) ?? 0} adopted={adopted} />
             ))}
             {shown.length === 0 && (
               <tr>
-                <td colSpan={touch ? 11 : 10}>{search ? `No actor matches "${search}".` : "No data from the server yet."}</td>
+                <td colSpan={11}>{search ? `No actor matches "${search}".` : "No data from the server yet."}</td>
               </tr>
             )}
           </tbody>
@@ -76,7 +74,7 @@ export function Tree({ touch }: { touch?: boolean }) {
   );
 }
 
-function Row({ actor: a, depth, adopted, touch }: { actor: Actor; depth: number; adopted: number; touch?: boolean }) {
+function Row({ actor: a, depth, adopted }: { actor: Actor; depth: number; adopted: number }) {
   const worker = a.kind === "worker";
   const behind = a.generation > 0 && a.generation < adopted;
   const retry = when(a.next_retry_at);
@@ -89,6 +87,13 @@ function Row({ actor: a, depth, adopted, touch }: { actor: Actor; depth: number;
       </th>
       <td>
         <ActorState state={a.state} />
+      </td>
+      <td>
+        {worker && (
+          <button type="button" class="button small" onClick={() => void restart(a.name)} aria-label={`Restart ${words(a.name)}`}>
+            Restart
+          </button>
+        )}
       </td>
       <td>
         {a.generation > 0 ? (
@@ -127,15 +132,6 @@ function Row({ actor: a, depth, adopted, touch }: { actor: Actor; depth: number;
       <td class="error" title={a.last_error}>
         {a.last_error}
       </td>
-      {touch && (
-        <td>
-          {worker && (
-            <button type="button" class="button small" onClick={() => void restart(a.name)} aria-label={`Restart ${words(a.name)}`}>
-              Restart
-            </button>
-          )}
-        </td>
-      )}
     </tr>
   );
 }

@@ -19,7 +19,8 @@ export interface Status {
     refused: { owner: string; instrument_token: number; tradingsymbol: string; reason: string }[];
   };
   actors: { running: number; total: number; quarantined: number; restarts: number; not_running: string[] };
-  market: { phase: string; exchange_time: string; next_change_at: string; warning?: string };
+  market: { phase: string; exchange_time: string; next_change_at: string; holiday?: string; warning?: string };
+  missing: { what: string; reason: string; since: string }[];
   underlyings: string[];
   last_login: LoginEnd | null;
   process: { id: number; started_at: string; version: string };

@@ -4,7 +4,7 @@
 import { computed } from "@preact/signals";
 import { words } from "./format";
 import { status } from "./state";
-import { disconnected, link } from "./link";
+import { disconnected, link, type Link } from "./link";
 
 export type Level =
   | "live" // data flows
@@ -24,12 +24,12 @@ export const glyphs: Record<Level, string> = { live: "\u25cf", closed: "\u25d1",
 
 const phases: Record<string, string> = { closed: "Market closed", pre_open: "Pre-open", matching: "Pre-open matching", closing: "Market closing" };
 
+const cutWords: Partial<Record<Link, string>> = { dead_server: "Server gone", asleep: "Unknown", opening: "Reconnecting" };
+
 export const verdict = computed<Verdict>(() => {
   const s = status.value;
   const cut = disconnected();
-  if (cut) {
-    return { level: "lost", word: link.value === "dead_server" ? "Server gone" : "Disconnected", sentence: cut };
-  }
+  if (cut) return { level: "lost", word: cutWords[link.value] ?? "Disconnected", sentence: cut };
   if (!s) return { level: "wait", word: "Connecting", sentence: "Asking the server." };
   if (s.live && s.market.phase === "open") return { level: "live", word: "Live", sentence: s.message };
   if (s.live) return { level: "closed", word: phases[s.market.phase] ?? words(s.market.phase), sentence: s.message };

@@ -257,6 +257,13 @@ func (b *tab) holds(what, expression string) {
 	}
 }
 
+// unfolded waits until an unfolded line of the actors' page matches: it folds
+// itself when what was wrong is over.
+func (b *tab) unfolded(selector, pattern string) {
+	b.t.Helper()
+	b.holds(selector+" says "+pattern, fmt.Sprintf(`((e) => (e.open = true, new RegExp(%q, "i").test(e.innerText)))(document.querySelector(%q))`, pattern, selector))
+}
+
 // look sets the width and the theme.
 func (b *tab) look(width int64, theme string) {
 	b.t.Helper()

@@ -44,8 +44,8 @@ func TestTroublesAreNamedAndHeal(t *testing.T) {
 	b.await(soon, "#drill-result", "panic injected into pcr")
 	b.await(soon, "#card-drill-events", "pcr runs again")
 	b.keep("trouble-drills")
-	b.chord("g", "o")
-	b.await(soon, "#card-restarts", `1\s+restart since[\s\S]*pcr`)
+	b.chord("g", "a")
+	b.unfolded("#card-restarts", `1\s+restart since[\s\S]*pcr`)
 	b.await(soon, ".tree", `pcr[\s\S]*running`)
 
 	// An actor that hangs is seen to, and its failures are kept in the tree.
@@ -56,7 +56,7 @@ func TestTroublesAreNamedAndHeal(t *testing.T) {
 	server.post("/api/v1/exchange/rotate", "")
 	took("a new token", shown, b.await(soon, "#card-token", "gen 2"))
 	b.await(soon, "#card-rotation", `gen 2 adopted[\s\S]*No ticks lost`)
-	b.await(2*soon, "#card-rotation", `old closed\s+\d`)
+	b.unfolded("#card-rotation", `old closed\s+\d`)
 	b.await(soon, ".hero .word", "Live")
 	b.keep("trouble-rotated")
 
@@ -70,7 +70,7 @@ func TestTroublesAreNamedAndHeal(t *testing.T) {
 	b.await(3*soon, "#card-token", "all services use it")
 
 	// Cut the feed, and keep it cut.
-	b.await(soon, "#card-feed", `last gap\s+none since the start`)
+	b.unfolded("#card-feed", `last gap\s+none since the start`)
 	server.post("/api/v1/exchange/faults", `{"kind":"server_error"}`)
 	server.post("/api/v1/exchange/faults", `{"kind":"drop"}`)
 	took("a cut feed", shown, b.await(soon, ".hero", `Not live[\s\S]*feed is down`))
@@ -79,7 +79,7 @@ func TestTroublesAreNamedAndHeal(t *testing.T) {
 	b.keep("trouble-cut")
 	server.sim(http.MethodDelete, "/faults", "")
 	b.await(3*soon, ".hero .word", "Live")
-	b.await(soon, "#card-feed", `last gap\s+\d+ instruments?, `)
+	b.unfolded("#card-feed", `last gap\s+\d+ instruments?, `)
 
 	// Ticks stop, the socket lives: another word than a cut feed's.
 	server.post("/api/v1/exchange/faults", `{"kind":"heartbeat_only"}`)
@@ -168,7 +168,8 @@ func TestDeadStreamIsNoDeadServer(t *testing.T) {
 	b.do("leave", chromedp.Navigate("about:blank")) // or its stream keeps the proxy open
 }
 
-// A page has one stream, whatever is shown, and none while nobody looks.
+// A page has one stream, whatever is shown, and none while nobody looks; its
+// title is true then, too.
 func TestOneStreamAPage(t *testing.T) {
 	server := startServer(t)
 	server.live()
@@ -192,12 +193,31 @@ func TestOneStreamAPage(t *testing.T) {
 	show := func(hidden bool) {
 		b.do("hide or show", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`Object.defineProperty(document, "hidden", { configurable: true, get: () => %t }); document.dispatchEvent(new Event("visibilitychange"))`, hidden)))
 	}
+	// A hidden page has no stream and stays true: it asks now and then.
 	show(true)
 	streams(0)
+	at := server.Addr()
+	server.stop()
+	b.await(2*soon, "title", "Server gone")
+	b.holds("the favicon of a hidden page is true", `document.querySelector("link[rel=icon]").getAttribute("href") === "/assets/lost.svg"`)
+	server.open()
+	if server.Addr() != at {
+		t.Fatalf("the server came back at %s, not at %s", server.Addr(), at)
+	}
+	b.await(3*soon, "title", "Live")
+	streams(0)
+	server.post("/api/v1/exchange/faults", `{"kind":"server_error"}`)
+	server.post("/api/v1/exchange/faults", `{"kind":"drop"}`)
+	b.await(soon, "title", "Not live")
+	server.sim(http.MethodDelete, "/faults", "")
+	b.await(3*soon, "title", "Live")
+	// One that the browser puts to sleep knows nothing, and says so.
+	b.do("freeze", chromedp.Evaluate[chromedp.Void](`document.dispatchEvent(new Event("freeze"))`))
+	b.holds("a page that sleeps says that it does not know", `/Unknown/.test(document.title) && document.querySelector("link[rel=icon]").getAttribute("href") === "/assets/lost.svg"`)
 	show(false)
 	streams(1)
 	b.await(soon, ".hero .word", "Live")
-	b.clean()
+	b.clean("Failed to load resource") // the browser itself logs that the server was gone
 }
 
 // Fifty browsers, five of which do not read: the five are dropped and counted,
