@@ -87,7 +87,7 @@ export function raise(title: string, text: string, sound = true): void {
 }
 
 // trouble is what a person is called for, "" while all is well. A page that has
-// not heard of the server yet has no trouble.
+// no status yet has no trouble.
 export const trouble = computed(() => {
   const v = verdict.value;
   if (v.level === "stale" || v.level === "down" || v.level === "lost") return v.word;
