@@ -19,8 +19,14 @@ import (
 	"kitestring/messages/ist"
 )
 
-// Names in a directory.
+// Folder is where a server records: this folder of its state directory, and in
+// it one of the name of its profile, for the days of the simulated exchange are
+// no days of the real one.
+func Folder(stateDir, profile string) string { return filepath.Join(stateDir, folder, profile) }
+
+// Names in a state directory, and in a directory of tapes.
 const (
+	folder      = "record"
 	dayPrefix   = "day="
 	extension   = ".ks"
 	lockFile    = "lock"
@@ -199,8 +205,8 @@ func (d *Directory) Days() ([]Day, error) {
 
 func (d *Directory) read(date string) (Day, error) {
 	day := Day{Day: date}
-	folder := filepath.Join(d.path, dayPrefix+date)
-	entries, err := os.ReadDir(folder)
+	dir := d.folder(date)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return day, err
 	}
@@ -219,7 +225,7 @@ func (d *Directory) read(date string) (Day, error) {
 		if err != nil {
 			return day, err
 		}
-		s.Path, s.Bytes = filepath.Join(folder, e.Name()), info.Size()
+		s.Path, s.Bytes = filepath.Join(dir, e.Name()), info.Size()
 		day.Segments = append(day.Segments, s)
 	}
 	slices.SortFunc(day.Segments, func(a, b Segment) int {
@@ -251,12 +257,18 @@ func (d *Directory) Day(date string) (Day, error) {
 // Read calls each with the records of segments, block by block, in the order of
 // recording: within a block in the order of time, and a block begins before the
 // end of the one before only where the clock went back. It says what it left out
-// of damaged files. Blocks that end before from or begin after to are passed
-// over; zero times bound nothing.
+// of damaged files. Segments and blocks that end before from or begin after to
+// are passed over; zero times bound nothing.
 func Read(segments []Segment, from, to time.Time, each func([]Record) error) (Counts, []Damage, error) {
 	var all Counts
 	var left []Damage
 	for _, s := range segments {
+		if !from.IsZero() || !to.IsZero() {
+			x, err := s.Index()
+			if err == nil && (!from.IsZero() && x.Last.Before(from) || !to.IsZero() && x.First.After(to)) {
+				continue
+			}
+		}
 		counts, damage, err := ReadFile(s.Path, func(records []Record) error {
 			n := len(records)
 			if n == 0 || !from.IsZero() && records[n-1].At.Before(from) || !to.IsZero() && records[0].At.After(to) {
@@ -264,6 +276,9 @@ func Read(segments []Segment, from, to time.Time, each func([]Record) error) (Co
 			}
 			return each(records)
 		})
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // pruned meanwhile
+		}
 		all.Add(counts)
 		if damage != nil && !s.Open {
 			left = append(left, *damage)

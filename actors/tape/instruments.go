@@ -1,14 +1,15 @@
 package tape
 
 import (
+	"bufio"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -70,28 +71,23 @@ func (d *Directory) Instruments(date string) (map[uint32]messages.Instrument, er
 		return nil, err
 	}
 	defer f.Close()
-	rows := csv.NewReader(f)
-	rows.FieldsPerRecord, rows.ReuseRecord, rows.LazyQuotes = -1, true, true
-	head, err := rows.Read()
-	if err != nil {
-		return nil, fmt.Errorf("the instruments file of %s: %w", date, err)
-	}
-	head = slices.Clone(head)
-	if !slices.Contains(head, "instrument_token") {
-		return nil, fmt.Errorf("the instruments file of %s has no column instrument_token", date)
-	}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<16)
+	var head []string
 	all := map[uint32]messages.Instrument{}
-	for {
-		row, err := rows.Read()
-		if err == io.EOF {
-			return all, nil
+	for lines.Scan() {
+		// Line by line: a quote without an end costs its row only.
+		row := strings.Split(lines.Text(), ",")
+		if strings.Contains(lines.Text(), `"`) {
+			if row, err = csv.NewReader(strings.NewReader(lines.Text())).Read(); err != nil {
+				continue
+			}
 		}
-		var broken *csv.ParseError
-		if errors.As(err, &broken) {
+		if head == nil {
+			if head = row; !slices.Contains(head, "instrument_token") {
+				return nil, fmt.Errorf("the instruments file of %s has no column instrument_token", date)
+			}
 			continue
-		}
-		if err != nil {
-			return all, fmt.Errorf("the instruments file of %s: %w", date, err)
 		}
 		var i messages.Instrument
 		for n, name := range head {
@@ -126,4 +122,8 @@ func (d *Directory) Instruments(date string) (map[uint32]messages.Instrument, er
 			all[i.Token] = i
 		}
 	}
+	if err := lines.Err(); err != nil {
+		return all, fmt.Errorf("the instruments file of %s: %w", date, err)
+	}
+	return all, nil
 }
