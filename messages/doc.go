@@ -22,8 +22,9 @@
 //	instruments -> bars, analyses, web: FuturesRolled: the near contract has changed
 //	market -> auth, feed, bars, analyses, web: PhaseChanged: pre-open, open, closing, closed
 //	feed -> subscribers: Ticks: what the exchange sent; a slow subscriber gets Minutes of its mailbox in their place
-//	feed -> bars, web: GapDetected: instruments were blind for a while
-//	feed -> web: FeedChanged, RotationRecorded: the state of the sockets, the receipt of a new token
+//	feed -> bars, record, web: GapDetected: instruments were blind for a while
+//	feed -> record, web: RotationRecorded: the receipt of a new token
+//	feed -> web: FeedChanged: the state of the sockets
 //	feed -> web, gateway: OrderUpdated: an order has another state
 //	feed -> gateway: ExchangeTexted: a message text of Kite's, for its users
 //	bars -> analyses, web: BarClosed, BarUpdated, BarsLoaded: a bar has ended, moves, was loaded from history

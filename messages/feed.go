@@ -73,7 +73,7 @@ type Rotation struct {
 }
 
 // RotationRecorded carries a receipt each time one of its stages is reached.
-// Sent by feed; received by web.
+// Sent by feed; received by record and web.
 type RotationRecorded struct{ Rotation Rotation }
 
 // OrderUpdated is an order update from the socket's text messages.

@@ -115,7 +115,7 @@ type Gap struct {
 }
 
 // GapDetected carries the blind spans of a reconnect or swap.
-// Sent by feed; received by bars and web.
+// Sent by feed; received by bars, record and web.
 type GapDetected struct {
 	Reason     GapReason  `json:"reason"`
 	Shard      int        `json:"shard"`

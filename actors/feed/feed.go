@@ -55,8 +55,10 @@ type Config struct {
 	Auth      *actor.PID   // gets FeedLive and TokenDoubted
 	Web       *actor.PID   // gets FeedChanged, RotationRecorded, OrderUpdated; nil: nobody
 	Gateway   *actor.PID   // gets OrderUpdated, ExchangeTexted; nil: nobody
+	Record    *actor.PID   // gets RotationRecorded; nil: nobody
 	Gaps      []*actor.PID // get GapDetected
 	Metrics   *Metrics     // nil: none
+	Recorder  Recorder     // nil: nothing is recorded
 	// Dial opens TCP connections; nil: the operating system's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -70,11 +72,32 @@ type Market interface {
 	Phase() (messages.PhaseChanged, bool)
 }
 
+// Recorder gets what the sockets bring, before it is decoded, and what becomes
+// of them. Readers and writers of sockets call it: its methods never wait, and
+// keep nothing of their arguments.
+type Recorder interface {
+	// Frame is a binary message, whatever is in it.
+	Frame(s messages.Socket, message []byte)
+	// Order is a text message with an order update.
+	Order(s messages.Socket, message []byte)
+	Socket(s messages.Socket, f messages.SocketFact)
+}
+
+// unrecorded is the recorder where there is none.
+type unrecorded struct{}
+
+func (unrecorded) Frame(messages.Socket, []byte)               {}
+func (unrecorded) Order(messages.Socket, []byte)               {}
+func (unrecorded) Socket(messages.Socket, messages.SocketFact) {}
+
 // New makes the producer of the feed actor.
 func New(cfg Config) actors.Producer {
 	if cfg.timeouts == nil {
 		t := defaultTimeouts()
 		cfg.timeouts = &t
+	}
+	if cfg.Recorder == nil {
+		cfg.Recorder = unrecorded{}
 	}
 	return func(self actors.Self) actors.Actor {
 		return &Feed{
@@ -275,8 +298,13 @@ func (f *Feed) reach(g messages.Generation, at time.Time, stage func(*messages.R
 
 // record publishes a receipt that has changed.
 func (f *Feed) record(r messages.Rotation, changed bool) {
-	if changed && f.cfg.Web != nil {
-		f.self.Send(f.cfg.Web, messages.RotationRecorded{Rotation: r})
+	if !changed {
+		return
+	}
+	for _, pid := range []*actor.PID{f.cfg.Web, f.cfg.Record} {
+		if pid != nil {
+			f.self.Send(pid, messages.RotationRecorded{Rotation: r})
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func (f *Feed) step(i int, e event) {
 	if at := f.shards[i].wakeAt; !at.IsZero() {
 		f.timers[i] = f.self.After(max(0, at.Sub(w.now)), shardDue{i})
 	}
-	f.settle()
+	f.settleReceipt()
 	f.show()
 	if moving && !f.shards[i].moving() {
 		for j := range f.shards {
@@ -72,16 +72,20 @@ func (f *Feed) do(i int, e effect) {
 		f.cfg.State.noteLive(e.generation)
 		f.self.Send(f.cfg.Auth, messages.FeedLive{Generation: e.generation})
 	case lead:
-		f.settled(i, e.id, table.settle(e.id, false, false, time.Now()))
+		f.settle(i, e.id, false, false)
 	case endWait:
-		f.settled(i, e.id, table.settle(e.id, true, false, time.Now()))
+		f.settle(i, e.id, true, false)
 	case forceMove:
-		f.settled(i, e.id, table.settle(e.id, true, true, time.Now()))
+		f.settle(i, e.id, true, true)
 	}
 }
 
-func (f *Feed) settled(i int, id uint64, leads bool) {
-	if leads {
+// settle lets a standby lead what it may lead by now.
+func (f *Feed) settle(i int, id uint64, lenient, force bool) {
+	if s := f.streams[id]; s != nil {
+		s.fact(messages.SocketFact{Kind: messages.SocketSettled, Lenient: lenient, Forced: force})
+	}
+	if f.cfg.State.tables[i].settle(id, lenient, force, time.Now()) {
 		f.self.Tell(socketEvent{i, moved{id}, time.Now()})
 	}
 }
@@ -124,9 +128,9 @@ func (f *Feed) session(g messages.Generation) (messages.Session, bool) {
 	return messages.Session{}, false
 }
 
-// settle notes the generation that the feed works with, and closes its
+// settleReceipt notes the generation that the feed works with, and closes its
 // receipt once every shard does.
-func (f *Feed) settle() {
+func (f *Feed) settleReceipt() {
 	var oldest messages.Generation
 	left, active := false, 0
 	for i := range f.shards {

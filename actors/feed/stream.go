@@ -133,6 +133,7 @@ func (s *stream) run(ctx context.Context) error {
 			<-closed
 		}
 	}()
+	s.fact(messages.SocketFact{Kind: messages.SocketOpened, Fingerprint: s.session.Token.Fingerprint()})
 	s.table.join(s.ctx, s.id, s.session.Generation, ist.Day(s.feed.cfg.Clock.Now()))
 	defer s.table.leave(s.id, messages.GapReconnect, time.Now()) // for a panic: a second call does nothing
 	s.report(upgraded{s.id}, time.Now())
@@ -153,9 +154,18 @@ func (s *stream) run(ctx context.Context) error {
 		label = "local"
 	}
 	state.count(state.disconnects, label)
+	s.fact(messages.SocketFact{Kind: messages.SocketClosed, Cause: label, Reason: why})
 	s.report(ended{s.id, c, why}, time.Now())
 	return nil
 }
+
+// name is the socket as the recorder knows it.
+func (s *stream) name() messages.Socket {
+	return messages.Socket{Shard: s.shard, ID: s.id, Generation: s.session.Generation}
+}
+
+// fact tells the recorder what has become of the socket.
+func (s *stream) fact(f messages.SocketFact) { s.feed.cfg.Recorder.Socket(s.name(), f) }
 
 func (s *stream) report(e event, at time.Time) { s.feed.self.Tell(socketEvent{s.shard, e, at}) }
 
@@ -163,6 +173,7 @@ func (s *stream) report(e event, at time.Time) { s.feed.self.Tell(socketEvent{s.
 func (s *stream) read(conn *websocket.Conn) error {
 	in := inbox{table: s.table, payload: &s.payload}
 	defer in.close()
+	record, name := s.feed.cfg.Recorder, s.name()
 	var bad []time.Time
 	for {
 		kind, r, err := conn.NextReader()
@@ -179,6 +190,7 @@ func (s *stream) read(conn *websocket.Conn) error {
 			s.text(in.free()[:n], now)
 			continue
 		}
+		record.Frame(name, in.free()[:n])
 		taken, err := s.table.take(s.id, in.frame, n, now)
 		var malformedFrame *wire.FrameError
 		switch {
@@ -230,6 +242,7 @@ func (s *stream) text(frame []byte, now time.Time) {
 	}
 	switch text.Type {
 	case wire.TextOrder:
+		s.feed.cfg.Recorder.Order(s.name(), frame)
 		if id, status := text.Order(); id != "" {
 			news, missed := s.feed.cfg.State.orders.update(id, text.Data, now)
 			if news {
@@ -271,6 +284,7 @@ func (s *stream) write(conn *websocket.Conn) {
 			want := s.feed.cfg.State.subscriptions(s.shard)
 			for _, c := range commands(have, want) {
 				buf = wire.AppendCommand(buf[:0], c)
+				s.fact(messages.SocketFact{Kind: messages.SocketSubscribed, Command: string(buf)})
 				_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 				if err := conn.WriteMessage(websocket.TextMessage, buf); err != nil {
 					s.end(network, s.reason(err))

@@ -30,6 +30,7 @@ package instruments
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -87,9 +88,18 @@ type Config struct {
 	State       *Store
 	Underlyings []UnderlyingSpec // none: Defaults; the State belongs to them
 	Configured  []messages.Want  // further instruments, checked against the file
+	Archive     Archive          // nil: the file is not kept
 	Feed        *actor.PID       // gets WantInstruments
 	Auth        *actor.PID       // gets TokenDoubted
 	Listeners   []*actor.PID     // get InstrumentsResolved and FuturesRolled
+}
+
+// Archive keeps the day's file as it came, for those who read what was recorded
+// on the day.
+type Archive interface {
+	// Instruments takes the file of a day while it is read; keep says in the end
+	// whether it is one.
+	Instruments(day time.Time) (into io.Writer, keep func(ok bool))
 }
 
 // New makes the actor "instruments". It answers TokenAdopted; it sends
@@ -229,7 +239,7 @@ func (a *instruments) broadcast(msg any) {
 // fetch reads the file in a task; its end is a result, whatever happens.
 func (a *instruments) fetch() {
 	client, specs, before := a.client, a.cfg.Underlyings, a.state.table
-	configured, now, table := a.cfg.Configured, a.cfg.Clock.Now(), a.cfg.Hours.Table()
+	configured, now, table, archive := a.cfg.Configured, a.cfg.Clock.Now(), a.cfg.Hours.Table(), a.cfg.Archive
 	known, tokens := before.symbols(), map[uint32]bool{}
 	for _, w := range slices.Concat(a.state.wants, a.state.checked) {
 		known[w.InstrumentToken] = w.Tradingsymbol
@@ -242,7 +252,12 @@ func (a *instruments) fetch() {
 	a.self.Go("fetch instruments", func(incarnation context.Context) error {
 		defer cancel()
 		defer context.AfterFunc(incarnation, cancel)()
-		t, err := read(ctx, client, specs, known, tokens)
+		into, keep := io.Discard, func(bool) {}
+		if archive != nil {
+			into, keep = archive.Instruments(fileDay(now))
+		}
+		t, err := read(ctx, client, into, specs, known, tokens)
+		defer func() { keep(err == nil) }()
 		if err == nil {
 			t.day, t.generation, t.asked = fileDay(now), client.Generation(), configured
 			if err = t.checkSize(before); err == nil {
@@ -254,13 +269,13 @@ func (a *instruments) fetch() {
 	})
 }
 
-func read(ctx context.Context, client *kite.Client, specs []UnderlyingSpec, known map[uint32]string, configured map[uint32]bool) (*table, error) {
+func read(ctx context.Context, client *kite.Client, into io.Writer, specs []UnderlyingSpec, known map[uint32]string, configured map[uint32]bool) (*table, error) {
 	file, err := client.Instruments(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
-	return readFile(file, specs, known, configured)
+	return readFile(io.TeeReader(file, into), specs, known, configured)
 }
 
 // ended takes a fetch's result and logs what is unusual about it.

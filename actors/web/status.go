@@ -41,7 +41,7 @@ func (s *server) status() api.Status {
 		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Warning: phase.Warning},
 		Actors:  api.StatusActors{NotRunning: []string{}},
 		Login:   login,
-		Process: s.Process, At: time.Now().UTC(), Underlyings: b.underlyingNames(), Missing: b.missingData(), Gateway: s.statusGateway(),
+		Process: s.Process, At: time.Now().UTC(), Underlyings: b.underlyingNames(), Missing: b.missingData(), Gateway: s.statusGateway(), Record: s.statusRecord(),
 	}
 	for _, a := range s.Tree.Actors() {
 		if a.Kind != "worker" {
@@ -296,4 +296,13 @@ func known(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
+}
+
+// statusRecord is nil without a recorder.
+func (s *server) statusRecord() *api.StatusRecord {
+	if s.Record == nil {
+		return nil
+	}
+	status := s.Record()
+	return &status
 }

@@ -105,8 +105,9 @@ type Config struct {
 	Tokens     Tokens
 	Feed       Feed
 	Login      Login
-	Exchange   Exchange // nil outside the sim profile
-	Gateway    Gateway  // nil: there is none
+	Exchange   Exchange                // nil outside the sim profile
+	Gateway    Gateway                 // nil: there is none
+	Record     func() api.StatusRecord // nil: there is no recorder
 	Bars       func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
 	Validate   func()                  // asks auth for a check of the token now
 	AskDirect  func(underlying string) // asks direct for a cross-check over REST now

@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"actors/market":           actorPackage,
 	"actors/instruments":      actorPackage,
 	"actors/gateway":          append([]string{"actors/internal/serve"}, actorPackage...),
+	"actors/record":           append([]string{"actors/tape"}, actorPackage...),
 	"actors/reminder":         append([]string{"actors/channels"}, actorPackage...),
 	"actors/bars":             actorPackage,
 	"actors/analysis":         {"actors/analysis/classic", "actors/hours", "messages", "messages/ist"}, // formulas, no actor

@@ -45,6 +45,7 @@ const configExample = `  {
     "analysis": {"profile": "calibrated", "interval": "5m", "thresholds": {"pcr": {"bullish_from": 1.3}}},
     "mailbox": {"ticks": 8192},
     "gateway": {"orders": false, "instruments": 5500},
+    "record": {"orders": false, "days": 7, "gigabytes": 20},
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
     "holidays": "/etc/kitestring/holidays.txt"
   }`
@@ -98,6 +99,7 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 				}},
 			})
 		}},
+		{"record", func(path string) error { return r.record(path, &cfg.Record) }},
 		{"instruments", func(path string) error { return r.instruments(path, &cfg.Instruments) }},
 		{"holidays", r.nonEmpty(&cfg.HolidayFile, "like /etc/kitestring/holidays.txt", func(file string) string {
 			if !filepath.IsAbs(file) {
@@ -266,6 +268,11 @@ func (r *configReader) object(path string, allowed fields, needed ...string) err
 	} else if first != json.Delim('{') {
 		return r.errorf("%s: it is an object {...}", shownPath(path))
 	}
+	return r.members(path, allowed, needed...)
+}
+
+// members reads what is in an object that has begun.
+func (r *configReader) members(path string, allowed fields, needed ...string) error {
 	names := make([]string, len(allowed))
 	for i, f := range allowed {
 		names[i] = f.name
@@ -367,6 +374,33 @@ func (r *configReader) whole(path string, least, most int) (int, error) {
 		}
 	}
 	return 0, r.errorf("%s %s: it is a whole number from %d to %d", path, shownValue(v), least, most)
+}
+
+// record reads "off", or how the recorder records.
+func (r *configReader) record(path string, into *tree.RecordConfig) error {
+	switch first, err := r.token(); {
+	case err != nil:
+		return err
+	case first == "off":
+		into.Off = true
+		return nil
+	case first != json.Delim('{'):
+		return r.errorf("%s %s: it is \"off\", or an object {...} with orders, days, gigabytes", path, shownValue(first))
+	}
+	return r.members(path, fields{
+		{"orders", func(path string) (err error) {
+			into.Orders, err = r.truth(path)
+			return err
+		}},
+		{"days", func(path string) (err error) {
+			into.Days, err = r.whole(path, 1, 3650)
+			return err
+		}},
+		{"gigabytes", func(path string) (err error) {
+			into.Gigabytes, err = r.whole(path, 1, 100_000)
+			return err
+		}},
+	})
 }
 
 // truth reads true or false.

@@ -24,13 +24,15 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Thresholds:  analysis.Thresholds{"pcr": {"bullish_from": 1.3}},
 			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
-			HolidayFile: "/etc/kitestring/holidays.txt", GatewayInstruments: 5500,
+			HolidayFile: "/etc/kitestring/holidays.txt", GatewayInstruments: 5500, Record: tree.RecordConfig{Days: 7, Gigabytes: 20},
 		}},
 		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, tree.Reloadable{AnalysisProfile: analysis.Classic}},
 		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, tree.Reloadable{
 			Underlyings: []instruments.UnderlyingSpec{{Name: "BANKEX", IndexExchange: "BSE", IndexSymbol: "BANKEX", DerivativesExchange: "BFO"}},
 		}},
-		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, tree.Reloadable{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
+		"no recording":            {`{"record": "off"}`, tree.Reloadable{Record: tree.RecordConfig{Off: true}}},
+		"a recording with orders": {`{"record": {"orders": true}}`, tree.Reloadable{Record: tree.RecordConfig{Orders: true}}},
+		"the edges":               {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, tree.Reloadable{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
 	} {
 		var got tree.Reloadable
 		if err := parseConfig("c.json", []byte(c.text), &got); err != nil || !reflect.DeepEqual(got, c.want) {
@@ -44,6 +46,8 @@ var wrongConfigs = []struct {
 	text string
 	want []string
 }{
+	{`{"record": "on"}`, []string{"line 1", "record", `"off"`, "orders, days, gigabytes"}},
+	{`{"record": {"days": 0}}`, []string{"record.days 0", "1 to 3650"}},
 	{``, []string{"line 1", "ends too early"}},
 	{`[]`, []string{"line 1", "the file", "{...}"}},
 	{"{\n// why\n}", []string{"line 2", "not JSON"}},

@@ -44,10 +44,11 @@ takes a restart. Every field may be left out:
 ` + configExample + `
 
 "kitestring assets print parameters" lists the thresholds: what each means, its
-default and its range. "instruments" are subscribed to in addition to what the
-analyses need; one that the day's instruments file does not have under its
-tradingsymbol is left out, and "kitestring status" names it. "holidays" replaces
-the table of sessions; "kitestring assets print runbook" has its format.`,
+default and its range. "record" is how what Kite sends is kept on disk, or "off".
+"instruments" are subscribed to in addition to what the analyses need; one that
+the day's instruments file does not have under its tradingsymbol is left out, and
+"kitestring status" names it. "holidays" replaces the table of sessions;
+"kitestring assets print runbook" has its format.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var cfg tree.Config

@@ -11,6 +11,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
+	"kitestring/actors/record"
 	"kitestring/messages"
 )
 
@@ -24,6 +25,8 @@ type Reloadable struct {
 	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
 	Instruments     []messages.Want              // subscribed to beside those that the analyses need
+
+	Record RecordConfig // the recorder
 
 	GatewayOrders      bool // the gateway lets clients with the scope place orders
 	GatewayInstruments int  // that its clients may want together; 0: 5500. Changes with a restart
@@ -61,6 +64,9 @@ func (s *Server) Reload(c Reloadable) error {
 	}
 	if c.HolidayFile != "" || was.HolidayFile != "" {
 		restart = append(restart, "market") // the same file may say something else
+	}
+	if was.Record != c.Record {
+		restart = append(restart, record.Name)
 	}
 	for _, a := range analysis.All() {
 		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {

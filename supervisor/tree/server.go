@@ -25,6 +25,7 @@ import (
 	"kitestring/actors/instruments"
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
+	"kitestring/actors/record"
 	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
@@ -51,6 +52,8 @@ type Config struct {
 	Sim             SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
+
+	RecordDisk record.Disk // that the recorder writes to, for drills; zero: the system's
 
 	// Pulse gets the tree's health ten times a second; a supervisor that hangs
 	// has none. It must not block. nil: none.
@@ -84,6 +87,7 @@ type SimConfig struct {
 //	expiry-PROFILE.json   when tokens ended in the mornings, as observed (auth)
 //	gateway-clients-PROFILE.json   who may use the gateway; keys as hashes only
 //	account-PROFILE       the account of the last login (auth)
+//	record/PROFILE/       what Kite sent, a folder a day; removed by age and size
 //	simulator/            tokens that the embedded exchange withdrew, as hashes
 //	traces/TIME-WHAT.trace  the last seconds before a failure, for "go tool trace";
 //	                      the newest ten, 64 MB at most
@@ -107,7 +111,9 @@ type Server struct {
 	hours       *hours.Store
 	reminders   *reminder.Store
 	webStore    *web.Store
-	gateway     *gatewayParts       // nil: there is none
+	gateway     *gatewayParts // nil: there is none
+	recorder    *record.Store
+	boot        string              // names this start of the process
 	exchange    *simulator.Exchange // nil unless it is embedded
 	remote      *remoteClock        // of a simulator in another process; nil: none
 	flight      *flight             // nil: the process has another one
@@ -127,6 +133,8 @@ type metrics struct {
 	rest  *kite.Metrics
 	feed  *feed.Metrics
 	web   *web.Metrics
+
+	record *record.Metrics
 }
 
 // Open prepares the server, listens and starts the tree. Its errors are
@@ -185,6 +193,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.kite, err = endpoints(s.profile, s.store, s.SimAddr()); err != nil {
 		return nil, err
 	}
+	s.openRecorder()
 	// One a profile: simulated mornings teach nothing about Kite's.
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
 	s.kite.Transport = newTransport()
@@ -278,6 +287,9 @@ func (s *Server) closeAll() {
 	}
 	if s.gateway != nil {
 		_ = s.gateway.listener.TCPListener.Close()
+	}
+	if s.recorder != nil {
+		_ = s.recorder.Close()
 	}
 	if s.exchange != nil {
 		_ = s.exchange.Close()

@@ -17,6 +17,7 @@ import (
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
 	"kitestring/actors/readings"
+	"kitestring/actors/record"
 	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
@@ -33,6 +34,7 @@ import (
 //	├─ web                starts first and stops last, so that a person sees the rest
 //	├─ market             the exchange's day
 //	├─ reminder           reminds a person that today's login is due
+//	├─ record             what Kite sends, on disk; before and after all that brings it
 //	├─ instruments        what is traded today
 //	├─ core (one_for_one) in order; a restarting watcher must not drop a live socket
 //	│  ├─ simulator       in the sim profile
@@ -52,6 +54,8 @@ var (
 	pidWeb  = supervisor.PIDOf("web")
 	pidAuth = supervisor.PIDOf("auth")
 	pidFeed = supervisor.PIDOf("feed")
+
+	pidRecord = supervisor.PIDOf(record.Name)
 )
 
 // startTree starts the tree.
@@ -86,10 +90,11 @@ func (s *Server) root() supervisor.Spec {
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
 			Keys: s.store, Login: s.authStore, Clock: s.clock, Store: s.reminders, Timeline: s.webStore, Dashboard: s.URL(),
 		})},
+		s.recordSpec(),
 		{Name: "instruments", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
 				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Hours: s.hours, Ticks: s.feed, State: s.instruments,
-				Underlyings: c.Underlyings, Configured: c.Instruments, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
+				Underlyings: c.Underlyings, Configured: c.Instruments, Archive: s.recorder, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
 			})
 		})},
 		{Name: "core", Children: s.core()},
@@ -158,7 +163,7 @@ func (s *Server) core() []supervisor.Spec {
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
 			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
+			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Record: pidRecord, Recorder: s.recorder, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
 		})},
 	}
 	if s.gateway != nil {

@@ -25,8 +25,8 @@ import (
 func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
 	return web.Config{
-		Gateway: s.webGateway(),
-		Listen:  s.listener.listen, Store: s.webStore,
+		Gateway: s.webGateway(), Record: s.recorderStatus,
+		Listen: s.listener.listen, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed, s.clock}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{
 			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
