@@ -94,9 +94,10 @@ type Underlying struct {
 // Sent by instruments; received by bars, analyses and web.
 type InstrumentsResolved struct {
 	Underlyings []Underlying
-	Notices     []string   // what a person must know of the file or of the configuration's instruments; none: all is well
-	Generation  Generation // of the session that fetched the file
-	At          time.Time  // exchange time
+	Configured  []Instrument // that the configuration wants besides, as far as the file has them
+	Notices     []string     // what a person must know of the file or of the configuration's instruments; none: all is well
+	Generation  Generation   // of the session that fetched the file
+	At          time.Time    // exchange time
 }
 
 // FuturesRolled says that an underlying's near contract has changed.

@@ -9,6 +9,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/hours"
 	"kitestring/messages"
+	"kitestring/messages/wire"
 )
 
 // MaxShards is the number of sockets that Kite allows an API key.
@@ -132,7 +133,7 @@ func (s *Store) snapshot() *messages.Ticks {
 		for i := range t.slots {
 			slot := &t.slots[i]
 			var tick messages.Tick
-			if !slot.used || slot.length == 0 || !decodeOne(slot.packet(), &tick) {
+			if !slot.used || slot.length == 0 || !wire.DecodePacket(slot.packet(), &tick) {
 				continue
 			}
 			tick.Offset = uint32(len(b.Raw))
@@ -223,7 +224,7 @@ func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 		t.locked(func() {
 			if at := t.index.find(instrumentToken); at >= 0 {
 				if slot := &t.slots[at]; slot.used && slot.length > 0 {
-					ok = decodeOne(slot.packet(), &tick)
+					ok = wire.DecodePacket(slot.packet(), &tick)
 				}
 			}
 		})
@@ -232,6 +233,21 @@ func (s *Store) LastTick(instrumentToken uint32) (tick messages.Tick, ok bool) {
 		}
 	}
 	return tick, false
+}
+
+// EachInstrument calls see with every instrument that is subscribed: the mode
+// asked for, its last packet (empty: none yet; valid during the call) and how
+// many have come. It holds up the sockets: see must be quick.
+func (s *Store) EachInstrument(see func(instrumentToken uint32, mode messages.Mode, packet []byte, packets uint64)) {
+	for _, t := range s.tables {
+		t.locked(func() {
+			for i := range t.slots {
+				if slot := &t.slots[i]; slot.used {
+					see(slot.token, slot.want, slot.packet(), slot.packets)
+				}
+			}
+		})
+	}
 }
 
 // Newest is the exchange time of the newest tick of NSE and BSE, their indices

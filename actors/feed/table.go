@@ -39,6 +39,7 @@ type slot struct {
 	trade    uint32 // time
 	quantity uint32
 	epoch    uint32 // the unbroken stretch in which the packet came
+	packets  uint64 // accepted since the instrument is subscribed
 	judged   uint32 // the exchange time that Newest looked at last
 	possible bool   // that time
 }
@@ -266,7 +267,7 @@ func (t *table) append(f *frame, s *slot, packet []byte) *frame {
 		f = t.pool.get(frameClasses[1])
 	}
 	var tick messages.Tick
-	if !decodeOne(packet, &tick) {
+	if !wire.DecodePacket(packet, &tick) {
 		return f
 	}
 	t.accept(s, &tick, packet)
@@ -274,20 +275,6 @@ func (t *table) append(f *frame, s *slot, packet []byte) *frame {
 	f.raw = append(f.raw, packet...)
 	f.ticks = append(f.ticks, tick)
 	return f
-}
-
-// decodeOne decodes a packet that has been decoded before.
-func decodeOne(packet []byte, to *messages.Tick) bool {
-	var room [4 + packetMax]byte
-	head := append(room[:0], 0, 1, byte(len(packet)>>8), byte(len(packet)))
-	var one [1]messages.Tick
-	var d wire.Decoder
-	ticks, err := d.Decode(append(head, packet...), one[:0])
-	if err != nil || len(ticks) != 1 {
-		return false
-	}
-	*to = ticks[0]
-	return true
 }
 
 // accept makes a packet the instrument's last one.
@@ -299,6 +286,7 @@ func (t *table) accept(s *slot, tick *messages.Tick, packet []byte) {
 		}
 	}
 	s.epoch = t.epoch
+	s.packets++
 	s.length, s.mode = tick.Length, tick.Mode
 	s.exchange, s.volume, s.trade, s.quantity = tick.ExchangeTime, tick.Volume, tick.LastTradeTime, tick.LastQuantity
 	if tick.Length == packetMax {

@@ -21,7 +21,7 @@ func (c *checker) Push(b *messages.Ticks) bool {
 		if tick.InstrumentToken != 257 && tick.InstrumentToken != 265 {
 			panic("a tick of an instrument that nobody wants")
 		}
-		if p := wire.PacketOf(b.Raw, tick); len(p) != int(tick.Length) || !decodeOne(p, &again) || again.LastPrice != tick.LastPrice {
+		if p := wire.PacketOf(b.Raw, tick); len(p) != int(tick.Length) || !wire.DecodePacket(p, &again) || again.LastPrice != tick.LastPrice {
 			panic("a tick without its packet")
 		}
 		c.ticks++

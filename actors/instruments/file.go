@@ -43,9 +43,9 @@ type table struct {
 	cut         bool           // the last row has no end
 	contracts   []contracts
 	recycled    []recycled
-	configured  map[uint32]string // tradingsymbols of the configuration's instruments, as far as they are listed
-	asked       []messages.Want   // the configuration's instruments that it was read for
-	gaps        []string          // what is missing of it, in words; none: it is whole
+	configured  map[uint32]messages.Instrument // the configuration's instruments, as far as they are listed
+	asked       []messages.Want                // the configuration's instruments that it was read for
+	gaps        []string                       // what is missing of it, in words; none: it is whole
 }
 
 // contracts is the part of one underlying.
@@ -98,7 +98,7 @@ type reader struct {
 func readFile(file io.Reader, specs []UnderlyingSpec, known map[uint32]string, configured map[uint32]bool) (*table, error) {
 	lines := bufio.NewReaderSize(io.LimitReader(file, mostFile), 64<<10)
 	r := &reader{specs: specs, known: known, configured: configured, owner: map[uint32]string{}, table: &table{
-		contracts: make([]contracts, len(specs)), exchanges: map[string]int{}, configured: map[uint32]string{},
+		contracts: make([]contracts, len(specs)), exchanges: map[string]int{}, configured: map[uint32]messages.Instrument{},
 	}}
 	for number := 1; ; number++ {
 		line, err := lines.ReadSlice('\n')
@@ -305,7 +305,11 @@ func (r *reader) compare(f *[len(columns)]string) {
 		return
 	}
 	if r.configured[uint32(n)] {
-		r.table.configured[uint32(n)] = strings.Clone(f[colSymbol])
+		in, err := parseInstrument(f, f[colExpiry] != "")
+		if err != nil { // what else stands in the row is for display only
+			in = messages.Instrument{Token: uint32(n), Exchange: strings.Clone(f[colExchange]), Tradingsymbol: strings.Clone(f[colSymbol])}
+		}
+		r.table.configured[uint32(n)] = in
 	}
 	if was, ok := r.known[uint32(n)]; ok && was != f[colSymbol] {
 		r.table.recycled = append(r.table.recycled, recycled{uint32(n), was, strings.Clone(f[colSymbol])})

@@ -275,10 +275,15 @@ func (s state) resolve(specs []UnderlyingSpec, now time.Time, effects []effect) 
 	if unfetched != "" && !slices.Contains(s.notices, unfetched) {
 		s.notices = append([]string{unfetched}, s.notices...)
 	}
-	if first || !slices.Equal(s.notices, before.notices) || !reflect.DeepEqual(s.underlyings, before.underlyings) {
+	if first || !slices.Equal(s.notices, before.notices) || !slices.Equal(s.checked, before.checked) || !reflect.DeepEqual(s.underlyings, before.underlyings) {
 		out := messages.InstrumentsResolved{Underlyings: s.underlyings, Notices: s.notices, At: now.UTC()}
 		if s.table != nil {
 			out.Generation = s.table.generation
+			for _, w := range s.checked {
+				if in, listed := s.table.configured[w.InstrumentToken]; listed {
+					out.Configured = append(out.Configured, in)
+				}
+			}
 		}
 		effects = append(effects, publish{s.memory, out})
 	}
@@ -312,15 +317,15 @@ func (t *table) notices(looks int) []string {
 // subscribed to, and in words which are not.
 func (t *table) check(configured []messages.Want) (good []messages.Want, refused []string) {
 	for _, w := range configured {
-		switch symbol, listed := t.configured[w.InstrumentToken]; {
+		switch in, listed := t.configured[w.InstrumentToken]; {
 		case !listed:
 			refused = append(refused, fmt.Sprintf("instrument token %d (%s) of the configuration is not in the instruments file of %s: it is not subscribed",
 				w.InstrumentToken, cmp.Or(w.Tradingsymbol, "no tradingsymbol"), t.day.Format(time.DateOnly)))
-		case w.Tradingsymbol != "" && w.Tradingsymbol != symbol:
+		case w.Tradingsymbol != "" && w.Tradingsymbol != in.Tradingsymbol:
 			refused = append(refused, fmt.Sprintf("instrument token %d of the configuration is %s in the instruments file of %s, not %s: it is not subscribed",
-				w.InstrumentToken, symbol, t.day.Format(time.DateOnly), w.Tradingsymbol))
+				w.InstrumentToken, in.Tradingsymbol, t.day.Format(time.DateOnly), w.Tradingsymbol))
 		default:
-			w.Tradingsymbol = symbol
+			w.Tradingsymbol = in.Tradingsymbol
 			good = append(good, w)
 		}
 	}

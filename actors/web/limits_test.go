@@ -18,17 +18,6 @@ import (
 
 const secret = "an-admin-token-of-more-than-32-characters"
 
-func TestStreamThatDoesNotReadKeepsABoundedList(t *testing.T) {
-	var h hub
-	c := h.join(nil)
-	for i := range 10 * pendingLimit {
-		h.send("event", fmt.Sprint("event/", i), i)
-	}
-	if len(c.pending) != pendingLimit || len(c.index) > pendingLimit || !c.dropped {
-		t.Errorf("%d items wait, %d keys, dropped %t; want %d and dropped", len(c.pending), len(c.index), c.dropped, pendingLimit)
-	}
-}
-
 func TestSimulatorsAdminIsOpenToThisMachineOnly(t *testing.T) {
 	a := &admission{Config{Profile: "sim", Store: NewStore(), AdminToken: func() messages.Secret { return messages.Secret{} }}}
 	for remote, want := range map[string]int{"127.0.0.1:5000": 200, "[::1]:5000": 200, "192.0.2.7:5000": 403, "[2001:db8::7]:5000": 403, "nonsense": 403} {

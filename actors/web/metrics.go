@@ -14,6 +14,8 @@ type Metrics struct {
 	requests map[int]prometheus.Counter // by the first digit of the status code
 	streams  prometheus.Gauge
 	dropped  prometheus.Counter
+
+	conflated prometheus.Counter
 }
 
 // NewMetrics registers them.
@@ -35,6 +37,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "kitestring_sse_dropped_total", Help: "Event streams given up because the client did not read.",
 		}),
+		conflated: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "kitestring_sse_ticks_conflated_total", Help: "Packets that a stream of ticks left out because a newer one of the instrument came before it could send.",
+		}),
 	}
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kitestring_http_requests_total", Help: "HTTP requests answered; streams are left out.",
@@ -42,7 +47,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for class := 1; class <= 5; class++ {
 		m.requests[class] = requests.WithLabelValues(strconv.Itoa(class) + "xx")
 	}
-	r.MustRegister(m.seconds, requests, m.streams, m.dropped)
+	r.MustRegister(m.seconds, requests, m.streams, m.dropped, m.conflated)
 	return m
 }
 

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/pprof" // also registers on http.DefaultServeMux, which nothing serves
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +16,9 @@ import (
 	"time"
 
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/csv"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // route is one line of the API: what /api/v1/openapi.json describes is made of
@@ -34,6 +38,8 @@ type shape struct {
 	gives any                 // a value of a success' type; nil: no JSON
 	media string              // of a success that is no JSON
 	query map[string][]string // parameters, with what they may be; nil: anything
+	csv   bool                // a list that is also to be had as CSV
+	free  bool                // takes whatever parameters Kite or a browser sends
 }
 
 func (s *server) table() []route {
@@ -41,9 +47,9 @@ func (s *server) table() []route {
 	return []route{
 		{"GET", "/healthz", "200 while the process serves", always(healthz), shape{gives: map[string]string{}}},
 		{"GET", "/readyz", "200 only while the token is valid and the feed live, else 503; the body says which is not", s.readyz, shape{gives: api.Ready{}}},
-		{"GET", "/metrics", "Prometheus exposition", s.Metrics.ServeHTTP, shape{media: "text/plain"}},
-		{"GET", "/login", "sends the browser to Kite's login", fromHere(s.Login.Login), shape{code: http.StatusSeeOther, media: "text/html"}},
-		{"GET", "/callback", "where Kite sends the browser back", s.callback(), shape{code: http.StatusSeeOther, media: "text/html"}},
+		{"GET", "/metrics", "Prometheus exposition", s.Metrics.ServeHTTP, shape{media: "text/plain", free: true}},
+		{"GET", "/login", "sends the browser to Kite's login", fromHere(s.Login.Login), shape{code: http.StatusSeeOther, media: "text/html", free: true}},
+		{"GET", "/callback", "where Kite sends the browser back", s.callback(), shape{code: http.StatusSeeOther, media: "text/html", free: true}},
 		{"GET", "/api/v1/status", "one screen: token, feed, actors, market; causes: what is wrong, the gravest first, then what is left out; missing: data that Kite refuses or does not have, with the reason", always(s.status), shape{gives: api.Status{}}},
 		{"GET", "/api/v1/token", "the token's state and the generation that each actor last used", always(s.token), shape{gives: api.Token{}}},
 		{"GET", "/api/v1/rotations", "receipts of the last 100 rotations, newest first", all(s.Feed.Rotations), shape{gives: []messages.Rotation{}}},
@@ -52,14 +58,15 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/readings", "every reading; its parameters are those that the configuration sets, of \"kitestring assets print parameters\"", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}/{kind}", "one reading", s.reading, shape{gives: messages.Reading{}}},
-		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last", s.bars, shape{gives: []api.Bar{}, query: map[string][]string{"interval": intervals, "source": {"index", "future"}}}},
+		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last; from and to (RFC 3339, or a day in IST) bound their starts, to is left out itself; limit takes the newest ones", s.bars, shape{gives: []api.Bar{}, csv: true, query: map[string][]string{"interval": intervals, "source": {"index", "future"}, "from": nil, "to": nil, "limit": nil}}},
 		{"GET", "/api/v1/gaps", "blind spans of the feed, newest first", all(s.Feed.Gaps), shape{gives: []messages.GapDetected{}}},
 		{"GET", "/api/v1/events", "the last 500 events, newest first", all(s.Store.eventsNewestFirst), shape{gives: []api.Event{}}},
 		{"GET", "/api/v1/reminders", "the channels that remind of a due login, and what they last did", always(s.Reminders), shape{gives: api.Reminders{}}},
 		{"GET", "/api/v1/instruments", "index, future and option chain of each underlying", all(s.Store.allUnderlyings), shape{gives: []messages.Underlying{}}},
+		{"GET", "/api/v1/ticks", "the last tick of every subscribed instrument, by exchange and tradingsymbol; instruments is a list with commas of instrument tokens and EXCHANGE:TRADINGSYMBOL", s.ticks, shape{gives: []api.Tick{}, csv: true, query: map[string][]string{"instruments": nil}}},
 		{"GET", "/api/v1/clients", "the programs that may use the gateway, with what they use", s.gated(s.clients), shape{gives: []api.Client{}}},
 		{"GET", "/api/v1/clients/{name}", "one program", s.gated(s.oneClient), shape{gives: api.Client{}}},
-		{"GET", "/api/v1/stream", "server-sent events: what is true now, then each change; topics is a list with commas of " + strings.Join(topics, ", "), s.stream, shape{media: "text/event-stream", query: map[string][]string{"topics": nil}}},
+		{"GET", "/api/v1/stream", "server-sent events: what is true now, then each change, at most ten times a second; topics is a list with commas of " + strings.Join(topics, ", ") + "; instruments (a list as for /api/v1/ticks, or all) makes topic tick carry their ticks in place of the underlyings' prices", s.stream, shape{media: "text/event-stream", query: map[string][]string{"topics": nil, "instruments": nil}}},
 		{"GET", "/api/v1/openapi.json", "this description", s.openapi, shape{gives: map[string]any{}}},
 		{"POST", "/api/v1/actors/{name}/restart", "restart an actor; reinstates a quarantined one", s.restart, shape{admin: true, code: accepted, gives: map[string]string{}}},
 		{"POST", "/api/v1/chaos", "inject a fault into an actor; answers before it strikes", s.chaos, shape{admin: true, code: accepted, takes: api.Chaos{}, gives: api.Chaos{}}},
@@ -93,7 +100,7 @@ var pages = []string{"/analyses", "/actors", "/events", "/drills"}
 func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.table() {
-		h := r.handle
+		h := r.allowed(r.handle)
 		if r.path != "/api/v1/login/start" { // whose address holds the login's own state
 			h = s.scrubbed(h)
 		}
@@ -113,9 +120,26 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/{profile...}", s.Instrument.timed("/debug/pprof", s.admin.admit(s.profiles)))
 	mux.HandleFunc("GET /assets/{file}", s.Instrument.timed("/assets", asset))
 	mux.HandleFunc("/", s.scrubbed(func(w http.ResponseWriter, r *http.Request) {
+		if others := methods(mux, r); others != nil {
+			w.Header().Set("Allow", strings.Join(others, ", "))
+			writeProblem(w, http.StatusMethodNotAllowed, "wrong method", quoted(r.URL.Path)+" does not answer "+quoted(r.Method)+".", others)
+			return
+		}
 		writeProblem(w, http.StatusNotFound, "no such page", "There is nothing at "+quoted(r.URL.Path)+" for "+r.Method+".", s.paths())
 	}))
 	return s.guard(mux)
+}
+
+// methods are those that a path does answer.
+func methods(mux *http.ServeMux, r *http.Request) (allowed []string) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
 }
 
 func (s *server) callback() http.HandlerFunc { return byKite(s.Login.Callback) }
@@ -206,14 +230,16 @@ func intervalName(d time.Duration) string { return strconv.Itoa(int(d/time.Minut
 
 func (s *server) bars(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	name, source := cmp.Or(q.Get("interval"), "5m"), messages.FromIndex
-	if !slices.Contains(intervals, name) {
-		writeProblem(w, http.StatusBadRequest, "unknown interval", "There are no bars of "+quoted(name)+".", intervals)
+	source := messages.FromIndex
+	interval, _ := time.ParseDuration(cmp.Or(q.Get("interval"), "5m")) // both are among the allowed ones
+	_ = source.UnmarshalText([]byte(cmp.Or(q.Get("source"), "index")))
+	var from, to time.Time
+	if !timeOf(w, q, "from", &from) || !timeOf(w, q, "to", &to) {
 		return
 	}
-	interval, _ := time.ParseDuration(name)
-	if from := cmp.Or(q.Get("source"), "index"); source.UnmarshalText([]byte(from)) != nil {
-		writeProblem(w, http.StatusBadRequest, "unknown source", "Bars are made of the index or of the future, not of "+quoted(from)+".", []string{"index", "future"})
+	limit, err := strconv.Atoi(cmp.Or(q.Get("limit"), strconv.Itoa(mostBars)))
+	if err != nil || limit < 1 || limit > mostBars {
+		writeProblem(w, http.StatusBadRequest, "limit out of range", fmt.Sprintf("limit is a whole number from 1 to %d.", mostBars), nil)
 		return
 	}
 	u := r.PathValue("underlying")
@@ -230,7 +256,30 @@ func (s *server) bars(w http.ResponseWriter, r *http.Request) {
 	if ok && (len(closed) == 0 || running.Start.After(closed[len(closed)-1].Start)) {
 		bars = append(bars, apiBar(running, false))
 	}
-	writeJSON(w, http.StatusOK, bars)
+	bars = slices.DeleteFunc(bars, func(b api.Bar) bool {
+		return b.Start.Before(from) || !to.IsZero() && !b.Start.Before(to)
+	})
+	writeList(w, r, bars[max(0, len(bars)-limit):])
+}
+
+// mostBars is more than are kept of the shortest interval.
+const mostBars = messages.BarMinutes + 1
+
+// timeOf reads a time of the query: RFC 3339, or a day, which begins at
+// midnight IST. One that is not there leaves the value as it is.
+func timeOf(w http.ResponseWriter, q url.Values, name string, into *time.Time) bool {
+	text := q.Get(name)
+	if text == "" {
+		return true
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.ParseInLocation(layout, text, ist.Zone); err == nil {
+			*into = at
+			return true
+		}
+	}
+	writeProblem(w, http.StatusBadRequest, "no time", "The parameter "+name+" is "+quoted(text)+". It is a time like 2026-11-23T09:15:00+05:30 (in an address + is %2B) or a day like 2026-11-23.", nil)
+	return false
 }
 
 func apiBar(b messages.Bar, closed bool) api.Bar {
@@ -399,6 +448,53 @@ func decodeBody(w http.ResponseWriter, r *http.Request, into any) bool {
 
 func writeJSON(w http.ResponseWriter, code int, value any) {
 	write(w, code, "application/json", value)
+}
+
+// writeList answers a list, as JSON or with format=csv as CSV.
+func writeList[T any](w http.ResponseWriter, r *http.Request, list []T) {
+	if r.URL.Query().Get("format") != "csv" {
+		writeJSON(w, http.StatusOK, orEmpty(list))
+		return
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = csv.Write(w, list) // the client has gone
+}
+
+// allowed refuses a query that the route does not know, naming what it knows: a
+// misspelt parameter would otherwise change nothing, without a word.
+func (r route) allowed(next http.HandlerFunc) http.HandlerFunc {
+	if r.free {
+		return next
+	}
+	queries := r.queries()
+	return func(w http.ResponseWriter, req *http.Request) {
+		for name, values := range req.URL.Query() {
+			may, known := queries[name]
+			switch {
+			case !known:
+				writeProblem(w, http.StatusBadRequest, "unknown parameter", "There is no parameter "+quoted(name)+" here.", slices.Sorted(maps.Keys(queries)))
+				return
+			case len(values) > 1:
+				writeProblem(w, http.StatusBadRequest, "repeated parameter", "The parameter "+name+" stands here more than once.", nil)
+				return
+			case may != nil && values[0] != "" && !slices.Contains(may, values[0]):
+				writeProblem(w, http.StatusBadRequest, "unknown "+name, "The parameter "+name+" is not "+quoted(values[0])+".", may)
+				return
+			}
+		}
+		next(w, req)
+	}
+}
+
+// queries are the parameters with what they may be; nil: anything.
+func (r route) queries() map[string][]string {
+	if !r.csv {
+		return r.query
+	}
+	all := map[string][]string{"format": {"json", "csv"}}
+	maps.Copy(all, r.query)
+	return all
 }
 
 // writeError answers an error of the tree.

@@ -11,6 +11,8 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/hub"
+	"kitestring/actors/web/ticks"
 	"kitestring/messages"
 	"kitestring/messages/scrub"
 )
@@ -31,6 +33,7 @@ type Store struct {
 	gap         *api.StatusGap       // nil: none since the start
 	notices     []string             // what is wrong with the instruments
 	underlyings []messages.Underlying
+	names       ticks.Names
 	readings    map[[2]string]messages.Reading // underlying, kind
 	running     map[series]messages.Bar
 	missing     map[string]api.StatusMissing // data asked for over REST, by what it is
@@ -42,7 +45,7 @@ type Store struct {
 	sessions    sessions
 	guesses     guesses
 	connections connections
-	hub         hub
+	hub         hub.Hub
 }
 
 // series names one line of bars.
@@ -93,7 +96,7 @@ func (s *Store) Apply(msg any) {
 	case messages.LoginEnded:
 		s.login = &m
 		s.event("login", 0, "login: %s", m.Reason)
-		s.hub.send("login", "", s.login)
+		s.hub.Send("login", "", s.login)
 	case messages.FeedChanged:
 		if m.State != s.feed.State || m.Stale != s.feed.Stale || m.Reason != s.feed.Reason {
 			s.event("feed", 0, "feed %s%s", m.State, because(m.Reason))
@@ -104,7 +107,7 @@ func (s *Store) Apply(msg any) {
 			s.rotated = end // a stage may follow: the first tick, in a quiet market
 			s.event("rotation", m.Rotation.Generation, "rotation to generation %d: %s%s", m.Rotation.Generation, m.Rotation.Result, because(m.Rotation.Reason))
 		}
-		s.hub.send("rotation", rotationKey(m.Rotation), m.Rotation)
+		s.hub.Send("rotation", rotationKey(m.Rotation), m.Rotation)
 	case messages.OrderUpdated:
 		s.event("order", 0, "order %s: %s", foreign(m.OrderID), foreign(m.Status))
 	case messages.GapDetected:
@@ -119,7 +122,7 @@ func (s *Store) Apply(msg any) {
 		}
 		s.phase = m
 	case messages.InstrumentsResolved:
-		s.underlyings = m.Underlyings
+		s.underlyings, s.names = m.Underlyings, ticks.NamesOf(m)
 		s.noteInstruments(m)
 		// Readings and bars of others are no longer updated.
 		maps.DeleteFunc(s.readings, func(of [2]string, _ messages.Reading) bool { return !s.shows(of[0]) })
@@ -130,15 +133,15 @@ func (s *Store) Apply(msg any) {
 		s.noteData(m)
 	case messages.BarUpdated:
 		s.running[series{m.Bar.Underlying, m.Bar.Source, m.Bar.Interval}] = m.Bar
-		s.hub.send("bar", m.Key(), streamedBar(m.Bar, false))
+		s.hub.Send("bar", m.Key(), streamedBar(m.Bar, false))
 	case messages.BarClosed:
-		s.hub.send("bar", "", streamedBar(m.Bar, true))
+		s.hub.Send("bar", "", streamedBar(m.Bar, true))
 	case messages.Reading:
 		if !s.shows(m.Underlying) {
 			return // an analysis does not know yet that it is no longer worked on
 		}
 		s.readings[[2]string{m.Underlying, m.Kind}] = m
-		s.hub.send("reading", m.Key(), m)
+		s.hub.Send("reading", m.Key(), m)
 	}
 }
 
@@ -208,7 +211,7 @@ func (s *Store) event(kind string, g messages.Generation, format string, args ..
 		s.events = slices.Delete(s.events, 0, 1)
 	}
 	s.events = append(s.events, e)
-	s.hub.send("event", eventKey(e), e)
+	s.hub.Send("event", eventKey(e), e)
 }
 
 func rotationKey(r messages.Rotation) string { return fmt.Sprint("rotation/", r.Generation) }
@@ -252,6 +255,12 @@ func (s *Store) allUnderlyings() []messages.Underlying {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.underlyings
+}
+
+func (s *Store) instrumentNames() ticks.Names {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.names
 }
 
 func (s *Store) underlyingNames() []string {

@@ -2,17 +2,17 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/hub"
+	"kitestring/actors/web/ticks"
 	"kitestring/messages"
 )
 
@@ -35,14 +35,14 @@ func (s *server) publish(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if s.Store.hub.count() == 0 {
+		if s.Store.hub.Count() == 0 {
 			continue
 		}
-		s.Store.hub.send("status", "status", s.status())
-		s.Store.hub.send("actors", "actors", s.Tree.Actors())
-		s.Store.hub.send("token", "token", s.token())
+		s.Store.hub.Send("status", "status", s.status())
+		s.Store.hub.Send("actors", "actors", s.Tree.Actors())
+		s.Store.hub.Send("token", "token", s.token())
 		for _, q := range s.quotes() {
-			s.Store.hub.send("tick", "tick/"+q.Underlying, q)
+			s.Store.hub.SendQuote(q)
 		}
 	}
 }
@@ -65,9 +65,57 @@ func (s *server) quotes() []api.Quote {
 	return quotes
 }
 
-// stream is GET /api/v1/stream?topics=a,b: server-sent events, each with its
-// topic as the event's name. It opens with the present state.
+// watchTicks offers the open streams what has come of the instruments that
+// they name.
+func (s *server) watchTicks(ctx context.Context) error {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	watch := ticks.Watch{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		readers, newcomers := s.Store.hub.TickReaders()
+		if readers == 0 {
+			watch = ticks.Watch{} // nobody misses what comes now
+			continue
+		}
+		s.Instrument.conflated.Add(float64(s.Store.hub.SendTicks(watch.Look(s.Feed, s.Store.instrumentNames(), newcomers))))
+	}
+}
+
+// ticks is GET /api/v1/ticks.
+func (s *server) ticks(w http.ResponseWriter, r *http.Request) {
+	choice, ok := s.instruments(w, r, ticks.Everything)
+	if ok {
+		writeList(w, r, ticks.All(s.Feed, s.Store.instrumentNames(), choice))
+	}
+}
+
+// instruments are the instruments that a request names; without any, absent.
+func (s *server) instruments(w http.ResponseWriter, r *http.Request, absent ticks.Choice) (ticks.Choice, bool) {
+	list := r.URL.Query().Get("instruments")
+	if list == "" {
+		return absent, true
+	}
+	choice, unknown := ticks.Choose(list, s.Feed, s.Store.instrumentNames())
+	if unknown != "" {
+		writeProblem(w, http.StatusNotFound, "unknown instrument", "No instrument "+quoted(unknown)+" is subscribed. "+
+			"Name it by its instrument token or as EXCHANGE:TRADINGSYMBOL; /api/v1/ticks lists them all, and \"instruments\" of the configuration file adds one.", nil)
+		return choice, false
+	}
+	return choice, true
+}
+
+// stream is GET /api/v1/stream?topics=a,b&instruments=x,y: server-sent events,
+// each with its topic as the event's name. It opens with the present state.
 func (s *server) stream(w http.ResponseWriter, r *http.Request) {
+	choice, ok := s.instruments(w, r, ticks.Choice{})
+	if !ok {
+		return
+	}
 	var wanted map[string]bool
 	if list := r.URL.Query().Get("topics"); list != "" {
 		wanted = map[string]bool{}
@@ -79,8 +127,12 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 			wanted[t] = true
 		}
 	}
-	c := s.Store.hub.join(wanted)
-	defer s.Store.hub.leave(c)
+	if !choice.IsZero() && wanted != nil && !wanted["tick"] {
+		writeProblem(w, http.StatusBadRequest, "instruments without ticks", "instruments= chooses what the topic tick carries, and topics= does not have it.", nil)
+		return
+	}
+	c := s.Store.hub.Join(wanted, choice)
+	defer s.Store.hub.Leave(c)
 	s.Instrument.streams.Inc()
 	defer s.Instrument.streams.Dec()
 
@@ -88,9 +140,9 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	s.offerPresent(c)
-	var items []item
+	var items []hub.Item
 	for {
-		items, ok := c.take(items)
+		items, ok := c.Take(items)
 		if !ok {
 			s.Instrument.dropped.Inc()
 			return
@@ -114,9 +166,9 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-c.wake:
+		case <-c.Wake:
 		case <-time.After(10 * time.Second): // a comment keeps proxies and the browser's own timeout quiet
-			c.offer(item{})
+			c.Offer(hub.Item{})
 		}
 	}
 }
@@ -131,32 +183,32 @@ func (s *server) dropIfStuck(err error) {
 
 // offerPresent gives a new stream what is true now. What the store keeps is
 // offered under its lock: it cannot overtake anything newer.
-func (s *server) offerPresent(c *client) {
-	present := &hub{clients: map[*client]struct{}{c: {}}}
-	present.send("status", "status", s.status())
-	present.send("token", "token", s.token())
-	present.send("actors", "actors", s.Tree.Actors())
+func (s *server) offerPresent(c *hub.Client) {
+	present := hub.Only(c)
+	present.Send("status", "status", s.status())
+	present.Send("token", "token", s.token())
+	present.Send("actors", "actors", s.Tree.Actors())
 	for _, q := range s.quotes() {
-		present.send("tick", "tick/"+q.Underlying, q)
+		present.SendQuote(q)
 	}
 	for _, r := range slices.Backward(s.Feed.Rotations()) {
-		present.send("rotation", rotationKey(r), r)
+		present.Send("rotation", rotationKey(r), r)
 	}
 	s.Store.mu.RLock()
 	defer s.Store.mu.RUnlock()
 	for _, r := range s.Store.readings {
-		present.send("reading", r.Key(), r)
+		present.Send("reading", r.Key(), r)
 	}
 	for _, e := range s.Store.events[max(0, len(s.Store.events)-50):] {
-		present.send("event", eventKey(e), e)
+		present.Send("event", eventKey(e), e)
 	}
 }
 
-func frame(it item) []byte {
-	if it.topic == "" {
+func frame(it hub.Item) []byte {
+	if it.Topic == "" {
 		return []byte(":\n\n")
 	}
-	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", it.topic, it.data)
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", it.Topic, it.Data)
 }
 
 // barEvent is a bar on the stream, with its series.
@@ -169,104 +221,4 @@ type barEvent struct {
 
 func streamedBar(b messages.Bar, closed bool) barEvent {
 	return barEvent{b.Underlying, b.Source, intervalName(b.Interval), apiBar(b, closed)}
-}
-
-// pendingLimit is how many unsent items a stream may have before its client
-// counts as not reading: 10 s of a busy page.
-const pendingLimit = 2000
-
-// hub distributes changes to the open streams. Sending never waits: an item
-// goes into each client's pending list, where a newer one of the same key
-// replaces it, and a client whose list is full is dropped.
-type hub struct {
-	mu      sync.Mutex
-	clients map[*client]struct{}
-}
-
-// client is one open stream.
-type client struct {
-	topics  map[string]bool // nil: all
-	mu      sync.Mutex
-	pending []item
-	index   map[string]int // key -> place in pending
-	wake    chan struct{}  // 1 slot
-	dropped bool
-}
-
-type item struct {
-	topic, key string
-	data       []byte
-}
-
-func (h *hub) join(topics map[string]bool) *client {
-	c := &client{topics: topics, index: map[string]int{}, wake: make(chan struct{}, 1)}
-	h.mu.Lock()
-	if h.clients == nil {
-		h.clients = map[*client]struct{}{}
-	}
-	h.clients[c] = struct{}{}
-	h.mu.Unlock()
-	return c
-}
-
-func (h *hub) leave(c *client) {
-	h.mu.Lock()
-	delete(h.clients, c)
-	h.mu.Unlock()
-}
-
-func (h *hub) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.clients)
-}
-
-// send offers a value to every client that wants the topic. An item with a key
-// replaces an unsent one of the same key.
-func (h *hub) send(topic, key string, value any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var data []byte
-	for c := range h.clients {
-		if c.topics != nil && !c.topics[topic] {
-			continue
-		}
-		if data == nil {
-			var err error
-			if data, err = json.Marshal(value); err != nil {
-				return // a value that cannot be encoded is caught by the tests
-			}
-		}
-		c.offer(item{topic, key, data})
-	}
-}
-
-func (c *client) offer(it item) {
-	c.mu.Lock()
-	if at, ok := c.index[it.key]; ok && it.key != "" {
-		c.pending[at] = it
-	} else if len(c.pending) >= pendingLimit {
-		c.dropped = true
-	} else {
-		if it.key != "" {
-			c.index[it.key] = len(c.pending)
-		}
-		c.pending = append(c.pending, it)
-	}
-	c.mu.Unlock()
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-// take empties the pending list; ok is false when the client was dropped.
-func (c *client) take(into []item) (items []item, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	items = append(into[:0], c.pending...)
-	clear(c.pending)
-	c.pending = c.pending[:0]
-	clear(c.index)
-	return items, !c.dropped
 }

@@ -22,6 +22,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/internal/serve"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/ticks"
 	"kitestring/messages"
 )
 
@@ -58,6 +59,7 @@ type Feed interface {
 	Gaps() []messages.GapDetected   // newest first
 	// LastTick is the newest packet of an instrument, false when there is none.
 	LastTick(instrumentToken uint32) (messages.Tick, bool)
+	ticks.Feed
 }
 
 // FeedStats is the moving part of the feed's state.
@@ -185,6 +187,7 @@ func (s *server) start() {
 	// that fails without a Stopped.
 	s.self.Go("serve", func(ctx context.Context) error { return serve.Until(ctx, server, l, grace, nil) })
 	s.self.Go("status", s.publish)
+	s.self.Go("ticks", s.watchTicks)
 }
 
 // grace is how long responses in progress may take at the end: the request

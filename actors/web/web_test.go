@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +38,7 @@ type fakes struct {
 	validated int
 	asked     []string
 	untraced  error
+	packets   atomic.Uint64
 	admin     messages.Secret
 }
 
@@ -66,6 +69,11 @@ func (h *fakes) Rotations() []messages.Rotation { return nil }
 func (h *fakes) Gaps() []messages.GapDetected   { return nil }
 func (h *fakes) LastTick(uint32) (messages.Tick, bool) {
 	return messages.Tick{InstrumentToken: 256265, LastPrice: 2_500_000, Close: 2_475_000, ExchangeTime: 1_700_000_000}, true
+}
+
+func (h *fakes) EachInstrument(see func(uint32, messages.Mode, []byte, uint64)) {
+	see(256265, messages.ModeLTP, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 256265), 2_500_000), h.packets.Load())
+	see(408065, messages.ModeFull, nil, 0)
 }
 
 func (h *fakes) Login(w http.ResponseWriter, r *http.Request) {
@@ -204,7 +212,24 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 		{"GET", "/assets/../web.go", "", 307, ""},
 		{"GET", "/assets/nothing.js", "", 404, "nothing.js"},
 		{"GET", "/nothing", "", 404, "/api/v1/status"},
-		{"DELETE", "/api/v1/status", "", 404, "DELETE"},
+		{"DELETE", "/api/v1/status", "", 405, `"names":["GET"]`},
+		{"GET", "/api/v1/chaos", "", 405, `"names":["POST"]`},
+		{"PUT", "/api/v1/clients/x", "", 405, `"names":["GET","DELETE"]`},
+		{"GET", "/api/v1/status?verbose=1", "", 400, "verbose"},
+		{"GET", "/api/v1/bars/NIFTY?intervall=5m", "", 400, `"names":["format","from","interval","limit","source","to"]`},
+		{"GET", "/api/v1/bars/NIFTY?interval=5m&interval=1m", "", 400, "more than once"},
+		{"GET", "/api/v1/bars/NIFTY?interval=" + strings.Repeat("9", 8<<10), "", 400, `999…`},
+		{"GET", "/api/v1/bars/NIFTY?from=2023-11-15T03:45:00%2B05:30&to=2023-11-15T03:45:01%2B05:30", "", 200, `"close":1.5`},
+		{"GET", "/api/v1/bars/NIFTY?to=2023-11-15T03:45:00%2B05:30", "", 200, "[]"},
+		{"GET", "/api/v1/bars/NIFTY?from=2023-11-16", "", 200, "[]"},
+		{"GET", "/api/v1/bars/NIFTY?from=yesterday", "", 400, "a day like"},
+		{"GET", "/api/v1/bars/NIFTY?limit=0", "", 400, "from 1 to"},
+		{"GET", "/api/v1/bars/NIFTY?limit=1&format=csv", "", 200, "start,open,high,low,close,volume,oi,closed,partial,gapped,backfilled,generation\n2023-11-14T22:15:00Z,1,2,0.5,1.5,0,0,true"},
+		{"GET", "/api/v1/ticks?instruments=256265", "", 200, `"last_price":25000`},
+		{"GET", "/api/v1/ticks?format=csv", "", 200, "instrument_token,exchange,tradingsymbol,mode,last_price,"},
+		{"GET", "/api/v1/ticks?format=xml", "", 400, `"names":["json","csv"]`},
+		{"GET", "/api/v1/ticks?instruments=NSE:MOON", "", 404, "NSE:MOON"},
+		{"GET", "/api/v1/stream?topics=bar&instruments=256265", "", 400, "topics="},
 	} {
 		resp, body := request(t, c.method, "http://"+addr+c.path, c.body)
 		if resp.StatusCode != c.code || !strings.Contains(body, c.want) {

@@ -47,8 +47,12 @@ var arrows = map[string][]string{
 	"actors/barfile":          {"actors/analysis", "actors/hours", "messages", "messages/ist"},
 	"actors/tape":             {"messages", "messages/ist", "messages/wire"},
 	"actors/simulator":        append([]string{"actors/internal/serve"}, actorPackage...),
-	"actors/web":              append([]string{"actors/internal/serve", "actors/web/api"}, actorPackage...),
+	"actors/web":              append([]string{"actors/internal/serve", "actors/web/api", "actors/web/csv", "actors/web/hub", "actors/web/openapi", "actors/web/ticks"}, actorPackage...),
 	"actors/web/api":          {"messages"},
+	"actors/web/csv":          {},
+	"actors/web/hub":          {"actors/web/api", "actors/web/ticks"},
+	"actors/web/openapi":      {"actors/web/api"},
+	"actors/web/ticks":        {"actors/web/api", "messages", "messages/wire"},
 
 	"supervisor":      {"actors", "messages"},
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
@@ -64,7 +68,7 @@ var arrows = map[string][]string{
 var actorPackage = []string{"actors", "actors/hours", "actors/kite", "actors/tape", "messages", "messages/..."}
 
 // stdOnly are the packages that import no other module.
-var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/channels", "actors/hours", "actors/internal/serve", "actors/web/api", "actors/token/envstyles"}
+var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/channels", "actors/hours", "actors/internal/serve", "actors/web/api", "actors/web/csv", "actors/web/hub", "actors/web/openapi", "actors/web/ticks", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
 	root := actorstest.ModuleRoot(t)

@@ -194,3 +194,21 @@ func other(p []byte, t *messages.Tick) bool {
 
 // price reads a price: signed, for spreads and crude can be negative.
 func price(p []byte) int32 { return int32(binary.BigEndian.Uint32(p)) }
+
+// DecodePacket decodes one packet without its frame; false: it is none that is
+// known here.
+func DecodePacket(packet []byte, to *messages.Tick) bool {
+	if len(packet) > lenFull {
+		return false
+	}
+	var room [4 + lenFull]byte
+	head := append(room[:0], 0, 1, 0, byte(len(packet)))
+	var one [1]messages.Tick
+	var d Decoder
+	ticks, err := d.Decode(append(head, packet...), one[:0])
+	if err != nil || len(ticks) != 1 {
+		return false
+	}
+	*to = ticks[0]
+	return true
+}

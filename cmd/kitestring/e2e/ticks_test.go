@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"kitestring/actors/actorstest"
+	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/assets"
+	"kitestring/messages"
+	"kitestring/supervisor/tree"
+)
+
+// pythonProgram runs a program with the standard library only.
+func pythonProgram(t *testing.T, source string, args ...string) (lines <-chan string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), actorstest.Tool(t, "python3", "python3"), append([]string{"-I", "-"}, args...)...)
+	cmd.Stdin = strings.NewReader(source)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	received := make(chan string, 10_000)
+	go func() {
+		defer close(received)
+		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+			received <- scanner.Text()
+		}
+		_ = cmd.Wait() // it is killed at the end of the test
+	}()
+	return received
+}
+
+// The README's program for ticks works as printed, through a new token, for an
+// instrument that only the configuration wants.
+func TestReadmeProgramForTicks(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```py\n(.*?)```").FindSubmatch(readme)
+	printed, err := assets.Read("example-ticks")
+	if err != nil || m == nil || string(m[1]) != string(printed) {
+		t.Fatalf("the README's program for ticks is not what \"assets print example-ticks\" prints (%v)", err)
+	}
+	if n := strings.Count(string(printed), "\n"); n > 24 {
+		t.Errorf("the program has %d lines", n)
+	}
+	s := startServer(t, func(c *tree.Config) {
+		c.Reloadable.Instruments = []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}}
+	})
+	s.live()
+	actorstest.Until(t, "the configured instrument has a tick", func() bool {
+		_, body := s.call(http.MethodGet, s.URL()+"api/v1/ticks?instruments=408065", "")
+		var list []api.Tick
+		return json.Unmarshal(body, &list) == nil && len(list) == 1 && list[0].LastPrice != nil && list[0].Tradingsymbol == "INFY" && list[0].Exchange == "NSE"
+	})
+	program := strings.ReplaceAll(string(printed), "127.0.0.1:8420", s.Addr())
+	lines := pythonProgram(t, program, "NSE:NIFTY 50", "408065")
+	tick := regexp.MustCompile(`^\S+ (NIFTY 50|INFY) \d+(\.\d+)? (None|\d+)$`)
+	for _, when := range []string{"at first", "after a new token"} {
+		seen := map[string]int{}
+		until(t, lines, "ticks of both "+when, func(line string, old bool) bool {
+			m := tick.FindStringSubmatch(line)
+			if m == nil {
+				t.Fatalf("%s the program said %q", when, line)
+			}
+			if !old {
+				seen[m[1]]++
+			}
+			return seen["NIFTY 50"] >= 2 && seen["INFY"] >= 2
+		})
+		if when == "at first" {
+			s.rotate()
+		}
+	}
+	// What is wrong with the request stands in the program's last line.
+	until(t, pythonProgram(t, program, "NSE:MOON"), "a reason", func(line string, _ bool) bool {
+		return strings.Contains(line, `No instrument "NSE:MOON" is subscribed`)
+	})
+}
