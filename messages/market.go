@@ -35,6 +35,7 @@ type PhaseChanged struct {
 	At         time.Time // exchange time
 	Next       time.Time // exchange time of the next change
 	TradingDay bool
+	Holiday    string // name of a day without trading that is no weekend; "": none
 	LoginDue   bool   // a trading day has begun and the token of the day before is dead by now
 	Warning    string // e.g. ticks arrive on a day that the table calls a holiday
 }

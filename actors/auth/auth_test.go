@@ -234,7 +234,7 @@ func TestTheFlushIsFoundByTheExchangesClock(t *testing.T) {
 			t.Errorf("%d questions before the flush", n)
 		}
 		b.pass(3 * time.Second) // 06:20
-		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "daily flush") {
+		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "session has expired") {
 			t.Errorf("reason %q", r.Adopted.Reason)
 		}
 	})
@@ -499,7 +499,7 @@ func TestLearnedExpiryIsKept(t *testing.T) {
 		b.pass(72 * time.Minute) // 06:32
 		b.kite.say(1, "dead")
 		b.pass(5 * time.Minute)
-		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "daily flush") {
+		if r := b.want(1, messages.Rejected); !strings.Contains(r.Adopted.Reason, "session has expired") {
 			t.Errorf("reason %q", r.Adopted.Reason)
 		}
 		again := NewStore(b.cfg.Store.path)

@@ -32,7 +32,7 @@ func flushed(f tokenRecord, now time.Time) bool {
 func (s state) cause(f tokenRecord, now time.Time) string {
 	if !f.proven.IsZero() {
 		if flushed(f, now) {
-			return "The daily flush ended this token, as Kite ends every token in the morning. Log in for today."
+			return "Yesterday's session has expired (Kite ends it around 6 AM). Log in for today."
 		}
 		return "Another login ended this token, or a logout. Log in again; if it happens again, look for another program that uses this account."
 	}

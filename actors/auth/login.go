@@ -400,7 +400,7 @@ var page = template.Must(template.New("login").Parse(`<!doctype html>
 <main>
 <h1>{{.Title}}</h1>
 <p>{{.Reason}}</p>
-<p><a href="/login">Log in again</a> or <a href="/">go to the first page</a>.</p>
+<p><a href="/login">Log in again</a> or go <a href="/">back to the dashboard</a>.</p>
 </main>
 </html>
 `))

@@ -165,9 +165,9 @@ func TestCauses(t *testing.T) {
 		want    string
 		learns  bool
 	}{
-		{"flush", tokenRecord{}, proven(2, 9, 0), clock(3, 6, 5), "daily flush", true},
-		{"late flush of a login at 06:10", tokenRecord{}, proven(3, 6, 10), clock(3, 7, 31), "daily flush", true},
-		{"flush found at noon", tokenRecord{}, proven(2, 15, 0), clock(3, 12, 0), "daily flush", false},
+		{"flush", tokenRecord{}, proven(2, 9, 0), clock(3, 6, 5), "session has expired", true},
+		{"late flush of a login at 06:10", tokenRecord{}, proven(3, 6, 10), clock(3, 7, 31), "session has expired", true},
+		{"flush found at noon", tokenRecord{}, proven(2, 15, 0), clock(3, 12, 0), "session has expired", false},
 		{"midday", tokenRecord{}, proven(3, 9, 0), clock(3, 12, 0), "Another login ended this token", false},
 		{"before dawn", tokenRecord{}, proven(2, 9, 0), clock(3, 5, 0), "Another login ended this token", false},
 		{"start", tokenRecord{}, fresh(actorstest.Session(1), messages.ChangeAtStart, clock(3, 8, 55)), clock(3, 8, 55), "earlier day", false},

@@ -192,6 +192,11 @@ func (r *rate) perSecond(now time.Time) float64 {
 			sum += b.n
 		}
 	}
+	if sum == 0 { // nothing before this second: it is the first, and not over
+		if b := r.buckets[now.Unix()&7]; b.second == now.Unix() {
+			return float64(b.n)
+		}
+	}
 	return float64(sum) / rateOver
 }
 

@@ -260,3 +260,22 @@ func TestNewestIgnoresATickFarAhead(t *testing.T) {
 		}
 	}
 }
+
+// The rate is of whole seconds, but in the first one, of what has come in it.
+func TestRateOfTheFirstSecond(t *testing.T) {
+	var r rate
+	start := time.Unix(1000, 0)
+	if got := r.perSecond(start); got != 0 {
+		t.Errorf("%v ticks/s before the first", got)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		want  float64
+	}{{100 * time.Millisecond, 30}, {1100 * time.Millisecond, 10}, {2100 * time.Millisecond, 20}, {3100 * time.Millisecond, 30}} {
+		now := start.Add(c.after)
+		r.add(now, 30)
+		if got := r.perSecond(now); got != c.want {
+			t.Errorf("%v ticks/s after %s, want %v", got, c.after, c.want)
+		}
+	}
+}

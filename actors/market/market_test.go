@@ -161,7 +161,7 @@ func TestStories(t *testing.T) {
 			{"2026-03-04 00:00:00", "2026-03-03 15:30:00", "closed, trading"},
 		},
 		"a cached tick proves nothing": {
-			{"2026-03-03 10:00:00", "2026-03-03 09:00:00", "closed"},
+			{"2026-03-03 10:00:00", "2026-03-03 09:00:00", "closed, Holi"},
 			{"2026-03-03 10:00:01", "2026-03-02 10:00:01", ""},
 		},
 		"an evening session that was not announced": {
@@ -222,6 +222,9 @@ func words(p messages.PhaseChanged) string {
 	}
 	if p.LoginDue {
 		w = append(w, "login due")
+	}
+	if p.Holiday != "" {
+		w = append(w, p.Holiday)
 	}
 	if p.Warning != "" {
 		w = append(w, p.Warning)

@@ -115,7 +115,9 @@ func observe(s state, e observed) (state, []effect) {
 		p.Phase = messages.Open
 		p.Warning = "ticks arrive outside the hours of the session table: the ticks win; give this day its sessions in the holiday file"
 	}
-	p.TradingDay = day.Trading()
+	if p.TradingDay = day.Trading(); !p.TradingDay {
+		p.Holiday = day.Name
+	}
 	p.LoginDue = p.TradingDay && !e.now.Before(ist.At(e.now, loginHour, 0, 0))
 	if p.Warning == "" {
 		p.Warning = warning(s, day, e)

@@ -119,7 +119,7 @@ func Open(cfg StoreConfig) (*Store, error) {
 const openLasts = 10 * time.Second
 
 // errHung says that a call of the kernel did not return.
-var errHung = errors.New("it does not answer: its disk or network mount hangs; mend the mount and try again")
+var errHung = errors.New("it does not answer: its disk or network mount hangs; repair the mount and try again")
 
 // answering runs what a dead network mount can block for ever, and gives up
 // waiting when ctx ends. What it runs ends when the mount lets it.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"kitestring/actors/web/api"
 	"kitestring/messages"
@@ -17,6 +18,17 @@ func (s *Store) noteInstruments(m messages.InstrumentsResolved) {
 		}
 	}
 	s.notices = m.Notices
+	at := time.Now()
+	if s.clock != nil {
+		at = s.clock.Now()
+	}
+	for _, u := range m.Underlyings {
+		state := messages.DataState{What: "prices of " + u.Name, At: at}
+		if u.Index.Token == 0 && u.Reason != "" {
+			state.Reason = u.Reason + "; correct the underlyings of the configuration file"
+		}
+		s.noteData(state)
+	}
 }
 
 // noteData keeps which data does not come. Called with mu held.

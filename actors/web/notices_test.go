@@ -24,7 +24,12 @@ func TestNotices(t *testing.T) {
 	if n := len(s.events); n != 3 {
 		t.Errorf("%d events of three things that came two times: %+v", n, s.events)
 	}
-	s.Apply(messages.InstrumentsResolved{})
+	s.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTYX", Reason: "no index or share NSE:NIFTYX in the instruments file"}}})
+	wrong := "What does not come: prices of NIFTYX: no index or share NSE:NIFTYX in the instruments file; correct the underlyings of the configuration file."
+	if notes := s.notes(); !slices.Contains(notes, wrong) {
+		t.Errorf("a wrong underlying is not named: %q", notes)
+	}
+	s.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTYX", Index: messages.Instrument{Token: 1}}}})
 	for range 2 {
 		s.Apply(messages.DataState{What: "quotes"})
 		s.Apply(messages.DataState{What: "history of NIFTY's future"})
@@ -32,7 +37,7 @@ func TestNotices(t *testing.T) {
 	if notes := s.notes(); len(notes) != 0 {
 		t.Errorf("in the end the notes are %q", notes)
 	}
-	if n := len(s.events); n != 5 {
+	if n := len(s.events); n != 7 {
 		t.Errorf("%d events, want one more for the end of each refusal", n)
 	}
 }

@@ -38,7 +38,7 @@ func (s *server) status() api.Status {
 			Instruments: stats.Instruments, Sockets: stats.Sockets, Stale: feed.Stale, LastGap: gap,
 			Refused: append([]api.Refusal{}, stats.Refused...),
 		},
-		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Warning: phase.Warning},
+		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Holiday: phase.Holiday, Warning: phase.Warning},
 		Actors:  api.StatusActors{NotRunning: []string{}},
 		Login:   login,
 		Process: s.Process, At: time.Now().UTC(), Underlyings: b.underlyingNames(), Missing: b.missingData(), Gateway: s.statusGateway(), Record: s.statusRecord(),
@@ -63,9 +63,24 @@ func (s *server) status() api.Status {
 	st.Causes = orEmpty(append(st.Causes, b.notes()...))
 	st.Message = strings.Join(st.Causes, " ")
 	if len(st.Causes) == 0 || st.Live && phase.Phase == messages.Open {
-		st.Message = strings.TrimSpace(fmt.Sprintf("Data is live: %.0f ticks/s from %d instruments. %s", stats.TicksPerSecond, stats.Instruments, st.Message))
+		st.Message = strings.TrimSpace(fmt.Sprintf("Data is live: %s from %s. %s", pace(stats.TicksPerSecond), count(stats.Instruments, "instrument"), st.Message))
 	}
 	return st
+}
+
+// pace writes ticks per second; in the first second there is none to tell.
+func pace(perSecond float64) string {
+	if perSecond < 0.5 {
+		return "the first ticks come"
+	}
+	return fmt.Sprintf("%.0f ticks/s", perSecond)
+}
+
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // view is what the verdict about the data rests on.
@@ -166,6 +181,9 @@ func closedMarket(phase messages.PhaseChanged) string {
 		return "Connected. Pre-open" + until + ". No ticks expected yet."
 	case messages.Closing:
 		return "Connected. Market closing" + until + ". No more ticks expected today."
+	}
+	if phase.Holiday != "" {
+		return "Connected. Market closed for " + phase.Holiday + until + ". No ticks expected."
 	}
 	return "Connected. Market closed" + until + ". No ticks expected."
 }

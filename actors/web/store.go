@@ -112,7 +112,11 @@ func (s *Store) Apply(msg any) {
 		s.event("order", 0, "order %s: %s", foreign(m.OrderID), foreign(m.Status))
 	case messages.GapDetected:
 		s.gap = &api.StatusGap{Reason: m.Reason, Instruments: len(m.Gaps), At: m.At}
-		s.event("gap", m.Generation, "%d instruments were blind at a %s", len(m.Gaps), m.Reason)
+		were := "were"
+		if len(m.Gaps) == 1 {
+			were = "was"
+		}
+		s.event("gap", m.Generation, "%s %s blind at a %s", count(len(m.Gaps), "instrument"), were, m.Reason)
 	case messages.PhaseChanged:
 		if m.Phase != s.phase.Phase {
 			s.event("market", 0, "market %s", m.Phase)

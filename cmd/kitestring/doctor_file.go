@@ -35,7 +35,7 @@ func (d *doctor) lookAtFile(context.Context) {
 	}
 	d.note(checkEnvFile, good, detail, "")
 	if mode := f.Mode.Perm(); mode&0o077 != 0 {
-		d.note(checkPermissions, warned, fmt.Sprintf("other users can get at the file (mode %04o)", mode), "chmod 600 "+path)
+		d.note(checkPermissions, warned, fmt.Sprintf("other users can read this file (mode %04o)", mode), "chmod 600 "+path)
 	} else {
 		d.note(checkPermissions, good, fmt.Sprintf("mode %04o", mode), "")
 	}

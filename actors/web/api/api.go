@@ -94,6 +94,7 @@ type StatusMarket struct {
 	Phase        messages.Phase `json:"phase"`
 	ExchangeTime time.Time      `json:"exchange_time"`
 	Next         time.Time      `json:"next_change_at"`
+	Holiday      string         `json:"holiday,omitempty"` // its name on a day without trading that is no weekend
 	Warning      string         `json:"warning,omitempty"`
 }
 

@@ -96,7 +96,7 @@ func tradingDay(r *Rig, start time.Time) {
 func asADay(events []api.Event, day hours.Day) error {
 	expected := [][2]string{
 		{"feed", "streaming"},
-		{"token", "daily flush"},
+		{"token", "session has expired"},
 		{"token", "adopted as generation 2"},
 		{"rotation", "to generation 2: adopted"},
 	}
