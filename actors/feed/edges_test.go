@@ -2,43 +2,11 @@ package feed
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
 	"kitestring/messages"
 )
-
-// A packet that recurs fits in two ways: the newer side waits until one is left.
-func TestMergerWaitsForTheOnlyFit(t *testing.T) {
-	p := pair{out: map[int][]uint64{}}
-	p.m.known(0, testArrival(1, false).hash, moment{}, nil)
-	for _, step := range []struct {
-		side side
-		n    uint64
-	}{{older, 2}, {older, 1}, {newer, 1}, {newer, 2}, {newer, 1}, {older, 3}, {newer, 3}, {newer, 4}, {older, 4}} {
-		p.offer(0, step.side, step.n, false)
-	}
-	if want := []uint64{2, 1, 3, 4}; !slices.Equal(p.out[0], want) {
-		t.Errorf("out %v, want %v", p.out[0], want)
-	}
-}
-
-// A side that skips a packet is not waited for: what stands before the one that
-// it brings will not come any more.
-func TestMergerForgetsWhatASideSkips(t *testing.T) {
-	p := pair{out: map[int][]uint64{}}
-	p.m.known(0, testArrival(1, false).hash, moment{}, nil)
-	for _, step := range []struct {
-		side side
-		n    uint64
-	}{{newer, 1}, {older, 2}, {older, 3}, {newer, 3}} {
-		p.offer(0, step.side, step.n, false)
-	}
-	if tr := &p.m.tracks[0]; len(tr.due) != 0 || p.m.due != 0 {
-		t.Errorf("%d packets due of %d instruments", len(tr.due), p.m.due)
-	}
-}
 
 // The older socket dies before both have met: the ledger shows what neither
 // brought.

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"time"
 
+	"kitestring/actors/merger"
 	"kitestring/messages"
 )
 
@@ -28,15 +29,15 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation, toda
 	t.mergeUntil = time.Time{}
 	before := t.merger
 	t.endMerge()
-	t.merger = &merger{today: uint32(today.Unix()), tracks: make([]track, 0, len(t.slots))}
+	t.merger = merger.New(uint32(today.Unix()), len(t.slots))
 	for i := range t.slots {
 		s := &t.slots[i]
 		switch {
 		case !s.used:
 		case s.length == 0:
-			t.merger.track(i)
+			t.merger.Expect(i)
 		default:
-			t.merger.known(i, maphash.Bytes(seed, s.packet()), moment{s.exchange, s.volume, s.trade}, before)
+			t.merger.Known(i, maphash.Bytes(seed, s.packet()), merger.Moment{Exchange: s.exchange, Volume: s.volume, Trade: s.trade}, before)
 		}
 	}
 }
@@ -59,7 +60,7 @@ func (t *table) withdraw(id uint64, end func()) bool {
 // without ends a swap without the newer socket.
 func (t *table) without(now time.Time) {
 	t.standby = 0
-	t.merger.leave(newer, nil)
+	t.merger.Leave(merger.Newer, nil)
 	t.mergeUntil = now.Add(mergeFor)
 }
 
@@ -85,13 +86,13 @@ func (t *table) leave(id uint64, why messages.GapReason, now time.Time) {
 // progress looks whether a swap or its aftermath has come to an end.
 func (t *table) progress(now time.Time) (moved bool) {
 	if t.standby != 0 {
-		if t.framed < t.standby || !t.merger.complete(t.lenient) {
+		if t.framed < t.standby || !t.merger.Complete(t.lenient) {
 			return false
 		}
 		t.promote(now)
 		moved = true
 	}
-	if t.merger.done() || t.merger.alone && now.After(t.mergeUntil) {
+	if t.merger.Done() || t.merger.Alone && now.After(t.mergeUntil) {
 		t.endMerge()
 	}
 	return moved
@@ -99,8 +100,8 @@ func (t *table) progress(now time.Time) (moved bool) {
 
 func (t *table) endMerge() {
 	if t.merger != nil {
-		t.counts.Overlapped += t.merger.overlapped
-		t.counts.joins.add(t.merger.joins)
+		t.counts.Overlapped += t.merger.Overlapped
+		t.counts.joins.Add(t.merger.Joins)
 		t.merger = nil
 	}
 }
@@ -117,18 +118,18 @@ func (t *table) settle(id uint64, lenient, force bool, now time.Time) (moved boo
 	if t.lenient = lenient; force {
 		t.promote(now)
 	} else {
-		t.release(now, func(emit func(int, []held)) { t.merger.lead(now, emit) })
+		t.release(now, func(emit func(int, []merger.Held)) { t.merger.Lead(now, emit) })
 	}
 	return t.progress(now) || force
 }
 
 // release hands out what the merger has held back of the standby's packets.
-func (t *table) release(now time.Time, from func(emit func(slot int, flush []held))) {
+func (t *table) release(now time.Time, from func(emit func(slot int, flush []merger.Held))) {
 	generation := max(t.standbyGen, t.generation)
 	var later *frame
-	from(func(at int, flush []held) {
+	from(func(at int, flush []merger.Held) {
 		for _, h := range flush {
-			later = t.append(later, &t.slots[at], h.packet)
+			later = t.append(later, &t.slots[at], h.Packet)
 		}
 	})
 	if later != nil {
@@ -141,8 +142,8 @@ func (t *table) promote(now time.Time) {
 	t.lead, t.standby, t.generation = t.standby, 0, t.standbyGen
 	t.mergeUntil = now.Add(mergeFor)
 	t.reason = messages.GapSwap
-	t.release(now, func(emit func(int, []held)) {
-		t.merger.leave(older, func(at int, flush []held) {
+	t.release(now, func(emit func(int, []merger.Held)) {
+		t.merger.Leave(merger.Older, func(at int, flush []merger.Held) {
 			t.slots[at].epoch-- // the two streams did not meet: look for a gap
 			emit(at, flush)
 		})
@@ -175,7 +176,7 @@ func (t *table) reset(sequenced bool, observe func(newest uint32, received time.
 func (t *table) swapping() bool {
 	t.lock()
 	defer t.mu.Unlock()
-	return t.merger != nil && !(t.merger.alone && (t.merger.differ || time.Now().After(t.mergeUntil)))
+	return t.merger != nil && !(t.merger.Alone && (t.merger.Differ || time.Now().After(t.mergeUntil)))
 }
 
 // vitals is what the actor looks at every second.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"kitestring/actors/merger"
 	"kitestring/messages"
 )
 
@@ -26,7 +27,7 @@ type receipt struct {
 // sequence sums up what the tables count of repeats and losses.
 type sequence struct {
 	overlapped, repeated, lost uint64
-	joins                      joins
+	joins                      merger.Joins
 }
 
 // openReceipt begins a receipt, once per generation; an unfinished older one is
@@ -138,9 +139,9 @@ func (s *Store) recount(g messages.Generation, sequenced bool) (messages.Rotatio
 func (r *receipt) sums(now sequence, sequenced bool) (changed bool) {
 	was := r.rotation
 	r.rotation.Overlapped = int64(now.overlapped - r.before.overlapped)
-	r.rotation.Matched = int64(now.joins.matched - r.before.joins.matched)
-	r.rotation.Ordered = int64(now.joins.ordered - r.before.joins.ordered)
-	r.rotation.Unmatched = int64(now.joins.unmatched - r.before.joins.unmatched)
+	r.rotation.Matched = int64(now.joins.Matched - r.before.joins.Matched)
+	r.rotation.Ordered = int64(now.joins.Ordered - r.before.joins.Ordered)
+	r.rotation.Unmatched = int64(now.joins.Unmatched - r.before.joins.Unmatched)
 	changed = r.rotation != was
 	if !sequenced {
 		return changed
@@ -164,10 +165,10 @@ func (s *Store) sequence() (sum sequence) {
 	for _, t := range s.tables {
 		t.locked(func() {
 			sum.overlapped += t.counts.Overlapped
-			sum.joins.add(t.counts.joins)
+			sum.joins.Add(t.counts.joins)
 			if t.merger != nil {
-				sum.overlapped += t.merger.overlapped
-				sum.joins.add(t.merger.joins)
+				sum.overlapped += t.merger.Overlapped
+				sum.joins.Add(t.merger.Joins)
 			}
 			sum.repeated += t.counts.Repeated
 			sum.lost += t.counts.Lost

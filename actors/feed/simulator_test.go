@@ -12,6 +12,7 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/kite"
+	"kitestring/actors/merger"
 	"kitestring/actors/simulator"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -130,10 +131,10 @@ func TestSimulatorSwapsWithIndependentSampling(t *testing.T) {
 		t.Errorf("a gap where none was: %+v", g)
 	}
 	var took []float64
-	var sum joins
+	var sum merger.Joins
 	for _, x := range s.r.state.Rotations()[:swaps-1] {
 		took = append(took, *x.TotalMS)
-		sum.add(joins{uint64(x.Matched), uint64(x.Ordered), uint64(x.Unmatched)})
+		sum.Add(merger.Joins{Matched: uint64(x.Matched), Ordered: uint64(x.Ordered), Unmatched: uint64(x.Unmatched)})
 		if x.Matched+x.Ordered+x.Unmatched != int64(len(s.tokens)) {
 			t.Errorf("%d instruments: %d matched, %d ordered, %d unmatched", len(s.tokens), x.Matched, x.Ordered, x.Unmatched)
 		}

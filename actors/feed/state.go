@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"kitestring/actors/merger"
 	"kitestring/messages"
 )
 
@@ -505,10 +506,10 @@ func (s *shard) move(w *world) (out []effect) {
 			return []effect{withdraw{s.next.id, byUs, "the token has been rejected"}}
 		case s.reached(s.next.since.Add(w.timeouts.overlap), w):
 			return []effect{forceMove{s.next.id}}
-		case !s.reached(s.next.since.Add(leadAfter), w):
+		case !s.reached(s.next.since.Add(merger.LeadAfter), w):
 			return nil
 		}
-		s.reached(w.now.Add(leadAfter/5), w) // and look again
+		s.reached(w.now.Add(merger.LeadAfter/5), w) // and look again
 		if s.reached(s.next.since.Add(w.timeouts.silent), w) {
 			return []effect{endWait{s.next.id}}
 		}

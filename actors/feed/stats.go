@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"kitestring/actors/merger"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -49,7 +50,7 @@ type counts struct {
 	Counters
 	ticks     [4]uint64 // by mode
 	malformed [malformedFrames + len(wire.FrameReasons)]uint64
-	joins     joins
+	joins     merger.Joins
 }
 
 // Stats answers the counters as they are now.

@@ -162,7 +162,7 @@ func (t *table) set(token uint32, mode messages.Mode) {
 		t.slots[at] = slot{token: token, used: true, accept: mode}
 		t.index.set(token, at)
 		if t.merger != nil {
-			t.merger.track(at)
+			t.merger.Expect(at)
 		}
 	}
 	s := &t.slots[at]
@@ -182,7 +182,7 @@ func (t *table) unset(token uint32) {
 	t.slots[at] = slot{}
 	t.free = append(t.free, at)
 	if t.merger != nil {
-		t.merger.forget(at)
+		t.merger.Forget(at)
 	}
 }
 

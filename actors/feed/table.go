@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"kitestring/actors/merger"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -70,7 +71,7 @@ type table struct {
 	lead, standby uint64 // socket ids; 0: none
 	generation    messages.Generation
 	standbyGen    messages.Generation
-	merger        *merger // from the join of the standby until both streams agree
+	merger        *merger.Merger // from the join of the standby until both streams agree
 	mergeUntil    time.Time
 	lenient       bool
 	framed        uint64              // newest socket that has brought a valid frame
@@ -132,7 +133,7 @@ func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err 
 	if t.merger == nil {
 		t.filter(f, before, raw)
 	} else {
-		t.merger.now = now
+		t.merger.Now = now
 		later = t.merge(f, before, raw, from)
 	}
 	if r.ticks = len(f.ticks) - before; r.ticks > 0 {
@@ -223,11 +224,11 @@ func (t *table) slotFor(tick *messages.Tick) *slot {
 // merge is filter while two sockets stream. What goes out after the frame
 // itself comes back as a frame of its own.
 func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *frame) {
-	s := older
-	if from == t.standby || t.standby == 0 && t.merger.alone && t.merger.left == newer {
-		s = newer
+	s := merger.Older
+	if from == t.standby || t.standby == 0 && t.merger.Alone && t.merger.Left == merger.Newer {
+		s = merger.Newer
 	}
-	repeated := t.merger.repeated
+	repeated := t.merger.Repeated
 	kept, base := before, uint32(len(f.raw))
 	for i := before; i < len(f.ticks); i++ {
 		tick := &f.ticks[i]
@@ -241,7 +242,7 @@ func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *fra
 		}
 		packet := raw[tick.Offset : tick.Offset+uint32(tick.Length)]
 		at := t.index.find(tick.InstrumentToken)
-		keep, flush := t.merger.offer(at, s, arrival{maphash.Bytes(seed, packet), momentOf(tick), packet})
+		keep, flush := t.merger.Offer(at, s, merger.Arrival{Hash: maphash.Bytes(seed, packet), Moment: merger.MomentOf(tick), Packet: packet})
 		if keep {
 			if later != nil { // order within an instrument is kept
 				later = t.append(later, to, packet)
@@ -253,11 +254,11 @@ func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *fra
 			}
 		}
 		for _, h := range flush {
-			later = t.append(later, to, h.packet)
+			later = t.append(later, to, h.Packet)
 		}
 	}
 	f.ticks = f.ticks[:kept]
-	t.counts.Duplicates += t.merger.repeated - repeated
+	t.counts.Duplicates += t.merger.Repeated - repeated
 	return later
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/kite"
+	"kitestring/actors/merger"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -368,7 +369,7 @@ func (r *recorder) Push(b *messages.Ticks) bool {
 		now := *t
 		now.Offset = 0
 		if last, has := r.last[t.InstrumentToken]; has {
-			if momentOf(&now).before(momentOf(&last)) {
+			if merger.MomentOf(&now).Before(merger.MomentOf(&last)) {
 				r.older++
 			}
 			if now == last {

@@ -1,4 +1,7 @@
-package feed
+// Package merger makes one stream of two sockets that carry the same
+// instruments: of a running feed while the token changes, and of a recording of
+// it. Its promise and its limits stand at [Merger].
+package merger
 
 import (
 	"slices"
@@ -7,51 +10,53 @@ import (
 	"kitestring/messages"
 )
 
-// side is one of the two sockets of a swap.
-type side uint8
+// Side is one of the two sockets of a swap.
+type Side uint8
 
+// The two sides.
 const (
-	older side = iota
-	newer
+	Older Side = iota
+	Newer
 )
 
-func (s side) other() side { return 1 - s }
+func (s Side) other() Side { return 1 - s }
 
-// arrival is a packet as the merger sees it.
-type arrival struct {
-	hash   uint64 // of the packet's bytes: byte-equal packets and no others share it
-	moment moment
-	packet []byte // copied when it has to wait
+// Arrival is a packet as the merger sees it.
+type Arrival struct {
+	Hash   uint64 // of the packet's bytes: byte-equal packets and no others share it
+	Moment Moment
+	Packet []byte // copied when it has to wait
 }
 
-// moment orders packets of one instrument as far as they can be ordered: no
+// Moment orders packets of one instrument as far as they can be ordered: no
 // part of it falls within a day. (The open interest would order no further: it
 // rises and falls.)
-type moment struct{ exchange, volume, trade uint32 }
+type Moment struct{ Exchange, Volume, Trade uint32 }
 
-func momentOf(t *messages.Tick) moment { return moment{t.ExchangeTime, t.Volume, t.LastTradeTime} }
+// MomentOf is a packet's place in time.
+func MomentOf(t *messages.Tick) Moment { return Moment{t.ExchangeTime, t.Volume, t.LastTradeTime} }
 
-// before reports whether m is certainly older than o.
-func (m moment) before(o moment) bool {
+// Before reports whether m is certainly older than o.
+func (m Moment) Before(o Moment) bool {
 	switch {
-	case m.exchange != o.exchange && m.exchange != 0 && o.exchange != 0:
-		return m.exchange < o.exchange
-	case m.volume != o.volume:
-		return m.volume < o.volume
+	case m.Exchange != o.Exchange && m.Exchange != 0 && o.Exchange != 0:
+		return m.Exchange < o.Exchange
+	case m.Volume != o.Volume:
+		return m.Volume < o.Volume
 	default:
-		return m.trade < o.trade
+		return m.Trade < o.Trade
 	}
 }
 
-// held is a packet of the newer socket that waits for the older one.
-type held struct {
+// Held is a packet of the newer socket that waits for the older one.
+type Held struct {
 	hash   uint64
-	moment moment
-	packet []byte
+	moment Moment
+	Packet []byte
 	older  int // packets that the older socket had brought by then
 }
 
-// merger makes one stream of two sockets that carry the same instruments:
+// Merger makes one stream of two sockets that carry the same instruments:
 // nothing lost, nothing repeated, whichever runs ahead, whichever dies first.
 //
 // Per instrument it begins with the older socket leading: its packets go out
@@ -63,7 +68,7 @@ type held struct {
 //
 // Kite may sample the two sockets at different moments: then a byte-equal packet
 // is rare. So a held packet that is not older than the last one that went out
-// makes the newer socket lead its instrument after leadAfter: what the older one
+// makes the newer socket lead its instrument after LeadAfter: what the older one
 // had on its way has come by then. From there on a packet goes out when it is
 // newer than the last one; of equal age only the leader's does.
 //
@@ -72,46 +77,47 @@ type held struct {
 // packets again and they fit nothing that was sent, this is what joins them.
 //
 // Exact when both sockets carry the same packets of an instrument, none of them
-// leadAfter late, and no packet recurs, byte for byte, between the two positions
+// LeadAfter late, and no packet recurs, byte for byte, between the two positions
 // (time, volume, quantities and five levels of depth each way all equal again).
 // Else nothing goes out after something newer, and the volume, which Kite counts
 // up over the day, misses no step.
 //
 // Pure: no clock, no I/O. Not safe for concurrent use.
-type merger struct {
-	now     time.Time // of the frame whose packets are offered
+type Merger struct {
+	Now     time.Time // of the frame whose packets are offered
 	today   uint32    // when the exchange's day began: packets of before have come on the older side, or never will
 	tracks  []track   // by slot
 	waiting int       // not joined, with a packet on one side at least
 	silent  int       // not joined, without any
 	due     int       // joined, with packets that one side has yet to repeat
-	alone   bool      // one socket is gone
-	left    side      // which one is left, when alone
-	differ  bool      // the sockets carry different packets: nothing to be exact about
+	Alone   bool      // one socket is gone
+	Left    Side      // which one is left, when alone
+	Differ  bool      // the sockets carry different packets: nothing to be exact about
 
 	room []uint64 // of tracks with few packets
 
-	overlapped uint64 // packets that came on both
-	repeated   uint64 // packets that one socket repeated at once
-	joins      joins
+	Overlapped uint64 // packets that came on both
+	Repeated   uint64 // packets that one socket repeated at once
+	Joins      Joins
 }
 
-// joins counts how the newer socket took instruments over.
-type joins struct {
-	matched   uint64 // by a packet that both sockets brought
-	ordered   uint64 // by one that was newer than all before
-	unmatched uint64 // by one of which neither could be said
+// Joins counts how the newer socket took instruments over.
+type Joins struct {
+	Matched   uint64 // by a packet that both sockets brought
+	Ordered   uint64 // by one that was newer than all before
+	Unmatched uint64 // by one of which neither could be said
 }
 
-func (j *joins) add(o joins) {
-	j.matched += o.matched
-	j.ordered += o.ordered
-	j.unmatched += o.unmatched
+// Add counts those of o too.
+func (j *Joins) Add(o Joins) {
+	j.Matched += o.Matched
+	j.Ordered += o.Ordered
+	j.Unmatched += o.Unmatched
 }
 
-// leadAfter is how long the older socket may take to bring what the newer one
+// LeadAfter is how long the older socket may take to bring what the newer one
 // has brought.
-const leadAfter = 50 * time.Millisecond
+const LeadAfter = 50 * time.Millisecond
 
 type track struct {
 	used   bool
@@ -120,47 +126,56 @@ type track struct {
 	last   [2]uint64 // hash of the last packet of each side
 	has    [2]bool
 	seen   [2][]uint64 // while not joined: what each side has brought
-	held   []held      // while not joined: the newer side's
-	behind side        // when joined: the side that has yet to repeat due
+	held   []Held      // while not joined: the newer side's
+	behind Side        // when joined: the side that has yet to repeat due
 	due    []uint64
 
 	late    bool      // the older side has not brought, in the swap before this one, what is out
 	current time.Time // when the newer side first brought what was not older than out
 	ordered bool      // that was newer, not only of the same age
-	out     moment    // of the last packet that went out
+	out     Moment    // of the last packet that went out
 }
 
+// New makes a merger for about so many slots. today is when the exchange's day
+// began, in Unix seconds.
+func New(today uint32, slots int) *Merger {
+	return &Merger{today: today, tracks: make([]track, 0, slots)}
+}
+
+// Expect makes room for a slot of which nothing has come yet.
+func (m *Merger) Expect(slot int) { m.track(slot) }
+
 // track is the track of a slot, made at need.
-func (m *merger) track(slot int) *track {
+func (m *Merger) track(slot int) *track {
 	for slot >= len(m.tracks) {
 		m.tracks = append(m.tracks, track{})
 	}
 	t := &m.tracks[slot]
 	if !t.used {
 		t.used = true
-		if t.joined = m.alone; !m.alone {
+		if t.joined = m.Alone; !m.Alone {
 			m.silent++
 		}
 	}
 	return t
 }
 
-// known notes the last packet that went out before the swap began. before is
+// Known notes the last packet that went out before the swap began. before is
 // the last swap's merger, if that has not come to its end.
-func (m *merger) known(slot int, hash uint64, at moment, before *merger) {
+func (m *Merger) Known(slot int, hash uint64, at Moment, before *Merger) {
 	t := m.track(slot)
 	if before != nil && slot < len(before.tracks) {
 		b := &before.tracks[slot]
-		t.late = before.differ && len(b.due) > 0 && b.behind == before.left
+		t.late = before.Differ && len(b.due) > 0 && b.behind == before.Left
 	}
 	m.wake(t)
-	t.last[older], t.has[older] = hash, true
-	t.seen[older] = append(m.short(t.seen[older]), hash)
+	t.last[Older], t.has[Older] = hash, true
+	t.seen[Older] = append(m.short(t.seen[Older]), hash)
 	t.out = at
 }
 
-// forget drops a slot that is no longer wanted.
-func (m *merger) forget(slot int) {
+// Forget drops a slot that is no longer wanted.
+func (m *Merger) Forget(slot int) {
 	if slot >= len(m.tracks) || !m.tracks[slot].used {
 		return
 	}
@@ -176,9 +191,9 @@ func (m *merger) forget(slot int) {
 	*t = track{}
 }
 
-func (t *track) quiet() bool { return !t.has[older] && !t.has[newer] }
+func (t *track) quiet() bool { return !t.has[Older] && !t.has[Newer] }
 
-func (m *merger) wake(t *track) {
+func (m *Merger) wake(t *track) {
 	if !t.joined && t.quiet() {
 		m.silent--
 		m.waiting++
@@ -186,7 +201,7 @@ func (m *merger) wake(t *track) {
 }
 
 // settle empties due.
-func (m *merger) settle(t *track) {
+func (m *Merger) settle(t *track) {
 	if len(t.due) > 0 {
 		m.due--
 	}
@@ -194,7 +209,7 @@ func (m *merger) settle(t *track) {
 }
 
 // expect sets what s has yet to repeat.
-func (m *merger) expect(t *track, s side, hashes []uint64) {
+func (m *Merger) expect(t *track, s Side, hashes []uint64) {
 	m.settle(t)
 	t.behind = s
 	t.due = append(t.due, hashes...)
@@ -203,47 +218,47 @@ func (m *merger) expect(t *track, s side, hashes []uint64) {
 	}
 }
 
-// complete reports whether every instrument is joined. Instruments of which
+// Complete reports whether every instrument is joined. Instruments of which
 // neither socket has brought anything do not count when lenient.
-func (m *merger) complete(lenient bool) bool {
+func (m *Merger) Complete(lenient bool) bool {
 	return m.waiting == 0 && (lenient || m.silent == 0)
 }
 
-// done reports whether the merger has nothing left to do: one socket is gone
+// Done reports whether the merger has nothing left to do: one socket is gone
 // and the other has repeated all that it had to.
-func (m *merger) done() bool { return m.alone && m.due == 0 && m.waiting == 0 }
+func (m *Merger) Done() bool { return m.Alone && m.due == 0 && m.waiting == 0 }
 
-// offer takes a packet of one side. keep: it goes out now. flush: these go
+// Offer takes a packet of one side. keep: it goes out now. flush: these go
 // out after it.
-func (m *merger) offer(slot int, s side, a arrival) (keep bool, flush []held) {
+func (m *Merger) Offer(slot int, s Side, a Arrival) (keep bool, flush []Held) {
 	t := m.track(slot)
-	if t.has[s] && t.last[s] == a.hash {
-		m.repeated++
+	if t.has[s] && t.last[s] == a.Hash {
+		m.Repeated++
 		return false, nil
 	}
 	m.wake(t)
-	t.last[s], t.has[s] = a.hash, true
+	t.last[s], t.has[s] = a.Hash, true
 	if t.joined {
 		return m.offerJoined(t, s, a), nil
 	}
-	t.seen[s] = append(m.short(t.seen[s]), a.hash)
-	if s == older {
+	t.seen[s] = append(m.short(t.seen[s]), a.Hash)
+	if s == Older {
 		// Older than what is out: the rest of a swap before this one.
-		if keep = !a.moment.before(t.out) && (!t.late || t.out.before(a.moment)); keep {
-			t.out, t.late = a.moment, false
+		if keep = !a.Moment.Before(t.out) && (!t.late || t.out.Before(a.Moment)); keep {
+			t.out, t.late = a.Moment, false
 		}
 	}
 	at, ways := t.fit()
-	if s == newer && (ways != 1 || at+len(t.seen[newer]) > len(t.seen[older])) {
-		if t.current.IsZero() && !a.moment.before(t.out) {
-			t.current, t.ordered = m.now, t.out.before(a.moment)
+	if s == Newer && (ways != 1 || at+len(t.seen[Newer]) > len(t.seen[Older])) {
+		if t.current.IsZero() && !a.Moment.Before(t.out) {
+			t.current, t.ordered = m.Now, t.out.Before(a.Moment)
 		}
-		t.held = append(t.held, held{a.hash, a.moment, slices.Clone(a.packet), len(t.seen[older])})
+		t.held = append(t.held, Held{a.Hash, a.Moment, slices.Clone(a.Packet), len(t.seen[Older])})
 	}
 	switch {
 	case ways == 1:
 		return keep, m.join(t, at)
-	case ways == 0 && s == newer && a.moment.exchange != 0 && a.moment.exchange < m.today:
+	case ways == 0 && s == Newer && a.Moment.Exchange != 0 && a.Moment.Exchange < m.today:
 		return keep, m.part(t)
 	}
 	return keep, nil
@@ -251,7 +266,7 @@ func (m *merger) offer(slot int, s side, a arrival) (keep bool, flush []held) {
 
 // short makes room for a few hashes in a memory that all tracks share: a swap
 // of thousands of instruments must not wait for as many allocations.
-func (m *merger) short(hashes []uint64) []uint64 {
+func (m *Merger) short(hashes []uint64) []uint64 {
 	if hashes != nil {
 		return hashes
 	}
@@ -264,11 +279,11 @@ func (m *merger) short(hashes []uint64) []uint64 {
 	return m.room[from : from : from+most]
 }
 
-func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
+func (m *Merger) offerJoined(t *track, s Side, a Arrival) (keep bool) {
 	if len(t.due) > 0 && t.behind == s {
-		if at := slices.Index(t.due, a.hash); at >= 0 {
+		if at := slices.Index(t.due, a.Hash); at >= 0 {
 			// What stands before it will not come on this side any more.
-			m.overlapped++
+			m.Overlapped++
 			t.due = slices.Delete(t.due, 0, at+1)
 			if len(t.due) == 0 {
 				m.due--
@@ -276,22 +291,22 @@ func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
 			return false
 		}
 		// While both live, two sockets with the same packets never get here.
-		differ := t.differ || !m.alone
-		tie, dated := !t.out.before(a.moment), a.moment != moment{}
-		if a.moment.before(t.out) || tie && (differ && dated || t.differ && s == older) {
+		Differ := t.differ || !m.Alone
+		tie, dated := !t.out.Before(a.Moment), a.Moment != Moment{}
+		if a.Moment.Before(t.out) || tie && (Differ && dated || t.differ && s == Older) {
 			return false
 		}
-		t.differ, m.differ = differ, m.differ || differ
+		t.differ, m.Differ = Differ, m.Differ || Differ
 		m.settle(t)
 	}
-	t.out = a.moment
-	if m.alone {
+	t.out = a.Moment
+	if m.Alone {
 		return true
 	}
 	if len(t.due) > 0 {
-		t.due = append(t.due, a.hash)
+		t.due = append(t.due, a.Hash)
 	} else {
-		m.expect(t, s.other(), []uint64{a.hash})
+		m.expect(t, s.other(), []uint64{a.Hash})
 	}
 	return true
 }
@@ -299,7 +314,7 @@ func (m *merger) offerJoined(t *track, s side, a arrival) (keep bool) {
 // fit finds where the newer side's first packet stands in what the older side
 // has brought, and in how many ways all packets of both agree.
 func (t *track) fit() (at, ways int) {
-	o, n := t.seen[older], t.seen[newer]
+	o, n := t.seen[Older], t.seen[Newer]
 	if len(n) == 0 {
 		return 0, 0
 	}
@@ -314,42 +329,42 @@ func (t *track) fit() (at, ways int) {
 }
 
 // join joins a track whose newer side begins at the older one's packet at.
-func (m *merger) join(t *track, at int) (flush []held) {
-	o, n := t.seen[older], t.seen[newer]
+func (m *Merger) join(t *track, at int) (flush []Held) {
+	o, n := t.seen[Older], t.seen[Newer]
 	both := min(len(n), len(o)-at)
-	m.overlapped += uint64(both)
-	m.joins.matched++
+	m.Overlapped += uint64(both)
+	m.Joins.Matched++
 	t.joined = true
 	m.waiting--
 	if len(o) > at+both {
-		m.expect(t, newer, o[at+both:])
+		m.expect(t, Newer, o[at+both:])
 	} else {
 		flush = t.held[min(both, len(t.held)):] // one that came with its twin was not held
-		m.expect(t, older, n[both:])
+		m.expect(t, Older, n[both:])
 	}
 	m.gone(t, flush)
 	return flush
 }
 
 // gone closes a track's first part.
-func (m *merger) gone(t *track, flush []held) {
+func (m *Merger) gone(t *track, flush []Held) {
 	if len(flush) > 0 {
 		t.out = flush[len(flush)-1].moment
 	}
 	t.seen = [2][]uint64{}
 	t.held = nil
-	if m.alone && t.behind != m.left {
+	if m.Alone && t.behind != m.Left {
 		m.settle(t)
 	}
 }
 
-// leave ends a side: at once when its socket died, by decision when every
+// Leave ends a side: at once when its socket died, by decision when every
 // instrument is joined or the time is up. emit gets what goes out now.
-func (m *merger) leave(s side, emit func(slot int, flush []held)) {
-	if m.alone {
+func (m *Merger) Leave(s Side, emit func(slot int, flush []Held)) {
+	if m.Alone {
 		return
 	}
-	m.alone, m.left = true, s.other()
+	m.Alone, m.Left = true, s.other()
 	for slot := range m.tracks {
 		t := &m.tracks[slot]
 		switch {
@@ -361,7 +376,7 @@ func (m *merger) leave(s side, emit func(slot int, flush []held)) {
 		case t.quiet():
 			m.silent--
 			t.joined = true
-		case s == newer:
+		case s == Newer:
 			// What was held comes on the older side anyway.
 			t.joined = true
 			m.waiting--
@@ -374,17 +389,17 @@ func (m *merger) leave(s side, emit func(slot int, flush []held)) {
 	}
 }
 
-// lead lets the newer side lead where it has brought, leadAfter ago, what was
+// Lead lets the newer side lead where it has brought, LeadAfter ago, what was
 // not older than the last packet that had gone out. What the older side has
 // brought since then may be newer still: the rest of what is held is late.
-func (m *merger) lead(now time.Time, emit func(slot int, flush []held)) {
+func (m *Merger) Lead(now time.Time, emit func(slot int, flush []Held)) {
 	for slot := range m.tracks {
 		t := &m.tracks[slot]
-		if t.joined || t.current.IsZero() || now.Sub(t.current) < leadAfter {
+		if t.joined || t.current.IsZero() || now.Sub(t.current) < LeadAfter {
 			continue
 		}
-		t.differ, m.differ = true, true
-		t.held = slices.DeleteFunc(t.held, func(h held) bool { return h.older < len(t.seen[older]) && !t.out.before(h.moment) })
+		t.differ, m.Differ = true, true
+		t.held = slices.DeleteFunc(t.held, func(h Held) bool { return h.older < len(t.seen[Older]) && !t.out.Before(h.moment) })
 		if flush := m.part(t); len(flush) > 0 {
 			emit(slot, flush)
 		}
@@ -393,30 +408,30 @@ func (m *merger) lead(now time.Time, emit func(slot int, flush []held)) {
 
 // part joins a track as well as can be when the older side is gone, or will
 // not bring what the newer one has begun with.
-func (m *merger) part(t *track) (flush []held) {
+func (m *Merger) part(t *track) (flush []Held) {
 	if at, ways := t.fit(); ways > 0 {
 		return m.join(t, at) // of several ways the latest: rather nothing lost
 	}
-	o, last := t.seen[older], t.out
+	o, last := t.seen[Older], t.out
 	t.joined = true
 	m.waiting--
 	var hashes []uint64
 	for _, h := range t.held {
-		if !h.moment.before(last) && !slices.Contains(o, h.hash) {
+		if !h.moment.Before(last) && !slices.Contains(o, h.hash) {
 			flush = append(flush, h)
 			hashes = append(hashes, h.hash)
 			last = h.moment
 		}
 	}
 	if t.ordered {
-		m.joins.ordered++
+		m.Joins.Ordered++
 	} else {
-		m.joins.unmatched++
+		m.Joins.Unmatched++
 	}
 	if len(flush) == 0 {
-		m.expect(t, newer, o)
+		m.expect(t, Newer, o)
 	} else {
-		m.expect(t, older, hashes)
+		m.expect(t, Older, hashes)
 	}
 	m.gone(t, flush)
 	return flush

@@ -1,4 +1,4 @@
-package feed
+package merger
 
 import (
 	"encoding/binary"
@@ -10,33 +10,35 @@ import (
 	"pgregory.net/rapid"
 )
 
+var seed = maphash.MakeSeed()
+
 // pair runs two sockets that carry the same packets through a merger, as the
 // table does, and keeps what goes out.
 type pair struct {
-	m   merger
+	m   Merger
 	out map[int][]uint64
 }
 
-func testArrival(n uint64, ordered bool) arrival {
+func testArrival(n uint64, ordered bool) Arrival {
 	packet := binary.BigEndian.AppendUint64(nil, n)
-	a := arrival{hash: maphash.Bytes(seed, packet), packet: packet}
+	a := Arrival{Hash: maphash.Bytes(seed, packet), Packet: packet}
 	if ordered {
-		a.moment = moment{1 + uint32(n/4), uint32(n / 2), 0}
+		a.Moment = Moment{1 + uint32(n/4), uint32(n / 2), 0}
 	}
 	return a
 }
 
-func (p *pair) offer(slot int, s side, n uint64, ordered bool) {
-	keep, flush := p.m.offer(slot, s, testArrival(n, ordered))
+func (p *pair) offer(slot int, s Side, n uint64, ordered bool) {
+	keep, flush := p.m.Offer(slot, s, testArrival(n, ordered))
 	if keep {
 		p.out[slot] = append(p.out[slot], n)
 	}
 	p.flush(slot, flush)
 }
 
-func (p *pair) flush(slot int, flush []held) {
+func (p *pair) flush(slot int, flush []Held) {
 	for _, h := range flush {
-		p.out[slot] = append(p.out[slot], binary.BigEndian.Uint64(h.packet))
+		p.out[slot] = append(p.out[slot], binary.BigEndian.Uint64(h.Packet))
 	}
 }
 
@@ -63,21 +65,21 @@ func TestMergerIsExact(t *testing.T) {
 			}
 			if before[i] > 0 {
 				last := testArrival(uint64(before[i]-1), ordered)
-				p.m.known(i, last.hash, last.moment, nil)
+				p.m.Known(i, last.Hash, last.Moment, nil)
 			} else {
 				p.m.track(i)
 			}
 		}
 		alive := [2]bool{true, true}
-		kill := func(s side) {
+		kill := func(s Side) {
 			alive[s] = false
-			p.m.leave(s, p.flush)
+			p.m.Leave(s, p.flush)
 		}
 		// Did the newer side begin no later than where the older one is? Else the
 		// older one's death loses what nobody can bring.
 		begun := func() bool {
 			for i := range instruments {
-				if from[i] > at[i][older] {
+				if from[i] > at[i][Older] {
 					return false
 				}
 			}
@@ -85,24 +87,24 @@ func TestMergerIsExact(t *testing.T) {
 		}
 		death := rapid.IntRange(0, 20).Draw(t, "death")
 		for step := 0; ; step++ {
-			if ends != "complete" && step == death && alive[older] && alive[newer] {
+			if ends != "complete" && step == death && alive[Older] && alive[Newer] {
 				switch {
 				case ends == "newer dies":
-					kill(newer)
+					kill(Newer)
 				case begun():
-					kill(older)
+					kill(Older)
 				}
 			}
-			if ends == "complete" && alive[older] && p.m.complete(false) {
-				kill(older)
+			if ends == "complete" && alive[Older] && p.m.Complete(false) {
+				kill(Older)
 			}
 			type move struct {
 				i int
-				s side
+				s Side
 			}
 			var moves []move
 			for i := range instruments {
-				for s := range side(2) {
+				for s := range Side(2) {
 					if alive[s] && at[i][s] < length[i] {
 						moves = append(moves, move{i, s})
 					}
@@ -128,8 +130,8 @@ func TestMergerIsExact(t *testing.T) {
 				t.Fatalf("instrument %d: out %v, want 0..%d (%s, before %d, from %d)", i, p.out[i], length[i]-1, ends, before[i], from[i])
 			}
 		}
-		if alive[older] && alive[newer] {
-			p.m.leave(older, p.flush)
+		if alive[Older] && alive[Newer] {
+			p.m.Leave(Older, p.flush)
 		}
 		if p.m.waiting != 0 || p.m.silent != 0 {
 			t.Fatalf("left over: %d waiting, %d silent", p.m.waiting, p.m.silent)
@@ -147,17 +149,17 @@ func TestMergerWithOwnSampling(t *testing.T) {
 		p := pair{out: map[int][]uint64{}}
 		source := uint64(rapid.IntRange(0, 40).Draw(t, "before")) // the instrument's state now
 		first := testArrival(source, true)
-		p.m.known(0, first.hash, first.moment, nil)
+		p.m.Known(0, first.Hash, first.Moment, nil)
 		p.out[0] = []uint64{source}
-		inFlight := [2][]uint64{older: {}, newer: {source}} // the cached packet
+		inFlight := [2][]uint64{Older: {}, Newer: {source}} // the cached packet
 		began := time.Time{}
 		newest := source
-		bring := func(s side, n uint64) {
+		bring := func(s Side, n uint64) {
 			newest = max(newest, n)
-			if s == newer && began.IsZero() && !testArrival(n, true).moment.before(p.m.tracks[0].out) {
+			if s == Newer && began.IsZero() && !testArrival(n, true).Moment.Before(p.m.tracks[0].out) {
 				began = now // it has brought something current
 			}
-			p.m.now = now
+			p.m.Now = now
 			p.offer(0, s, n, true)
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -166,32 +168,32 @@ func TestMergerWithOwnSampling(t *testing.T) {
 			case 0:
 				source += uint64(rapid.IntRange(0, 5).Draw(t, "trades"))
 			case 1: // a socket samples
-				s := rapid.SampledFrom([]side{older, newer}).Draw(t, "side")
+				s := rapid.SampledFrom([]Side{Older, Newer}).Draw(t, "side")
 				inFlight[s] = append(inFlight[s], source)
 			case 2: // one arrives
-				s := rapid.SampledFrom([]side{older, newer}).Draw(t, "side")
+				s := rapid.SampledFrom([]Side{Older, Newer}).Draw(t, "side")
 				if len(inFlight[s]) > 0 {
 					bring(s, inFlight[s][0])
 					inFlight[s] = inFlight[s][1:]
 				}
 			case 3:
-				p.m.lead(now, p.flush)
-				if tr := &p.m.tracks[0]; !tr.joined && !began.IsZero() && now.Sub(began) >= leadAfter {
+				p.m.Lead(now, p.flush)
+				if tr := &p.m.tracks[0]; !tr.joined && !began.IsZero() && now.Sub(began) >= LeadAfter {
 					t.Fatal("still not led")
 				}
 			}
 		}
-		p.m.leave(older, p.flush)
-		for _, n := range inFlight[newer] {
-			bring(newer, n)
+		p.m.Leave(Older, p.flush)
+		for _, n := range inFlight[Newer] {
+			bring(Newer, n)
 		}
 		out := p.out[0]
 		for i := 1; i < len(out); i++ {
-			if testArrival(out[i], true).moment.before(testArrival(out[i-1], true).moment) || out[i] == out[i-1] {
+			if testArrival(out[i], true).Moment.Before(testArrival(out[i-1], true).Moment) || out[i] == out[i-1] {
 				t.Fatalf("out %v", out)
 			}
 		}
-		if last := testArrival(out[len(out)-1], true).moment; last.before(testArrival(newest, true).moment) {
+		if last := testArrival(out[len(out)-1], true).Moment; last.Before(testArrival(newest, true).Moment) {
 			t.Fatalf("out %v, but a socket brought %d", out, newest)
 		}
 	})
@@ -201,25 +203,25 @@ func TestMergerWithOwnSampling(t *testing.T) {
 // counted.
 func TestMergerCountsJoins(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	p := pair{m: merger{now: now}, out: map[int][]uint64{}}
+	p := pair{m: Merger{Now: now}, out: map[int][]uint64{}}
 	for slot := range 4 {
-		p.m.known(slot, testArrival(8, true).hash, testArrival(8, true).moment, nil) // the time 3, the volume 4
+		p.m.Known(slot, testArrival(8, true).Hash, testArrival(8, true).Moment, nil) // the time 3, the volume 4
 	}
-	p.offer(0, newer, 8, true)  // matched
-	p.offer(1, newer, 20, true) // newer
-	p.offer(2, newer, 9, true)  // of the same age, and another packet
-	p.offer(3, newer, 2, true)  // older: nothing to lead with
-	p.m.lead(now.Add(leadAfter-time.Millisecond), p.flush)
-	if p.m.joins != (joins{matched: 1}) {
-		t.Fatalf("before the time: %+v", p.m.joins)
+	p.offer(0, Newer, 8, true)  // matched
+	p.offer(1, Newer, 20, true) // newer
+	p.offer(2, Newer, 9, true)  // of the same age, and another packet
+	p.offer(3, Newer, 2, true)  // older: nothing to lead with
+	p.m.Lead(now.Add(LeadAfter-time.Millisecond), p.flush)
+	if p.m.Joins != (Joins{Matched: 1}) {
+		t.Fatalf("before the time: %+v", p.m.Joins)
 	}
-	p.m.lead(now.Add(leadAfter), p.flush)
-	if p.m.joins != (joins{1, 1, 1}) || p.m.waiting != 1 {
-		t.Fatalf("%+v, %d waiting", p.m.joins, p.m.waiting)
+	p.m.Lead(now.Add(LeadAfter), p.flush)
+	if p.m.Joins != (Joins{1, 1, 1}) || p.m.waiting != 1 {
+		t.Fatalf("%+v, %d waiting", p.m.Joins, p.m.waiting)
 	}
-	p.offer(1, older, 12, true) // older than what is out
-	p.offer(1, older, 21, true) // of its age, but of the socket that no longer leads
-	p.offer(1, newer, 21, true)
+	p.offer(1, Older, 12, true) // older than what is out
+	p.offer(1, Older, 21, true) // of its age, but of the socket that no longer leads
+	p.offer(1, Newer, 21, true)
 	for slot, want := range [][]uint64{nil, {20, 21}, {9}, nil} {
 		if !slices.Equal(p.out[slot], want) {
 			t.Errorf("slot %d: out %v, want %v", slot, p.out[slot], want)
@@ -238,15 +240,15 @@ func TestMergerWithRecurringPackets(t *testing.T) {
 		p.m.track(0)
 		from := rapid.IntRange(0, len(source)-1).Draw(t, "from")
 		at := [2]int{0, from}
-		for at[older] < len(source) || at[newer] < len(source) {
-			s := rapid.SampledFrom([]side{older, newer}).Draw(t, "side")
+		for at[Older] < len(source) || at[Newer] < len(source) {
+			s := rapid.SampledFrom([]Side{Older, Newer}).Draw(t, "side")
 			if at[s] == len(source) {
 				s = s.other()
 			}
 			p.offer(0, s, source[at[s]], false)
 			at[s]++
 		}
-		p.m.leave(older, p.flush)
+		p.m.Leave(Older, p.flush)
 		if len(p.out[0]) == 0 || p.out[0][len(p.out[0])-1] != 99 {
 			t.Fatalf("source %v, out %v", source, p.out[0])
 		}
@@ -257,14 +259,14 @@ func TestMergerWithRecurringPackets(t *testing.T) {
 // one that went out is dropped, the rest passes.
 func TestMergerWithDifferentPackets(t *testing.T) {
 	p := pair{out: map[int][]uint64{}}
-	p.m.known(0, testArrival(0, true).hash, moment{1, 0, 0}, nil)
-	p.offer(0, newer, 0, true)  // joined
-	p.offer(0, older, 8, true)  // out
-	p.offer(0, older, 16, true) // out
-	p.offer(0, newer, 4, true)  // older than what is out
-	p.offer(0, newer, 20, true) // newer: out, the rest is not waited for
-	p.offer(0, older, 20, true) // its twin
-	p.offer(0, older, 12, true) // late
+	p.m.Known(0, testArrival(0, true).Hash, Moment{1, 0, 0}, nil)
+	p.offer(0, Newer, 0, true)  // joined
+	p.offer(0, Older, 8, true)  // out
+	p.offer(0, Older, 16, true) // out
+	p.offer(0, Newer, 4, true)  // older than what is out
+	p.offer(0, Newer, 20, true) // newer: out, the rest is not waited for
+	p.offer(0, Older, 20, true) // its twin
+	p.offer(0, Older, 12, true) // late
 	if want := []uint64{8, 16, 20, 12}; !slices.Equal(p.out[0], want) && !slices.Equal(p.out[0], want[:3]) {
 		t.Fatalf("out %v", p.out[0])
 	}
@@ -273,30 +275,30 @@ func TestMergerWithDifferentPackets(t *testing.T) {
 // Before the open both sockets may hold different packets of yesterday, for
 // ever. Those are not waited for; one of today is.
 func TestMergerWithPacketsOfYesterday(t *testing.T) {
-	p := pair{m: merger{today: 5}, out: map[int][]uint64{}}
+	p := pair{m: Merger{today: 5}, out: map[int][]uint64{}}
 	for slot, n := range []uint64{8, 8, 8} { // of the time 3
-		p.m.known(slot, testArrival(n, true).hash, testArrival(n, true).moment, nil)
+		p.m.Known(slot, testArrival(n, true).Hash, testArrival(n, true).Moment, nil)
 	}
 	p.m.track(3)
-	p.offer(0, newer, 12, true) // yesterday's, and the older socket never had it
-	p.offer(1, newer, 3, true)  // older than what is out
-	p.offer(2, newer, 16, true) // today's: the older one may be about to bring it
-	p.offer(3, newer, 12, true) // nothing is known of this one
+	p.offer(0, Newer, 12, true) // yesterday's, and the older socket never had it
+	p.offer(1, Newer, 3, true)  // older than what is out
+	p.offer(2, Newer, 16, true) // today's: the older one may be about to bring it
+	p.offer(3, Newer, 12, true) // nothing is known of this one
 	if p.m.waiting != 1 || p.m.silent != 0 {
 		t.Fatalf("%d waiting, %d silent", p.m.waiting, p.m.silent)
 	}
-	p.offer(2, older, 16, true)
-	if !p.m.complete(false) {
+	p.offer(2, Older, 16, true)
+	if !p.m.Complete(false) {
 		t.Fatal("not joined")
 	}
-	p.offer(0, older, 12, true) // late, but brought
-	p.offer(3, older, 12, true)
-	p.offer(1, newer, 4, true) // still behind
+	p.offer(0, Older, 12, true) // late, but brought
+	p.offer(3, Older, 12, true)
+	p.offer(1, Newer, 4, true) // still behind
 	for slot := range 4 {
-		p.offer(slot, newer, 20, true)
-		p.offer(slot, older, 20, true)
+		p.offer(slot, Newer, 20, true)
+		p.offer(slot, Older, 20, true)
 	}
-	p.m.leave(older, p.flush)
+	p.m.Leave(Older, p.flush)
 	for slot, want := range [][]uint64{{12, 20}, {20}, {16, 20}, {12, 20}} {
 		if !slices.Equal(p.out[slot], want) {
 			t.Errorf("slot %d: out %v, want %v", slot, p.out[slot], want)
@@ -305,19 +307,50 @@ func TestMergerWithPacketsOfYesterday(t *testing.T) {
 }
 
 func TestMergerForgets(t *testing.T) {
-	var m merger
-	m.known(0, 1, moment{}, nil)
+	var m Merger
+	m.Known(0, 1, Moment{}, nil)
 	m.track(1)
-	if m.complete(true) {
+	if m.Complete(true) {
 		t.Fatal("complete before the newer side brought anything")
 	}
-	m.forget(0)
-	if !m.complete(true) || m.complete(false) {
+	m.Forget(0)
+	if !m.Complete(true) || m.Complete(false) {
 		t.Fatalf("waiting %d, silent %d", m.waiting, m.silent)
 	}
-	m.forget(1)
-	m.forget(7)
-	if !m.complete(false) {
+	m.Forget(1)
+	m.Forget(7)
+	if !m.Complete(false) {
 		t.Fatalf("waiting %d, silent %d", m.waiting, m.silent)
+	}
+}
+
+// A packet that recurs fits in two ways: the newer side waits until one is left.
+func TestMergerWaitsForTheOnlyFit(t *testing.T) {
+	p := pair{out: map[int][]uint64{}}
+	p.m.Known(0, testArrival(1, false).Hash, Moment{}, nil)
+	for _, step := range []struct {
+		side Side
+		n    uint64
+	}{{Older, 2}, {Older, 1}, {Newer, 1}, {Newer, 2}, {Newer, 1}, {Older, 3}, {Newer, 3}, {Newer, 4}, {Older, 4}} {
+		p.offer(0, step.side, step.n, false)
+	}
+	if want := []uint64{2, 1, 3, 4}; !slices.Equal(p.out[0], want) {
+		t.Errorf("out %v, want %v", p.out[0], want)
+	}
+}
+
+// A side that skips a packet is not waited for: what stands before the one that
+// it brings will not come any more.
+func TestMergerForgetsWhatASideSkips(t *testing.T) {
+	p := pair{out: map[int][]uint64{}}
+	p.m.Known(0, testArrival(1, false).Hash, Moment{}, nil)
+	for _, step := range []struct {
+		side Side
+		n    uint64
+	}{{Newer, 1}, {Older, 2}, {Older, 3}, {Newer, 3}} {
+		p.offer(0, step.side, step.n, false)
+	}
+	if tr := &p.m.tracks[0]; len(tr.due) != 0 || p.m.due != 0 {
+		t.Errorf("%d packets due of %d instruments", len(tr.due), p.m.due)
 	}
 }
