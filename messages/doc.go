@@ -27,6 +27,7 @@
 //	feed -> web: FeedChanged: the state of the sockets
 //	feed -> web, gateway: OrderUpdated: an order has another state
 //	feed -> gateway: ExchangeTexted: a message text of Kite's, for its users
+//	feed -> gateway: InstrumentsRefused: wanted instruments that are not streamed, and why
 //	bars -> analyses, web: BarClosed, BarUpdated, BarsLoaded: a bar has ended, moves, was loaded from history
 //	bars -> analyses, web: GenerationReached: ticks of a session have come as far as the bars
 //	feed -> web: DataState: the order book is refused, and why; it comes again

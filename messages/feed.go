@@ -68,7 +68,8 @@ type Rotation struct {
 	Ordered      int64        `json:"instruments_ordered"`   // by one that was newer than all before
 	Unmatched    int64        `json:"instruments_unmatched"` // by one of which neither could be said
 	Shards       int          `json:"shards"`
-	Result       string       `json:"result"` // pending, adopted, rejected, superseded
+	Clients      *int         `json:"gateway_clients"` // sockets of the gateway's clients that streamed on; nil: not completed, or no gateway
+	Result       string       `json:"result"`          // pending, adopted, rejected, superseded
 	Reason       string       `json:"reason,omitempty"`
 }
 
@@ -89,6 +90,12 @@ type OrderUpdated struct {
 // Sent by feed; received by gateway.
 type ExchangeTexted struct{ Text string }
 
+// InstrumentsRefused carries the instruments that are wanted and not streamed,
+// by instrument token, with what is wrong and what is allowed; after each
+// WantInstruments while there are any, and once when there are none any more.
+// Sent by feed; received by gateway.
+type InstrumentsRefused struct{ Reasons map[uint32]string }
+
 // ToFeed is what the feed actor answers.
 //
 //sumtype:decl
@@ -105,6 +112,9 @@ func (TokenVerdict) Key() string { return "token_verdict" }
 
 // Key implements latest-wins.
 func (FeedChanged) Key() string { return "feed_changed" }
+
+// Key implements latest-wins.
+func (InstrumentsRefused) Key() string { return "instruments_refused" }
 
 // Key implements latest-wins.
 func (ExchangeTexted) Key() string { return "exchange_texted" }

@@ -29,10 +29,10 @@ func TestReceiptIsClosedOnce(t *testing.T) {
 		s.openReceipt(messages.TokenChanged{Session: session(g, "A"), ChangedAt: time.Now()}, false)
 		if result == rejected {
 			s.rejectReceipt(g, "refused")
-		} else if _, closed := s.closeReceipt(g, time.Now(), 1, false); !closed {
+		} else if _, closed := s.closeReceipt(g, time.Now(), 1, false, nil); !closed {
 			t.Fatal("not closed")
 		}
-		if r, again := s.closeReceipt(g, time.Now(), 1, false); again {
+		if r, again := s.closeReceipt(g, time.Now(), 1, false, nil); again {
 			t.Errorf("closed again: %+v", r)
 		}
 	}

@@ -54,7 +54,8 @@ type Config struct {
 	Sequenced bool         // the source counts ticks in LastQuantity (the simulator's sequence mode)
 	Auth      *actor.PID   // gets FeedLive and TokenDoubted
 	Web       *actor.PID   // gets FeedChanged, RotationRecorded, OrderUpdated; nil: nobody
-	Gateway   *actor.PID   // gets OrderUpdated, ExchangeTexted; nil: nobody
+	Gateway   *actor.PID   // gets OrderUpdated, ExchangeTexted, InstrumentsRefused; nil: nobody
+	Clients   func() int   // open sockets of the gateway, for receipts; nil: there is no gateway
 	Record    *actor.PID   // gets RotationRecorded; nil: nobody
 	Gaps      []*actor.PID // get GapDetected
 	Metrics   *Metrics     // nil: none
@@ -123,6 +124,7 @@ type Feed struct {
 	decided bool   // a shard has changed or planned something since then
 	panics  logBudget
 	texts   logBudget // error texts of the sockets
+	refused bool      // the gateway knows of instruments that are not streamed
 
 	connected      bool // a socket is live: no order update can be missed
 	reconciling    bool
@@ -312,6 +314,14 @@ func (f *Feed) want(m messages.WantInstruments) {
 	changed, refused := f.cfg.State.want(m, f.cfg.timeouts.shardMost)
 	for _, r := range refused {
 		f.self.Log().Warn("subscription refused", "owner", r.Owner, "instrument_token", r.InstrumentToken, "tradingsymbol", r.Tradingsymbol, "reason", r.Reason)
+	}
+	if f.cfg.Gateway != nil && (len(refused) > 0 || f.refused) {
+		f.refused = len(refused) > 0
+		reasons := make(map[uint32]string, len(refused))
+		for _, r := range refused {
+			reasons[r.InstrumentToken] = r.Reason
+		}
+		f.self.Send(f.cfg.Gateway, messages.InstrumentsRefused{Reasons: reasons})
 	}
 	for _, i := range changed {
 		f.grow(i)

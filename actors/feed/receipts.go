@@ -110,7 +110,7 @@ func (s *Store) rejectReceipt(g messages.Generation, why string) (messages.Rotat
 
 // closeReceipt completes a receipt: every shard works with the generation and
 // nothing of an older one is left.
-func (s *Store) closeReceipt(g messages.Generation, at time.Time, shards int, sequenced bool) (messages.Rotation, bool) {
+func (s *Store) closeReceipt(g messages.Generation, at time.Time, shards int, sequenced bool, clients *int) (messages.Rotation, bool) {
 	now := s.sequence()
 	return s.change(g, func(r *receipt) bool {
 		if r.rotation.Result != pending {
@@ -120,7 +120,7 @@ func (s *Store) closeReceipt(g messages.Generation, at time.Time, shards int, se
 			r.stamp(&r.rotation.RetiredMS, at)
 		}
 		r.stamp(&r.rotation.TotalMS, at)
-		r.rotation.Result, r.rotation.Shards = adopted, shards
+		r.rotation.Result, r.rotation.Shards, r.rotation.Clients = adopted, shards, clients
 		r.sums(now, sequenced)
 		return true
 	})

@@ -2,9 +2,11 @@ package feed
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/messages"
 )
 
@@ -99,6 +101,27 @@ func TestShardsAreStable(t *testing.T) {
 	if len(refused) != 1 || refused[0].InstrumentToken != 15 {
 		t.Errorf("%+v", refused)
 	}
+}
+
+// The gateway is told what its clients want and Kite does not stream, and when
+// all of it is streamed again; a receipt counts its sockets.
+func TestTheGatewayIsToldOfRefusals(t *testing.T) {
+	tokens := instruments(5)
+	r := adoptedRig(t, tokens[:2], func(r *rig) {
+		r.cfg.timeouts.shardMost = 1
+		r.cfg.Gateway, r.cfg.Clients = barsPID, func() int { return 7 }
+	})
+	r.want(messages.ModeFull, tokens...)
+	m := actorstest.Await(r.actor, func(m messages.InstrumentsRefused) bool { return len(m.Reasons) == 2 })
+	if why := m.Reasons[tokens[4]]; !strings.Contains(why, "at most 3 instruments") {
+		t.Errorf("%+v", m)
+	}
+	r.want(messages.ModeFull, tokens[:3]...)
+	actorstest.Await(r.actor, func(m messages.InstrumentsRefused) bool { return len(m.Reasons) == 0 })
+	r.until("the receipt", func() bool {
+		x := r.state.Rotations()
+		return len(x) == 1 && x[0].Clients != nil && *x[0].Clients == 7
+	})
 }
 
 // An instrument token that means two contracts is refused for the later one.

@@ -160,7 +160,7 @@ func (f *Feed) settleReceipt() {
 	if left {
 		return
 	}
-	if r, closed := f.cfg.State.closeReceipt(oldest, time.Now(), active, f.cfg.Sequenced); closed {
+	if r, closed := f.cfg.State.closeReceipt(oldest, time.Now(), active, f.cfg.Sequenced, f.clients()); closed {
 		f.record(r, true)
 		f.self.Log().Info("feed moved to a new token", "generation", oldest, "state", messages.Streaming.String(), "total_ms", *r.TotalMS)
 		f.self.After(recountAfter, recountDue{oldest})
@@ -169,3 +169,12 @@ func (f *Feed) settleReceipt() {
 
 // recountAfter is when the ticks of a closed receipt are counted again.
 const recountAfter = time.Second
+
+// clients counts the gateway's open sockets.
+func (f *Feed) clients() *int {
+	if f.cfg.Clients == nil {
+		return nil
+	}
+	n := f.cfg.Clients()
+	return &n
+}

@@ -51,6 +51,17 @@ func (b *Board) follow(g *Gateway) {
 	b.mu.Unlock()
 }
 
+// Sockets counts the open sockets of all clients.
+func (b *Board) Sockets() int {
+	b.mu.Lock()
+	g := b.now
+	b.mu.Unlock()
+	if g == nil {
+		return 0
+	}
+	return len(g.all())
+}
+
 // Status answers every client with a key, connected or not.
 func (b *Board) Status() Status {
 	b.mu.Lock()

@@ -22,6 +22,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log"
@@ -72,10 +73,13 @@ type Config struct {
 	Auth     *actor.PID    // gets TokenDoubted
 	Board    *Board
 	Metrics  *Metrics
+
+	stuck time.Duration // how long a client may take no byte; tests only, 0: the default
 }
 
 // New makes the producer of the gateway actor.
 func New(cfg Config) actors.Producer {
+	cfg.stuck = cmp.Or(cfg.stuck, stuck)
 	return func(self actors.Self) actors.Actor {
 		return &Gateway{
 			self: self, cfg: cfg, relay: newRelay(cfg.Capacity), cache: &cache{}, queue: &fairQueue{},
@@ -123,6 +127,10 @@ func (g *Gateway) Receive(msg any) {
 		g.order(m)
 	case messages.ExchangeTexted:
 		g.broadcast(m)
+	case messages.InstrumentsRefused:
+		for c, no := range g.relay.refuse(m.Reasons) {
+			g.refuse(c, no)
+		}
 	case unionDue:
 		g.unite()
 	case secondDue:
@@ -380,11 +388,13 @@ func (g *Gateway) unite() {
 	}
 }
 
-// second sends heartbeats, ends waits and lets lingering instruments go.
+// second sends heartbeats, drops clients that take nothing, ends waits and lets
+// lingering instruments go.
 func (g *Gateway) second() {
 	now := time.Now()
 	for _, c := range g.all() {
 		c.out.heartbeat(now, 900*time.Millisecond)
+		g.dropIfStuck(c, now)
 	}
 	g.relay.settle(now)
 	g.unite()

@@ -61,7 +61,7 @@ type rig struct {
 	answer  atomic.Value // func(http.ResponseWriter, *http.Request)
 }
 
-func begin(t *testing.T) *rig {
+func begin(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	b := &rig{t: t, tokens: actorstest.NewTokens()}
 	exchange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -90,12 +90,16 @@ func begin(t *testing.T) *rig {
 	b.addr = l.Addr().String()
 	metrics := NewMetrics(prometheus.NewPedanticRegistry())
 	b.board = NewBoard(b.clients, metrics)
-	b.Harness = actorstest.Start(t, Name, New(Config{
+	cfg := Config{
 		Listen:   func() (net.Listener, error) { return kept, kept.SetDeadline(time.Time{}) },
 		Exchange: kite.Exchange{APIURL: exchange.URL, Transport: transport, Budget: kite.NewBudget()},
 		Tokens:   b.tokens, Clock: wallClock{}, Clients: b.clients, Capacity: 5500, Orders: b.orders.Load,
 		LoginURL: func() string { return "http://127.0.0.1:8420/login" }, Feed: feedPID, Auth: authPID, Board: b.board, Metrics: metrics,
-	}))
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	b.Harness = actorstest.Start(t, Name, New(cfg))
 	t.Cleanup(b.Stop)
 	return b
 }
@@ -263,22 +267,31 @@ func TestNoCommandClosesAClient(t *testing.T) {
 
 func TestRevokeClosesTheSocket(t *testing.T) {
 	b := begin(t)
-	key := b.add("gone", ScopeData)
 	other := b.dial(b.add("stays", ScopeData))
-	conn := b.dial(key)
-	began := time.Now()
-	if err := b.clients.Revoke("gone"); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, _, err := conn.ReadMessage(); err != nil {
-			if websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway) {
-				t.Errorf("a Close frame was sent: %v", err)
-			}
-			break
+	var key string
+	// One of a few is in time, whatever else the machine does.
+	took := time.Hour
+	for n := 0; n < 5 && took > 100*time.Millisecond; n++ {
+		name := fmt.Sprint("gone", n)
+		key = b.add(name, ScopeData)
+		conn := b.dial(key)
+		began := time.Now()
+		if err := b.clients.Revoke(name); err != nil {
+			t.Fatal(err)
 		}
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				if websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway) {
+					t.Errorf("a Close frame was sent: %v", err)
+				}
+				break
+			}
+		}
+		took = time.Since(began)
 	}
-	t.Logf("closed %v after the revocation", time.Since(began))
+	if took > 100*time.Millisecond {
+		t.Errorf("closed %s after the revocation", took)
+	}
 	if resp, body := b.ask("GET", "/quote", key, ""); resp.StatusCode != 403 || !strings.Contains(body, "TokenException") {
 		t.Errorf("a revoked key: %d %s", resp.StatusCode, body)
 	}

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,9 +33,10 @@ type relay struct {
 
 	mu      sync.Mutex
 	index   map[uint32]*instrument
-	wanted  int       // instruments of the union
-	open    []*client // have a frame under construction
-	changed bool      // the union is another than the last one taken
+	wanted  int               // instruments of the union
+	open    []*client         // have a frame under construction
+	changed bool              // the union is another than the last one taken
+	refused map[uint32]string // not streamed, and why: instruments of the union beyond what Kite gives
 }
 
 // mostKnown bounds the instruments whose newest packet is kept: the tokens of
@@ -90,8 +93,10 @@ func carried(length int) messages.Mode {
 
 // refused is what a command asked for beyond a limit.
 type refused struct {
-	socket   int // instruments beyond the socket's own limit
-	capacity int // instruments beyond the gateway's
+	socket   int      // instruments beyond the socket's own limit
+	capacity int      // instruments beyond the gateway's
+	upstream []uint32 // instruments that the feed does not stream, one of the reasons in why
+	why      string
 }
 
 // apply carries out a client's command; unknown instruments are no error, as at
@@ -104,16 +109,41 @@ func (r *relay) apply(c *client, cmd wire.Command, now time.Time) (no refused) {
 			r.drop(c, token, now)
 			continue
 		}
+		_, had := c.modes[token]
 		switch r.add(c, token, cmd, now) {
 		case overSocket:
 			no.socket++
 		case overCapacity:
 			no.capacity++
 		case added:
+			if why, is := r.refused[token]; is && !had {
+				no.upstream, no.why = append(no.upstream, token), why
+			}
 		}
 	}
 	r.flush()
 	return no
+}
+
+// refuse takes note of what the feed does not stream, and answers what is new
+// of it, by the clients that asked for it.
+func (r *relay) refuse(reasons map[uint32]string) map[*client]refused {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news := map[*client]refused{}
+	for _, token := range slices.Sorted(maps.Keys(reasons)) {
+		in := r.index[token]
+		if _, known := r.refused[token]; known || in == nil {
+			continue
+		}
+		for _, v := range in.viewers {
+			no := news[v.client]
+			no.upstream, no.why = append(no.upstream, token), reasons[token]
+			news[v.client] = no
+		}
+	}
+	r.refused = reasons
+	return news
 }
 
 type addition uint8

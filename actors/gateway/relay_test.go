@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -241,14 +242,14 @@ func TestLimits(t *testing.T) {
 		}
 		return tokens
 	}
-	if no := r.apply(a, wire.Command{Action: wire.ActionSubscribe, InstrumentTokens: list(1, 3001)}, time.Now()); no != (refused{socket: 1}) {
+	if no := r.apply(a, wire.Command{Action: wire.ActionSubscribe, InstrumentTokens: list(1, 3001)}, time.Now()); !reflect.DeepEqual(no, refused{socket: 1}) {
 		t.Errorf("3001 instruments of a socket: %+v", no)
 	}
-	if no := r.apply(b, wire.Command{Action: wire.ActionSubscribe, InstrumentTokens: list(3001, 600)}, time.Now()); no != (refused{capacity: 100}) {
+	if no := r.apply(b, wire.Command{Action: wire.ActionSubscribe, InstrumentTokens: list(3001, 600)}, time.Now()); !reflect.DeepEqual(no, refused{capacity: 100}) {
 		t.Errorf("more than the gateway's: %+v", no)
 	}
 	r.leave(a, time.Now())
-	if no := r.apply(b, wire.Command{Action: wire.ActionSubscribe, InstrumentTokens: list(4001, 100)}, time.Now()); no != (refused{}) {
+	if no := r.apply(b, wire.Command{Action: wire.ActionSubscribe, InstrumentTokens: list(4001, 100)}, time.Now()); !reflect.DeepEqual(no, refused{}) {
 		t.Errorf("what lingers must make room: %+v", no)
 	}
 	if used := r.capacity(); used != 3500 {

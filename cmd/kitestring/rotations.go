@@ -14,7 +14,8 @@ func (p *program) rotationsCommand() *cobra.Command {
 	return p.reading(&cobra.Command{
 		Use: "rotations", Short: "The receipts of the last rotations, newest first",
 		Long: `The receipts of the last rotations, newest first. Stages are milliseconds since
-the file changed; "-" where a stage did not happen, "?" where the exchange does not number its ticks.`,
+the file changed; "-" where a stage did not happen, "?" where the exchange does not number its ticks. CLIENTS is
+how many sockets of the gateway's clients streamed on; "-" without a gateway.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []messages.Rotation
@@ -26,11 +27,11 @@ the file changed; "-" where a stage did not happen, "?" where the exchange does 
 				return nil
 			}
 			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "GEN\tCHANGED (IST)\tSOURCE\tRESULT\tDETECTED\tVALIDATED\tDIALLED\tFIRST FRAME\tFIRST TICK\tOLD CLOSED\tTOTAL\tLOST\tREPEATED\tREASON")
+			fmt.Fprintln(w, "GEN\tCHANGED (IST)\tSOURCE\tRESULT\tDETECTED\tVALIDATED\tDIALLED\tFIRST FRAME\tFIRST TICK\tOLD CLOSED\tTOTAL\tLOST\tREPEATED\tCLIENTS\tREASON")
 			for _, r := range all {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Generation, r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), r.Source, r.Result,
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Generation, r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), r.Source, r.Result,
 					stage(r.DetectedMS), stage(r.ValidatedMS), stage(r.DialledMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), stage(r.RetiredMS), stage(r.TotalMS),
-					counted(r.Lost), counted(r.Repeated), r.Reason)
+					counted(r.Lost), counted(r.Repeated), clients(r.Clients), r.Reason)
 			}
 			return w.Flush()
 		},
@@ -48,6 +49,13 @@ func stage(ms *float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.1f", *ms)
+}
+
+func clients(n *int) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
 }
 
 func counted(n *int64) string {

@@ -39,7 +39,7 @@ var schemas = map[string]schema{
 	"rotations": {
 		".[].generation": "number", ".[].source": "=start|event|poll|login", ".[].changed_at": "string", ".[].detected_ms": "number?", ".[].validated_ms": "number?",
 		".[].dialled_ms": "number?", ".[].first_frame_ms": "number?", ".[].first_tick_ms": "number?", ".[].retired_ms": "number?", ".[].total_ms": "number?",
-		".[].ticks_lost": "number?", ".[].ticks_duplicated": "number?", ".[].result": "=pending|adopted|rejected|superseded",
+		".[].ticks_lost": "number?", ".[].gateway_clients": "number?", ".[].ticks_duplicated": "number?", ".[].result": "=pending|adopted|rejected|superseded",
 	},
 	"actors": {
 		".[].name": "string", ".[].kind": "=worker|supervisor", ".[].parent": "string", ".[].state": "string", ".[].epoch": "number", ".[].generation": "number",

@@ -100,6 +100,14 @@ func (s *Server) gatewaySpec() supervisor.Spec {
 	})
 }
 
+// gatewaySockets is nil without a gateway.
+func (s *Server) gatewaySockets() func() int {
+	if s.gateway == nil {
+		return nil
+	}
+	return s.gateway.board.Sockets
+}
+
 // gatewayPID is nil without a gateway.
 func (s *Server) gatewayPID() *actor.PID {
 	if s.gateway == nil {

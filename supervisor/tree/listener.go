@@ -51,12 +51,12 @@ func connectionsFor(files uint64) int64 {
 // Accept implements net.Listener.
 func (l *sharedListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.TCPListener.Accept()
+		conn, err := l.AcceptTCP()
 		if err != nil {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most {
-			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+			return &countedConn{TCPConn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
 		l.open.Add(-1)
 		l.refused.Add(1)
@@ -87,12 +87,12 @@ func (l *sharedListener) collectors() []prometheus.Collector {
 
 // countedConn gives its place back when it is closed.
 type countedConn struct {
-	net.Conn
+	*net.TCPConn
 	closed func()
 }
 
 // Close implements net.Conn.
 func (c *countedConn) Close() error {
 	defer c.closed()
-	return c.Conn.Close()
+	return c.TCPConn.Close()
 }

@@ -38,7 +38,7 @@ var wires = []wiring{
 	{"feed", "record, web", []any{messages.RotationRecorded{}}},
 	{"feed", "web", []any{messages.FeedChanged{}}},
 	{"feed", "web, gateway", []any{messages.OrderUpdated{}}},
-	{"feed", "gateway", []any{messages.ExchangeTexted{}}},
+	{"feed", "gateway", []any{messages.ExchangeTexted{}, messages.InstrumentsRefused{}}},
 	{"bars", "analyses, web", []any{messages.BarClosed{}, messages.BarUpdated{}, messages.BarsLoaded{}, messages.GenerationReached{}}},
 	{"feed", "web", []any{messages.DataState{}}},
 	{"bars, direct", "analyses, web", []any{messages.DataState{}}},

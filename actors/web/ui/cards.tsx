@@ -287,7 +287,8 @@ export function RotationLine() {
 
 function lost(r: Rotation): string {
   if (r.ticks_lost === null) return "lost ticks cannot be counted here";
-  return `${r.ticks_lost === 0 ? "no ticks" : count(r.ticks_lost, "tick")} lost`;
+  const streamed = r.gateway_clients ? `; ${count(r.gateway_clients, "gateway socket")} streamed on` : "";
+  return `${r.ticks_lost === 0 ? "no ticks" : count(r.ticks_lost, "tick")} lost${streamed}`;
 }
 
 export function RestartsLine() {

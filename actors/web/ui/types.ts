@@ -73,6 +73,7 @@ export interface Rotation {
   ticks_overlapped: number;
   ticks_duplicated: number | null;
   ticks_lost: number | null;
+  gateway_clients: number | null;
   shards: number;
   result: "pending" | "adopted" | "rejected" | "superseded";
   reason?: string;

@@ -26,7 +26,9 @@ var _ = register(Drill{
 		programs := r.programs(10)
 		stop := r.asking(programs[0].key, "/orders") // never cached
 		for range 20 {
-			r.rotated(5 * time.Second)
+			if n := r.receipt(r.rotated(5 * time.Second)).Clients; n == nil || *n != len(programs) {
+				failf("the receipt does not count %d sockets of programs", len(programs))
+			}
 			r.pause(200 * time.Millisecond) // ticks and requests between two tokens
 		}
 		asked, refused := stop()
@@ -49,10 +51,19 @@ var _ = register(Drill{
 		slow := programs[0]
 		slow.stopReading.Store(true)
 		start := time.Now()
-		r.within(60*time.Second, "the program that does not read is dropped", func() (bool, any) {
+		// The program's own kernel takes some megabytes before nothing goes any more.
+		r.within(20*time.Second, "ticks for the program that does not read are conflated", func() (bool, any) {
+			c := r.gatewayClient(slow.name)
+			return c.Conflated > 0, c
+		})
+		full := time.Now()
+		r.within(12*time.Second, "it is dropped 10 s after it took its last byte", func() (bool, any) {
 			c := r.gatewayClient(slow.name)
 			return c.Sockets == 0, c
 		})
+		if took := time.Since(full); took < 7*time.Second {
+			failf("it was dropped after %s already", took)
+		}
 		r.recovery(start)
 		if c := r.gatewayClient(slow.name); c.Conflated == 0 {
 			failf("nothing was conflated for it: %+v", c)
@@ -60,7 +71,7 @@ var _ = register(Drill{
 		for _, p := range programs[1:] {
 			p.untroubled()
 		}
-		r.note("dropped %.1f s after it stopped reading; %d ticks to the others", time.Since(start).Seconds(), total(programs[1:]))
+		r.note("dropped %.1f s after it stopped reading, %.1f s after nothing went any more; %d ticks to the others", time.Since(start).Seconds(), time.Since(full).Seconds(), total(programs[1:]))
 	},
 })
 
