@@ -103,9 +103,9 @@ func TestShardsAreStable(t *testing.T) {
 	}
 }
 
-// The gateway is told what its clients want and Kite does not stream, and when
+// The gateway learns what its clients want and Kite does not stream, and when
 // all of it is streamed again; a receipt counts its sockets.
-func TestTheGatewayIsToldOfRefusals(t *testing.T) {
+func TestTheGatewayLearnsOfRefusals(t *testing.T) {
 	tokens := instruments(5)
 	r := adoptedRig(t, tokens[:2], func(r *rig) {
 		r.cfg.timeouts.shardMost = 1

@@ -93,13 +93,13 @@ func TestClientsThatNeverReadOrSend(t *testing.T) {
 	defer silent.Close()
 	mute := b.dial(b.add("mute", ScopeData)) // connects, and sends nothing more
 	reader := b.dial(b.add("reader", ScopeData))
-	deaf := b.dial(b.add("deaf", ScopeData))
+	still := b.dial(b.add("still", ScopeData))
 	subscribeFull(t, reader, quick)
 	many := make([]uint32, 300)
 	for i := range many {
 		many[i] = (bulk+uint32(i))<<8 | 2
 	}
-	subscribeFull(t, deaf, many...)
+	subscribeFull(t, still, many...)
 	client := func(name string) ClientStatus {
 		for _, c := range b.board.Status().Clients {
 			if c.Name == name {
@@ -110,7 +110,7 @@ func TestClientsThatNeverReadOrSend(t *testing.T) {
 		return ClientStatus{}
 	}
 	actorstest.Until(t, "the subscriptions", func() bool {
-		return client("reader").Instruments[messages.ModeFull] == 1 && client("deaf").Instruments[messages.ModeFull] == len(many)
+		return client("reader").Instruments[messages.ModeFull] == 1 && client("still").Instruments[messages.ModeFull] == len(many)
 	})
 	last := priceReader(t, reader)
 	price := uint32(0)
@@ -121,9 +121,9 @@ func TestClientsThatNeverReadOrSend(t *testing.T) {
 			packets = append(packets, packetOf(token, messages.ModeFull, price, price))
 		}
 		b.Tell(batchOf(t, packets...))
-		return client("deaf").Sockets == 0
+		return client("still").Sockets == 0
 	})
-	if c := client("deaf"); c.Conflated == 0 {
+	if c := client("still"); c.Conflated == 0 {
 		t.Errorf("nothing was conflated: %+v", c)
 	}
 	actorstest.Until(t, "the other has everything", func() bool { return last.Load() == price })
@@ -210,8 +210,8 @@ func TestThousandsOfUpgrades(t *testing.T) {
 	_ = b.dial(b.add("new", ScopeData))
 }
 
-// What Kite does not stream is told to those who asked for it, once.
-func TestRefusedInstrumentsAreTold(t *testing.T) {
+// What Kite does not stream is announced to those who asked for it, once.
+func TestRefusedInstrumentsAreAnnounced(t *testing.T) {
 	b := begin(t)
 	b.login(1)
 	first, second := b.dial(b.add("first", ScopeData)), b.dial(b.add("second", ScopeData))
@@ -241,8 +241,8 @@ func TestRefusedInstrumentsAreTold(t *testing.T) {
 		}
 	}
 	expect(first, "instrument 514 cannot be streamed: Kite streams at most 3000 instruments")
-	// Who asks later is told as well; that it is the next text shows that the
-	// first one was not told again, and the second not before.
+	// Who asks later gets the text as well; that it is the next text shows that the
+	// first one got it once, and the second not before.
 	subscribeFull(t, second, 514)
 	expect(second, "instrument 514 cannot")
 	b.Tell(messages.InstrumentsRefused{Reasons: map[uint32]string{258: "another reason"}})
