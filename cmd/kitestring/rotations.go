@@ -14,8 +14,9 @@ func (p *program) rotationsCommand() *cobra.Command {
 	return p.reading(&cobra.Command{
 		Use: "rotations", Short: "The receipts of the last rotations, newest first",
 		Long: `The receipts of the last rotations, newest first. Stages are milliseconds since
-the file changed; "-" where a stage did not happen, "?" where the exchange does not number its ticks. CLIENTS is
-how many sockets of the gateway's clients streamed on; "-" without a gateway.`,
+the file changed; "-" where a stage did not happen, "?" where the exchange does
+not number its ticks. CLIENTS counts the sockets of the gateway's clients, which
+streamed on; "-" without a gateway.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []messages.Rotation
