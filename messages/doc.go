@@ -31,6 +31,7 @@
 //	bars -> analyses, web: BarClosed, BarUpdated, BarsLoaded: a bar has ended, moves, was loaded from history
 //	bars -> analyses, web: GenerationReached: ticks of a session have come as far as the bars
 //	feed -> web: DataState: the order book is refused, and why; it comes again
+//	ready -> web: Readiness: what the trading day needs, and what of it is missing
 //	bars, direct -> analyses, web: DataState: history or quotes are refused or empty, and why; they come again
 //	analyses -> analyses, web: Reading: what an analysis says; to those analyses that build on it
 //

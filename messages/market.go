@@ -38,6 +38,9 @@ type PhaseChanged struct {
 	Holiday    string // name of a day without trading that is no weekend; "": none
 	LoginDue   bool   // a trading day has begun and the token of the day before is dead by now
 	Warning    string // e.g. ticks arrive on a day that the table calls a holiday
+
+	ClockOff   time.Duration // how far the clock is before that of the ticks; 0: it is right, or not known
+	HoursFault string        // why the file that replaces the table of hours is not in use; "": it is, or there is none
 }
 
 // Key implements latest-wins.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/renameio/v2"
 
@@ -131,6 +132,14 @@ func (m *Store) SetAccount(userID string) error {
 		return fmt.Errorf("write the account: %w", err)
 	}
 	return nil
+}
+
+// Adopted is what is known of the adopted token, and the exchange time of its
+// last proof, zero for none.
+func (m *Store) Adopted() (status messages.TokenStatus, proven time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.report(instant{}).Adopted, m.state.adopted.validAt
 }
 
 // LoginDue reports whether a trading day waits for its login, as auth saw it

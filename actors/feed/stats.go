@@ -111,6 +111,30 @@ func (t *table) addTo(out *Stats, now time.Time) {
 	out.TicksPerSecond += t.rate.perSecond(now)
 }
 
+// Arrival is how much of a shard's instruments has come.
+type Arrival struct {
+	Wanted    int       // instruments
+	Arrived   int       // of which a packet has come since the connection was opened
+	LastFrame time.Time // heartbeats count; zero: none yet
+}
+
+// Arrivals are those of every shard.
+func (s *Store) Arrivals() (all [MaxShards]Arrival) {
+	for i, t := range s.tables {
+		a := &all[i]
+		a.Wanted = len(s.subscriptions(i))
+		t.locked(func() {
+			a.LastFrame = t.counts.LastFrame
+			for j := range t.slots {
+				if slot := &t.slots[j]; slot.used && slot.length > 0 && slot.arrived == t.epoch {
+					a.Arrived++
+				}
+			}
+		})
+	}
+	return all
+}
+
 // The reasons of kitestring_feed_malformed_total, as indices.
 const (
 	malformedText = iota

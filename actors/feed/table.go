@@ -41,6 +41,7 @@ type slot struct {
 	quantity uint32
 	epoch    uint32 // the unbroken stretch in which the packet came
 	packets  uint64 // accepted since the instrument is subscribed
+	arrived  uint32 // the stretch in which any packet came, a repeated one too
 	judged   uint32 // the exchange time that Newest looked at last
 	possible bool   // that time
 }
@@ -206,6 +207,7 @@ func (t *table) slotFor(tick *messages.Tick) *slot {
 	}
 	t.guess = at + 1
 	s := &t.slots[at]
+	s.arrived = t.epoch
 	if tick.Mode < s.accept {
 		// The answer to subscribe, before the mode has acted.
 		if s.distrust++; s.distrust < distrustAfter {

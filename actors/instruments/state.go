@@ -352,6 +352,17 @@ func (s *Store) Resolved() (messages.InstrumentsResolved, bool) {
 	return s.resolved, s.filled
 }
 
+// File is the day of the instruments file in use, zero for none, the day of the
+// one that should be in use at a time of the exchange, and what is missing of it.
+func (s *Store) File(now time.Time) (day, want time.Time, gaps []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.memory.table; t != nil {
+		day, gaps = t.day, slices.Clone(t.gaps)
+	}
+	return day, fileDay(now), gaps
+}
+
 // Wants are the sets of wants that the feed should have now.
 func (s *Store) Wants() []messages.WantInstruments {
 	s.mu.Lock()

@@ -118,6 +118,7 @@ func observe(s state, e observed) (state, []effect) {
 	if p.TradingDay = day.Trading(); !p.TradingDay {
 		p.Holiday = day.Name
 	}
+	p.ClockOff, p.HoursFault = s.skew.off, s.fault
 	p.LoginDue = p.TradingDay && !e.now.Before(ist.At(e.now, loginHour, 0, 0))
 	if p.Warning == "" {
 		p.Warning = warning(s, day, e)

@@ -3,6 +3,7 @@ package token
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -42,6 +43,10 @@ func isMountPoint(path string) bool {
 	}
 	return st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
+
+// mayWrite reports whether a file in the directory of path can be written in
+// place of it.
+func mayWrite(path string) bool { return unix.Access(filepath.Dir(path), unix.W_OK) == nil }
 
 // File systems whose changes the kernel does not (all) report, by their magic
 // numbers in statfs(2): others' writes on the network, FUSE, and the layers

@@ -20,6 +20,8 @@ func lease(*os.File) (leased, func()) { return leaseNone, func() {} }
 
 func isMountPoint(string) bool { return false }
 
+func mayWrite(string) bool { return true }
+
 const overlay = "overlay"
 
 func silentFileSystem(string) string { return "" }

@@ -80,6 +80,12 @@ func (s *Store) Used(holder string, g messages.Generation) {
 		slog.Uint64("generation", uint64(g)), slog.String("fingerprint", s.fingerprint(g)))
 }
 
+// Place says how the file lies: mounted by itself, and not writable for this
+// process. It asks the disk.
+func (s *Store) Place() (mounted, readOnly bool) {
+	return isMountPoint(s.path), !mayWrite(s.path)
+}
+
 // Holders lists every actor that ever used a token, by name, with the
 // generation of its last use.
 func (s *Store) Holders() []Holder { return s.usage.list() }

@@ -59,6 +59,7 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}/{kind}", "one reading", s.reading, shape{gives: messages.Reading{}}},
 		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last; from and to (RFC 3339, or a day in IST) bound their starts, to is left out itself; limit takes the newest ones", s.bars, shape{gives: []api.Bar{}, csv: true, query: map[string][]string{"interval": intervals, "source": {"index", "future"}, "from": nil, "to": nil, "limit": nil}}},
+		{"GET", "/api/v1/ready", "what the trading day needs, check by check: state is ok, warning, missing, waiting, not_due or off; ready while none is missing or waiting", always(s.Store.readiness), shape{gives: messages.Readiness{}}},
 		{"GET", "/api/v1/gaps", "blind spans of the feed, newest first", all(s.Feed.Gaps), shape{gives: []messages.GapDetected{}}},
 		{"GET", "/api/v1/events", "the last 500 events, newest first", all(s.Store.eventsNewestFirst), shape{gives: []api.Event{}}},
 		{"GET", "/api/v1/reminders", "the channels that remind of a due login, and what they last did", always(s.Reminders), shape{gives: api.Reminders{}}},

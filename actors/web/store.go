@@ -29,6 +29,7 @@ type Store struct {
 	watch       messages.WatchChanged
 	feed        messages.FeedChanged
 	phase       messages.PhaseChanged
+	ready       messages.Readiness
 	login       *messages.LoginEnded // nil: none since the start
 	gap         *api.StatusGap       // nil: none since the start
 	notices     []string             // what is wrong with the instruments
@@ -125,6 +126,9 @@ func (s *Store) Apply(msg any) {
 			s.event("market", 0, "%s", m.Warning)
 		}
 		s.phase = m
+	case messages.Readiness:
+		s.ready = m
+		s.hub.Send("ready", m.Key(), m)
 	case messages.InstrumentsResolved:
 		s.underlyings, s.names = m.Underlyings, ticks.NamesOf(m)
 		s.noteInstruments(m)
@@ -171,6 +175,23 @@ func (s *Store) follow(c actors.Clock) {
 	s.mu.Lock()
 	s.clock = c
 	s.mu.Unlock()
+}
+
+// WatchFault is why file events do not arrive, "" while they do.
+func (s *Store) WatchFault() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.watch.Degraded {
+		return s.watch.Reason
+	}
+	return ""
+}
+
+// readiness is what is known of the morning.
+func (s *Store) readiness() messages.Readiness {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return messages.Readiness{Ready: s.ready.Ready, Checks: orEmpty(s.ready.Checks)}
 }
 
 // Note adds an event that no message carries: the supervisor's.

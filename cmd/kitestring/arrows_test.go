@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"actors/gateway":          append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/record":           append([]string{"actors/tape"}, actorPackage...),
 	"actors/reminder":         append([]string{"actors/channels"}, actorPackage...),
+	"actors/ready":            actorPackage,
 	"actors/bars":             actorPackage,
 	"actors/analysis":         {"actors/analysis/classic", "actors/hours", "messages", "messages/ist"}, // formulas, no actor
 	"actors/analysis/classic": {"messages"},

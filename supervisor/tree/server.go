@@ -25,6 +25,7 @@ import (
 	"kitestring/actors/instruments"
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
+	"kitestring/actors/ready"
 	"kitestring/actors/record"
 	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
@@ -76,6 +77,8 @@ type SimConfig struct {
 	TradingDay func(day time.Time) bool // by midnight IST; nil: as the table of hours has it
 	OldSockets simulator.OldSockets     // what a new login does to open sockets; "": they live
 	ClockOff   time.Duration            // how far the server's clock is ahead of the exchange's
+	// DiskFree says how much room a directory's file system has, in bytes; nil: the system does.
+	DiskFree func(dir string) (uint64, error)
 }
 
 // Server is the running program: the tree, and what outlives every actor in it.
@@ -113,7 +116,9 @@ type Server struct {
 	webStore    *web.Store
 	gateway     *gatewayParts // nil: there is none
 	recorder    *record.Store
-	boot        string              // names this start of the process
+	boot        string // names this start of the process
+	ready       *ready.Store
+	answers     answers             // of Kite's REST
 	exchange    *simulator.Exchange // nil unless it is embedded
 	remote      *remoteClock        // of a simulator in another process; nil: none
 	flight      *flight             // nil: the process has another one
@@ -152,6 +157,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	market.Metrics(s.registry, s.phases)
 	s.reminders = reminder.NewStore(s.registry)
+	s.ready = ready.NewStore(s.registry)
 	defer func() {
 		if err != nil {
 			s.closeAll()
@@ -196,7 +202,8 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.openRecorder()
 	// One a profile: simulated mornings teach nothing about Kite's.
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
-	s.kite.Transport = newTransport()
+	s.answers.base, s.answers.clock = newTransport(), s.clock
+	s.kite.Transport = &s.answers
 	s.kite.Budget = kite.NewBudget()
 	s.kite.Observe = s.metrics.rest.Observe
 	s.kite.Skipped = func(class kite.Class, items int, why string) {

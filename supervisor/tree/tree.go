@@ -17,6 +17,7 @@ import (
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
 	"kitestring/actors/readings"
+	"kitestring/actors/ready"
 	"kitestring/actors/record"
 	"kitestring/actors/reminder"
 	"kitestring/actors/simulator"
@@ -35,6 +36,7 @@ import (
 //	├─ market             the exchange's day
 //	├─ reminder           reminds a person that today's login is due
 //	├─ record             what Kite sends, on disk; before and after all that brings it
+//	├─ ready              whether the trading day can begin
 //	├─ instruments        what is traded today
 //	├─ core (one_for_one) in order; a restarting watcher must not drop a live socket
 //	│  ├─ simulator       in the sim profile
@@ -91,6 +93,7 @@ func (s *Server) root() supervisor.Spec {
 			Keys: s.store, Login: s.authStore, Clock: s.clock, Store: s.reminders, Timeline: s.webStore, Dashboard: s.URL(),
 		})},
 		s.recordSpec(),
+		{Name: "ready", Produce: ready.New(ready.Config{Clock: s.clock, Look: s.morning, Store: s.ready, Web: pidWeb})},
 		{Name: "instruments", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
 				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Hours: s.hours, Ticks: s.feed, State: s.instruments,

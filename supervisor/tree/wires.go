@@ -41,6 +41,7 @@ var wires = []wiring{
 	{"feed", "gateway", []any{messages.ExchangeTexted{}, messages.InstrumentsRefused{}}},
 	{"bars", "analyses, web", []any{messages.BarClosed{}, messages.BarUpdated{}, messages.BarsLoaded{}, messages.GenerationReached{}}},
 	{"feed", "web", []any{messages.DataState{}}},
+	{"ready", "web", []any{messages.Readiness{}}},
 	{"bars, direct", "analyses, web", []any{messages.DataState{}}},
 	{"analyses", "analyses, web", []any{messages.Reading{}}},
 }

@@ -1,0 +1,72 @@
+package ready
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kitestring/messages"
+)
+
+// Store remembers since when each check is as it is. Made once by the tree; it
+// outlives the actor. Safe for concurrent use.
+type Store struct {
+	mu      sync.Mutex
+	now     messages.Readiness
+	ready   prometheus.Gauge
+	missing map[string]prometheus.Gauge
+}
+
+// NewStore makes an empty store and registers its metrics.
+func NewStore(reg prometheus.Registerer) *Store {
+	s := &Store{
+		now:     messages.Readiness{Checks: []messages.ReadyCheck{}},
+		ready:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "kitestring_ready", Help: "1 while nothing is missing for the trading day."}),
+		missing: map[string]prometheus.Gauge{},
+	}
+	missing := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "kitestring_ready_missing", Help: "1 while a person has to do something about this check.",
+	}, []string{"check"})
+	reg.MustRegister(s.ready, missing)
+	for _, name := range Names {
+		s.missing[name] = missing.WithLabelValues(name)
+	}
+	return s
+}
+
+// Readiness is what was found last; no checks: nobody has looked yet.
+func (s *Store) Readiness() messages.Readiness {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return messages.Readiness{Ready: s.now.Ready, Checks: slices.Clone(s.now.Checks)}
+}
+
+// take dates what was found; changed: a state or a text is another than before.
+func (s *Store) take(found []messages.ReadyCheck, at time.Time) (r messages.Readiness, changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.Ready = true
+	for i := range found {
+		c := &found[i]
+		c.Since = at.UTC()
+		if before := slices.IndexFunc(s.now.Checks, func(b messages.ReadyCheck) bool { return b.Name == c.Name }); before >= 0 && s.now.Checks[before].State == c.State {
+			c.Since = s.now.Checks[before].Since
+		}
+		r.Ready = r.Ready && c.State != messages.ReadyMissing && c.State != messages.ReadyWaiting
+		s.missing[c.Name].Set(one(c.State == messages.ReadyMissing))
+	}
+	s.ready.Set(one(r.Ready))
+	r.Checks = found
+	changed = r.Ready != s.now.Ready || !slices.Equal(r.Checks, s.now.Checks)
+	s.now = r
+	return messages.Readiness{Ready: r.Ready, Checks: slices.Clone(found)}, changed
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}

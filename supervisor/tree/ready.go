@@ -1,0 +1,176 @@
+package tree
+
+import (
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kitestring/actors"
+	"kitestring/actors/gateway"
+	"kitestring/actors/ready"
+	"kitestring/messages"
+	"kitestring/supervisor"
+)
+
+// roomWithoutGap is how many instruments two of Kite's three sockets hold: the
+// third one stays free for a swap.
+const roomWithoutGap = 6000
+
+// morning looks at all that a trading day needs. It may hang with a disk.
+func (s *Server) morning() ready.Snapshot {
+	now, machine := s.clock.Now(), time.Now()
+	phase, _ := s.phases.Phase()
+	snap := ready.Snapshot{
+		Now: now, Hours: s.hours.Table(), HoursFault: phase.HoursFault, ClockOff: phase.ClockOff,
+		LoginURL: s.URL() + "login", EnvFault: s.store.Fault(), EnvUnwatched: s.webStore.WatchFault(),
+		Gateway: s.gatewayPart(), Channels: s.channels(), Room: roomWithoutGap,
+	}
+	if snap.ClockOff == 0 {
+		snap.ClockOff = s.answers.clockOff()
+	}
+	snap.Token, snap.TokenProven = s.authStore.Adopted()
+	snap.EnvMounted, snap.EnvReadOnly = s.store.Place()
+	for what, dir := range map[string]string{"state directory": s.cfg.StateDir, ".env file": filepath.Dir(s.cfg.EnvFile)} {
+		snap.Disks = append(snap.Disks, s.diskSpace(what, dir))
+	}
+	slices.SortFunc(snap.Disks, func(a, b ready.DiskSpace) int { return len(b.What) - len(a.What) })
+	if at := s.answers.throttled.Load(); at != 0 {
+		snap.Throttled = machine.Sub(time.Unix(0, at))
+	}
+	snap.FileDay, snap.FileWant, snap.FileGaps = s.instruments.File(now)
+	resolved, _ := s.instruments.Resolved()
+	snap.Underlyings = resolved.Underlyings
+	stats, arrivals := s.feed.Stats(), s.feed.Arrivals()
+	snap.Wanted = stats.Instruments
+	for _, r := range stats.Refused {
+		snap.Refused = append(snap.Refused, r.Reason)
+	}
+	for _, shard := range stats.Shards {
+		if shard.State == messages.Stopped {
+			continue
+		}
+		a := arrivals[shard.Shard]
+		one := ready.Shard{ShardStatus: shard, Streams: machine.Sub(shard.Since), Silent: -1, Wanted: a.Wanted, Arrived: a.Arrived}
+		if !a.LastFrame.IsZero() {
+			one.Silent = machine.Sub(a.LastFrame)
+		}
+		snap.Shards = append(snap.Shards, one)
+	}
+	return snap
+}
+
+// diskSpace asks a file system.
+func (s *Server) diskSpace(what, dir string) ready.DiskSpace {
+	free := freeSpace
+	if s.cfg.Sim.DiskFree != nil {
+		free = s.cfg.Sim.DiskFree
+	}
+	n, err := free(dir)
+	if err != nil {
+		return ready.DiskSpace{What: what, Err: reason(err).Error()}
+	}
+	return ready.DiskSpace{What: what, Free: n}
+}
+
+// freeSpace is what an ordinary user may still write, in bytes.
+func freeSpace(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
+
+// gatewayPart is how the gateway stands.
+func (s *Server) gatewayPart() ready.Part {
+	if s.gateway == nil {
+		return ready.Part{}
+	}
+	return s.part(gateway.Name, "serves other programs at "+s.GatewayAddr())
+}
+
+// part is an actor of the tree that does something for others.
+func (s *Server) part(name, does string) ready.Part {
+	p := ready.Part{On: true, Detail: does, Fix: "kitestring actors says why; then: kitestring restart " + name}
+	for _, a := range s.tree.Snapshot().Actors {
+		if a.Name == name && a.State != supervisor.Running {
+			p.Fault = "the actor " + name + " is " + a.State.String()
+			if a.LastError != "" {
+				p.Fault += ": " + a.LastError
+			}
+		}
+	}
+	return p
+}
+
+// channels are the ways to a person, with how their last messages fared.
+func (s *Server) channels() ready.Channels {
+	status := s.reminders.Status()
+	c := ready.Channels{SetUp: status.Channels, Warnings: status.Warnings}
+	for _, r := range status.Last {
+		if r.Arrived {
+			c.Tried = append(c.Tried, r.Channel)
+		} else {
+			c.Failed = append(c.Failed, r.Channel+": "+r.Reason)
+		}
+	}
+	return c
+}
+
+// answers notes what every answer of Kite's says beside its content: its date
+// and whether it was one too many. Safe for concurrent use.
+type answers struct {
+	base      http.RoundTripper
+	clock     actors.Clock
+	off       atomic.Int64 // of our clock before Kite's, at the last answer
+	throttled atomic.Int64 // Unix nanoseconds of the last 429; 0: none
+}
+
+// RoundTrip implements http.RoundTripper.
+func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := a.clock.Now()
+	resp, err := a.base.RoundTrip(req)
+	if err != nil {
+		return resp, err
+	}
+	if resp.StatusCode == http.StatusTooManyRequests {
+		a.throttled.Store(time.Now().UnixNano())
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		a.off.Store(int64(clockOff(sent, a.clock.Now(), date)))
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (a *answers) CloseIdleConnections() {
+	if t, ok := a.base.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// clockOff is how far a clock that showed sent and received is certainly before
+// a date that the answer was given between the two; a date is cut to a second.
+func clockOff(sent, received, date time.Time) time.Duration {
+	switch {
+	case sent.After(date.Add(time.Second)):
+		return sent.Sub(date.Add(time.Second))
+	case received.Before(date):
+		return received.Sub(date)
+	}
+	return 0
+}
+
+// mostOff is how far the clock may be off unnoticed, as with the ticks' time.
+const mostOff = 20 * time.Second
+
+func (a *answers) clockOff() time.Duration {
+	if off := time.Duration(a.off.Load()); off.Abs() >= mostOff {
+		return off
+	}
+	return 0
+}
