@@ -25,7 +25,9 @@ func (s ReadyState) String() string { return nameOf(readyStates[:], uint8(s)) }
 func (s ReadyState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (s *ReadyState) UnmarshalText(text []byte) error { return named(readyStates[:], text, (*uint8)(s)) }
+func (s *ReadyState) UnmarshalText(text []byte) error {
+	return named(readyStates[:], text, (*uint8)(s))
+}
 
 // ReadyCheck is one line of the morning.
 type ReadyCheck struct {

@@ -3,7 +3,9 @@
 //
 // It promises one message a channel at 08:00, 08:45 and 09:05 IST of the
 // exchange's clock, on trading days, while a login is due, and none once the
-// token is valid: an attempt under way is broken off then. A slot is never
+// token is valid: an attempt under way is broken off then. At 08:45, unless a
+// login is due, and at 09:10 the message names what else is missing for the
+// open, each with its fix; none is sent when nothing is. A slot is never
 // sent again, not after a restart of the actor either. Each attempt is a task with a
 // time limit; failures are tried again with growing pauses, within a budget,
 // and touch no other actor. The link is the dashboard's login, never a token.

@@ -9,6 +9,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/channels"
+	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
@@ -26,8 +27,11 @@ type Timeline interface {
 
 // Config is what the actor needs; everything is required.
 type Config struct {
-	Keys      channels.Keys
-	Login     Login
+	Keys  channels.Keys
+	Login Login
+	// Missing is what the trading day needs and does not have; none: nothing, or
+	// no session is to come today. Safe for concurrent use.
+	Missing   func() []messages.ReadyCheck
 	Clock     actors.Clock
 	Store     *Store
 	Timeline  Timeline
@@ -44,6 +48,7 @@ type reminder struct {
 	self     actors.Self
 	state    state
 	setting  channels.Setting
+	missing  []messages.ReadyCheck // at the last poll
 	client   *http.Client
 	round    context.Context // of the attempts under way
 	breakOff context.CancelFunc
@@ -86,7 +91,8 @@ func (r *reminder) look(first bool) {
 	if changed || first {
 		r.introduce()
 	}
-	r.step(polled{r.Clock.Now(), time.Now(), r.Login.LoginDue(), r.setting.Names()})
+	r.missing = r.Missing()
+	r.step(polled{r.Clock.Now(), time.Now(), r.Login.LoginDue(), len(r.missing) > 0, r.setting.Names()})
 }
 
 // introduce says in the log how reminders are set up.
@@ -125,19 +131,32 @@ func (r *reminder) attempt(e attempt) {
 		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: channels.Outcome{Final: true, Reason: "it is not set up any more"}})
 		return
 	}
-	client, login, round := r.client, r.setting.Login, r.round
+	client, round, m := r.client, r.round, message(e.slot, e.about, r.link(c), r.missing)
 	r.self.Go("remind over "+e.channel, func(incarnation context.Context) error {
 		ctx, cancel := context.WithCancel(incarnation)
 		defer cancel()
 		defer context.AfterFunc(round, cancel)()
-		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: channels.Send(ctx, client, c, message(e.slot, login))})
+		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: channels.Send(ctx, client, c, m)})
 		return nil
 	})
 }
 
+// link is where a message over a channel leads for the login.
+func (r *reminder) link(channels.Channel) Link { return Link{URL: r.setting.Login} }
+
 func (r *reminder) ended(e ended) {
 	r.Store.note(Result{e.slot, e.channel, e.arrived, e.reason})
 	slot := e.slot.In(ist.Zone).Format("15:04")
+	if e.about == notReady {
+		if e.arrived {
+			r.self.Log().Info("message of what is missing sent", "channel", e.channel, "slot", slot)
+			r.Timeline.Note("ready", "not ready for the open: message of %s sent over %s", slot, e.channel)
+			return
+		}
+		r.self.Log().Warn("message of what is missing given up", "channel", e.channel, "slot", slot, "reason", e.reason)
+		r.Timeline.Note("ready", "not ready for the open: the message of %s over %s was given up: %s", slot, e.channel, e.reason)
+		return
+	}
 	if e.arrived {
 		r.self.Log().Info("reminder sent", "channel", e.channel, "slot", slot)
 		r.Timeline.Note("login", "login due: reminder of %s sent over %s", slot, e.channel)

@@ -39,6 +39,7 @@ type morning struct {
 	now   time.Time
 	due   bool
 	keys  env
+	lacks []messages.ReadyCheck
 	notes []string
 	log   bytes.Buffer
 
@@ -50,12 +51,18 @@ type morning struct {
 func newMorning(keys env) *morning {
 	m := &morning{now: at(7, 59, 0), due: true, keys: keys, registry: prometheus.NewRegistry()}
 	m.memory = NewStore(m.registry)
-	m.cfg = Config{Keys: m, Login: m, Clock: m, Store: m.memory, Timeline: m, Dashboard: "http://127.0.0.1:8420/"}
+	m.cfg = Config{Keys: m, Login: m, Missing: m.Missing, Clock: m, Store: m.memory, Timeline: m, Dashboard: "http://127.0.0.1:8420/"}
 	return m
 }
 
 func (m *morning) Now() time.Time { m.mu.Lock(); defer m.mu.Unlock(); return m.now }
 func (m *morning) LoginDue() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.due }
+func (m *morning) Missing() []messages.ReadyCheck {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lacks
+}
+
 func (m *morning) Secret(key string) messages.Secret {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -24,7 +24,12 @@ type step struct {
 }
 
 func glance(exchange time.Time, after time.Duration, due bool, channels ...string) polled {
-	return polled{exchange, machine.Add(after), due, channels}
+	return polled{exchange, machine.Add(after), due, false, channels}
+}
+
+// gap is a look at a morning whose login has been made and that lacks something.
+func gap(exchange time.Time, after time.Duration, missing bool, channels ...string) polled {
+	return polled{exchange, machine.Add(after), false, missing, channels}
 }
 
 func said(slot time.Time, channel string, after time.Duration, o channels.Outcome) answered {
@@ -36,7 +41,8 @@ func words(effects []effect) string {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case attempt:
-			list = append(list, "try "+e.channel+" "+e.slot.In(ist.Zone).Format("15:04"))
+			what := map[about]string{loginDue: "try ", notReady: "try missing "}[e.about]
+			list = append(list, what+e.channel+" "+e.slot.In(ist.Zone).Format("15:04"))
 		case breakOff:
 			list = append(list, "breakOff")
 		case ended:
@@ -62,6 +68,27 @@ func TestNext(t *testing.T) {
 			{said(at(9, 5, 0), channels.Ntfy, 2*time.Hour, arrived), "ended ntfy 09:05 true"},
 			{glance(at(15, 0, 0), 8*time.Hour, true, channels.Ntfy), ""},
 			{glance(at(32, 0, 0), 25*time.Hour, true, channels.Ntfy), "try ntfy 08:00"},
+		},
+		"something is missing": {
+			{gap(at(7, 59, 59), 0, true, channels.Ntfy), ""},
+			{gap(at(8, 0, 0), time.Second, true, channels.Ntfy), ""}, // no slot of this message
+			{gap(at(8, 45, 0), time.Minute, true, channels.Ntfy), "try missing ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, time.Minute, arrived), "ended ntfy 08:45 true"},
+			{gap(at(9, 5, 0), time.Hour, true, channels.Ntfy), ""},
+			{gap(at(9, 10, 0), 2*time.Hour, true, channels.Ntfy), "try missing ntfy 09:10"},
+			{gap(at(9, 10, 1), 2*time.Hour, false, channels.Ntfy), "breakOff"},
+		},
+		"nothing is missing": {
+			{gap(at(8, 44, 59), 0, false, channels.Ntfy), ""},
+			{gap(at(8, 45, 0), time.Second, false, channels.Ntfy), ""},
+			{gap(at(8, 45, 1), time.Second, true, channels.Ntfy), ""}, // missing a second later: the next slot tells
+			{gap(at(9, 10, 0), time.Minute, false, channels.Ntfy), ""},
+		},
+		"a login is due and something is missing": {
+			{polled{at(8, 44, 59), machine, true, true, []string{channels.Ntfy}}, ""},
+			{polled{at(8, 45, 0), machine, true, true, []string{channels.Ntfy}}, "try ntfy 08:45"},
+			{said(at(8, 45, 0), channels.Ntfy, 0, arrived), "ended ntfy 08:45 true"},
+			{polled{at(9, 10, 0), machine, true, true, []string{channels.Ntfy}}, "try missing ntfy 09:10"},
 		},
 		"nothing is due": {
 			{glance(at(7, 59, 59), 0, false, channels.Ntfy), ""},

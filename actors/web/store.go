@@ -64,7 +64,7 @@ type rotated struct {
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, budgets: map[string]*eventBudget{}}
+	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, ready: messages.Readiness{Checks: []messages.ReadyCheck{}}, budgets: map[string]*eventBudget{}}
 }
 
 // Apply takes a message of an actor. One that it does not know changes nothing.
@@ -191,7 +191,7 @@ func (s *Store) WatchFault() string {
 func (s *Store) readiness() messages.Readiness {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return messages.Readiness{Ready: s.ready.Ready, Checks: orEmpty(s.ready.Checks)}
+	return s.ready
 }
 
 // Note adds an event that no message carries: the supervisor's.

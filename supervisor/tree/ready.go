@@ -11,6 +11,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/gateway"
+	"kitestring/actors/hours"
 	"kitestring/actors/ready"
 	"kitestring/messages"
 	"kitestring/supervisor"
@@ -61,6 +62,16 @@ func (s *Server) morning() ready.Snapshot {
 		snap.Shards = append(snap.Shards, one)
 	}
 	return snap
+}
+
+// missingToday is what a session that is still to come, or runs, needs and does
+// not have.
+func (s *Server) missingToday() []messages.ReadyCheck {
+	now := s.clock.Now()
+	if day := s.hours.Table().Day(now, hours.Market); !day.Trading() || !now.Before(day.Close()) {
+		return nil
+	}
+	return s.ready.Readiness().Missing()
 }
 
 // diskSpace asks a file system.

@@ -90,7 +90,7 @@ func (s *Server) root() supervisor.Spec {
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
-			Keys: s.store, Login: s.authStore, Clock: s.clock, Store: s.reminders, Timeline: s.webStore, Dashboard: s.URL(),
+			Keys: s.store, Login: s.authStore, Missing: s.missingToday, Clock: s.clock, Store: s.reminders, Timeline: s.webStore, Dashboard: s.URL(),
 		})},
 		s.recordSpec(),
 		{Name: "ready", Produce: ready.New(ready.Config{Clock: s.clock, Look: s.morning, Store: s.ready, Web: pidWeb})},
