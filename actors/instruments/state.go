@@ -353,14 +353,16 @@ func (s *Store) Resolved() (messages.InstrumentsResolved, bool) {
 }
 
 // File is the day of the instruments file in use, zero for none, the day of the
-// one that should be in use at a time of the exchange, and what is missing of it.
-func (s *Store) File(now time.Time) (day, want time.Time, gaps []string) {
+// one that should be in use at a time of the exchange, what is missing of it, and
+// which of the configuration's instruments it refuses.
+func (s *Store) File(now time.Time) (day, want time.Time, gaps, refused []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.memory.table; t != nil {
 		day, gaps = t.day, slices.Clone(t.gaps)
+		_, refused = t.check(t.asked)
 	}
-	return day, fileDay(now), gaps
+	return day, fileDay(now), gaps, refused
 }
 
 // Wants are the sets of wants that the feed should have now.

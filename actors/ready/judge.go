@@ -52,6 +52,7 @@ type Snapshot struct {
 	Disks []DiskSpace
 
 	Throttled time.Duration // since Kite last answered 429, machine's time; 0: it has not
+	Refusing  bool          // and has answered nothing else since
 
 	FileDay  time.Time // of the instruments file in use, midnight IST; zero: none
 	FileWant time.Time // of the one that should be
@@ -85,7 +86,8 @@ type Shard struct {
 // Part is a part of the server that may be off.
 type Part struct {
 	On     bool
-	Fault  string // what is wrong with it; "": nothing
+	Fault  string // what is wrong with it and stays so; "": nothing
+	Wait   string // what is wrong and passes by itself; "": nothing
 	Fix    string
 	Detail string // what it does
 }
@@ -268,9 +270,13 @@ func (j *judge) token() {
 }
 
 func (j *judge) rest() {
-	if j.Throttled > 0 && j.Throttled < throttled {
-		j.add(REST, messages.ReadyMissing, "stop the other program that uses this API key, or let it ask through the gateway",
-			"Kite refused a request as one too many (429) %s ago, although this server keeps to the limits", j.Throttled.Round(time.Second))
+	const stop = "stop the other program that uses this API key, or let it ask through the gateway"
+	switch {
+	case j.Refusing:
+		j.add(REST, messages.ReadyMissing, stop, "Kite refuses requests as too many (429), although this server keeps to the limits")
+		return
+	case j.Throttled > 0 && j.Throttled < throttled:
+		j.add(REST, messages.ReadyWarning, stop, "Kite refused a request as one too many (429) in the last minutes, although this server keeps to the limits")
 		return
 	}
 	j.add(REST, messages.ReadyOK, "", "Kite has refused no request as one too many (429) in the last minutes")
@@ -345,7 +351,7 @@ func (j *judge) anyDown() string {
 	for _, s := range j.Shards {
 		switch {
 		case s.State != messages.Streaming:
-			down = append(down, fmt.Sprintf("socket %d is %s%s", s.Shard, s.State, because(s.Reason)))
+			down = append(down, fmt.Sprintf("socket %d is in state %s%s", s.Shard, s.State, because(s.Reason)))
 		case s.Silent > deadAfter:
 			down = append(down, fmt.Sprintf("socket %d has been silent for %s", s.Shard, s.Silent.Round(time.Second)))
 		}
@@ -408,6 +414,8 @@ func (j *judge) part(name string, p Part) {
 		j.add(name, messages.ReadyOff, "", "it is not set up")
 	case p.Fault != "":
 		j.add(name, messages.ReadyMissing, p.Fix, "%s", p.Fault)
+	case p.Wait != "":
+		j.add(name, messages.ReadyWaiting, "", "%s", p.Wait)
 	default:
 		j.add(name, messages.ReadyOK, "", "%s", p.Detail)
 	}

@@ -82,7 +82,7 @@ func (r *reminder) Receive(msg any) {
 
 func (r *reminder) look(first bool) {
 	r.setting = channels.Read(r.Keys, r.Dashboard)
-	changed := r.Store.setUp(r.setting.Names(), r.setting.Warnings)
+	changed := r.Store.setUp(r.setting)
 	if changed {
 		for _, w := range r.setting.Warnings {
 			r.Timeline.Note("login", "reminders: %s", w)

@@ -17,6 +17,7 @@ type Store struct {
 	mu     sync.Mutex
 	state  state
 	status Status
+	setting []channels.Channel // that status is of
 	sent   map[string]map[bool]prometheus.Counter
 }
 
@@ -71,12 +72,19 @@ func (m *Store) save(s state) {
 	m.state = s
 }
 
-// setUp notes the channels; changed: not the same as before.
-func (m *Store) setUp(channels, warnings []string) (changed bool) {
+// setUp notes the channels; changed: not the same as before. What other addresses
+// or tokens came to is forgotten: it says nothing of these.
+func (m *Store) setUp(s channels.Setting) (changed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	changed = !slices.Equal(channels, m.status.Channels) || !slices.Equal(warnings, m.status.Warnings)
-	m.status.Channels, m.status.Warnings = channels, warnings
+	same := slices.EqualFunc(s.Channels, m.setting, func(a, b channels.Channel) bool {
+		return a.Kind == b.Kind && a.Address.Equal(b.Address) && a.Token.Equal(b.Token) && a.Chat.Equal(b.Chat) && a.Key.Equal(b.Key)
+	})
+	changed = !same || !slices.Equal(s.Warnings, m.status.Warnings)
+	if !same {
+		m.status.Last = nil
+	}
+	m.setting, m.status.Channels, m.status.Warnings = s.Channels, s.Names(), s.Warnings
 	return changed
 }
 

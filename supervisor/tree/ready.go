@@ -39,10 +39,8 @@ func (s *Server) morning() ready.Snapshot {
 		snap.Disks = append(snap.Disks, s.diskSpace(what, dir))
 	}
 	slices.SortFunc(snap.Disks, func(a, b ready.DiskSpace) int { return len(b.What) - len(a.What) })
-	if at := s.answers.throttled.Load(); at != 0 {
-		snap.Throttled = machine.Sub(time.Unix(0, at))
-	}
-	snap.FileDay, snap.FileWant, snap.FileGaps = s.instruments.File(now)
+	snap.Throttled, snap.Refusing = s.answers.throttling(machine)
+	snap.FileDay, snap.FileWant, snap.FileGaps, snap.Refused = s.instruments.File(now)
 	resolved, _ := s.instruments.Resolved()
 	snap.Underlyings = resolved.Underlyings
 	stats, arrivals := s.feed.Stats(), s.feed.Arrivals()
@@ -108,11 +106,17 @@ func (s *Server) gatewayPart() ready.Part {
 func (s *Server) part(name, does string) ready.Part {
 	p := ready.Part{On: true, Detail: does, Fix: "kitestring actors says why; then: kitestring restart " + name}
 	for _, a := range s.tree.Snapshot().Actors {
-		if a.Name == name && a.State != supervisor.Running {
-			p.Fault = "the actor " + name + " is " + a.State.String()
-			if a.LastError != "" {
-				p.Fault += ": " + a.LastError
-			}
+		if a.Name != name || a.State == supervisor.Running {
+			continue
+		}
+		is := "the actor " + name + " is " + a.State.String()
+		if a.LastError != "" {
+			is += ": " + a.LastError
+		}
+		if a.State == supervisor.Quarantined {
+			p.Fault = is
+		} else {
+			p.Wait = is
 		}
 	}
 	return p
@@ -139,6 +143,17 @@ type answers struct {
 	clock     actors.Clock
 	off       atomic.Int64 // of our clock before Kite's, at the last answer
 	throttled atomic.Int64 // Unix nanoseconds of the last 429; 0: none
+	refusing  atomic.Bool  // the last answer was one
+}
+
+// throttling is how long ago the last 429 came, 0 for none, and whether nothing
+// was answered since.
+func (a *answers) throttling(now time.Time) (ago time.Duration, refusing bool) {
+	at := a.throttled.Load()
+	if at == 0 {
+		return 0, false
+	}
+	return max(1, now.Sub(time.Unix(0, at))), a.refusing.Load()
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -148,8 +163,13 @@ func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return resp, err
 	}
-	if resp.StatusCode == http.StatusTooManyRequests {
+	tooMany := resp.StatusCode == http.StatusTooManyRequests
+	if tooMany {
 		a.throttled.Store(time.Now().UnixNano())
+	}
+	a.refusing.Store(tooMany)
+	if _, ours := a.clock.(wallClock); !ours {
+		return resp, err // a simulated exchange has another time than the server that plays it
 	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		a.off.Store(int64(clockOff(sent, a.clock.Now(), date)))

@@ -356,6 +356,24 @@ type reminders struct {
 	url   string
 	mu    sync.Mutex
 	slots map[string][]string // by day
+	all   []string            // "08:00 login_due", in the order of their arrival
+	code  int                 // that messages are refused with; 0: they are taken
+}
+
+// refuse has messages refused from now on, with a status; 200: taken.
+func (b *reminders) refuse(code int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.code = code; code == http.StatusOK {
+		b.code = 0
+	}
+}
+
+// messages are all that have come.
+func (b *reminders) messages() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.all)
 }
 
 func (r *Rig) receiveReminders() *reminders {
@@ -375,13 +393,18 @@ func (r *Rig) receiveReminders() *reminders {
 
 // ServeHTTP takes a reminder.
 func (b *reminders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var reminder struct{ Day, Slot string }
+	var reminder struct{ Day, Slot, Event string }
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&reminder); err != nil {
 		http.Error(w, "not a reminder", http.StatusBadRequest)
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.code != 0 {
+		w.WriteHeader(b.code)
+		return
+	}
+	b.all = append(b.all, reminder.Slot+" "+reminder.Event)
 	b.slots[reminder.Day] = append(b.slots[reminder.Day], reminder.Slot)
 }
 
