@@ -32,6 +32,10 @@ var schemas = map[string]schema{
 		".feed.ticks_per_second": "number", ".feed.last_tick_age_seconds": "number?", ".feed.instruments": "number", ".feed.sockets": "number", ".feed.last_gap": "object?",
 		".actors.running": "number", ".actors.total": "number", ".actors.quarantined": "number", ".market.phase": "string", ".underlyings[]": "string",
 	},
+	"ready": {
+		".ready": "bool", ".checks[].name": "string", ".checks[].state": "=ok|warning|missing|waiting|not_due|off", ".checks[].since": "string",
+		".checks[].detail": "string", ".checks[].fix": "string",
+	},
 	"token show": {
 		".generation": "number", ".fingerprint": "string", ".state": "string", ".since": "string?", ".candidate": "object?", ".expires_hint": "string?",
 		".coherent": "bool", ".holders[].actor": "string", ".holders[].generation": "number", ".process.id": "number", ".process.started_at": "string",

@@ -3,6 +3,7 @@
 
 import { Outlook } from "./analyses";
 import { Chart } from "./chart";
+import { Morning } from "./morning";
 import { Link } from "./parts";
 import { events } from "./state";
 import { Timeline } from "./timeline";
@@ -10,6 +11,7 @@ import { Timeline } from "./timeline";
 export function Overview() {
   return (
     <>
+      <Morning />
       <div class="market">
         <Outlook />
         <Chart />

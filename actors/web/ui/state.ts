@@ -3,13 +3,14 @@
 
 import { computed, signal } from "@preact/signals";
 import { when } from "./format";
-import type { Actor, Bar, BarEvent, Event, Quote, Reading, Rotation, Status, Token } from "./types";
+import type { Actor, Bar, BarEvent, Event, Quote, Readiness, Reading, Rotation, Status, Token } from "./types";
 
 export const status = signal<Status | null>(null);
 export const token = signal<Token | null>(null);
 export const actors = signal<Actor[]>([]);
 export const quotes = signal<Record<string, Quote>>({});
 export const readings = signal<Record<string, Reading>>({}); // underlying/kind
+export const readiness = signal<Readiness | null>(null);
 export const rotations = signal<Rotation[]>([]); // newest first
 export const events = signal<Event[]>([]); // newest first
 export const running = signal<BarEvent | null>(null); // the newest bar of the chart's series
@@ -67,6 +68,9 @@ export const topics = {
       rates.value = [...rates.peek().filter((r) => updatedAt - r.at < 60_000), { at: updatedAt, rate: s.feed.ticks_per_second }];
     }
     status.value = s;
+  },
+  ready(r: Readiness) {
+    readiness.value = r;
   },
   token(t: Token) {
     token.value = t;

@@ -27,6 +27,19 @@ export interface Status {
   at: string;
 }
 
+export interface ReadyCheck {
+  name: string;
+  state: string;
+  since: string;
+  detail: string;
+  fix: string;
+}
+
+export interface Readiness {
+  ready: boolean;
+  checks: ReadyCheck[];
+}
+
 export interface LoginEnd {
   result: "ok" | "cancelled" | "bad_state" | "exchange_failed" | "timeout";
   reason: string;
