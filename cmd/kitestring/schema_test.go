@@ -155,7 +155,7 @@ func TestDocumentedFieldsExist(t *testing.T) {
 		switch command {
 		case "doctor":
 			args = append(args, "--addr", addr, "--env-file", env)
-		case "status", "token show", "rotations", "actors":
+		case "status", "ready", "token show", "rotations", "actors":
 			args = append(args, "--addr", addr)
 		}
 		var said string
