@@ -199,7 +199,7 @@ func (s *server) offerPresent(c *hub.Client) {
 	for _, r := range s.Store.readings {
 		present.Send("reading", r.Key(), r)
 	}
-	present.send("ready", s.Store.ready.Key(), s.Store.ready)
+	present.Send("ready", s.Store.ready.Key(), s.Store.ready)
 	for _, e := range s.Store.events[max(0, len(s.Store.events)-50):] {
 		present.Send("event", eventKey(e), e)
 	}

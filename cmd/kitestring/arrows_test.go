@@ -60,7 +60,7 @@ var arrows = map[string][]string{
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
 
 	"cmd/kitestring/assets":   {},
-	"cmd/kitestring/rehearse": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/rehearse": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":      {}, // tests only: a whole server and a browser
 	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/barfile", "actors/bars", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/tape", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }

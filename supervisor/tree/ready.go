@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kitestring/actors"
 	"kitestring/actors/gateway"
 	"kitestring/actors/hours"
 	"kitestring/actors/ready"
+	"kitestring/actors/record"
+	"kitestring/actors/tape"
 	"kitestring/messages"
 	"kitestring/supervisor"
 )
@@ -28,7 +28,7 @@ func (s *Server) morning() ready.Snapshot {
 	snap := ready.Snapshot{
 		Now: now, Hours: s.hours.Table(), HoursFault: phase.HoursFault, ClockOff: phase.ClockOff,
 		LoginURL: s.URL() + "login", EnvFault: s.store.Fault(), EnvUnwatched: s.webStore.WatchFault(),
-		Gateway: s.gatewayPart(), Channels: s.channels(), Room: roomWithoutGap,
+		Gateway: s.gatewayPart(), Recorder: s.recorderPart(), Channels: s.channels(), Room: roomWithoutGap,
 	}
 	if snap.ClockOff == 0 {
 		snap.ClockOff = s.answers.clockOff()
@@ -74,24 +74,33 @@ func (s *Server) missingToday() []messages.ReadyCheck {
 
 // diskSpace asks a file system.
 func (s *Server) diskSpace(what, dir string) ready.DiskSpace {
-	free := freeSpace
-	if s.cfg.Sim.DiskFree != nil {
-		free = s.cfg.Sim.DiskFree
+	space := tape.Space
+	if s.cfg.RecordDisk.Space != nil {
+		space = s.cfg.RecordDisk.Space
 	}
-	n, err := free(dir)
+	free, _, err := space(dir)
 	if err != nil {
 		return ready.DiskSpace{What: what, Err: reason(err).Error()}
 	}
-	return ready.DiskSpace{What: what, Free: n}
+	return ready.DiskSpace{What: what, Free: uint64(free)}
 }
 
-// freeSpace is what an ordinary user may still write, in bytes.
-func freeSpace(dir string) (uint64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
+// recorderPart is how the recorder stands.
+func (s *Server) recorderPart() ready.Part {
+	st := s.recorder.Status()
+	p := s.part(record.Name, "keeps what Kite sends in "+st.Dir)
+	switch st.State {
+	case record.Off:
+		return ready.Part{}
+	case record.Starting:
+		p.Wait = "the recorder is starting"
+	case record.PausedDisk:
+		p.Fault, p.Fix = "nothing is recorded: "+st.Reason, "make room on the disk of the state directory, or mend it: kitestring status"
+	case record.Elsewhere:
+		p.Fault, p.Fix = "nothing is recorded: "+st.Reason, "stop the other server, or give this one a directory of its own with --state-dir"
+	case record.Recording, record.Stopped:
 	}
-	return st.Bavail * uint64(st.Bsize), nil
+	return p
 }
 
 // gatewayPart is how the gateway stands.

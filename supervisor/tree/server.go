@@ -77,8 +77,6 @@ type SimConfig struct {
 	TradingDay func(day time.Time) bool // by midnight IST; nil: as the table of hours has it
 	OldSockets simulator.OldSockets     // what a new login does to open sockets; "": they live
 	ClockOff   time.Duration            // how far the server's clock is ahead of the exchange's
-	// DiskFree says how much room a directory's file system has, in bytes; nil: the system does.
-	DiskFree func(dir string) (uint64, error)
 }
 
 // Server is the running program: the tree, and what outlives every actor in it.

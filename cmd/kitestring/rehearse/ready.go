@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"kitestring/actors/simulator"
+	"kitestring/actors/tape"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
@@ -153,11 +155,12 @@ var (
 		var full atomic.Bool
 		return readyDrill("disk", "the disk of the state directory is full", Setup{Prepare: func(r *Rig) {
 			full.Store(false)
-			r.config.Sim.DiskFree = func(dir string) (uint64, error) {
+			r.config.Reloadable.Record.Off = true // it needs more room than the rest
+			r.config.RecordDisk.Space = func(dir string) (free, size int64, err error) {
 				if full.Load() && dir == r.config.StateDir {
-					return 12 << 20, nil
+					return 12 << 20, 100 << 30, nil
 				}
-				return 100 << 30, nil
+				return 50 << 30, 100 << 30, nil
 			}
 		}}, func(*Rig) { full.Store(true) }, func(*Rig) { full.Store(false) })
 	}())
@@ -203,6 +206,22 @@ var (
 	}}, nil, func(r *Rig) { check(r.Server.Reload(tree.Reloadable{})) }))
 
 	_ = register(readyDrill("gateway", "the gateway is given up", Setup{}, func(r *Rig) { r.quarantine("gateway") }, func(r *Rig) { r.restart("gateway") }))
+
+	_ = register(func() Drill {
+		var broken atomic.Bool
+		return readyDrill("recorder", "the disk reports errors to the recorder", Setup{Prepare: func(r *Rig) {
+			broken.Store(false)
+			r.config.RecordDisk.Create = func(path string) (tape.File, error) {
+				if broken.Load() {
+					return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EIO}
+				}
+				return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			}
+		}}, func(r *Rig) {
+			broken.Store(true)
+			r.restart("record")
+		}, func(*Rig) { broken.Store(false) })
+	}())
 
 	_ = register(func() Drill {
 		var refuses *reminders
