@@ -215,7 +215,7 @@ var (
 				if broken.Load() {
 					return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EIO}
 				}
-				return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+				return tape.CreateFile(path)
 			}
 		}}, func(r *Rig) {
 			broken.Store(true)
