@@ -14,11 +14,11 @@ import (
 // Made once by the tree. Safe for concurrent use. It does not outlive the
 // process: a new one begins with the next slot.
 type Store struct {
-	mu     sync.Mutex
-	state  state
-	status Status
+	mu      sync.Mutex
+	state   state
+	status  Status
 	setting []channels.Channel // that status is of
-	sent   map[string]map[bool]prometheus.Counter
+	sent    map[string]map[bool]prometheus.Counter
 }
 
 // Status is what a person may know of the reminders.
