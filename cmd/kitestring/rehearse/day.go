@@ -4,17 +4,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"kitestring/actors/hours"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
-// dayDrill is a whole day of the calendar, from 05:00 on. Its sessions are those of the
-// built-in table, or of table when that is not "".
-func dayDrill(name, what string, start time.Time, speed float64, table string) Drill {
+// dayDrill is a whole day of the calendar, from 05:00 on. sessions are those that the
+// exchanges held, written down here, because the server and the simulated exchange
+// read one table. The table is the built-in one, or table when that is not "".
+func dayDrill(name, what string, start time.Time, speed float64, table string, sessions ...string) Drill {
 	return Drill{
 		Name: name, Topic: Market, Limit: 6 * time.Minute,
 		Setup: Setup{Start: start, Speed: speed, ManualLogin: true, Prepare: func(r *Rig) {
@@ -26,7 +29,7 @@ func dayDrill(name, what string, start time.Time, speed float64, table string) D
 		}},
 		Inject: what + ": flush at 06:00, reminder, login, a burst at each open, the close",
 		Hold:   "every expected event in order, nothing else",
-		Steps:  func(r *Rig) { tradingDay(r, start) },
+		Steps:  func(r *Rig) { tradingDay(r, start, sessions) },
 	}
 }
 
@@ -38,16 +41,16 @@ from 2000-01-01 NSE,BSE,NFO,BFO,INDICES 09:15-15:30
 `
 
 var (
-	_ = register(dayDrill("day", "a trading day in 66 s", at(2026, time.March, 4, 5, 0, 0), 600, ""))
-	_ = register(dayDrill("day-july", "a trading day before the closing auction came", at(2026, time.July, 15, 5, 0, 0), 600, ""))
-	_ = register(dayDrill("day-december", "a trading day whose derivatives close at 15:40", at(2026, time.December, 16, 5, 0, 0), 600, ""))
-	_ = register(dayDrill("day-muhurat", "an evening session on a Sunday", at(2026, time.November, 8, 5, 0, 0), 300, ""))
-	_ = register(dayDrill("day-two-sessions", "a Saturday with two sessions", at(2026, time.July, 18, 5, 0, 0), 300, saturday))
-	_ = register(dayDrill("day-budget-sunday", "a Sunday on which the budget is read", at(2026, time.February, 1, 5, 0, 0), 600, ""))
+	_ = register(dayDrill("day", "a trading day in 66 s", at(2026, time.March, 4, 5, 0, 0), 600, "", "09:15-15:30"))
+	_ = register(dayDrill("day-july", "a trading day before the closing auction came", at(2026, time.July, 15, 5, 0, 0), 600, "", "09:15-15:30"))
+	_ = register(dayDrill("day-december", "a trading day whose derivatives close at 15:40", at(2026, time.December, 16, 5, 0, 0), 600, "", "09:15-15:40"))
+	_ = register(dayDrill("day-muhurat", "an evening session on a Sunday", at(2026, time.November, 8, 5, 0, 0), 300, "", "18:00-19:00"))
+	_ = register(dayDrill("day-two-sessions", "a Saturday with two sessions", at(2026, time.July, 18, 5, 0, 0), 300, saturday, "09:15-10:00", "11:45-12:40"))
+	_ = register(dayDrill("day-budget-sunday", "a Sunday on which the budget is read", at(2026, time.February, 1, 5, 0, 0), 600, "", "09:15-15:30"))
 )
 
 // tradingDay compares the events of a day with what a day should bring.
-func tradingDay(r *Rig, start time.Time) {
+func tradingDay(r *Rig, start time.Time, sessions []string) {
 	r.clock(map[string]any{"skip_nights": false})
 	before := r.workers()
 	table := hours.BuiltIn()
@@ -55,6 +58,13 @@ func tradingDay(r *Rig, start time.Time) {
 		table = must(hours.Load(file))
 	}
 	day := table.Day(start, hours.Market)
+	var listed []string
+	for _, s := range day.Spans {
+		listed = append(listed, s.From.In(ist.Zone).Format("15:04")+"-"+s.To.In(ist.Zone).Format("15:04"))
+	}
+	if !slices.Equal(listed, sessions) {
+		failf("the table says that derivatives trade %v, the exchanges say %v", listed, sessions)
+	}
 	r.within(30*time.Second, "the flush is noticed and a login is due", func() (bool, any) {
 		t := r.token()
 		return t.State == messages.Rejected && t.LoginDue && strings.Contains(t.Reason, "flush"), t

@@ -223,7 +223,7 @@ var _ = register(Drill{
 			r.cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
 			return plainFile(small, content)
 		})
-		s.unwritable(func() (undo func()) {
+		s.unwritable("the disk is full", func() (undo func()) {
 			fill := filepath.Join(small, "fill")
 			_ = os.WriteFile(fill, make([]byte, 1<<20), 0o600) // until nothing more fits: the error is the point
 			return func() { _ = os.Remove(fill) }
@@ -236,7 +236,7 @@ var _ = register(Drill{
 	Inject: "a login while the file's directory cannot be written",
 	Hold:   "a clear error on the page, the old token untouched",
 	Steps: func(r *Rig) {
-		r.unwritable(func() (undo func()) {
+		r.unwritable("no permission", func() (undo func()) {
 			// Permissions do not stop root; the immutable flag does.
 			if os.Geteuid() != 0 {
 				check(os.Chmod(r.Dir, 0o500))
@@ -250,9 +250,9 @@ var _ = register(Drill{
 	},
 })
 
-// unwritable demands that a login which cannot be written says so and changes
+// unwritable demands that a login which cannot be written says why, and changes
 // nothing.
-func (r *Rig) unwritable(forbid func() (undo func())) {
+func (r *Rig) unwritable(why string, forbid func() (undo func())) {
 	before, g := must(os.ReadFile(r.EnvFile)), r.generation()
 	func() {
 		defer forbid()()
@@ -261,6 +261,9 @@ func (r *Rig) unwritable(forbid func() (undo func())) {
 	login := r.status().Login
 	if login == nil || login.Result == messages.LoginOK {
 		failf("the login did not fail: %+v", login)
+	}
+	if !strings.Contains(login.Reason, why) {
+		failf("the page does not say that %s: %s", why, login.Reason)
 	}
 	r.note("the page says: %s", login.Reason)
 	if string(must(os.ReadFile(r.EnvFile))) != string(before) {
