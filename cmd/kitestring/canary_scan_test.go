@@ -94,7 +94,10 @@ func formsOf(value string) []form {
 
 // leaks names what stands in an output. The values themselves are not reported.
 // It goes through the output once: a table of three-byte beginnings tells
-// where a closer look is worth it.
+// where a closer look is worth it. One goroutine goes through megabytes, which the
+// race detector would make half a minute's work.
+//
+//go:norace
 func (c *canaries) leaks(output []byte) (found []string) {
 	type needle struct {
 		canary

@@ -342,6 +342,15 @@ func (d *canaryDay) look(when string) {
 	d.say("goroutines "+when, []byte(stacks()))
 }
 
+// glance reads what a fault of the exchange reaches. A look at everything takes
+// seconds; it comes at the turns of the day.
+func (d *canaryDay) glance() {
+	d.t.Helper()
+	for _, path := range []string{"/api/v1/status", "/api/v1/events", "/api/v1/token", "/api/v1/rotations", "/api/v1/actors", "/api/v1/readings", "/readyz", "/metrics"} {
+		d.ask(http.MethodGet, path, nil)
+	}
+}
+
 // asProgram reads what a program gets of the gateway: REST answers with their
 // headers, and the messages of a socket.
 func (d *canaryDay) asProgram(when string) {
@@ -560,7 +569,7 @@ func (d *canaryDay) rotate() {
 	d.logged("token rejected", rejected+1)
 	d.write("ZERODHA_ACCESS_TOKEN=" + d.secrets.fresh("garbage token", 32))
 	d.logged("token rejected", rejected+2)
-	d.look("with a garbage token pending")
+	d.glance()
 	for _, broken := range []string{
 		"ZERODHA_ACCESS_TOKEN='" + d.secrets.fresh("token without an end", 32),
 		"ZERODHA_ACCESS_TOKEN=\"" + d.secrets.fresh("token with a blank", 24) + " x+/y\"",
@@ -598,7 +607,10 @@ func (d *canaryDay) troubleREST() {
 		d.logged("profile check failed", n+1)
 		d.ask(http.MethodPost, "/api/v1/token/validate", nil)
 		d.ask(http.MethodPost, "/api/v1/actors/instruments/restart", nil) // asks for its file again
-		d.look("without REST: " + string(f.Kind))
+		if f.Kind == simulator.FaultRESTError {
+			d.look("without REST: " + string(f.Kind))
+		}
+		d.glance()
 		d.lift(f.Kind)
 		d.live()
 	}
@@ -620,16 +632,18 @@ func (d *canaryDay) troubleSockets() {
 		d.fault(f)
 		d.issue() // the profile proves it
 		eventually(d.t, time.Minute, "an upgrade is refused", func() (bool, string) { return refused() > before, "" })
-		d.look("without sockets: " + string(f.Kind))
+		d.glance()
 		d.lift(f.Kind)
 		d.move() // a new token does not wait for what the old one waits for
 	}
-	for _, variant := range simulator.EchoVariants() { // the request line, token and all, comes back
+	for i, variant := range simulator.EchoVariants() { // the request line, token and all, comes back
 		before := refused()
 		d.fault(simulator.Fault{Kind: simulator.FaultEchoUpgrade, Variant: variant})
 		d.issue()
 		eventually(d.t, time.Minute, "an upgrade comes back", func() (bool, string) { return refused() > before, "" })
-		d.look("with the request line back as " + variant)
+		if d.glance(); i == 0 {
+			d.look("with the request line back as " + variant)
+		}
 		d.lift(simulator.FaultEchoUpgrade)
 		d.move()
 	}
