@@ -283,6 +283,6 @@ func (s *Server) selfLogin() *simulator.SelfLogin {
 		return nil
 	}
 	return &simulator.SelfLogin{URL: s.URL() + "login", Token: func() messages.AccessToken {
-		return messages.AccessToken{Secret: s.store.Secret(token.KeyAccessToken)}
+		return messages.AccessToken{Secret: s.store.Held(token.KeyAccessToken)}
 	}}
 }

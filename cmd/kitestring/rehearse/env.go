@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +33,28 @@ var tornWrites = []struct {
 		}
 		return errors.Join(inTwo(f, second, whole, 16), second.Close())
 	}},
+	// Only the missing end says that this is half of it: nobody has the file open.
+	{"two opens with nobody there between them", func(f *os.File, whole []byte) error {
+		_, err := f.Write(whole[:len(whole)-16])
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		time.Sleep(80 * time.Millisecond)
+		second, err := os.OpenFile(f.Name(), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = second.Write(whole[len(whole)-16:])
+		return errors.Join(err, second.Close())
+	}},
+	// Only the open file says that this is not the last word.
+	{"another word with an end, overwritten 80 ms later", func(f *os.File, whole []byte) error {
+		half := append(slices.Clone(whole[:len(whole)-17]), strings.Repeat("0", 16)+"\n"...)
+		_, err := f.Write(half)
+		time.Sleep(80 * time.Millisecond)
+		_, e := f.WriteAt(whole, 0)
+		return errors.Join(err, e)
+	}},
 }
 
 // inTwo writes all but the last bytes, and those 80 ms later.
@@ -52,7 +75,8 @@ var _ = register(Drill{
 			r.step(torn.name, func() {
 				whole := r.withToken(r.rotate())
 				f := must(os.OpenFile(r.EnvFile, os.O_WRONLY|os.O_TRUNC, 0))
-				check(errors.Join(torn.write(f, whole), f.Close()))
+				check(torn.write(f, whole))
+			_ = f.Close() // one way has closed it
 				start := time.Now()
 				g++
 				r.adopted(g, 5*time.Second)

@@ -89,21 +89,32 @@ func (r *Rig) honest(before messages.Reading) {
 }
 
 var _ = register(Drill{
-	Name: "latched-client", Topic: REST, Short: true, Setup: Setup{Sampling: simulator.SamplingIndependent},
-	Inject: "a rotation; then every REST user makes a call",
+	Name: "latched-client", Topic: REST, Short: true, Setup: Setup{Cold: true, ManualLogin: true, Sampling: simulator.SamplingIndependent},
+	Inject: "a login, then a rotation, while only logins and checks of the token are answered; then every REST user makes its call",
 	Hold:   "every call carries the new token",
 	Steps: func(r *Rig) {
-		g := r.rotated(5 * time.Second)
-		refused := r.exchange().Requests.Refused["token"]
-		for _, name := range []string{"instruments", "bars", "direct"} {
-			r.restart(name)
+		for _, path := range []string{"/instruments", "/quote"} { // historical ones are below the first
+			r.fault(simulator.Fault{Kind: simulator.FaultRESTBadGateway, Path: path})
 		}
+		r.login() // every user makes its client of this token
+		r.adopted(1, 10*time.Second)
+		r.rotated(10 * time.Second)
+		before := r.exchange().Requests
+		r.lift()
+		start := time.Now()
+		r.live()
 		r.validate()
-		r.within(10*time.Second, "every REST user has worked with the new token", func() (bool, any) {
-			t := r.token()
-			return holds(t, "instruments") == g && holds(t, "bars") == g && holds(t, "direct") == g && holds(t, "auth") == g, t.Holders
+		r.within(30*time.Second, "every REST user has its answer", func() (bool, any) {
+			now := r.exchange().Requests
+			for _, name := range []string{"instruments", "historical", "quote", "profile"} {
+				if now.Answered[name] == before.Answered[name] {
+					return false, fmt.Sprintf("%s: %v", name, now)
+				}
+			}
+			return true, nil
 		})
-		if n := r.exchange().Requests.Refused["token"] - refused; n != 0 {
+		r.recovery(start)
+		if n := r.exchange().Requests.Refused["token"] - before.Refused["token"]; n != 0 {
 			failf("%d requests with the dead token after the rotation", n)
 		}
 	},

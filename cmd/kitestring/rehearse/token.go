@@ -261,11 +261,15 @@ var _ = register(Drill{
 		g := r.generation()
 		typo := strings.Repeat("x", len(r.fileToken()))
 		r.secret(typo)
+		before := r.exchange().Sockets
 		r.byRename(typo)
 		r.within(10*time.Second, "the typo is rejected", func() (bool, any) {
 			t := r.token()
 			return t.Candidate != nil && t.Candidate.State == messages.Rejected && t.Generation == g, t
 		})
+		if after := r.exchange().Sockets; len(before) != 1 || len(after) != 1 || !after[0].OpenedAt.Equal(before[0].OpenedAt) {
+			failf("the old socket did not stream on: before %+v, after %+v", before, after)
+		}
 		upgrades := r.upgrades()
 		r.during(2*time.Second, "the old socket streams on and nothing dials", func() (bool, any) {
 			st, n := r.status(), r.upgrades()
