@@ -21,7 +21,8 @@ RACE   := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 SHARED := $(or $(KITESTRING_SHARED),../shared)
 
 # Packages whose tests run whole servers, browsers and a Prometheus: one at a
-# time, so that they do not take the processor from each other.
+# time, so that they do not take the processor from each other; their tests that
+# are parallel wait most of the time.
 WHOLE := kitestring/cmd/kitestring|kitestring/cmd/kitestring/rehearse|kitestring/cmd/kitestring/e2e
 
 # Arithmetic, without a goroutine in its tests: the race detector has nothing to
@@ -39,7 +40,7 @@ test: lint ## everything that must hold before a change lands: about five minute
 	  { command -v systemd-analyze >/dev/null || missing "the systemd unit" "apt-get install systemd"; }
 	CGO_ENABLED=0 $(GO) test -timeout 15m $$($(GO) list ./... | grep -xE '$(PURE)')
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vxE '$(WHOLE)|$(PURE)')
-	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m -p 1 $$($(GO) list ./... | grep -xE '$(WHOLE)')
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m -p 1 -parallel 6 $$($(GO) list ./... | grep -xE '$(WHOLE)')
 
 test-short: ## the inner loop: seconds, no browser, no Prometheus, no race detector
 	$(GO) vet ./...

@@ -64,6 +64,7 @@ type canaryDay struct {
 // a person, a scraper or a debugger could read. The .env file alone holds them.
 func TestNoSecretLeavesTheServer(t *testing.T) {
 	leftOutByShort(t)
+	t.Parallel()
 	d := newCanaryDay(t)
 	d.open()
 	d.streamed()

@@ -28,6 +28,7 @@ import (
 // time that they wait is scaled, and the silence that NoTicks takes for one.
 func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 	leftOutByShort(t)
+	t.Parallel()
 	program := actorstest.Tool(t, "prometheus", "prometheus")
 	h := &liveServer{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
 	h.open()

@@ -63,7 +63,7 @@ func TestFloodsAreBounded(t *testing.T) {
 			before, most := resident(t), 0
 			stop := c.flood(t, s)
 			answered := 0
-			for end := time.Now().Add(8 * time.Second); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
+			for end := time.Now().Add(4 * time.Second); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
 				most = max(most, resident(t))
 				if code, _ := s.call(http.MethodGet, "http://"+s.Addr()+"/api/v1/status", ""); code == http.StatusOK {
 					answered++
@@ -86,7 +86,7 @@ func TestFloodsAreBounded(t *testing.T) {
 
 func exchangeFlood(kind string) func(t *testing.T, s *server) func() {
 	return func(t *testing.T, s *server) func() {
-		if code, body := s.post("/api/v1/exchange/faults", fmt.Sprintf(`{"kind":%q,"for_ms":8000}`, kind)); code != http.StatusAccepted {
+		if code, body := s.post("/api/v1/exchange/faults", fmt.Sprintf(`{"kind":%q,"for_ms":4000}`, kind)); code != http.StatusAccepted {
 			t.Fatalf("%d %s", code, body)
 		}
 		return func() { s.call(http.MethodDelete, "http://"+s.Addr()+"/api/v1/exchange/faults", "") }

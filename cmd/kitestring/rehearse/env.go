@@ -76,7 +76,7 @@ var _ = register(Drill{
 				whole := r.withToken(r.rotate())
 				f := must(os.OpenFile(r.EnvFile, os.O_WRONLY|os.O_TRUNC, 0))
 				check(torn.write(f, whole))
-			_ = f.Close() // one way has closed it
+				_ = f.Close() // one way has closed it
 				start := time.Now()
 				g++
 				r.adopted(g, 5*time.Second)

@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"kitestring/actors/simulator"
@@ -97,9 +98,10 @@ var _ = register(Drill{
 // parked waits until the token is known to be dead, and demands that nothing
 // dials with it then.
 func (r *Rig) parked() {
-	r.within(10*time.Second, "the feed is parked and the token rejected", func() (bool, any) {
+	// By the rejection: a refused connection alone would let it dial half a minute later.
+	r.within(10*time.Second, "the feed is parked because the token is rejected", func() (bool, any) {
 		st := r.status()
-		return st.Token.State == messages.Rejected && st.Feed.State == messages.Unauthorised, st
+		return st.Token.State == messages.Rejected && st.Feed.State == messages.Unauthorised && strings.Contains(st.Feed.Reason, "rejected the access token"), st
 	})
 	upgrades := r.upgrades()
 	r.during(2*time.Second, "nothing dials with a dead token", func() (bool, any) {

@@ -50,10 +50,7 @@ func TestShortChaos(t *testing.T) { pass(t, find(t, "chaos"), Options{For: 8 * t
 // rotation wants them.
 func TestManyRotations(t *testing.T) {
 	d := find(t, "rotate-1000")
-	d.Steps = rotations(80, 2_000_000)
-	if testing.Short() {
-		d.Steps = rotations(40, 2_000_000)
-	}
+	d.Steps = rotations(40, 2_000_000)
 	pass(t, d, Options{})
 }
 

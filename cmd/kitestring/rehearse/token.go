@@ -97,32 +97,45 @@ func sampledRotations(n int) func(*Rig) {
 
 var _ = register(Drill{
 	Name: "rotate-twice", Topic: Token, Short: true, Setup: Setup{Sampling: simulator.SamplingIndependent},
-	Inject: "two rotations within 100 ms",
-	Hold:   "ends on the newest; no socket of an older one survives 5 s",
+	Inject: "two rotations within 100 ms; two more, while the dial with the first token gets no answer",
+	Hold:   "ends on the newest, which does not wait for that dial; no socket of an older one survives 5 s",
 	Steps: func(r *Rig) {
-		g, first := r.generation(), r.rotate()
-		start := time.Now()
-		r.byRename(first)
-		second := r.rotate()
-		r.byRename(second)
-		r.note("two tokens within %s", time.Since(start).Round(time.Millisecond))
-		// The first value may never have been read: then the newest is one on.
-		r.within(10*time.Second, "the newest token is adopted by all", func() (bool, any) {
-			t := r.token()
-			return t.Fingerprint == fingerprint(second) && t.Coherent && t.Generation <= g+2, t
-		})
-		r.recovery(start)
-		r.within(5*time.Second, "only sockets of the newest token are left", func() (bool, any) {
-			sockets := r.sockets()
-			for _, s := range sockets {
-				if s != fingerprint(second) {
-					return false, sockets
-				}
-			}
-			return len(sockets) > 0, "no socket at all"
-		})
+		r.rotatePair(10 * time.Second)
+		// A dial without an answer is given up after 5 s.
+		r.fault(simulator.Fault{Kind: simulator.FaultSlowUpgrade, Count: 1, LatencyMS: 20_000})
+		r.rotatePair(4 * time.Second)
+		r.lift()
 	},
 })
+
+// rotatePair rotates two times at once, and demands the newest token of every
+// holder within d.
+func (r *Rig) rotatePair(d time.Duration) {
+	g, first := r.generation(), r.rotate()
+	start := time.Now()
+	r.byRename(first)
+	r.within(5*time.Second, "the first of two tokens is known", func() (bool, any) {
+		t := r.token()
+		return t.Generation > g || t.Candidate != nil && t.Candidate.Generation > g, t
+	})
+	second := r.rotate()
+	r.byRename(second)
+	r.note("two tokens within %s", time.Since(start).Round(time.Millisecond))
+	r.within(d, "the newest token is adopted by all", func() (bool, any) {
+		t := r.token()
+		return t.Fingerprint == fingerprint(second) && t.Coherent && t.Generation == g+2, t
+	})
+	r.recovery(start)
+	r.within(5*time.Second, "only sockets of the newest token are left", func() (bool, any) {
+		sockets := r.sockets()
+		for _, s := range sockets {
+			if s != fingerprint(second) {
+				return false, sockets
+			}
+		}
+		return len(sockets) > 0, "no socket at all"
+	})
+}
 
 var _ = register(Drill{
 	Name: "rotate-same", Topic: Token, Short: true,
@@ -292,6 +305,10 @@ var _ = register(Drill{
 		r.within(10*time.Second, "the dead token is rejected", func() (bool, any) {
 			t := r.token()
 			return t.Candidate != nil && t.Candidate.State == messages.Rejected && t.Generation == 0, t
+		})
+		r.within(10*time.Second, "the feed is parked because the token is rejected", func() (bool, any) {
+			f := r.status().Feed
+			return f.State == messages.Unauthorised && strings.Contains(f.Reason, "rejected the access token"), f
 		})
 		st := r.exchange()
 		r.during(3*time.Second, "at most one dial and two profile calls", func() (bool, any) {
