@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,10 +45,57 @@ type Budget struct {
 type queue struct {
 	turn    chan struct{}
 	limiter *rate.Limiter
+	used    *usage
 }
 
 func newQueue(every time.Duration, burst int) queue {
-	return queue{make(chan struct{}, 1), rate.NewLimiter(rate.Every(every), burst)}
+	return queue{make(chan struct{}, 1), rate.NewLimiter(rate.Every(every), burst), &usage{limit: int(time.Minute / every)}}
+}
+
+// usage counts the requests of the last minute, by second.
+type usage struct {
+	limit int // a minute
+
+	mu      sync.Mutex
+	seconds [60]int
+	newest  int64 // second, of the process's monotonic time
+}
+
+// count adds n requests, and answers how many there were within a minute.
+func (u *usage) count(n int, now time.Duration) (sum int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	second := int64(now / time.Second)
+	for s := max(u.newest+1, second-59); s <= second; s++ {
+		u.seconds[s%60] = 0
+	}
+	u.newest = max(u.newest, second)
+	u.seconds[second%60] += n
+	for _, of := range u.seconds {
+		sum += of
+	}
+	return sum
+}
+
+var started = time.Now()
+
+// Use is how much of one of Kite's limits was used.
+type Use struct {
+	Kind  string // quotes, history, orders, other
+	Used  int    // requests of the last minute
+	Limit int    // a minute
+}
+
+// Used answers what was used of each limit.
+func (b *Budget) Used() []Use {
+	var all []Use
+	for _, q := range []struct {
+		kind string
+		queue
+	}{{"quotes", b.quote}, {"history", b.historical}, {"orders", b.order}, {"other", b.other}} {
+		all = append(all, Use{q.kind, q.used.count(0, time.Since(started)), q.used.limit})
+	}
+	return all
 }
 
 func (q queue) wait(ctx context.Context) error {
@@ -57,7 +105,11 @@ func (q queue) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 	defer func() { <-q.turn }()
-	return q.limiter.Wait(ctx)
+	if err := q.limiter.Wait(ctx); err != nil {
+		return err
+	}
+	q.used.count(1, time.Since(started))
+	return nil
 }
 
 // NewBudget makes a full budget.

@@ -601,3 +601,14 @@ func TestReasonOfARefusal(t *testing.T) {
 		}
 	}
 }
+
+func TestUsageIsOfTheLastMinute(t *testing.T) {
+	u := &usage{limit: 60}
+	for _, step := range []struct {
+		second, add, want int
+	}{{0, 1, 1}, {0, 2, 3}, {30, 1, 4}, {59, 0, 4}, {60, 0, 1}, {89, 0, 1}, {90, 0, 0}, {500, 1, 1}} {
+		if got := u.count(step.add, time.Duration(step.second)*time.Second); got != step.want {
+			t.Errorf("second %d: %d, want %d", step.second, got, step.want)
+		}
+	}
+}

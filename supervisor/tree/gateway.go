@@ -144,6 +144,9 @@ func (v gatewayView) Status() api.StatusGateway {
 	for _, c := range now.Clients {
 		status.Sockets += c.Sockets
 	}
+	for _, use := range v.s.kite.Budget.Used() {
+		status.Budget = append(status.Budget, api.BudgetUse(use))
+	}
 	return status
 }
 

@@ -10,6 +10,16 @@ type StatusGateway struct {
 	Instruments int    `json:"instruments"` // that all clients together want
 	Capacity    int    `json:"capacity"`    // how many these may be
 	Orders      bool   `json:"orders"`      // whether the configuration lets orders through
+	// Budget is how much of Kite's request limits the whole server has used.
+	Budget []BudgetUse `json:"budget"`
+}
+
+// BudgetUse is one of Kite's request limits, which the server and all clients
+// of the gateway share.
+type BudgetUse struct {
+	Kind  string `json:"kind"`  // quotes, history, orders, other
+	Used  int    `json:"used"`  // requests of the last minute
+	Limit int    `json:"limit"` // a minute
 }
 
 // Client is a program that may use the gateway; GET /api/v1/clients lists them

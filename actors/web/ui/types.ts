@@ -22,6 +22,7 @@ export interface Status {
   market: { phase: string; exchange_time: string; next_change_at: string; holiday?: string; warning?: string };
   missing: { what: string; reason: string; since: string }[];
   underlyings: string[];
+  gateway: GatewayStatus | null;
   last_login: LoginEnd | null;
   process: { id: number; started_at: string; version: string };
   at: string;
@@ -38,6 +39,14 @@ export interface ReadyCheck {
 export interface Readiness {
   ready: boolean;
   checks: ReadyCheck[];
+}
+
+export interface GatewayStatus {
+  addr: string;
+  instruments: number;
+  capacity: number;
+  orders: boolean;
+  budget: { kind: string; used: number; limit: number }[];
 }
 
 export interface LoginEnd {

@@ -223,6 +223,42 @@ func (s *server) gatewayClients() (list []api.Client) {
 	return list
 }
 
+// The page of the clients: a key is shown once, the program that uses it has a
+// row, and a second press takes the key away.
+func TestClientsPage(t *testing.T) {
+	s := withGateway(t)
+	b := openTab(t, browser(t), s.URL()+"clients")
+	b.await(soon, "#card-clients", `demo\s+data, account\s+\S+ not connected`)
+	b.await(soon, "#card-capacity", `0 of 5.500 instruments`)
+	b.await(soon, "#card-budget", `quotes \d+ of 57[\s\S]*orders 0 of 400`)
+	b.fill("#client-name", "My Bot")
+	b.click("#card-client-add button")
+	b.await(soon, "#client-result", "is no name for a client")
+	b.fill("#client-name", "mybot")
+	b.click("#card-client-add button")
+	b.await(soon, "#client-key", `mybot[\s\S]*[A-Za-z0-9]{32}[\s\S]*ws://`+regexp.QuoteMeta(s.GatewayAddr()))
+	key := regexp.MustCompile(`[A-Za-z0-9]{32}`).FindString(b.text("#client-key"))
+	conn, _, err := websocket.DefaultDialer.Dial("ws://"+s.GatewayAddr()+"?api_key=x&access_token="+key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.WriteMessage(websocket.TextMessage, []byte(`{"a":"subscribe","v":[256265]}`)); err != nil {
+		t.Fatal(err)
+	}
+	b.await(soon, "#card-clients", `mybot\s+data\s+\S+ 1 socket\s[\s\S]*0 / 1 / 0`)
+	b.await(soon, "#card-capacity", `1 of 5.500`)
+	b.click("#card-clients tr:last-child button")
+	b.await(soon, "#card-clients tr:last-child", "Really revoke")
+	b.click("#card-clients tr:last-child button")
+	b.await(soon, "#client-result", "mybot is revoked")
+	for err == nil {
+		_, _, err = conn.ReadMessage()
+	}
+	b.holds("the key is gone from the page", `!document.body.innerText.includes("`+key+`")`)
+	b.clean(`422`)
+}
+
 // readmeProgram is a program of the README with the address of a test's
 // gateway, and nothing else, changed.
 func readmeProgram(t *testing.T, language, addr string) string {

@@ -165,8 +165,7 @@ func (b *tab) pages() []struct{ Name, Key string } {
 func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 	axe, err := os.ReadFile("../../../actors/web/ui/node_modules/axe-core/axe.min.js")
 	need(t, "axe-core (npm ci in actors/web/ui)", err == nil)
-	server := startServer(t)
-	server.live()
+	server := withGateway(t)
 	b := openTab(t, browser(t), server.URL())
 	b.await(soon, ".hero .word", "Live")
 	// Something to see: a rotation, and an actor that failed.
