@@ -48,6 +48,7 @@ var arrows = map[string][]string{
 	"actors/readings":         append([]string{"actors/analysis"}, actorPackage...),
 	"actors/barfile":          {"actors/analysis", "actors/hours", "messages", "messages/ist"},
 	"actors/tape":             {"messages", "messages/ist", "messages/wire"},
+	"actors/tape/export":      {"actors/tape", "messages", "messages/ist", "messages/wire"},
 	"actors/simulator":        append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/web":              append([]string{"actors/internal/serve", "actors/web/api", "actors/web/csv", "actors/web/hub", "actors/web/openapi", "actors/web/ticks"}, actorPackage...),
 	"actors/web/api":          {"messages"},
@@ -62,7 +63,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/assets":   {},
 	"cmd/kitestring/rehearse": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":      {}, // tests only: a whole server and a browser
-	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/barfile", "actors/bars", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/tape", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/analysis", "actors/barfile", "actors/bars", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // actorPackage is what any actor may import: the contract, what lies below the

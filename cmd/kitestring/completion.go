@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/analysis"
+	"kitestring/actors/tape/export"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/supervisor"
@@ -59,6 +60,8 @@ func (p *program) complete(c *cobra.Command) {
 	case "chaos":
 		values["kind"] = chaosKinds()
 		c.ValidArgsFunction = p.completeActor
+	case "export":
+		values["format"], values["columns"] = []cobra.Completion{export.Parquet, export.CSV, export.Bars}, []cobra.Completion{"narrow", "full"}
 	case "restart":
 		c.ValidArgsFunction = p.completeActor
 	case "drill":

@@ -94,7 +94,7 @@ of the exchange, so that everything can be tried before an account is connected.
 	root.AddCommand(
 		p.runCommand(), p.simCommand(), // servers
 		p.statusCommand(), p.readyCommand(), p.loginCommand(), p.tokenCommand(), p.rotationsCommand(), p.actorsCommand(), p.clientsCommand(), p.restartCommand(), p.chaosCommand(), // ask one
-		p.doctorCommand(), p.analyseCommand(), p.recordCommand(), p.drillCommand(), p.soakCommand(), // need none
+		p.doctorCommand(), p.analyseCommand(), p.recordCommand(), p.exportCommand(), p.drillCommand(), p.soakCommand(), // need none
 		p.assetsCommand(), p.completionCommand(), p.manCommand(), p.licencesCommand(), p.versionCommand(), // print what the binary holds
 	)
 	p.complete(root)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kitestring/actors/tape"
+	"kitestring/actors/tape/export"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 	"kitestring/messages/wire"
@@ -200,6 +201,40 @@ func TestRecordCommandsSayWhatIsMissing(t *testing.T) {
 		code, stdout, stderr := kitestring(t, t.Context(), nil, "", c.args...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
 			t.Errorf("%v: exit %d, %s%s", c.args, code, stdout, stderr)
+		}
+	}
+}
+
+func TestExportWritesARowForEachTick(t *testing.T) {
+	stateDir := recordDay(t, 60)
+	out := t.TempDir()
+	here := []string{"export", "2026-11-26", "--state-dir", stateDir, "-o", out}
+	var r export.Report
+	asJSON(t, exitOK, &r, append(here, "--format", "csv", "--json")...)
+	text, err := os.ReadFile(filepath.Join(out, "ticks-2026-11-26.csv"))
+	if err != nil || r.Rows != 180 || strings.Count(string(text), "\n") != 181 || !strings.HasPrefix(string(text), "date,exchange,received,") {
+		t.Errorf("%+v %.200s %v", r, text, err)
+	}
+	code, stdout, stderr := kitestring(t, t.Context(), nil, "", append(here, "--columns", "full")...)
+	if code != exitOK || !strings.Contains(stdout, filepath.Join("date=2026-11-26", "exchange=NFO", "ticks-0.parquet")) || !strings.Contains(stdout, "180 ticks") {
+		t.Error(code, stdout, stderr)
+	}
+	if code, stdout, stderr := kitestring(t, t.Context(), nil, "", append(here, "--format", "bars")...); code != exitOK || !strings.Contains(stdout, "2 bars of 180 ticks") {
+		t.Error(code, stdout, stderr)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{here, "--replace exports it again"},
+		{[]string{"export", "2026-11-27", "--state-dir", stateDir, "-o", out}, "recorded: 2026-11-26"},
+		{[]string{"export", "2026-11-26", "--state-dir", stateDir}, "-o is missing"},
+		{append(here, "--format", "xls"), "it is one of parquet, csv, bars"},
+		{append(here, "--columns", "all"), "narrow or full"},
+		{[]string{"export", "yesterday", "--state-dir", stateDir, "-o", out}, "spell it 2026-11-27"},
+	} {
+		if code, _, stderr := kitestring(t, t.Context(), nil, "", c.args...); code == exitOK || !strings.Contains(stderr, c.says) {
+			t.Errorf("%v: exit %d, %s", c.args, code, stderr)
 		}
 	}
 }
