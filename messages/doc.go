@@ -17,10 +17,10 @@
 //	feed, instruments, bars, direct, gateway -> auth: TokenDoubted: Kite answered 403: ask the profile
 //	web -> auth: ValidateToken: a person asks for a check now
 //	web -> direct: AskDirect: a person asks for a cross-check over REST
-//	instruments, gateway -> feed: WantInstruments: the instruments that an owner needs, with their modes
-//	instruments -> bars, analyses, web: InstrumentsResolved: index, future and option chain of each underlying
-//	instruments -> bars, analyses, web: FuturesRolled: the near contract has changed
-//	market -> auth, feed, bars, analyses, web: PhaseChanged: pre-open, open, closing, closed
+//	instruments, gateway, chain -> feed: WantInstruments: the instruments that an owner needs, with their modes
+//	instruments -> bars, analyses, chain, web: InstrumentsResolved: index, future and option chain of each underlying
+//	instruments -> bars, analyses, chain, web: FuturesRolled: the near contract has changed
+//	market -> auth, feed, bars, analyses, chain, web: PhaseChanged: pre-open, open, closing, closed
 //	feed -> subscribers: Ticks: what the exchange sent; a slow subscriber gets Minutes of its mailbox in their place
 //	feed -> bars, record, web: GapDetected: instruments were blind for a while
 //	feed -> record, web: RotationRecorded: the receipt of a new token
@@ -33,6 +33,8 @@
 //	feed -> web: DataState: the order book is refused, and why; it comes again
 //	ready -> web: Readiness: what the trading day needs, and what of it is missing
 //	bars, direct -> analyses, web: DataState: history or quotes are refused or empty, and why; they come again
+//	web -> chain: AskChain: a person asks for the option chain of another expiry
+//	chain -> web: ChainUpdated: the option chain of an underlying and an expiry
 //	analyses -> analyses, web: Reading: what an analysis says; to those analyses that build on it
 //
 // A token travels only inside a [Session]; everything that depends on it

@@ -80,18 +80,20 @@ type Instrument struct {
 
 // Underlying is an index or a share with its derivatives of today.
 type Underlying struct {
-	Name   string       `json:"name"` // NIFTY, BANKNIFTY, SENSEX
-	Index  Instrument   `json:"index"`
-	Future Instrument   `json:"future"`           // the near contract; zero: none in the file
-	Next   *Instrument  `json:"next,omitempty"`   // the next contract, from 3 days before the roll
-	Expiry time.Time    `json:"expiry"`           // of the chain
-	Chain  []Instrument `json:"chain"`            // CE and PE round the money, by strike, then type
-	Step   float64      `json:"strike_step"`      // distance between strikes
-	Reason string       `json:"reason,omitempty"` // why a part is missing
+	Name   string      `json:"name"` // NIFTY, BANKNIFTY, SENSEX
+	Index  Instrument  `json:"index"`
+	Future Instrument  `json:"future"`         // the near contract; zero: none in the file
+	Next   *Instrument `json:"next,omitempty"` // the next contract, from 3 days before the roll
+	Expiry time.Time   `json:"expiry"`         // of the chain; zero: there is none
+	// Expiries are all of the options, the nearest first.
+	Expiries []time.Time  `json:"expiries,omitempty"`
+	Chain    []Instrument `json:"chain"`            // CE and PE round the money, by strike, then type
+	Step     float64      `json:"strike_step"`      // distance between strikes
+	Reason   string       `json:"reason,omitempty"` // why a part is missing
 }
 
 // InstrumentsResolved carries every underlying.
-// Sent by instruments; received by bars, analyses and web.
+// Sent by instruments; received by bars, analyses, chain and web.
 type InstrumentsResolved struct {
 	Underlyings []Underlying
 	Configured  []Instrument // that the configuration wants besides, as far as the file has them
@@ -101,7 +103,7 @@ type InstrumentsResolved struct {
 }
 
 // FuturesRolled says that an underlying's near contract has changed.
-// Sent by instruments; received by bars, analyses and web.
+// Sent by instruments; received by bars, analyses, chain and web.
 type FuturesRolled struct {
 	Underlying string
 	From, To   Instrument
@@ -116,7 +118,7 @@ type Want struct {
 }
 
 // WantInstruments replaces the whole set that an owner needs; the feed
-// subscribes to the union of all owners. Sent by instruments and gateway; received by feed.
+// subscribes to the union of all owners. Sent by instruments, gateway and chain; received by feed.
 type WantInstruments struct {
 	Owner string
 	Wants []Want

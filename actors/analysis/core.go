@@ -9,17 +9,14 @@ import (
 	"time"
 
 	"kitestring/actors/hours"
+	"kitestring/actors/optionchain"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
-const (
-	// keepCandles is what a window holds: more than the longest look back (100
-	// bars, the previous day's levels, and the run-up of an average of 50).
-	keepCandles = 400
-	// openingSpan is how long after the start of a session the first open
-	// interest seen of an option still counts as the open's.
-	openingSpan = 5 * time.Minute
-)
+// keepCandles is what a window holds: more than the longest look back (100
+// bars, the previous day's levels, and the run-up of an average of 50).
+const keepCandles = 400
 
 // Core is an analysis of one underlying without its surroundings: messages go
 // in by Update, a reading comes out. It is pure: the time is an argument, and
@@ -29,7 +26,7 @@ type Core struct {
 	profile  Profile
 	in       Input
 	quotes   map[uint32]role
-	opening  *OpenInterest
+	opening  *optionchain.OpenInterest
 }
 
 // role is what an instrument's ticks mean to an underlying.
@@ -47,9 +44,9 @@ const (
 // NewCore makes the core of an analysis for one underlying; interval is that
 // of the bars it judges. opening may be nil: then it is
 // forgotten with the core; a nil table of hours is the built-in one.
-func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, opening *OpenInterest, store *hours.Store) *Core {
+func NewCore(a Analysis, p Profile, underlying string, interval time.Duration, opening *optionchain.OpenInterest, store *hours.Store) *Core {
 	if opening == nil {
-		opening = &OpenInterest{}
+		opening = &optionchain.OpenInterest{}
 	}
 	if a.Classic == nil {
 		p = Calibrated // it has no other; its readings say so
@@ -202,7 +199,7 @@ func (c *Core) Tick(t *messages.Tick, g messages.Generation) bool {
 		q = &o.Quote
 		if d := istDay(int64(t.ExchangeTime)); t.Mode == messages.ModeFull && d > o.openDay {
 			o.openDay = d
-			o.OpenOI, o.HasOpen = c.opening.note(c.in.Hours.Table(), t.InstrumentToken, c.in.Expiry, int64(t.ExchangeTime), int64(t.OI))
+			o.OpenOI, o.HasOpen = c.opening.Note(c.in.Hours.Table(), t.InstrumentToken, c.in.Expiry, int64(t.ExchangeTime), int64(t.OI))
 		}
 	}
 	at := time.Unix(int64(t.ExchangeTime), 0).UTC()
@@ -359,3 +356,6 @@ func Same(a, b messages.Reading) bool {
 	a.AsOf, a.OldestInput = b.AsOf, b.OldestInput
 	return reflect.DeepEqual(a, b)
 }
+
+// istDay is midnight of a time's day in India, in Unix seconds.
+func istDay(at int64) int64 { return ist.Day(time.Unix(at, 0)).Unix() }

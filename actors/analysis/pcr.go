@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/optionchain"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -37,26 +38,11 @@ const (
 	rotationShare = 0.02  // of the smaller side's open interest
 )
 
-// side sums one side of the chain.
-type side struct {
-	oi, volume  float64
-	change      float64 // of the open interest since the open
-	wall        float64 // strike of the largest open interest
-	wallOI      int64
-	known, with int // options counted; of them with an open to compare
-}
-
-func (s *side) add(o *Option) {
-	s.known++
-	s.oi += float64(o.Quote.OI)
-	s.volume += float64(o.Quote.Volume)
-	if o.Quote.OI > s.wallOI {
-		s.wall, s.wallOI = o.Strike, o.Quote.OI
-	}
-	if o.HasOpen {
-		s.with++
-		s.change += float64(o.Quote.OI - o.OpenOI)
-	}
+// ChainLimits are the put/call analysis' demands on the chain, so that others who
+// sum it up come to the same numbers.
+func ChainLimits(of Thresholds) optionchain.Limits {
+	settings := of["pcr"]
+	return optionchain.Limits{Fresh: settings.seconds(pcrTickAge), Coverage: settings.of(pcrCoverage)}
 }
 
 func judgePCR(in *Input) Judgement {
@@ -66,8 +52,7 @@ func judgePCR(in *Input) Judgement {
 	var j Judgement
 	bullish, bearish := in.Settings.of(pcrBullishFrom), in.Settings.of(pcrBearishTo)
 	coverage, fresh := in.Settings.of(pcrCoverage), in.Settings.seconds(pcrTickAge)
-	var calls, puts side
-	counted := make([]*Option, 0, len(in.Chain))
+	counted := make([]optionchain.Position, 0, len(in.Chain))
 	var newest time.Time
 	for i := range in.Chain {
 		if o := &in.Chain[i]; o.Quote.At.After(newest) {
@@ -85,14 +70,12 @@ func judgePCR(in *Input) Judgement {
 		if o.Quote.At.IsZero() || reference.Sub(o.Quote.At) > fresh {
 			continue
 		}
-		counted = append(counted, o)
+		counted = append(counted, optionchain.Position{
+			Strike: o.Strike, Put: o.Put, OI: o.Quote.OI, Volume: o.Quote.Volume, OpenOI: o.OpenOI, HasOpen: o.HasOpen,
+		})
 		j.OverQuote(o.Quote)
-		if o.Put {
-			puts.add(o)
-		} else {
-			calls.add(o)
-		}
 	}
+	calls, puts := optionchain.Sum(counted)
 	j.Coverage = float64(len(counted)) / float64(len(in.Chain))
 	switch {
 	case newest.IsZero():
@@ -102,11 +85,11 @@ func judgePCR(in *Input) Judgement {
 			len(counted), len(in.Chain), fresh, in.Now.Sub(newest).Round(time.Second))
 		j.AsOf = newest
 		return j
-	case calls.oi == 0:
+	case calls.OI == 0:
 		j.Reason = "the calls have no open interest: there is nothing to divide by"
 		return j
 	}
-	ratio := puts.oi / calls.oi
+	ratio := puts.OI / calls.OI
 	j.Status, j.Signal, j.Confidence = messages.Watching, "neutral", max(0, 50-100*math.Abs(ratio-1))
 	switch {
 	case ratio > bullish:
@@ -116,16 +99,16 @@ func judgePCR(in *Input) Judgement {
 	}
 	j.Confidence *= j.Coverage
 	j.Values = map[string]any{
-		"pcr": classic.RoundDecimal(ratio, 2), "pcr_volume": ratioOrNil(puts.volume, calls.volume),
-		"call_oi": calls.oi, "put_oi": puts.oi, "sentiment": j.Signal,
-		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": maxPain(counted),
+		"pcr": classic.RoundDecimal(ratio, 2), "pcr_volume": orNil(optionchain.Ratio(puts.Volume, calls.Volume)),
+		"call_oi": calls.OI, "put_oi": puts.OI, "sentiment": j.Signal,
+		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": orNil(optionchain.MaxPain(counted)),
 		"straddle": straddle(in, reference, fresh), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
-		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.oi, puts.oi),
+		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.OI, puts.OI),
 	}
 	// The change since the open is given only where the open was seen.
-	if enough := coverage * float64(len(in.Chain)); float64(calls.with+puts.with) >= enough {
-		j.Values["pcr_oi_change"] = ratioOrNil(puts.change, calls.change)
-		j.Values["call_oi_change"], j.Values["put_oi_change"] = calls.change, puts.change
+	if enough := coverage * float64(len(in.Chain)); float64(calls.With+puts.With) >= enough {
+		j.Values["pcr_oi_change"] = orNil(optionchain.Ratio(puts.Change, calls.Change))
+		j.Values["call_oi_change"], j.Values["put_oi_change"] = calls.Change, puts.Change
 		j.Values["rotation"] = rotation(calls, puts)
 	}
 	return j
@@ -134,8 +117,8 @@ func judgePCR(in *Input) Judgement {
 // rotation names what the open interest has done since the open. One side that
 // moves alone builds or unwinds; a move within max(500, 2 % of the smaller
 // side) is none.
-func rotation(calls, puts side) string {
-	limit := max(leastRotation, rotationShare*min(calls.oi, puts.oi))
+func rotation(calls, puts optionchain.Side) string {
+	limit := max(leastRotation, rotationShare*min(calls.OI, puts.OI))
 	direction := func(x float64) int {
 		switch {
 		case x > limit:
@@ -146,7 +129,7 @@ func rotation(calls, puts side) string {
 			return 0
 		}
 	}
-	switch c, p := direction(calls.change), direction(puts.change); {
+	switch c, p := direction(calls.Change), direction(puts.Change); {
 	case c < 0 && p > 0:
 		return "ce_to_pe"
 	case c > 0 && p < 0:
@@ -173,52 +156,19 @@ func defender(calls, puts float64) string {
 	}
 }
 
-func ratioOrNil(a, b float64) any {
-	if b == 0 {
+// orNil is the number, or nil when there is none.
+func orNil(v *float64) any {
+	if v == nil {
 		return nil
 	}
-	return classic.RoundDecimal(a/b, 2)
+	return *v
 }
 
-func wallOrNil(s side) any {
-	if s.wallOI == 0 {
+func wallOrNil(s optionchain.Side) any {
+	if s.WallOI == 0 {
 		return nil
 	}
-	return s.wall
-}
-
-// maxPain is the strike at which the given options would pay out least if they
-// expired there now: nil for none. It walks the strikes once: from one to the
-// next the calls below gain and the puts above lose the step.
-func maxPain(options []*Option) any {
-	var best any
-	var pain, callsBelow, putsAbove float64
-	least, last := math.Inf(1), 0.0
-	for i, o := range options {
-		if o.Put {
-			putsAbove += float64(o.Quote.OI)
-			pain += (o.Strike - options[0].Strike) * float64(o.Quote.OI)
-		}
-		if i == 0 {
-			last = o.Strike
-		}
-	}
-	for i := 0; i < len(options); {
-		strike := options[i].Strike
-		pain += (strike - last) * (callsBelow - putsAbove)
-		last = strike
-		if pain < least {
-			best, least = strike, pain
-		}
-		for ; i < len(options) && options[i].Strike == strike; i++ {
-			if oi := float64(options[i].Quote.OI); options[i].Put {
-				putsAbove -= oi
-			} else {
-				callsBelow += oi
-			}
-		}
-	}
-	return best
+	return s.Wall
 }
 
 // straddle is the price of call and put at the strike nearest to the index,

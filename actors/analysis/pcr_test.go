@@ -5,9 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
-	"kitestring/actors/hours"
+	"kitestring/actors/optionchain"
 	"kitestring/messages"
 )
 
@@ -120,15 +118,15 @@ func TestPCRRotation(t *testing.T) {
 		{500, -500, "stable"}, // the limit itself is no move
 		{0, 0, "stable"},
 	} {
-		if got := rotation(side{oi: 20000, change: c.calls}, side{oi: 26000, change: c.puts}); got != c.want {
+		if got := rotation(optionchain.Side{OI: 20000, Change: c.calls}, optionchain.Side{OI: 26000, Change: c.puts}); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}
 	// 2 % of the smaller side is more than 500.
-	if got := rotation(side{oi: 100_000, change: 1999}, side{oi: 300_000}); got != "stable" {
+	if got := rotation(optionchain.Side{OI: 100_000, Change: 1999}, optionchain.Side{OI: 300_000}); got != "stable" {
 		t.Error(got)
 	}
-	if got := rotation(side{oi: 100_000, change: 2001}, side{oi: 300_000}); got != "building" {
+	if got := rotation(optionchain.Side{OI: 100_000, Change: 2001}, optionchain.Side{OI: 300_000}); got != "building" {
 		t.Error(got)
 	}
 	in := pcrInput(t)
@@ -166,56 +164,4 @@ func TestClassicPCR(t *testing.T) {
 	if classicPCR(&Input{Chain: make([]Option, 4)}) != nil {
 		t.Error("the classic formula answers without a tick")
 	}
-}
-
-func TestOpenInterestOfTheOpen(t *testing.T) {
-	var o OpenInterest
-	expiry := time.Unix(clockTime(t, "2026-03-03 00:00:00"), 0)
-	at := func(s string) int64 { return clockTime(t, s) }
-	if oi, ok := o.note(hours.BuiltIn(), 7<<8+2, expiry, at("2026-03-02 09:15:03"), 500); oi != 500 || !ok {
-		t.Error(oi, ok)
-	}
-	if oi, ok := o.note(hours.BuiltIn(), 7<<8+2, expiry, at("2026-03-02 12:00:00"), 900); oi != 500 || !ok {
-		t.Error("the day's first is kept", oi, ok)
-	}
-	if oi, ok := o.note(hours.BuiltIn(), 8<<8+2, expiry, at("2026-03-02 12:00:00"), 900); oi != 900 || ok {
-		t.Error("noon is not the open", oi, ok)
-	}
-	if oi, ok := o.note(hours.BuiltIn(), 7<<8+2, expiry, at("2026-03-04 09:10:00"), 700); oi != 700 || !ok {
-		t.Error("a new day", oi, ok)
-	}
-	if oi, _ := o.note(hours.BuiltIn(), 7<<8+2, expiry.AddDate(0, 0, 7), at("2026-03-04 09:15:01"), 1); oi != 1 {
-		t.Error("a recycled instrument token has a past", oi)
-	}
-}
-
-func TestMaxPainIsTheLeast(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var options []*Option
-		for i := range rapid.IntRange(1, 12).Draw(t, "strikes") {
-			for _, put := range []bool{false, true} {
-				if rapid.Bool().Draw(t, "fresh") {
-					options = append(options, &Option{Strike: 1000 + 50*float64(i), Put: put, Quote: Quote{OI: rapid.Int64Range(0, 100).Draw(t, "oi")}})
-				}
-			}
-		}
-		var want any
-		least := math.Inf(1)
-		for _, at := range options {
-			pain := 0.0
-			for _, o := range options {
-				in := at.Strike - o.Strike
-				if o.Put {
-					in = -in
-				}
-				pain += max(0, in) * float64(o.Quote.OI)
-			}
-			if pain < least {
-				want, least = at.Strike, pain
-			}
-		}
-		if got := maxPain(options); got != want {
-			t.Fatalf("%v, want %v", got, want)
-		}
-	})
 }

@@ -72,7 +72,7 @@ func resolve(spec *UnderlyingSpec, c *contracts, now time.Time, table *hours.Tab
 	case len(options) == 0:
 		missing = append(missing, fmt.Sprintf("no option of %s on %s that has not expired in the instruments file", spec.Name, spec.DerivativesExchange))
 	default:
-		r.Expiry = options[0].Expiry
+		r.Expiry, r.Expiries = options[0].Expiry, expiriesOf(options)
 		r.endsBy(rollsAt(options[0], table), now)
 		if spot <= 0 && middle <= 0 {
 			missing = append(missing, "no price of the index yet: the option chain waits for its first tick")
@@ -91,22 +91,52 @@ func (r *resolved) endsBy(t, now time.Time) {
 	}
 }
 
-// chain picks the strikes round the money; options begin with its expiry.
-func (r *resolved) chain(options []messages.Instrument, spot, middle float64) {
-	if end := slices.IndexFunc(options, func(in messages.Instrument) bool { return !in.Expiry.Equal(r.Expiry) }); end >= 0 {
-		options = options[:end]
-	}
-	strikes := strikesOf(options)
-	r.middle = centre(strikes, spot, middle)
-	at := nearest(strikes, r.middle)
-	from, to := max(at-wing, 0), min(at+wing+1, len(strikes))
-	strikes = strikes[from:to]
-	r.Step = step(strikes)
+// expiriesOf lists the expiries of options that are sorted by expiry.
+func expiriesOf(options []messages.Instrument) (expiries []time.Time) {
 	for _, in := range options {
-		if in.Strike >= strikes[0] && in.Strike <= strikes[len(strikes)-1] {
-			r.Chain = append(r.Chain, in)
+		if n := len(expiries); n == 0 || !expiries[n-1].Equal(in.Expiry) {
+			expiries = append(expiries, in.Expiry)
 		}
 	}
+	return expiries
+}
+
+// ofExpiry is the part of a list that is sorted by expiry.
+func ofExpiry(options []messages.Instrument, expiry time.Time) []messages.Instrument {
+	from := slices.IndexFunc(options, func(in messages.Instrument) bool { return in.Expiry.Equal(expiry) })
+	if from < 0 {
+		return nil
+	}
+	options = options[from:]
+	if end := slices.IndexFunc(options, func(in messages.Instrument) bool { return !in.Expiry.Equal(expiry) }); end >= 0 {
+		options = options[:end]
+	}
+	return options
+}
+
+// chain picks the strikes round the money; options begin with its expiry.
+func (r *resolved) chain(options []messages.Instrument, spot, middle float64) {
+	options = ofExpiry(options, r.Expiry)
+	r.middle = centre(strikesOf(options), spot, middle)
+	r.Chain = round(options, r.middle)
+	r.Step = step(strikesOf(r.Chain))
+}
+
+// round is the part of an expiry's options next to a price.
+func round(options []messages.Instrument, price float64) []messages.Instrument {
+	strikes := strikesOf(options)
+	if len(strikes) == 0 {
+		return nil
+	}
+	at := nearest(strikes, price)
+	strikes = strikes[max(at-wing, 0):min(at+wing+1, len(strikes))]
+	var chain []messages.Instrument
+	for _, in := range options {
+		if in.Strike >= strikes[0] && in.Strike <= strikes[len(strikes)-1] {
+			chain = append(chain, in)
+		}
+	}
+	return chain
 }
 
 // strikesOf lists the strikes of options that are sorted by strike.

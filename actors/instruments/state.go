@@ -365,6 +365,19 @@ func (s *Store) File(now time.Time) (day, want time.Time, gaps, refused []string
 	return day, fileDay(now), gaps, refused
 }
 
+// Chain is the options of an expiry of an underlying round the middle of its
+// nearest chain, by strike, then type; none for an expiry that has none.
+func (s *Store) Chain(underlying string, expiry time.Time) []messages.Instrument {
+	s.mu.Lock()
+	m := s.memory
+	s.mu.Unlock()
+	i := slices.IndexFunc(m.specs, func(u UnderlyingSpec) bool { return u.Name == underlying })
+	if i < 0 || m.table == nil || m.middles[i] <= 0 {
+		return nil
+	}
+	return round(ofExpiry(m.table.contracts[i].options, expiry), m.middles[i])
+}
+
 // Wants are the sets of wants that the feed should have now.
 func (s *Store) Wants() []messages.WantInstruments {
 	s.mu.Lock()

@@ -19,6 +19,7 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/analysis"
 	"kitestring/actors/hours"
+	"kitestring/actors/optionchain"
 	"kitestring/messages"
 )
 
@@ -63,7 +64,7 @@ type Config struct {
 	Instruments Instruments
 	Market      Market
 	Hours       *hours.Store // nil: the built-in table
-	Opening     *analysis.OpenInterest
+	Opening     *optionchain.OpenInterest
 	Quoter      Quoter       // for an analysis that needs REST
 	Auth        *actor.PID   // gets TokenDoubted; nil: nobody
 	Listeners   []*actor.PID // of readings: web, outlook, each analysis that needs this kind
@@ -82,7 +83,7 @@ func New(cfg Config) actors.Producer {
 		cfg.Profile = analysis.Calibrated
 	}
 	if cfg.Opening == nil {
-		cfg.Opening = &analysis.OpenInterest{}
+		cfg.Opening = &optionchain.OpenInterest{}
 	}
 	return func(self actors.Self) actors.Actor {
 		return &analysisActor{cfg: cfg, self: self, underlyings: map[string]*perUnderlying{}, byToken: map[uint32]*perUnderlying{}}

@@ -132,6 +132,8 @@ var asked = map[string]struct{ path, body string }{
 	"GET /api/v1/readings/{underlying}":         {"/api/v1/readings/NIFTY", ""},
 	"GET /api/v1/readings/{underlying}/{kind}":  {"/api/v1/readings/NIFTY/pcr", ""},
 	"POST /api/v1/readings/{underlying}/direct": {"/api/v1/readings/NIFTY/direct", ""},
+	"GET /api/v1/chain/{underlying}":            {"/api/v1/chain/NIFTY", ""},
+	"GET /api/v1/chain/{underlying}/day":        {"/api/v1/chain/NIFTY/day", ""},
 	"GET /api/v1/bars/{underlying}":             {"/api/v1/bars/NIFTY?interval=1m&source=future", ""},
 	"POST /api/v1/actors/{name}/restart":        {"/api/v1/actors/feed/restart", ""},
 	"POST /api/v1/chaos":                        {"/api/v1/chaos", `{"actor":"feed","kind":"hang","for_ms":5}`},
@@ -217,6 +219,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	store, _, addr := open(t, h, func(cfg *web.Config) { cfg.Feed, cfg.Exchange, cfg.Gateway = rich{h}, exchange, programs{} })
 	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY", Chain: []messages.Instrument{{Token: 3}}}}})
 	store.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active, Values: map[string]any{"pcr": 1.2, "walls": []int{1}}})
+	store.Apply(messages.ChainUpdated{Chain: someChain("2023-11-16"), Nearest: true})
 	store.Apply(messages.AuthChanged{Adopted: messages.TokenStatus{Generation: 2, State: messages.Valid, Since: next}, Candidate: &messages.TokenStatus{Generation: 3}, ExpiryHint: next})
 	store.Apply(messages.LoginEnded{Result: messages.LoginOK, Reason: "in", Fingerprint: "0a1b2c3d", At: next})
 	store.Apply(messages.GapDetected{Reason: messages.GapReconnect, Gaps: make([]messages.Gap, 3), At: next})

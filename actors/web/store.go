@@ -36,6 +36,8 @@ type Store struct {
 	underlyings []messages.Underlying
 	names       ticks.Names
 	readings    map[[2]string]messages.Reading // underlying, kind
+	chains      map[chainKey]messages.Chain
+	nearest     map[string]string // expiry of the chain shown first, by underlying
 	running     map[series]messages.Bar
 	missing     map[string]api.StatusMissing // data asked for over REST, by what it is
 	rotated     rotated                      // the last one on the timeline
@@ -64,7 +66,9 @@ type rotated struct {
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, ready: messages.Readiness{Checks: []messages.ReadyCheck{}}, budgets: map[string]*eventBudget{}}
+	return &Store{
+		chains: map[chainKey]messages.Chain{}, nearest: map[string]string{}, readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, ready: messages.Readiness{Checks: []messages.ReadyCheck{}}, budgets: map[string]*eventBudget{},
+	}
 }
 
 // Apply takes a message of an actor. One that it does not know changes nothing.
@@ -134,6 +138,7 @@ func (s *Store) Apply(msg any) {
 		s.noteInstruments(m)
 		// Readings and bars of others are no longer updated.
 		maps.DeleteFunc(s.readings, func(of [2]string, _ messages.Reading) bool { return !s.shows(of[0]) })
+		maps.DeleteFunc(s.chains, func(of chainKey, _ messages.Chain) bool { return !s.shows(of.underlying) })
 		maps.DeleteFunc(s.running, func(of series, _ messages.Bar) bool { return !s.shows(of.underlying) })
 	case messages.FuturesRolled:
 		s.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
@@ -144,6 +149,8 @@ func (s *Store) Apply(msg any) {
 		s.hub.Send("bar", m.Key(), streamedBar(m.Bar, false))
 	case messages.BarClosed:
 		s.hub.Send("bar", "", streamedBar(m.Bar, true))
+	case messages.ChainUpdated:
+		s.applyChain(m)
 	case messages.Reading:
 		if !s.shows(m.Underlying) {
 			return // an analysis does not know yet that it is no longer worked on

@@ -23,7 +23,7 @@ const (
 	writeTimeout = 5 * time.Second
 )
 
-var topics = []string{"status", "token", "actors", "tick", "bar", "reading", "event", "rotation", "login", "ready"}
+var topics = []string{"status", "token", "actors", "tick", "bar", "reading", "event", "rotation", "login", "ready", "chain"}
 
 // publish offers what changes without a message to the open streams.
 func (s *server) publish(ctx context.Context) error {
@@ -131,7 +131,11 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusBadRequest, "instruments without ticks", "instruments= chooses what the topic tick carries, and topics= does not have it.", nil)
 		return
 	}
-	c := s.Store.hub.Join(wanted, choice)
+	chain, again, ok := s.streamedChain(w, r)
+	if !ok {
+		return
+	}
+	c := s.Store.hub.Join(wanted, choice, chain)
 	defer s.Store.hub.Leave(c)
 	s.Instrument.streams.Inc()
 	defer s.Instrument.streams.Dec()
@@ -166,6 +170,8 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			return
+		case <-again:
+			s.AskChain(r.URL.Query().Get("underlying"), r.URL.Query().Get("expiry"))
 		case <-c.Wake:
 		case <-time.After(10 * time.Second): // a comment keeps proxies and the browser's own timeout quiet
 			c.Offer(hub.Item{})
@@ -196,6 +202,9 @@ func (s *server) offerPresent(c *hub.Client) {
 	}
 	s.Store.mu.RLock()
 	defer s.Store.mu.RUnlock()
+	for of, chain := range s.Store.chains {
+		present.SendChain(messages.ChainUpdated{Chain: chain, Nearest: of.expiry == s.Store.nearest[of.underlying]})
+	}
 	for _, r := range s.Store.readings {
 		present.Send("reading", r.Key(), r)
 	}

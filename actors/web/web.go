@@ -101,18 +101,21 @@ type Exchange interface {
 type Config struct {
 	// Listen gives the listener: the same address at each call, so that a
 	// restarted actor answers at the same address.
-	Listen     func() (net.Listener, error)
-	Store      *Store
-	Tree       Tree
-	Tokens     Tokens
-	Feed       Feed
-	Login      Login
-	Exchange   Exchange                // nil outside the sim profile
-	Gateway    Gateway                 // nil: there is none
-	Record     func() api.StatusRecord // nil: there is no recorder
-	Bars       func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
-	Validate   func()                  // asks auth for a check of the token now
-	AskDirect  func(underlying string) // asks direct for a cross-check over REST now
+	Listen    func() (net.Listener, error)
+	Store     *Store
+	Tree      Tree
+	Tokens    Tokens
+	Feed      Feed
+	Login     Login
+	Exchange  Exchange                // nil outside the sim profile
+	Gateway   Gateway                 // nil: there is none
+	Record    func() api.StatusRecord // nil: there is no recorder
+	Bars      func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
+	Validate  func()                  // asks auth for a check of the token now
+	AskDirect func(underlying string) // asks direct for a cross-check over REST now
+	// AskChain asks for the option chain of an expiry that is not the nearest.
+	AskChain   func(underlying, expiry string)
+	ChainDay   func(underlying string) []messages.ChainPoint // the newest session, oldest first
 	Reminders  func() api.Reminders
 	Trace      func() (file string, err error) // writes the last seconds of the program's execution
 	Clock      actors.Clock

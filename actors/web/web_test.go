@@ -114,6 +114,10 @@ func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *act
 			return []messages.Bar{{Underlying: u, Interval: interval, Open: 100, High: 200, Low: 50, Close: 150, Divisor: 100, Start: time.Unix(1_700_000_100, 0)}}, u == "NIFTY"
 		},
 		Validate: func() { h.validated++ }, AskDirect: func(u string) { h.asked = append(h.asked, u) },
+		AskChain: func(u, expiry string) { h.asked = append(h.asked, u+" "+expiry) },
+		ChainDay: func(string) []messages.ChainPoint {
+			return []messages.ChainPoint{{At: time.Unix(1_700_000_040, 0).UTC(), Expiry: "2023-11-16", PCR: ptr(1.25), Coverage: 1}}
+		},
 		Reminders: func() api.Reminders {
 			return api.Reminders{Channels: []string{"ntfy"}, Warnings: []string{}, Last: []api.ReminderResult{}}
 		},

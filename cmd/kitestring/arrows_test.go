@@ -43,9 +43,11 @@ var arrows = map[string][]string{
 	"actors/reminder":         append([]string{"actors/channels"}, actorPackage...),
 	"actors/ready":            actorPackage,
 	"actors/bars":             actorPackage,
-	"actors/analysis":         {"actors/analysis/classic", "actors/hours", "messages", "messages/ist"}, // formulas, no actor
+	"actors/optionchain":      {"actors/hours", "messages", "messages/ist"}, // formulas, no actor
+	"actors/chain":            append([]string{"actors/optionchain"}, actorPackage...),
+	"actors/analysis":         {"actors/analysis/classic", "actors/hours", "actors/optionchain", "messages", "messages/ist"}, // formulas, no actor
 	"actors/analysis/classic": {"messages"},
-	"actors/readings":         append([]string{"actors/analysis"}, actorPackage...),
+	"actors/readings":         append([]string{"actors/analysis", "actors/optionchain"}, actorPackage...),
 	"actors/barfile":          {"actors/analysis", "actors/hours", "messages", "messages/ist"},
 	"actors/tape":             {"messages", "messages/ist", "messages/wire"},
 	"actors/tape/export":      {"actors/tape", "messages", "messages/ist", "messages/wire"},
@@ -53,7 +55,7 @@ var arrows = map[string][]string{
 	"actors/web":              append([]string{"actors/internal/serve", "actors/web/api", "actors/web/csv", "actors/web/hub", "actors/web/openapi", "actors/web/ticks"}, actorPackage...),
 	"actors/web/api":          {"messages"},
 	"actors/web/csv":          {},
-	"actors/web/hub":          {"actors/web/api", "actors/web/ticks"},
+	"actors/web/hub":          {"actors/web/api", "actors/web/ticks", "messages"},
 	"actors/web/openapi":      {"actors/web/api"},
 	"actors/web/ticks":        {"actors/web/api", "messages", "messages/wire"},
 

@@ -9,6 +9,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/analysis"
+	"kitestring/actors/chain"
 	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
 	"kitestring/actors/record"
@@ -67,6 +68,9 @@ func (s *Server) Reload(c Reloadable) error {
 	}
 	if was.Record != c.Record {
 		restart = append(restart, record.Name)
+	}
+	if analysis.ChainLimits(was.Thresholds) != analysis.ChainLimits(c.Thresholds) {
+		restart = append(restart, chain.Name)
 	}
 	for _, a := range analysis.All() {
 		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {

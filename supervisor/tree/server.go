@@ -16,15 +16,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"kitestring/actors"
-	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
+	"kitestring/actors/chain"
 	"kitestring/actors/channels"
 	"kitestring/actors/feed"
 	"kitestring/actors/hours"
 	"kitestring/actors/instruments"
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
+	"kitestring/actors/optionchain"
 	"kitestring/actors/ready"
 	"kitestring/actors/record"
 	"kitestring/actors/reminder"
@@ -106,8 +107,9 @@ type Server struct {
 	logins      *auth.Logins
 	feed        *feed.Store
 	series      *bars.Store
-	opening     *analysis.OpenInterest
+	opening     *optionchain.OpenInterest
 	instruments *instruments.Store
+	chains      *chain.Store
 	phases      *market.PhaseStore
 	hours       *hours.Store
 	reminders   *reminder.Store
@@ -146,8 +148,8 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s := &Server{
 		cfg: cfg, started: time.Now(), registry: prometheus.NewRegistry(), clock: wallClock{},
 		logins: auth.NewLogins(),
-		feed:   feed.NewStore(), series: &bars.Store{}, opening: &analysis.OpenInterest{},
-		instruments: instruments.NewStore(), phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
+		feed:   feed.NewStore(), series: &bars.Store{}, opening: &optionchain.OpenInterest{},
+		instruments: instruments.NewStore(), chains: &chain.Store{}, phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
 	if cfg.Stream != nil {

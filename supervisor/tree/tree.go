@@ -11,6 +11,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
+	"kitestring/actors/chain"
 	"kitestring/actors/feed"
 	"kitestring/actors/gateway"
 	"kitestring/actors/instruments"
@@ -46,6 +47,7 @@ import (
 //	│  └─ gateway         Kite's protocol for any program, unless it is off
 //	└─ analysis (one_for_one)
 //	   ├─ bars
+//	   ├─ chain           the option chains
 //	   └─ pcr, volume_pulse, ... outlook
 //
 // Everything an actor needs to be right after a restart it asks of the Server:
@@ -149,6 +151,9 @@ func (s *Server) repeatLast(name string) {
 		for _, wants := range s.instruments.Wants() {
 			s.tree.Engine().Send(to, wants)
 		}
+		if wants, any := s.chains.Wants(); any {
+			s.tree.Engine().Send(to, wants)
+		}
 	}
 	phase, known := s.phases.Phase()
 	if known && slices.ContainsFunc(receivers[messages.PhaseChanged](), to.Equals) {
@@ -180,13 +185,19 @@ func (s *Server) core() []supervisor.Spec {
 	return specs
 }
 
-// analyses are bars and one actor for each analysis there is.
+// analyses are bars, the option chains and one actor for each analysis there is.
 func (s *Server) analyses() []supervisor.Spec {
 	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Heartbeat: barsHeartbeat, HeartbeatWhile: barsDue(s.instruments, s.feed, s.clock), Produce: bars.New(bars.Config{
 		Clock: s.clock, Tokens: s.store, Series: s.series, Instruments: s.instruments,
 		Hours:     s.hours,
 		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: receivers[messages.BarClosed](), Auth: pidAuth,
 	})})}
+	specs = append(specs, s.subscriber(supervisor.Spec{Name: chain.Name, Produce: s.reloaded(func(c Reloadable) actors.Producer {
+		return chain.New(chain.Config{
+			Clock: s.clock, Tokens: s.store, Instruments: s.instruments, Market: s.phases, Hours: s.hours, Opening: s.opening,
+			Store: s.chains, Limits: analysis.ChainLimits(c.Thresholds), Feed: pidFeed, Listeners: receivers[messages.ChainUpdated](),
+		})
+	})}))
 	for _, a := range analysis.All() {
 		cfg := readings.Config{
 			Clock: s.clock, Tokens: s.store, History: s.series, Instruments: s.instruments,
@@ -251,7 +262,7 @@ func (s *Server) holders() []auth.Holder {
 
 // users are the holders that note each use of a token; web uses none.
 func (s *Server) users() []string {
-	names := []string{feed.Name, "instruments", "bars"}
+	names := []string{feed.Name, "instruments", "bars", chain.Name}
 	for _, a := range analysis.All() {
 		names = append(names, a.Kind)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/chain"
 	"kitestring/actors/feed"
 	"kitestring/actors/instruments"
 	"kitestring/actors/market"
@@ -17,7 +18,7 @@ import (
 
 func newTestServer() *Server {
 	return &Server{
-		feed: feed.NewStore(), instruments: instruments.NewStore(), phases: &market.PhaseStore{}, webStore: web.NewStore(),
+		feed: feed.NewStore(), instruments: instruments.NewStore(), chains: &chain.Store{}, phases: &market.PhaseStore{}, webStore: web.NewStore(),
 		clock: wallClock{}, tree: supervisor.New(supervisor.Options{}),
 	}
 }

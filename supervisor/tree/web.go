@@ -12,6 +12,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/auth"
+	"kitestring/actors/chain"
 	"kitestring/actors/channels"
 	"kitestring/actors/feed"
 	"kitestring/actors/token"
@@ -43,6 +44,10 @@ func (s *Server) webConfig() web.Config {
 		AskDirect: func(underlying string) {
 			s.tree.Engine().Send(supervisor.PIDOf("direct"), messages.AskDirect{Underlying: underlying})
 		},
+		AskChain: func(underlying, expiry string) {
+			s.tree.Engine().Send(supervisor.PIDOf(chain.Name), messages.AskChain{Underlying: underlying, Expiry: expiry})
+		},
+		ChainDay:  s.chains.Day,
 		Reminders: s.reminderStatus, Trace: s.traceNow,
 		Clock: s.clock, Process: s.process(), Profile: s.profile, Log: s.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.

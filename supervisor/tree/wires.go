@@ -30,9 +30,9 @@ var wires = []wiring{
 	{"feed, instruments, bars, direct, gateway", "auth", []any{messages.TokenDoubted{}}},
 	{"web", "auth", []any{messages.ValidateToken{}}},
 	{"web", "direct", []any{messages.AskDirect{}}},
-	{"instruments, gateway", "feed", []any{messages.WantInstruments{}}},
-	{"instruments", "bars, analyses, web", []any{messages.InstrumentsResolved{}, messages.FuturesRolled{}}},
-	{"market", "auth, feed, bars, analyses, web", []any{messages.PhaseChanged{}}},
+	{"instruments, gateway, chain", "feed", []any{messages.WantInstruments{}}},
+	{"instruments", "bars, analyses, chain, web", []any{messages.InstrumentsResolved{}, messages.FuturesRolled{}}},
+	{"market", "auth, feed, bars, analyses, chain, web", []any{messages.PhaseChanged{}}},
 	{"feed", "subscribers", []any{messages.Ticks{}}},
 	{"feed", "bars, record, web", []any{messages.GapDetected{}}},
 	{"feed", "record, web", []any{messages.RotationRecorded{}}},
@@ -43,6 +43,8 @@ var wires = []wiring{
 	{"feed", "web", []any{messages.DataState{}}},
 	{"ready", "web", []any{messages.Readiness{}}},
 	{"bars, direct", "analyses, web", []any{messages.DataState{}}},
+	{"web", "chain", []any{messages.AskChain{}}},
+	{"chain", "web", []any{messages.ChainUpdated{}}},
 	{"analyses", "analyses, web", []any{messages.Reading{}}},
 }
 

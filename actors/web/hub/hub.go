@@ -12,6 +12,7 @@ import (
 
 	"kitestring/actors/web/api"
 	"kitestring/actors/web/ticks"
+	"kitestring/messages"
 )
 
 // pendingLimit is how many unsent items a stream may have, one an instrument
@@ -30,6 +31,7 @@ type Hub struct {
 type Client struct {
 	topics  map[string]bool // nil: all
 	choice  ticks.Choice    // of instruments, for topic tick; none: prices of the underlyings
+	chain   string          // key of the one option chain, for topic chain; "": the nearest of each underlying
 	joined  bool            // it has the last tick of each; under the hub's lock
 	mu      sync.Mutex
 	ticks   int // unsent ticks, one an instrument at most: they have no part in the limit
@@ -48,8 +50,8 @@ type Item struct {
 }
 
 // Join adds a stream of some topics (nil: all).
-func (h *Hub) Join(topics map[string]bool, choice ticks.Choice) *Client {
-	c := &Client{topics: topics, choice: choice, index: map[string]int{}, Wake: make(chan struct{}, 1)}
+func (h *Hub) Join(topics map[string]bool, choice ticks.Choice, chain string) *Client {
+	c := &Client{topics: topics, choice: choice, chain: chain, index: map[string]int{}, Wake: make(chan struct{}, 1)}
 	h.mu.Lock()
 	if h.clients == nil {
 		h.clients = map[*Client]struct{}{}
@@ -104,6 +106,11 @@ func (h *Hub) sendIf(due func(*Client) bool, topic, key string, value any) {
 // instruments.
 func (h *Hub) SendQuote(q api.Quote) {
 	h.sendIf(func(c *Client) bool { return c.choice.IsZero() }, "tick", "tick/"+q.Underlying, q)
+}
+
+// SendChain offers an option chain to every client that wants it.
+func (h *Hub) SendChain(m messages.ChainUpdated) {
+	h.sendIf(func(c *Client) bool { return c.chain == m.Key() || c.chain == "" && m.Nearest }, "chain", m.Key(), m.Chain)
 }
 
 // TickReaders counts the clients that name instruments; newcomers: one of them

@@ -10,7 +10,7 @@ import (
 
 func TestStreamThatDoesNotReadKeepsABoundedList(t *testing.T) {
 	var h Hub
-	c := h.Join(nil, ticks.Choice{})
+	c := h.Join(nil, ticks.Choice{}, "")
 	for i := range 10 * pendingLimit {
 		h.Send("event", fmt.Sprint("event/", i), i)
 	}
@@ -23,8 +23,8 @@ func TestStreamThatDoesNotReadKeepsABoundedList(t *testing.T) {
 // one tick of each, and what was replaced is counted.
 func TestTicksReplaceEachOther(t *testing.T) {
 	var h Hub
-	c := h.Join(nil, ticks.Everything)
-	prices := h.Join(nil, ticks.Choice{})
+	c := h.Join(nil, ticks.Everything, "")
+	prices := h.Join(nil, ticks.Choice{}, "")
 	if readers, newcomers := h.TickReaders(); readers != 1 || !newcomers {
 		t.Errorf("%d readers, newcomers %t; want the one that names instruments", readers, newcomers)
 	}

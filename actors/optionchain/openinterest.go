@@ -1,4 +1,4 @@
-package analysis
+package optionchain
 
 import (
 	"sync"
@@ -8,8 +8,12 @@ import (
 	"kitestring/messages/ist"
 )
 
+// openingSpan is how long after the start of a session the first open
+// interest seen of an option still counts as the open's.
+const openingSpan = 5 * time.Minute
+
 // OpenInterest remembers the open interest with which each option opened the
-// day: an analysis that starts again at noon could not learn it from ticks.
+// day: an actor that starts again at noon could not learn it from ticks.
 // One is shared by all incarnations; the zero value is ready.
 type OpenInterest struct {
 	mu   sync.Mutex
@@ -27,12 +31,12 @@ type openOI struct {
 	known bool // seen early enough to be the open's
 }
 
-// note takes the open interest at a time, and gives the day's first; false
+// Note takes the open interest at a time, and gives the day's first; false
 // when that came too late to be the open's.
-func (o *OpenInterest) note(table *hours.Table, instrument uint32, expiry time.Time, at, oi int64) (int64, bool) {
+func (o *OpenInterest) Note(table *hours.Table, instrument uint32, expiry time.Time, at, oi int64) (int64, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	key, today := openKey{instrument, expiry.Unix()}, istDay(at)
+	key, today := openKey{instrument, expiry.Unix()}, ist.Day(time.Unix(at, 0)).Unix()
 	first, ok := o.seen[key]
 	if !ok || today > first.day {
 		if o.seen == nil || len(o.seen) > 10_000 { // months of expired chains
@@ -44,6 +48,3 @@ func (o *OpenInterest) note(table *hours.Table, instrument uint32, expiry time.T
 	}
 	return first.oi, first.known
 }
-
-// istDay is midnight of a time's day in India, in Unix seconds.
-func istDay(at int64) int64 { return ist.Day(time.Unix(at, 0)).Unix() }

@@ -1,0 +1,132 @@
+package web_test
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// someChain is a chain of one strike without its put, made at the clock's time.
+func someChain(expiry string) messages.Chain {
+	at := clock{}.Now().UTC()
+	return messages.Chain{
+		Underlying: "NIFTY", Expiry: expiry, Expiries: []string{"2023-11-16", "2023-11-23"}, At: at, AsOf: ptr(at.Add(-3 * time.Second)),
+		Pricing: messages.ChainModel{Model: "black_76", ParityStrikes: []float64{}},
+		Rows: []messages.ChainRow{{Strike: 19800, ATM: true, Call: &messages.ChainOption{
+			Tradingsymbol: "NIFTY23N1619800CE", LastPrice: ptr(101.5), OI: ptr(int64(5000)), IV: ptr(0.125), IVFrom: "mid",
+			At: ptr(at.Add(-3 * time.Second)), Reasons: []string{"one", "two"},
+		}}},
+	}
+}
+
+func TestChainAnswers(t *testing.T) {
+	h := &fakes{}
+	store, _, addr := open(t, h)
+	base := "http://" + addr + "/api/v1/chain/"
+	problem := func(path string, code int) api.Problem {
+		t.Helper()
+		resp, body := request(t, "GET", base+path, "")
+		var p api.Problem
+		if err := json.Unmarshal([]byte(body), &p); err != nil || resp.StatusCode != code {
+			t.Fatalf("%s: %d %s", path, resp.StatusCode, body)
+		}
+		return p
+	}
+	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY"}, {Name: "SENSEX"}}})
+	problem("NIFTY", http.StatusConflict) // known, and no chain yet
+	if p := problem("DAX", http.StatusNotFound); !slices.Equal(p.Names, []string{"NIFTY", "SENSEX"}) {
+		t.Error(p)
+	}
+	store.Apply(messages.ChainUpdated{Chain: someChain("2023-11-16"), Nearest: true})
+	if p := problem("NIFTY?expiry=2023-11-17", http.StatusNotFound); !slices.Equal(p.Names, []string{"2023-11-16", "2023-11-23"}) {
+		t.Error(p)
+	}
+	_, body := request(t, "GET", base+"NIFTY", "")
+	var c messages.Chain
+	if err := json.Unmarshal([]byte(body), &c); err != nil {
+		t.Fatal(err)
+	}
+	if o := c.Rows[0].Call; *o.AgeSeconds != 3 || *c.AgeSeconds != 3 || *o.LastPrice != 101.5 || c.Rows[0].Put != nil || c.Spot.LastPrice != nil {
+		t.Errorf("%s", body)
+	}
+	resp, body := request(t, "GET", base+"NIFTY?format=csv", "")
+	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
+	if err != nil || len(rows) != 2 || resp.Header.Get("Content-Type") != "text/csv; charset=utf-8" {
+		t.Fatalf("%v %q", err, body)
+	}
+	for i, column := range rows[0] {
+		if want, some := map[string]string{"strike": "19800", "type": "CE", "last_price": "101.5", "bid": "", "iv": "0.125", "age_seconds": "3", "reason": "one; two"}[column]; some && rows[1][i] != want {
+			t.Errorf("%s: %q", column, rows[1][i])
+		}
+	}
+
+	// Another expiry is asked for; its chain answers as soon as it is there.
+	go store.Apply(messages.ChainUpdated{Chain: someChain("2023-11-23")})
+	if _, body = request(t, "GET", base+"NIFTY?expiry=2023-11-23", ""); !strings.Contains(body, `"expiry":"2023-11-23"`) || !slices.Contains(h.asked, "NIFTY 2023-11-23") {
+		t.Errorf("%s %v", body, h.asked)
+	}
+	if _, body = request(t, "GET", base+"NIFTY/day?format=csv", ""); !strings.Contains(body, "2023-11-14T22:14:00Z,2023-11-16,,,,,1.25,,,,1\n") {
+		t.Errorf("%q", body)
+	}
+	if resp, _ = request(t, "GET", base+"DAX/day", ""); resp.StatusCode != http.StatusNotFound {
+		t.Error(resp.Status)
+	}
+}
+
+// A stream shows the nearest chain of each underlying, or the one that it asked
+// for.
+func TestStreamShowsTheChainAskedFor(t *testing.T) {
+	h := &fakes{}
+	store, _, addr := open(t, h)
+	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY"}, {Name: "SENSEX"}}})
+	sensex := someChain("2023-11-17")
+	sensex.Underlying = "SENSEX"
+	store.Apply(messages.ChainUpdated{Chain: sensex, Nearest: true})
+	store.Apply(messages.ChainUpdated{Chain: someChain("2023-11-16"), Nearest: true})
+	store.Apply(messages.ChainUpdated{Chain: someChain("2023-11-23")})
+	for query, want := range map[string][]string{
+		"":                                    {"NIFTY 2023-11-16", "SENSEX 2023-11-17"},
+		"&underlying=NIFTY":                   {"NIFTY 2023-11-16"},
+		"&underlying=NIFTY&expiry=2023-11-16": {"NIFTY 2023-11-16"},
+		"&underlying=NIFTY&expiry=2023-11-23": {"NIFTY 2023-11-23"},
+	} {
+		resp, err := http.Get("http://" + addr + "/api/v1/stream?topics=chain" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(nil, 1<<20)
+		for len(got) < len(want) && lines.Scan() {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				var c messages.Chain
+				if err := json.Unmarshal([]byte(data), &c); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, c.Underlying+" "+c.Expiry)
+			}
+		}
+		resp.Body.Close()
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%q: %v", query, got)
+		}
+	}
+	if !slices.Contains(h.asked, "NIFTY 2023-11-23") {
+		t.Errorf("the stream did not ask: %v", h.asked)
+	}
+	for _, query := range []string{"underlying=DAX", "underlying=NIFTY&expiry=2030-01-01", "expiry=2023-11-23"} {
+		if resp, body := request(t, "GET", "http://"+addr+"/api/v1/stream?topics=chain&"+query, ""); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s %s", query, resp.Status, body)
+		}
+	}
+}
