@@ -12,6 +12,16 @@
 // of it, because Kite's answer is the same for every cause. Expiry times are
 // hints; a probe decides.
 //
+// A login is not tied to the browser that began it. A cookie could do so, and
+// would refuse what people do: begin on the page and paste the address from a
+// phone, open the address that the command line prints, or follow a reminder in
+// a messenger's own browser and come back in another. What holds in its place: no
+// page of another site can begin a login (Sec-Fetch-Site) or read its state, which
+// is certified, lasts ten minutes and counts once; a callback must be a navigation;
+// and the account must be the known one. So another person's login changes no
+// token here, whichever browser brings it. Only the first login of a server has no
+// account to compare with; ZERODHA_USER_ID names it beforehand.
+//
 // Files: state.go is the logic, pure, with the words of cause.go; auth.go the
 // actor around it and the question to Kite; login.go and logins.go the HTTP
 // side; store.go what outlives an incarnation; scrub.go the log's last resort

@@ -303,7 +303,7 @@ func (h *Handlers) unwritten(err error) string {
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		why, do = "could not be written: this server has no permission to", "Give its user the right to write the file and its directory"
 	}
-	return "Kite accepted the login, but " + h.EnvFile + " " + why + ". The token before it is untouched. " + do + ", then log in again."
+	return "Kite accepted the login, but " + h.EnvFile + " " + why + ". The file is as it was, and Kite has ended the token in it with this login. " + do + ", then log in again."
 }
 
 // stranger counts a callback that belongs to no login of this server: anybody

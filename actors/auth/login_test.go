@@ -261,8 +261,8 @@ func TestLoginAbuse(t *testing.T) {
 			return good(b)
 		}, messages.LoginExchangeFailed, "captive portal", 1},
 		{"no network", func(b *loginBench) string { b.Exchange.APIURL = "http://127.0.0.1:1"; return good(b) }, messages.LoginExchangeFailed, "Kite did not answer", 0},
-		{"disk full", func(b *loginBench) string { b.writeErr = syscall.ENOSPC; return good(b) }, messages.LoginExchangeFailed, "/home/me/.env could not be written: the disk is full. The token before it is untouched.", 1},
-		{"read-only", func(b *loginBench) string { b.writeErr = syscall.EROFS; return good(b) }, messages.LoginExchangeFailed, "read-only. The token before it is untouched.", 1},
+		{"disk full", func(b *loginBench) string { b.writeErr = syscall.ENOSPC; return good(b) }, messages.LoginExchangeFailed, "/home/me/.env could not be written: the disk is full. The file is as it was, and Kite has ended", 1},
+		{"read-only", func(b *loginBench) string { b.writeErr = syscall.EROFS; return good(b) }, messages.LoginExchangeFailed, "read-only. The file is as it was, and Kite has ended", 1},
 		{"no permission", func(b *loginBench) string { b.writeErr = syscall.EACCES; return good(b) }, messages.LoginExchangeFailed, "no permission", 1},
 		{"another fault of the file", func(b *loginBench) string { b.writeErr = errors.New("odd"); return good(b) }, messages.LoginExchangeFailed, "the log has the details", 1},
 	}

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -93,6 +95,37 @@ func TestLoginInTheBrowser(t *testing.T) {
 	b.await(soon, "#card-token", `Valid[\s\S]*gen 1`)
 	b.clean()
 	other.clean()
+}
+
+// A page of another site, or of another port of this machine, begins no login:
+// not by an image, a frame, or a form that it sends off by itself. The built-in
+// exchange would end one by itself, and the token would change. A link leads to
+// the dashboard.
+func TestAnotherSitesPageBeginsNoLogin(t *testing.T) {
+	server := startServer(t)
+	server.live()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		login := server.URL() + "login"
+		fmt.Fprintf(w, `<title>waits</title><script>let left = 2; const ended = () => { if (--left === 0) document.title = "ended" }</script>
+<img src=%[1]q onload="ended()" onerror="ended()"><iframe src=%[1]q onload="ended()"></iframe><a id="link" href=%[1]q>log in</a>`, login)
+	}))
+	defer elsewhere.Close()
+	logins := func() (n int64) {
+		st := server.Exchange().State().Requests
+		return st.Answered["session"] + st.Refused["session"]
+	}
+	before, ctx := logins(), browser(t)
+	for _, page := range []string{elsewhere.URL, strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)} {
+		b := openTab(t, ctx, page)
+		b.await(soon, "title", "ended")
+		b.click("#link")
+		b.await(soon, ".hero .word", "Live")
+		b.holds("a link leads to the dashboard", `location.pathname === "/"`)
+	}
+	if n := logins() - before; n != 0 {
+		t.Errorf("%d logins were made", n)
+	}
 }
 
 func TestPastedLogin(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"kitestring/actors/hours"
 	"kitestring/actors/simulator"
+	"kitestring/actors/web/api"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -171,13 +172,32 @@ var _ = register(Drill{
 		// The gap is marked at once and healed when its minute is over: then every
 		// bar must be equal, those of the gap too.
 		compared := 0
-		s.within(20*time.Second, "every bar, those of the gap healed, equals the exchange's history", func() (bool, any) {
+		s.within(30*time.Second, "every bar, those of the gap closed and healed, equals the exchange's history", func() (bool, any) {
+			for _, u := range s.underlyings() {
+				for _, source := range []string{"index", "future"} {
+					for _, edge := range []time.Time{killed, back} {
+						if b, ok := s.minuteOf(u.Name, source, edge); !ok || b.Partial || b.Gapped {
+							return false, fmt.Sprintf("%s %s at %s: %+v", u.Name, source, clockTime(edge), b)
+						}
+					}
+				}
+			}
 			compared = s.barsEqualHistory(true)
 			return true, nil
 		})
 		r.note("killed at %s, live again at %s of the exchange, %d bars equal to its history", clockTime(killed), clockTime(back), compared)
 	},
 })
+
+// minuteOf is the closed bar of the minute of a moment; false: it is not closed yet.
+func (r *Rig) minuteOf(underlying, source string, at time.Time) (bar api.Bar, ok bool) {
+	for _, b := range r.minuteBars(underlying, source) {
+		if b.Closed && b.Start.Equal(at.Truncate(time.Minute)) {
+			return b, true
+		}
+	}
+	return bar, false
+}
 
 func clockTime(t time.Time) string { return t.In(ist.Zone).Format(time.TimeOnly) }
 
