@@ -35,7 +35,9 @@
 //	bars, direct -> analyses, web: DataState: history or quotes are refused or empty, and why; they come again
 //	web -> chain: AskChain: a person asks for the option chain of another expiry
 //	chain -> web: ChainUpdated: the option chain of an underlying and an expiry
-//	analyses -> analyses, web: Reading: what an analysis says; to those analyses that build on it
+//	analyses -> analyses, web, alerts: Reading: what an analysis says; to those analyses that build on it
+//	alerts -> web: AlertChanged: the condition of a configured alert has begun, or is over
+//	web -> alerts: TestAlert: a person asks for the message of an alert
 //
 // A token travels only inside a [Session]; everything that depends on it
 // carries the session's [Generation]. Receivers drop what is older than what

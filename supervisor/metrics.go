@@ -66,12 +66,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 var (
 	quick = []time.Duration{ // handlers and waits
-		10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond,
-		20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second,
+		10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 100 * time.Millisecond, 2 * time.Second,
 	}
 	slow = []time.Duration{ // recoveries
-		20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond,
-		500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second,
+		50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second,
 	}
 )
 

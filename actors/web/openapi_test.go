@@ -141,6 +141,7 @@ var asked = map[string]struct{ path, body string }{
 	"POST /api/v1/login/complete":               {"/api/v1/login/complete", `{"pasted":"good"}`},
 	"POST /api/v1/exchange/faults":              {"/api/v1/exchange/faults", `{"kind":"drop"}`},
 	"GET /api/v1/clients/{name}":                {"/api/v1/clients/strategy", ""},
+	"POST /api/v1/alerts/test":                  {"/api/v1/alerts/test", `{"name":"high"}`},
 	"POST /api/v1/clients":                      {"/api/v1/clients", `{"name":"other","scopes":["data"]}`},
 	"DELETE /api/v1/clients/{name}":             {"/api/v1/clients/strategy", ""},
 }

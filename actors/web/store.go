@@ -140,6 +140,9 @@ func (s *Store) Apply(msg any) {
 		maps.DeleteFunc(s.readings, func(of [2]string, _ messages.Reading) bool { return !s.shows(of[0]) })
 		maps.DeleteFunc(s.chains, func(of chainKey, _ messages.Chain) bool { return !s.shows(of.underlying) })
 		maps.DeleteFunc(s.running, func(of series, _ messages.Bar) bool { return !s.shows(of.underlying) })
+	case messages.AlertChanged:
+		s.event("alert", 0, "alert %s %s: %s", cmp.Or(m.Alert, "of no name"), m.State, m.Text)
+		s.hub.Send("alert", "", m)
 	case messages.FuturesRolled:
 		s.event("instruments", 0, "%s future rolled from %s to %s", m.Underlying, m.From.Tradingsymbol, m.To.Tradingsymbol)
 	case messages.DataState:

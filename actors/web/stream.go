@@ -23,7 +23,7 @@ const (
 	writeTimeout = 5 * time.Second
 )
 
-var topics = []string{"status", "token", "actors", "tick", "bar", "reading", "event", "rotation", "login", "ready", "chain"}
+var topics = []string{"status", "token", "actors", "tick", "bar", "reading", "event", "rotation", "login", "ready", "chain", "alert"}
 
 // publish offers what changes without a message to the open streams.
 func (s *server) publish(ctx context.Context) error {

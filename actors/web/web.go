@@ -117,6 +117,7 @@ type Config struct {
 	AskChain   func(underlying, expiry string)
 	ChainDay   func(underlying string) []messages.ChainPoint // the newest session, oldest first
 	Reminders  func() api.Reminders
+	Alerts     Alerts
 	Trace      func() (file string, err error) // writes the last seconds of the program's execution
 	Clock      actors.Clock
 	Metrics    http.Handler

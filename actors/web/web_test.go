@@ -76,6 +76,19 @@ func (h *fakes) EachInstrument(see func(uint32, messages.Mode, []byte, uint64)) 
 	see(408065, messages.ModeFull, nil, 0)
 }
 
+func (h *fakes) Alerts() api.Alerts {
+	now := time.Now()
+	return api.Alerts{
+		Alerts:   []api.Alert{{Name: "high", Kind: "pcr", Condition: "pcr is above 1.3", Channels: []string{"ntfy"}, Watches: []api.AlertWatch{{Underlying: "NIFTY", LastFiredAt: &now}}}},
+		Channels: []string{"ntfy"}, Deliveries: []api.AlertDelivery{{ID: 1, Alert: "high", Channel: "ntfy", Arrived: true, At: now}},
+	}
+}
+
+func (h *fakes) Test(name string) api.AlertTested {
+	h.asked = append(h.asked, "test of "+name)
+	return api.AlertTested{ID: 7, Channels: []string{"ntfy"}}
+}
+
 func (h *fakes) Login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "https://kite.example/", http.StatusSeeOther)
 }
@@ -121,6 +134,7 @@ func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *act
 		Reminders: func() api.Reminders {
 			return api.Reminders{Channels: []string{"ntfy"}, Warnings: []string{}, Last: []api.ReminderResult{}}
 		},
+		Alerts:  h,
 		Trace:   func() (string, error) { return "now.trace", h.untraced },
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Instrument: web.NewMetrics(registry),
 		AdminToken: func() messages.Secret { return h.admin }, Profile: "sim",
@@ -210,6 +224,9 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 		{"POST", "/api/v1/token/validate", "", 202, "validating"},
 		{"POST", "/api/v1/readings/NIFTY/direct", "", 202, "NIFTY"},
 		{"POST", "/api/v1/readings/DAX/direct", "", 404, `"names":["NIFTY"]`},
+		{"GET", "/api/v1/alerts", "", 200, `"condition":"pcr is above 1.3"`},
+		{"POST", "/api/v1/alerts/test", `{"name":"high"}`, 202, `"id":7`},
+		{"POST", "/api/v1/alerts/test", `{"name":"moon"}`, 404, `"names":["high"]`},
 		{"GET", "/", "", 200, "<!doctype html>"},
 		{"GET", "/actors", "", 200, "<!doctype html>"},
 		{"GET", "/assets/app.js", "", 200, "EventSource"},
@@ -246,7 +263,7 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 			t.Errorf("%s %s: no Content-Security-Policy", c.method, c.path)
 		}
 	}
-	if h.validated != 1 || len(h.injected) != 1 || len(h.restarted) != 1 || len(h.asked) != 1 {
+	if h.validated != 1 || len(h.injected) != 1 || len(h.restarted) != 1 || len(h.asked) != 2 {
 		t.Errorf("done: %d validations, %v, %v, %v", h.validated, h.injected, h.restarted, h.asked)
 	}
 }

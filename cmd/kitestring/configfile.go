@@ -36,8 +36,8 @@ const (
 )
 
 // configExample is shown by --help: the defaults of the first underlying, one
-// number of an analysis, an instrument that no analysis needs, and a table in
-// place of the built-in one.
+// number of an analysis, an instrument that no analysis needs, an alert of each
+// kind, and a table in place of the built-in one.
 const configExample = `  {
     "underlyings": [
       {"name": "NIFTY", "index_exchange": "NSE", "index_symbol": "NIFTY 50", "derivatives_exchange": "NFO"}
@@ -47,6 +47,13 @@ const configExample = `  {
     "gateway": {"orders": false, "instruments": 5500},
     "record": {"orders": false, "days": 7, "gigabytes": 20},
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
+    "alerts": [
+      {"name": "outlook-up", "underlying": "NIFTY", "kind": "outlook", "signal": "bullish",
+       "min_confidence": 60, "min_coverage": 0.8, "cooldown": "15m", "channels": ["ntfy"]},
+      {"name": "pcr-high", "kind": "pcr", "value": "pcr", "above": 1.3},
+      {"name": "max-pain", "kind": "pcr", "price_crosses": "max_pain"},
+      {"name": "zone", "kind": "zone_control", "price_touches": "zone"}
+    ],
     "holidays": "/etc/kitestring/holidays.txt"
   }`
 
@@ -101,6 +108,7 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 		}},
 		{"record", func(path string) error { return r.record(path, &cfg.Record) }},
 		{"instruments", func(path string) error { return r.instruments(path, &cfg.Instruments) }},
+		{"alerts", func(path string) error { return r.alerts(path, &cfg.Alerts) }},
 		{"holidays", r.nonEmpty(&cfg.HolidayFile, "like /etc/kitestring/holidays.txt", func(file string) string {
 			if !filepath.IsAbs(file) {
 				return "it is a whole path, like /etc/kitestring/holidays.txt"
@@ -109,6 +117,9 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 		})},
 	})
 	if err != nil {
+		return err
+	}
+	if err := r.checkAlerts(cfg); err != nil {
 		return err
 	}
 	if _, err := r.dec.Token(); !errors.Is(err, io.EOF) {

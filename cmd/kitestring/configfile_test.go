@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/alerts"
 	"kitestring/actors/analysis"
 	"kitestring/actors/instruments"
 	"kitestring/messages"
@@ -24,6 +25,12 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Thresholds:  analysis.Thresholds{"pcr": {"bullish_from": 1.3}},
 			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
+			Alerts: []alerts.Rule{
+				{Name: "outlook-up", Underlying: "NIFTY", Kind: "outlook", Signal: "bullish", MinConfidence: 60, MinCoverage: 0.8, Cooldown: 15 * time.Minute, Channels: []string{"ntfy"}},
+				{Name: "pcr-high", Kind: "pcr", Value: "pcr", Above: new(1.3), Cooldown: 15 * time.Minute},
+				{Name: "max-pain", Kind: "pcr", Crosses: "max_pain", Cooldown: 15 * time.Minute},
+				{Name: "zone", Kind: "zone_control", Touches: "zone", Cooldown: 15 * time.Minute},
+			},
 			HolidayFile: "/etc/kitestring/holidays.txt", GatewayInstruments: 5500, Record: tree.RecordConfig{Days: 7, Gigabytes: 20},
 		}},
 		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, tree.Reloadable{AnalysisProfile: analysis.Classic}},
@@ -32,7 +39,14 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		}},
 		"no recording":            {`{"record": "off"}`, tree.Reloadable{Record: tree.RecordConfig{Off: true}}},
 		"a recording with orders": {`{"record": {"orders": true}}`, tree.Reloadable{Record: tree.RecordConfig{Orders: true}}},
-		"the edges":               {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, tree.Reloadable{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
+		"an alert with everything": {`{"alerts": [{"name": "a", "kind": "zone_control", "value": "nearest_support.level", "below": -1, "session_only": false, "doubtful_input": true, "cooldown": "24h"}]}`, tree.Reloadable{
+			Alerts: []alerts.Rule{{Name: "a", Kind: "zone_control", Value: "nearest_support.level", Below: new(-1.0), Always: true, Doubtful: true, Cooldown: 24 * time.Hour}},
+		}},
+		"an alert before its underlying": {`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "underlying": "BANKEX"}], "underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, tree.Reloadable{
+			Underlyings: []instruments.UnderlyingSpec{{Name: "BANKEX", IndexExchange: "BSE", IndexSymbol: "BANKEX", DerivativesExchange: "BFO"}},
+			Alerts:      []alerts.Rule{{Name: "a", Underlying: "BANKEX", Kind: "pcr", Signal: "bullish", Cooldown: 15 * time.Minute}},
+		}},
+		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, tree.Reloadable{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
 	} {
 		var got tree.Reloadable
 		if err := parseConfig("c.json", []byte(c.text), &got); err != nil || !reflect.DeepEqual(got, c.want) {
@@ -92,6 +106,25 @@ var wrongConfigs = []struct {
 	{`{"instruments": [{"instrument_token": 1, "mode": "all"}]}`, []string{`instruments[0].mode "all"`, `"quote" or "full"`}},
 	{`{"instruments": [{"instrument_token": 4294967296}]}`, []string{"instruments[0].instrument_token 4294967296", "whole number"}},
 	{`{"instruments": [{"instrument_token": 7}, {"instrument_token": 7}]}`, []string{"instruments[1].instrument_token 7", "already"}},
+	{`{"alerts": [{"kind": "pcr"}]}`, []string{"alerts[0].name is missing"}},
+	{`{"alerts": [{"name": "PCR high"}]}`, []string{`alerts[0].name "PCR high"`, "like pcr-high"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish"}, {"name": "a"}]}`, []string{`alerts[1].name "a"`, "already"}},
+	{`{"alerts": [{"name": "a", "kind": "moon"}]}`, []string{`alerts[0].kind "moon"`, `"pcr"`}},
+	{`{"alerts": [{"name": "a", "kind": "pcr"}]}`, []string{"alerts[0]: it has exactly one of"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "price_crosses": "max_pain"}]}`, []string{"alerts[0]: it has exactly one of"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "value": "pcr"}]}`, []string{"either above or below"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "value": "pcr", "above": 1, "below": 2}]}`, []string{"either above or below"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "above": 1}]}`, []string{"either above or below"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "above": 1, "below": 2}]}`, []string{"either above or below"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "value": "put/call"}]}`, []string{`alerts[0].value "put/call"`, "like pcr"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "price_touches": "zone"}]}`, []string{"price_touches is for kind zone_control"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "price_touches": "wall"}]}`, []string{`"support", "resistance" or "zone"`}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "min_confidence": 101}]}`, []string{"alerts[0].min_confidence 101: it is a number from 0 to 100"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "min_coverage": "all"}]}`, []string{`alerts[0].min_coverage "all": it is a number`}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "cooldown": "10s"}]}`, []string{`alerts[0].cooldown "10s"`, "from 1m to 24h"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "cooldown": 15}]}`, []string{"alerts[0].cooldown 15", "like 15m"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "channels": ["email"]}]}`, []string{`alerts[0].channels[0] "email"`, `"ntfy", "telegram" or "webhook"`}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "underlying": "DAX"}]}`, []string{`a is about "DAX"`, "NIFTY, BANKNIFTY, SENSEX"}},
 	{`{"underlyings": []}`, []string{"underlyings holds 0", "1 to 20", "leave it out"}},
 	{`{"underlyings": {}}`, []string{"underlyings", "[...]"}},
 	{`{"underlyings": ["NIFTY"]}`, []string{"underlyings[0]", "{...}"}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/alerts"
 	"kitestring/actors/analysis"
 	"kitestring/actors/chain"
 	"kitestring/actors/hours"
@@ -25,6 +26,7 @@ type Reloadable struct {
 	Thresholds      analysis.Thresholds          // in place of the analyses' defaults
 	HolidayFile     string                       // absolute; in place of the built-in table, read again each day; "": none
 	MailboxTicks    int                          // that wait for a subscriber before they are conflated; 0: 8192
+	Alerts          []alerts.Rule                // sent to a person
 	Instruments     []messages.Want              // subscribed to beside those that the analyses need
 
 	Record RecordConfig // the recorder
@@ -71,6 +73,9 @@ func (s *Server) Reload(c Reloadable) error {
 	}
 	if analysis.ChainLimits(was.Thresholds) != analysis.ChainLimits(c.Thresholds) {
 		restart = append(restart, chain.Name)
+	}
+	if !reflect.DeepEqual(was.Alerts, c.Alerts) {
+		restart = append(restart, "alerts")
 	}
 	for _, a := range analysis.All() {
 		if was.AnalysisProfile != c.AnalysisProfile || was.BarInterval != c.BarInterval || !maps.Equal(was.Thresholds[a.Kind], c.Thresholds[a.Kind]) {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"kitestring/actors"
+	"kitestring/actors/alerts"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
 	"kitestring/actors/chain"
@@ -113,6 +114,7 @@ type Server struct {
 	phases      *market.PhaseStore
 	hours       *hours.Store
 	reminders   *reminder.Store
+	alerts      *alerts.Store
 	webStore    *web.Store
 	gateway     *gatewayParts // nil: there is none
 	recorder    *record.Store
@@ -158,6 +160,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	market.Metrics(s.registry, s.phases)
 	s.reminders = reminder.NewStore(s.registry)
 	s.ready = ready.NewStore(s.registry)
+	s.alerts = alerts.NewStore(s.registry)
 	defer func() {
 		if err != nil {
 			s.closeAll()

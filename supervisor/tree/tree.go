@@ -8,6 +8,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 
 	"kitestring/actors"
+	"kitestring/actors/alerts"
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
@@ -36,6 +37,7 @@ import (
 //	├─ web                starts first and stops last, so that a person sees the rest
 //	├─ market             the exchange's day
 //	├─ reminder           reminds a person that today's login is due
+//	├─ alerts             tells a person what analyses say, as configured
 //	├─ record             what Kite sends, on disk; before and after all that brings it
 //	├─ ready              whether the trading day can begin
 //	├─ instruments        what is traded today
@@ -58,6 +60,8 @@ var (
 	pidWeb  = supervisor.PIDOf("web")
 	pidAuth = supervisor.PIDOf("auth")
 	pidFeed = supervisor.PIDOf("feed")
+
+	pidAlerts = supervisor.PIDOf("alerts")
 
 	pidRecord = supervisor.PIDOf(record.Name)
 )
@@ -96,6 +100,11 @@ func (s *Server) root() supervisor.Spec {
 		})},
 		s.recordSpec(),
 		{Name: "ready", Produce: ready.New(ready.Config{Clock: s.clock, Look: s.morning, Store: s.ready, Web: pidWeb})},
+		{Name: "alerts", Produce: s.reloaded(func(c Reloadable) actors.Producer {
+			return alerts.New(alerts.Config{
+				Rules: c.Alerts, Keys: s.store, Dashboard: s.URL(), Clock: s.clock, Market: s.phases, Instruments: s.instruments, Ticks: s.feed, Store: s.alerts, Web: pidWeb,
+			})
+		})},
 		{Name: "instruments", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
 				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Hours: s.hours, Ticks: s.feed, State: s.instruments,
@@ -237,10 +246,10 @@ func (s *Server) subscriber(spec supervisor.Spec) supervisor.Spec {
 	return spec
 }
 
-// readers are the addresses that a kind of reading goes to: web, and every
-// analysis that builds on it.
+// readers are the addresses that a kind of reading goes to: web, alerts, and
+// every analysis that builds on it.
 func readers(kind string) []*actor.PID {
-	pids := []*actor.PID{pidWeb}
+	pids := []*actor.PID{pidWeb, pidAlerts}
 	for _, a := range analysis.All() {
 		for _, need := range a.Needs.Readings {
 			if need == kind {

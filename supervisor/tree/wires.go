@@ -45,7 +45,9 @@ var wires = []wiring{
 	{"bars, direct", "analyses, web", []any{messages.DataState{}}},
 	{"web", "chain", []any{messages.AskChain{}}},
 	{"chain", "web", []any{messages.ChainUpdated{}}},
-	{"analyses", "analyses, web", []any{messages.Reading{}}},
+	{"analyses", "analyses, web, alerts", []any{messages.Reading{}}},
+	{"alerts", "web", []any{messages.AlertChanged{}}},
+	{"web", "alerts", []any{messages.TestAlert{}}},
 }
 
 type wiring struct {

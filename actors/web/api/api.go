@@ -189,7 +189,7 @@ type Event struct {
 	ID         uint64              `json:"id"`
 	At         time.Time           `json:"at"`
 	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, its place on a chart
-	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order, drill
+	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order, drill, alert
 	Text       string              `json:"text"`
 	Generation messages.Generation `json:"generation,omitempty"`
 }

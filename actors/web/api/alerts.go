@@ -1,0 +1,56 @@
+package api
+
+import "time"
+
+// Alerts is GET /api/v1/alerts: what the configuration asks to be sent, and
+// what came of it.
+type Alerts struct {
+	Alerts     []Alert         `json:"alerts"`     // in the configuration's order
+	Channels   []string        `json:"channels"`   // that are set up in the .env file: ntfy, telegram, webhook
+	Waiting    int             `json:"waiting"`    // messages that have not arrived yet
+	Deliveries []AlertDelivery `json:"deliveries"` // the last 50 that arrived or were given up, newest first
+}
+
+// Alert is one alert of the configuration.
+type Alert struct {
+	Name            string       `json:"name"`
+	Underlying      string       `json:"underlying"` // "": each
+	Kind            string       `json:"kind"`       // of the reading
+	Condition       string       `json:"condition"`  // in words
+	MinConfidence   float64      `json:"min_confidence"`
+	MinCoverage     float64      `json:"min_coverage"`
+	SessionOnly     bool         `json:"session_only"`
+	DoubtfulInput   bool         `json:"doubtful_input"` // on input that is gapped, old or of another session, too
+	CooldownSeconds float64      `json:"cooldown_seconds"`
+	Channels        []string     `json:"channels"` // that it goes to, of those that are set up
+	Watches         []AlertWatch `json:"watches"`  // by underlying; empty until there was something to look at
+}
+
+// AlertWatch is an alert at one underlying.
+type AlertWatch struct {
+	Underlying  string     `json:"underlying"`
+	Holds       bool       `json:"holds"`            // the condition, at the last look
+	LastFiredAt *time.Time `json:"last_fired_at"`    // exchange time; null: not since the start
+	Reason      string     `json:"reason,omitempty"` // why nothing can be said of the condition now
+}
+
+// AlertDelivery is a message that has arrived or was given up.
+type AlertDelivery struct {
+	ID      uint64    `json:"id"`
+	Alert   string    `json:"alert"`   // "": a test of none
+	Channel string    `json:"channel"` // ntfy, telegram, webhook
+	Arrived bool      `json:"arrived"`
+	Reason  string    `json:"reason,omitempty"` // why not
+	At      time.Time `json:"at"`
+}
+
+// AlertTest is the body of POST /api/v1/alerts/test.
+type AlertTest struct {
+	Name string `json:"name"` // of an alert, whose channels get the message; "": each channel does
+}
+
+// AlertTested is its answer; the deliveries of GET /api/v1/alerts say what came of it.
+type AlertTested struct {
+	ID       uint64   `json:"id"`       // of the deliveries
+	Channels []string `json:"channels"` // that it goes to; empty: the stream and the timeline only
+}
