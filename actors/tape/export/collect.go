@@ -98,6 +98,7 @@ func (c *collector) rows(token uint32, each func(*tick) error) error {
 		row.shard, row.socket, row.generation = from.shard, from.socket, from.generation
 		if c.x.Full {
 			row.packet = s.packets[row.Offset*packetBytes:][:row.Length]
+			row.depth, row.hasDepth = wire.DepthOf(row.packet)
 		}
 		if err := each(&row); err != nil {
 			return err

@@ -63,28 +63,18 @@ var tickColumns = append([]column[tick]{
 func depthColumns() (all []column[tick]) {
 	for i, side := range []string{"bid", "ask"} {
 		for level := range 5 {
-			at := func(t *tick) (wire.DepthLevel, bool) {
-				d, ok := wire.DepthOf(t.packet)
+			at := func(t *tick) *wire.DepthLevel {
 				if i == 0 {
-					return d.Buy[level], ok
+					return &t.depth.Buy[level]
 				}
-				return d.Sell[level], ok
+				return &t.depth.Sell[level]
 			}
 			suffix := "_" + string(rune('1'+level))
 			all = append(
 				all,
-				column[tick]{name: side + "_price" + suffix, kind: price, optional: true, full: true, value: func(t *tick) (int64, bool) {
-					l, ok := at(t)
-					return t.rupees(l.Price), ok
-				}},
-				column[tick]{name: side + "_quantity" + suffix, kind: number, optional: true, full: true, value: func(t *tick) (int64, bool) {
-					l, ok := at(t)
-					return int64(l.Quantity), ok
-				}},
-				column[tick]{name: side + "_orders" + suffix, kind: number, optional: true, full: true, value: func(t *tick) (int64, bool) {
-					l, ok := at(t)
-					return int64(l.Orders), ok
-				}},
+				column[tick]{name: side + "_price" + suffix, kind: price, optional: true, full: true, value: func(t *tick) (int64, bool) { return t.rupees(at(t).Price), t.hasDepth }},
+				column[tick]{name: side + "_quantity" + suffix, kind: number, optional: true, full: true, value: func(t *tick) (int64, bool) { return int64(at(t).Quantity), t.hasDepth }},
+				column[tick]{name: side + "_orders" + suffix, kind: number, optional: true, full: true, value: func(t *tick) (int64, bool) { return int64(at(t).Orders), t.hasDepth }},
 			)
 		}
 	}

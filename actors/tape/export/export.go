@@ -28,6 +28,7 @@ import (
 	"kitestring/actors/tape"
 	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/messages/wire"
 )
 
 // The formats.
@@ -74,7 +75,9 @@ type tick struct {
 	shard      int
 	socket     uint64
 	generation messages.Generation
-	packet     []byte // with Config.Full only
+	packet     []byte     // with Config.Full only
+	depth      wire.Depth // with Config.Full only, as hasDepth
+	hasDepth   bool
 	instrument *instrument
 }
 
