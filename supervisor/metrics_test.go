@@ -60,24 +60,20 @@ kitestring_actor_messages_total{actor="b",result="panic"} 0
 kitestring_chaos_injections_total{actor="b",kind="exit"} 1
 # HELP kitestring_supervisor_recovery_seconds From a failure to the next readiness.
 # TYPE kitestring_supervisor_recovery_seconds histogram
-kitestring_supervisor_recovery_seconds_bucket{actor="a",le="0.02"} 0
 kitestring_supervisor_recovery_seconds_bucket{actor="a",le="0.05"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="a",le="0.1"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="a",le="0.2"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="a",le="0.5"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="a",le="1"} 1
-kitestring_supervisor_recovery_seconds_bucket{actor="a",le="2"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="a",le="5"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="a",le="+Inf"} 1
 kitestring_supervisor_recovery_seconds_sum{actor="a"} 0.05
 kitestring_supervisor_recovery_seconds_count{actor="a"} 1
-kitestring_supervisor_recovery_seconds_bucket{actor="b",le="0.02"} 0
 kitestring_supervisor_recovery_seconds_bucket{actor="b",le="0.05"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="b",le="0.1"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="b",le="0.2"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="b",le="0.5"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="b",le="1"} 1
-kitestring_supervisor_recovery_seconds_bucket{actor="b",le="2"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="b",le="5"} 1
 kitestring_supervisor_recovery_seconds_bucket{actor="b",le="+Inf"} 1
 kitestring_supervisor_recovery_seconds_sum{actor="b"} 0.05

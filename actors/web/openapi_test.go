@@ -182,7 +182,7 @@ func (m *mimic) Rotate(context.Context) (string, error) {
 type programs struct{}
 
 func (programs) Status() api.StatusGateway {
-	return api.StatusGateway{Addr: "127.0.0.1:8430", Clients: 1, Sockets: 1, Instruments: 3, Capacity: 5500}
+	return api.StatusGateway{Addr: "127.0.0.1:8430", Clients: 1, Sockets: 1, Instruments: 3, Capacity: 5500, Budget: []api.BudgetUse{}}
 }
 
 func (programs) Clients() []api.Client {
