@@ -62,6 +62,9 @@ type Config struct {
 	Web       *actor.PID // gets AuthChanged
 	Store     *Store
 	Metrics   *Metrics
+	// Assume counts what speaks for and against an assumption about Kite; nil: not
+	// wanted.
+	Assume func(a messages.Assumption, held bool, n uint64)
 }
 
 // Holder is an actor that works with the adopted token.
@@ -218,6 +221,10 @@ func (a *auth) perform(e effect, now instant) {
 		}
 	case learn:
 		a.learn(e.expiry)
+	case observe:
+		if a.Assume != nil {
+			a.Assume(e.assumption, e.held, 1)
+		}
 	}
 }
 

@@ -93,6 +93,13 @@ func died(f tokenRecord, now time.Time) (Expiry, bool) {
 	return Expiry{ValidAt: f.validAt.UTC(), EndedAt: now.UTC()}, true
 }
 
+// outlives reports, once a token, that one that was proven before the flush of
+// a day is still good after its hours.
+func (f tokenRecord) outlives(now time.Time) bool {
+	day := ist.Day(now)
+	return !f.outlived && !f.proven.IsZero() && f.proven.Before(day.Add(flushBegins)) && !now.Before(day.Add(flushEnds))
+}
+
 // learnedTime is the time of day, IST, at which to expect the end: the earliest of
 // the last five observations, because a warning too early is the cheaper one.
 // 0: nothing observed yet.

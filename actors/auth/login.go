@@ -41,8 +41,11 @@ type HandlersConfig struct {
 	Account     func() string                                     // that the file names (ZERODHA_USER_ID); "": none
 	Accounts    *Store                                            // remembers the account of the last login
 	Notify      func(messages.LoginEnded)
-	Metrics     *Metrics
-	Log         *slog.Logger
+	// Assume counts what speaks for and against an assumption about Kite; nil: not
+	// wanted.
+	Assume  func(a messages.Assumption, held bool, n uint64)
+	Metrics *Metrics
+	Log     *slog.Logger
 }
 
 // Handlers are the HTTP side of a login. Safe for concurrent use.
@@ -239,6 +242,9 @@ func (h *Handlers) exchange(ctx context.Context, requestToken messages.Secret) (
 		return outcome{messages.LoginExchangeFailed, http.StatusConflict, h.otherAccount(scrub.Text(session.UserID), known)}, ""
 	}
 	view, fingerprint := h.Tokens.Current(), session.Token.Fingerprint()
+	if status, _ := h.Accounts.Adopted(); status.State == messages.Valid && h.Assume != nil {
+		h.Assume(messages.SameToken, session.Token.Equal(view.Adopted.Token), 1)
+	}
 	if err := h.Store.SetToken(ctx, session.Token); err != nil {
 		h.Log.Error("access token not written", "error", err)
 		return outcome{messages.LoginExchangeFailed, http.StatusInsufficientStorage, h.unwritten(err)}, ""

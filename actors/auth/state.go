@@ -220,10 +220,19 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 	switch a.kind {
 	case kite.NoError:
 		verdict.Verdict = messages.VerdictValid
+		if f.refusals > 0 {
+			out = append(out, observe{messages.RefusalIsFinal, false})
+		}
+		if f.outlives(now.exchange) {
+			f.outlived = true
+			out = append(out, observe{messages.FlushHour, false})
+		}
 		s.userID = a.userID
 		f.checked = now.machine
 		if about {
-			s, out = s.adoptCandidate(messages.ProofProfile, now)
+			var adopted []effect
+			s, adopted = s.adoptCandidate(messages.ProofProfile, now)
+			out = append(adopted, out...)
 		} else {
 			*f = f.prove(messages.ProofProfile, now)
 		}
@@ -239,8 +248,11 @@ func (s state) answer(a answered, now instant) (state, []effect) {
 		}
 		verdict.Verdict, verdict.Reason = messages.VerdictRejected, s.cause(*f, now.exchange)+kiteSays(a.words)
 		out = append(out, reject{a.generation, verdict.Reason})
+		if f.refusals > 0 {
+			out = append(out, observe{messages.RefusalIsFinal, true})
+		}
 		if expiry, ok := died(*f, now.exchange); ok {
-			out = append(out, learn{expiry})
+			out = append(out, learn{expiry}, observe{messages.FlushHour, true})
 		}
 		f.checked = now.machine
 		*f = f.become(messages.Rejected, verdict.Reason, now)
@@ -346,6 +358,7 @@ type tokenRecord struct {
 	failures int       // questions in a row without a verdict
 	live     bool      // a frame has come on a socket of it
 	refusals int       // in a row that were doubted, because it is live
+	outlived bool      // it was good after the hours in which Kite ends tokens
 	again    time.Time // monotonic; not to be asked before
 }
 
@@ -446,6 +459,11 @@ type (
 	reopen struct{ generation messages.Generation }
 	// learn keeps when a token died in the morning.
 	learn struct{ expiry Expiry }
+	// observe counts a fact for or against an assumption about Kite.
+	observe struct {
+		assumption messages.Assumption
+		held       bool
+	}
 )
 
 func (adopt) effect()       {}
@@ -455,6 +473,7 @@ func (ask) effect()         {}
 func (setTimer) effect()    {}
 func (reopen) effect()      {}
 func (learn) effect()       {}
+func (observe) effect()     {}
 
 // How long an unanswered question about a candidate waits before it is asked
 // again: doubling from firstRetry to lastRetry, times a jitter of 0.5 to 1.

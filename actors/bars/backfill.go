@@ -112,6 +112,9 @@ func (b *bars) merge(m fetched) {
 		b.fetch()
 		return
 	}
+	if b.cfg.Assume != nil && (m.err == nil || kind == kite.Input) {
+		b.cfg.Assume(messages.HistoryLimits, m.err == nil, 1)
+	}
 	b.pause(kind, overtaken)
 	if kind == kite.TokenRefused && b.cfg.Auth != nil {
 		b.self.Send(b.cfg.Auth, messages.TokenDoubted{Generation: m.generation})

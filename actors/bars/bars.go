@@ -54,6 +54,9 @@ type Config struct {
 	Historian   Historian    // nil: no back-fill
 	Listeners   []*actor.PID // the analyses and web
 	Auth        *actor.PID   // gets TokenDoubted; nil: nobody
+	// Assume counts what speaks for and against an assumption about Kite; nil: not
+	// wanted.
+	Assume func(a messages.Assumption, held bool, n uint64)
 }
 
 // New makes the actor "bars".

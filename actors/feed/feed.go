@@ -59,7 +59,10 @@ type Config struct {
 	Record    *actor.PID   // gets RotationRecorded; nil: nobody
 	Gaps      []*actor.PID // get GapDetected
 	Metrics   *Metrics     // nil: none
-	Recorder  Recorder     // nil: nothing is recorded
+	// Assume counts what speaks for and against an assumption about Kite; nil: not
+	// wanted. It is called by readers, too.
+	Assume   func(a messages.Assumption, held bool, n uint64)
+	Recorder Recorder // nil: nothing is recorded
 	// Dial opens TCP connections; nil: the operating system's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -122,6 +125,7 @@ type Feed struct {
 	shown   messages.FeedChanged
 	frames  uint64 // at the last beat
 	decided bool   // a shard has changed or planned something since then
+	witness witness
 	panics  logBudget
 	texts   logBudget // error texts of the sockets
 	refused bool      // the gateway knows of instruments that are not streamed
@@ -249,6 +253,7 @@ func (f *Feed) tokenChanged(m messages.TokenChanged) {
 	if m.Session.Generation > f.changed.Generation {
 		f.changed = m.Session
 	}
+	f.noteChange(m.Session.Generation, time.Now())
 	replaces := slices.ContainsFunc(f.shards, func(s shard) bool { return s.leads() != 0 && s.leads() < m.Session.Generation })
 	for _, r := range f.cfg.State.openReceipt(m, replaces) {
 		f.record(r, true)
@@ -258,6 +263,7 @@ func (f *Feed) tokenChanged(m messages.TokenChanged) {
 
 func (f *Feed) verdict(m messages.TokenVerdict) {
 	f.decided = true
+	f.noteVerdict(m)
 	switch m.Verdict {
 	case messages.VerdictRejected:
 		f.cfg.State.judge(m.Generation, true)
@@ -275,6 +281,7 @@ func (f *Feed) verdict(m messages.TokenVerdict) {
 func (f *Feed) socketEvent(m socketEvent) {
 	switch e := m.event.(type) {
 	case upgraded:
+		f.noteUpgrade()
 		if s := f.streams[e.id]; s != nil {
 			f.reach(s.session.Generation, m.at, func(r *messages.Rotation) **float64 { return &r.DialledMS })
 		}
@@ -285,8 +292,11 @@ func (f *Feed) socketEvent(m socketEvent) {
 			}
 		}
 	case ended:
+		f.noteEnd(m.shard, e, m.at)
 		delete(f.streams, e.id)
-	case moved, kept, looked, replace, halted, needed:
+	case moved:
+		f.note(messages.OldSocketLives, true, 1)
+	case kept, looked, replace, halted, needed:
 	}
 	f.step(m.shard, m.event)
 }

@@ -243,7 +243,9 @@ func (s *stream) text(frame []byte, now time.Time) {
 	switch text.Type {
 	case wire.TextOrder:
 		s.feed.cfg.Recorder.Order(s.name(), frame)
-		if id, status := text.Order(); id != "" {
+		id, status := text.Order()
+		s.feed.note(messages.OrderFields, id != "" && status != "", 1)
+		if id != "" {
 			news, missed := s.feed.cfg.State.orders.update(id, text.Data, now)
 			if news {
 				s.feed.sendOrder(messages.OrderUpdated{OrderID: id, Status: status, Raw: text.Data, At: now})
@@ -298,9 +300,11 @@ func (s *stream) write(conn *websocket.Conn) {
 			case pingDue:
 				_ = conn.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
 			case noByte:
+				s.feed.note(messages.Heartbeat, false, 1)
 				s.end(mute, "the connection was silent for 3 s; connecting again")
 				return
 			case noMessage:
+				s.feed.note(messages.Heartbeat, false, 1)
 				s.end(mute, "the connection answered, but for 5 s it brought neither a frame nor a heartbeat; connecting again")
 				return
 			}

@@ -12,6 +12,7 @@ func (f *Feed) second() {
 	now := time.Now()
 	f.publishGaps(now)
 	f.watch(now)
+	f.noteSecond(now)
 	frames := uint64(0)
 	for _, t := range f.cfg.State.tables {
 		frames += t.vitals().frames

@@ -41,6 +41,7 @@ import (
 	"kitestring/actors/hours"
 	"kitestring/actors/kite"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 const (
@@ -92,6 +93,9 @@ type Config struct {
 	Feed        *actor.PID       // gets WantInstruments
 	Auth        *actor.PID       // gets TokenDoubted
 	Listeners   []*actor.PID     // get InstrumentsResolved and FuturesRolled
+	// Assume counts what speaks for and against an assumption about Kite; nil: not
+	// wanted.
+	Assume func(a messages.Assumption, held bool, n uint64)
 }
 
 // Archive keeps the day's file as it came, for those who read what was recorded
@@ -278,6 +282,31 @@ func read(ctx context.Context, client *kite.Client, into io.Writer, specs []Unde
 	return readFile(io.TeeReader(file, into), specs, known, configured)
 }
 
+// note counts what a file says for and against the assumptions about it.
+func (a *instruments) note(t *table, now time.Time) {
+	if a.cfg.Assume == nil {
+		return
+	}
+	a.cfg.Assume(messages.WholeFile, len(t.gaps) == 0, 1)
+	if a.state.table == nil {
+		return // nothing to compare its instrument tokens with
+	}
+	expiries := map[uint32]time.Time{}
+	for _, u := range a.state.underlyings {
+		for _, in := range append([]messages.Instrument{u.Future}, u.Chain...) {
+			expiries[in.Token] = in.Expiry
+		}
+	}
+	early := uint64(0)
+	for _, c := range t.recycled {
+		if expiry, known := expiries[c.instrumentToken]; known && !expiry.Before(ist.Day(now)) {
+			early++
+		}
+	}
+	a.cfg.Assume(messages.InstrumentTokens, true, uint64(len(expiries))-early)
+	a.cfg.Assume(messages.InstrumentTokens, false, early)
+}
+
 // ended takes a fetch's result and logs what is unusual about it.
 func (a *instruments) ended(r result) {
 	log := a.self.Log().With("generation", a.client.Generation())
@@ -294,6 +323,7 @@ func (a *instruments) ended(r result) {
 		for _, w := range slices.Concat(a.state.wants, a.state.checked) {
 			wanted[w.InstrumentToken] = true
 		}
+		a.note(t, now)
 		for _, c := range t.recycled {
 			if !wanted[c.instrumentToken] {
 				continue

@@ -45,6 +45,12 @@ const (
 	FaultRecycled FaultKind = "recycled_instrument" // InstrumentToken (the near NIFTY future's when 0) means Tradingsymbol
 	FaultMissing  FaultKind = "missing_contract"    // Tradingsymbol is not listed
 
+	// What Kite is assumed not to do: one for each assumption that no other fault
+	// contradicts.
+	FaultNoCached FaultKind = "no_cached_packet"   // no packet follows a subscription (of InstrumentToken, of all when 0)
+	FaultUntimed  FaultKind = "index_without_time" // packets of indices have no exchange time
+	FaultNoFlush  FaultKind = "no_flush"           // tokens of the day before stay good
+
 	// On REST requests whose path begins with Path (all when empty).
 	FaultRESTTooMany    FaultKind = "rest_429_html"
 	FaultRESTBadGateway FaultKind = "rest_502_html"
@@ -64,7 +70,7 @@ var faultKinds = []FaultKind{
 	FaultEndlessUpgrade, FaultEchoUpgrade,
 	FaultMute, FaultHeartbeatOnly, FaultNoFirstTick, FaultPongOnly, FaultTextFlood, FaultOrderFlood,
 	FaultDrop, FaultMalformed, FaultDuplicateSnapshot, FaultOrderUpdate,
-	FaultRecycled, FaultMissing,
+	FaultRecycled, FaultMissing, FaultNoCached, FaultUntimed, FaultNoFlush,
 	FaultRESTTooMany, FaultRESTBadGateway, FaultRESTTimeout, FaultRESTRefuse, FaultRESTSlow, FaultRESTError, FaultChecksum,
 	FaultFalseRejection, FaultProfile502,
 }
@@ -95,7 +101,21 @@ type Fault struct {
 }
 
 // faults is guarded by Exchange.mu.
-type faults struct{ active []*activeFault }
+type faults struct {
+	active  []*activeFault
+	untimed bool // FaultUntimed is among them
+}
+
+func (f *faults) has(k FaultKind) bool {
+	return slices.ContainsFunc(f.active, func(a *activeFault) bool { return a.Kind == k })
+}
+
+// uncached reports whether no packet follows a subscription of an instrument.
+func (f *faults) uncached(token uint32) bool {
+	return slices.ContainsFunc(f.active, func(a *activeFault) bool {
+		return a.Kind == FaultNoCached && (a.InstrumentToken == 0 || a.InstrumentToken == token)
+	})
+}
 
 type activeFault struct {
 	Fault
@@ -194,6 +214,10 @@ func (e *Exchange) faultsChanged(k FaultKind) {
 		e.faults.apply(e)
 	case FaultRecycled, FaultMissing:
 		e.relist()
+	case FaultUntimed:
+		e.faults.untimed = e.faults.has(k)
+	case FaultNoFlush:
+		e.sessions.unflushed.Store(e.faults.has(k))
 	default: // is looked up when it can apply
 	}
 }

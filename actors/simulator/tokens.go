@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -26,12 +27,15 @@ import (
 
 // sessions issues and checks tokens.
 type sessions struct {
-	key      []byte // HMAC key: the API secret, hashed for this use
-	apiKey   string
-	secret   messages.Secret
-	relogin  Relogin
-	now      func() time.Time // the exchange's
-	file     string           // "": memory only
+	key     []byte // HMAC key: the API secret, hashed for this use
+	apiKey  string
+	secret  messages.Secret
+	relogin Relogin
+	now     func() time.Time // the exchange's
+	file    string           // "": memory only
+	// unflushed: tokens of the day before stay good (FaultNoFlush).
+	unflushed atomic.Bool
+
 	mu       sync.Mutex
 	requests map[string]requestToken // by value; they live minutes, in memory
 	current  messages.AccessToken    // the newest issued by this process
@@ -203,7 +207,7 @@ func tokenHash(token messages.AccessToken) string {
 // valid reports whether a token is good for anything now.
 func (s *sessions) valid(token messages.AccessToken) bool {
 	day, serial, ok := s.certify(token.Reveal())
-	if !ok || day < tokenDay(s.now()) {
+	if !ok || day < tokenDay(s.now()) && !s.unflushed.Load() {
 		return false
 	}
 	s.mu.Lock()

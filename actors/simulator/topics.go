@@ -123,12 +123,22 @@ func (e *Exchange) yield() time.Time {
 
 // snapshot sends the cached last tick.
 func (e *Exchange) snapshot(s *socket, t *topic, session *session, now time.Time, mode messages.Mode) {
-	if t.in == nil || s.silent {
+	if t.in == nil || s.silent || e.faults.uncached(t.in.Token) {
 		return
 	}
 	e.settle(t.in, session, now)
 	t.in.away = false
-	e.send(s, t, wire.AppendPacket(e.encoded(), &t.in.packet, mode))
+	e.send(s, t, wire.AppendPacket(e.encoded(), e.packet(t.in), mode))
+}
+
+// packet is what is sent of an instrument.
+func (e *Exchange) packet(in *instrument) *wire.Packet {
+	if e.faults.untimed && messages.SegmentOf(in.Token) == messages.Indices {
+		p := in.packet
+		p.ExchangeTime = 0
+		return &p
+	}
+	return &in.packet
 }
 
 func (e *Exchange) unsubscribe(s *socket, tokens []uint32) {
@@ -175,7 +185,7 @@ func (e *Exchange) sample(realTime time.Time) {
 			}
 			sub.fresh, sub.due = false, realTime.Add(e.samplePause())
 			if !sub.socket.silent {
-				e.send(sub.socket, t, wire.AppendPacket(e.encoded(), &t.in.packet, sub.mode))
+				e.send(sub.socket, t, wire.AppendPacket(e.encoded(), e.packet(t.in), sub.mode))
 			}
 		}
 	}
@@ -201,7 +211,7 @@ func (e *Exchange) publish(t *topic) {
 		}
 		if packets[sub.mode] == nil {
 			from := len(buf)
-			buf = wire.AppendPacket(buf, &t.in.packet, sub.mode)
+			buf = wire.AppendPacket(buf, e.packet(t.in), sub.mode)
 			packets[sub.mode] = buf[from:]
 		}
 		e.send(sub.socket, t, packets[sub.mode])

@@ -62,6 +62,7 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/chain/{underlying}", "the option chain: strikes round the money, volatilities, open interest and totals, with ages; another expiry than the nearest is subscribed to when it is asked for, and kept for ten minutes", s.chain, shape{gives: messages.Chain{}, csv: true, query: map[string][]string{"expiry": nil}}},
 		{"GET", "/api/v1/chain/{underlying}/day", "totals of the nearest expiry's chain for each minute of the newest session, oldest first", s.chainDay, shape{gives: []messages.ChainPoint{}, csv: true}},
 		{"GET", "/api/v1/ready", "what the trading day needs, check by check: state is ok, warning, missing, waiting, not_due or off; ready while none is missing or waiting", always(s.Store.readiness), shape{gives: messages.Readiness{}}},
+		{"GET", "/api/v1/assumptions", "what is assumed of Kite, with its source, what was seen for and against it since the start, and what is done when it is false; verdict is open, seen or contradicted", all(s.Assumptions), shape{gives: []messages.AssumptionStatus{}}},
 		{"GET", "/api/v1/gaps", "blind spans of the feed, newest first", all(s.Feed.Gaps), shape{gives: []messages.GapDetected{}}},
 		{"GET", "/api/v1/events", "the last 500 events, newest first", all(s.Store.eventsNewestFirst), shape{gives: []api.Event{}}},
 		{"GET", "/api/v1/reminders", "the channels that remind of a due login, and what they last did", always(s.Reminders), shape{gives: api.Reminders{}}},

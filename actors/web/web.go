@@ -123,6 +123,8 @@ type Config struct {
 	Metrics    http.Handler
 	Instrument *Metrics
 	AdminToken func() messages.Secret
+	// Assumptions are what is assumed of Kite, with what was seen of each.
+	Assumptions func() []messages.AssumptionStatus
 	// DashboardURL is how the dashboard is reached from outside, "" when that
 	// is not configured.
 	DashboardURL func() string

@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"actors/alerts":           append([]string{"actors/channels"}, actorPackage...),
 	"actors/reminder":         append([]string{"actors/channels"}, actorPackage...),
 	"actors/ready":            actorPackage,
+	"actors/assume":           {"actors", "messages"}, // a table, no actor
 	"actors/bars":             actorPackage,
 	"actors/optionchain":      {"actors/hours", "messages", "messages/ist"}, // formulas, no actor
 	"actors/chain":            append([]string{"actors/optionchain"}, actorPackage...),
@@ -66,7 +67,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/assets":   {},
 	"cmd/kitestring/rehearse": {"supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":      {}, // tests only: a whole server and a browser
-	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/barfile", "actors/bars", "actors/channels", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring":          {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/assume", "actors/barfile", "actors/bars", "actors/channels", "actors/hours", "actors/instruments", "actors/kite", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }
 
 // actorPackage is what any actor may import: the contract, what lies below the

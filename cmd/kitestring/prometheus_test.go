@@ -95,6 +95,8 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 		t.Logf("%s fired %s after its fault and ended %s after the repair", c.alert, fired.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 	}
 	prometheus.await("RestartStorm", true)
+	h.sim(http.MethodPost, "/faults", map[string]any{"kind": "malformed", "text": `{"type":"order","data":{"status":"OPEN"}}`}, nil)
+	prometheus.await("KitestringAssumptionContradicted", true)
 
 	h.stop()
 	prometheus.await("Down", true)

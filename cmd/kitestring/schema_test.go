@@ -36,6 +36,10 @@ var schemas = map[string]schema{
 		".ready": "bool", ".checks[].name": "string", ".checks[].state": "=ok|warning|missing|waiting|not_due|off", ".checks[].since": "string",
 		".checks[].detail": "string", ".checks[].fix": "string",
 	},
+	"assumptions": {
+		".[].name": "string", ".[].claim": "string", ".[].source": "string", ".[].verdict": "=open|seen|contradicted", ".[].seen": "number",
+		".[].contradicted": "number", ".[].first_contradicted_at": "string?", ".[].fallback": "string",
+	},
 	"token show": {
 		".generation": "number", ".fingerprint": "string", ".state": "string", ".since": "string?", ".candidate": "object?", ".expires_hint": "string?",
 		".coherent": "bool", ".holders[].actor": "string", ".holders[].generation": "number", ".process.id": "number", ".process.started_at": "string",
@@ -155,7 +159,7 @@ func TestDocumentedFieldsExist(t *testing.T) {
 		switch command {
 		case "doctor":
 			args = append(args, "--addr", addr, "--env-file", env)
-		case "status", "ready", "token show", "rotations", "actors":
+		case "status", "ready", "assumptions", "token show", "rotations", "actors":
 			args = append(args, "--addr", addr)
 		}
 		var said string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/alerts"
+	"kitestring/actors/assume"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
 	"kitestring/actors/chain"
@@ -120,6 +122,7 @@ type Server struct {
 	recorder    *record.Store
 	boot        string // names this start of the process
 	ready       *ready.Store
+	assumed     *assume.Ledger      // what Kite was seen to do of what is assumed of it
 	answers     answers             // of Kite's REST
 	exchange    *simulator.Exchange // nil unless it is embedded
 	remote      *remoteClock        // of a simulator in another process; nil: none
@@ -208,7 +211,14 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.answers.base, s.answers.clock = newTransport(), s.clock
 	s.kite.Transport = &s.answers
 	s.kite.Budget = kite.NewBudget()
-	s.kite.Observe = s.metrics.rest.Observe
+	s.assumed = assume.NewLedger(s.clock, s.contradicted)
+	s.registry.MustRegister(s.assumed)
+	s.kite.Observe = func(class kite.Class, code int, took time.Duration) {
+		s.metrics.rest.Observe(class, code, took)
+		if code == http.StatusOK || code == http.StatusTooManyRequests {
+			s.assumed.Note(messages.RequestLimits, code == http.StatusOK, 1)
+		}
+	}
 	s.kite.Skipped = func(class kite.Class, items int, why string) {
 		s.metrics.rest.Skip(class, items)
 		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
@@ -220,6 +230,12 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// contradicted says once a row that Kite does not do what is assumed of it.
+func (s *Server) contradicted(r assume.Row) {
+	s.log.Warn("an assumption about kite is contradicted for the first time", "assumption", string(r.Name), "claim", r.Claim, "fallback", r.Fallback)
+	s.webStore.Note("assumption", "Kite does not do what is assumed of it (%s): %s What is done instead: %s", r.Name, r.Claim, r.Fallback)
 }
 
 // openExchange makes the simulator's .env file and the embedded exchange, or

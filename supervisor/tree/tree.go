@@ -108,7 +108,7 @@ func (s *Server) root() supervisor.Spec {
 		{Name: "instruments", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return instruments.New(instruments.Config{
 				Exchange: s.kite, Tokens: s.store, Clock: s.clock, Hours: s.hours, Ticks: s.feed, State: s.instruments,
-				Underlyings: c.Underlyings, Configured: c.Instruments, Archive: s.recorder, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](),
+				Underlyings: c.Underlyings, Configured: c.Instruments, Archive: s.recorder, Feed: pidFeed, Auth: pidAuth, Listeners: receivers[messages.InstrumentsResolved](), Assume: s.assumed.Note,
 			})
 		})},
 		{Name: "core", Children: s.core()},
@@ -176,11 +176,11 @@ func (s *Server) core() []supervisor.Spec {
 		{Name: "token", Heartbeat: tokenHeartbeat, Produce: token.New(token.Config{Store: s.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
 		{Name: "auth", Produce: auth.New(auth.Config{
 			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Frames: s.feed, Clock: s.clock,
-			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth,
+			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth, Assume: s.assumed.Note,
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
 			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Clients: s.gatewaySockets(), Record: pidRecord, Recorder: s.recorder, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed,
+			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Clients: s.gatewaySockets(), Record: pidRecord, Recorder: s.recorder, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed, Assume: s.assumed.Note,
 		})},
 	}
 	if s.gateway != nil {
@@ -199,7 +199,7 @@ func (s *Server) analyses() []supervisor.Spec {
 	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Heartbeat: barsHeartbeat, HeartbeatWhile: barsDue(s.instruments, s.feed, s.clock), Produce: bars.New(bars.Config{
 		Clock: s.clock, Tokens: s.store, Series: s.series, Instruments: s.instruments,
 		Hours:     s.hours,
-		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: receivers[messages.BarClosed](), Auth: pidAuth,
+		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: receivers[messages.BarClosed](), Auth: pidAuth, Assume: s.assumed.Note,
 	})})}
 	specs = append(specs, s.subscriber(supervisor.Spec{Name: chain.Name, Produce: s.reloaded(func(c Reloadable) actors.Producer {
 		return chain.New(chain.Config{

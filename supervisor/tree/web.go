@@ -37,7 +37,7 @@ func (s *Server) webConfig() web.Config {
 			},
 			Account: func() string { return value(s.store, keyAccount) }, Accounts: s.authStore,
 			EnvFile: s.cfg.EnvFile, Metrics: s.metrics.auth, Log: s.log,
-			Notify: func(m messages.LoginEnded) { s.webStore.Apply(m) },
+			Notify: func(m messages.LoginEnded) { s.webStore.Apply(m) }, Assume: s.assumed.Note,
 		}),
 		Exchange: s.simulatorControl(),
 		Validate: func() { s.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
@@ -49,7 +49,8 @@ func (s *Server) webConfig() web.Config {
 		},
 		ChainDay:  s.chains.Day,
 		Reminders: s.reminderStatus, Alerts: alertsView{s}, Trace: s.traceNow,
-		Clock: s.clock, Process: s.process(), Profile: s.profile, Log: s.log,
+		Assumptions: s.assumed.Status,
+		Clock:       s.clock, Process: s.process(), Profile: s.profile, Log: s.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.
 		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
 		Instrument:   s.metrics.web,

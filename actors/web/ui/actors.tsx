@@ -1,6 +1,7 @@
 // The page of the server itself: token, feed, rotation and restarts in a line
 // each, the supervision tree, and which service uses which token.
 
+import { Assumptions } from "./assumptions";
 import { FeedLine, RestartsLine, RotationLine, TokenLine } from "./cards";
 import { Card, Search } from "./parts";
 import { token } from "./state";
@@ -22,6 +23,7 @@ export function ActorsPage() {
       <Card title="Token in use, by service" id="holders">
         {token.value?.holders.length ? <Holders list={token.value.holders} /> : <p class="lead">No service has used one yet.</p>}
       </Card>
+      <Assumptions />
     </>
   );
 }
