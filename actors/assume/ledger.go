@@ -80,21 +80,14 @@ func (r *row) verdict() messages.AssumptionVerdict {
 	return messages.AssumptionOpen
 }
 
-var desc = prometheus.NewDesc("kitestring_assumption", "1 for what was found of an assumption about Kite.", []string{"name", "verdict"}, nil)
+var desc = prometheus.NewDesc("kitestring_assumption", "1, with what was found of an assumption about Kite as the label verdict.", []string{"name", "verdict"}, nil)
 
 // Describe implements prometheus.Collector.
 func (l *Ledger) Describe(out chan<- *prometheus.Desc) { out <- desc }
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector: a series a row, of its verdict.
 func (l *Ledger) Collect(out chan<- prometheus.Metric) {
 	for _, r := range l.rows {
-		is := r.verdict()
-		for _, v := range []messages.AssumptionVerdict{messages.AssumptionOpen, messages.AssumptionSeen, messages.AssumptionContradicted} {
-			value := 0.0
-			if v == is {
-				value = 1
-			}
-			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, string(r.Name), string(v))
-		}
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, 1, string(r.Name), string(r.verdict()))
 	}
 }

@@ -50,7 +50,7 @@ func promtool(t *testing.T, dir string, args ...string) {
 
 var wanted = []string{
 	"Down", "LoginDue", "TokenRejected", "NotCoherent", "NoTicks", "Stale", "RestartStorm",
-	"Quarantined", "MailboxFull", "ActorStuck", "SlowRotation", "Drops",
+	"Quarantined", "MailboxFull", "ActorStuck", "SlowRotation", "Drops", "KitestringAssumptionContradicted",
 	"GatewayClientSlow", "GatewayBudgetExhausted", "GatewayCapacity",
 }
 
