@@ -40,7 +40,7 @@ test: lint ## everything that must hold before a change lands: about five minute
 	  { command -v systemd-analyze >/dev/null || missing "the systemd unit" "apt-get install systemd"; }
 	CGO_ENABLED=0 $(GO) test -timeout 15m $$($(GO) list ./... | grep -xE '$(PURE)')
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vxE '$(WHOLE)|$(PURE)')
-	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m -p 1 -parallel 6 $$($(GO) list ./... | grep -xE '$(WHOLE)')
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m -p 1 -parallel 4 $$($(GO) list ./... | grep -xE '$(WHOLE)')
 
 test-short: ## the inner loop: seconds, no browser, no Prometheus, no race detector
 	$(GO) vet ./...

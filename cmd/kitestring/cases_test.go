@@ -54,7 +54,7 @@ func file(t *testing.T, name, content string) (path string) {
 // configuration file, "" for none.
 func simulated(t *testing.T, k *fakeKite, config string) *served {
 	t.Helper()
-	args := []string{"--env-file", file(t, ".env", k.simEnv()), "--addr", "127.0.0.1:0", "--profile", "sim"}
+	args := []string{"--env-file", file(t, ".env", k.simEnv()), "--addr", "127.0.0.1:0", "--profile", "sim", "--gateway-addr", "off"}
 	if config != "" {
 		args = append(args, "--config", file(t, "kitestring.json", config))
 	}
@@ -199,35 +199,77 @@ func TestCaseHistoryEmptyThenThere(t *testing.T) {
 	s.loaded(t, 90*time.Second, "NIFTY", "future")
 }
 
-// A row of history that cannot be read costs that row.
-func TestCaseHistoryOddRow(t *testing.T) {
-	for name, odd := range map[string]func(rows []any) []any{
-		"null row":      func(rows []any) []any { return slices.Insert(rows, len(rows)/2, any(nil)) },
-		"short row":     func(rows []any) []any { rows[0] = rows[0].([]any)[:4]; return rows },
-		"volume a text": func(rows []any) []any { rows[len(rows)-1].([]any)[5] = "17"; return rows },
-		"zone with a colon": func(rows []any) []any {
-			for _, r := range rows {
-				r.([]any)[0] = strings.Replace(r.([]any)[0].(string), "+0530", "+05:30", 1)
-			}
-			return rows
-		},
+// Answers that succeed and bring nothing are not asked for again at once, by
+// nobody: after a while each question is rare.
+func TestCaseUselessAnswersAreRarelyAskedFor(t *testing.T) {
+	leftOutByShort(t)
+	nothing := func(data string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"status":"success","data":%s}`, data)
+		}
+	}
+	for name, change := range map[string]func(k *fakeKite){
+		"answers": func(*fakeKite) {},
+		"a file of instruments that nobody wants": func(k *fakeKite) { k.left = func(fakeRow) bool { return true } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := startFake(t, "2026-11-26 10:00:00", 1)
-			k.history = func(candles [][]any) []any {
-				rows := make([]any, len(candles))
-				for i, c := range candles {
-					rows[i] = c
-				}
-				if len(rows) == 0 {
-					return rows
-				}
-				return odd(rows)
+			k.over = map[string]http.HandlerFunc{
+				"/user/profile": nothing("{}"), "/orders": nothing("null"), "/quote": nothing("{}"), "/instruments/historical": nothing(`{"candles":[]}`),
 			}
-			simulated(t, k, "").loaded(t, 20*time.Second, "NIFTY", "future")
+			k.ticks = false // then quotes are asked for
+			change(k)
+			simulated(t, k, "")
+			kinds := map[string]int{"/user/profile": 3, "GET /instruments": 12, "/quote": 2, "/orders": 4} // with history, of which there are six series
+			counts := func() map[string]int {
+				n := map[string]int{}
+				for kind := range kinds {
+					n[kind] = len(k.requests(kind))
+				}
+				return n
+			}
+			start := time.Now()
+			over := func(d time.Duration) func() (bool, string) {
+				return func() (bool, string) { return time.Since(start) > d, "" }
+			}
+			eventually(t, time.Minute, "the first questions are over", over(12*time.Second))
+			before := counts()
+			eventually(t, time.Minute, "eight seconds more", over(20*time.Second))
+			after := counts()
+			for kind, most := range kinds {
+				if n := after[kind] - before[kind]; n > most {
+					t.Errorf("%s was asked for %d times in 8 s, want %d at most", kind, n, most)
+				}
+			}
+			t.Logf("before %v, after %v", before, after)
 		})
 	}
+}
+
+// A row of history that cannot be read costs that row.
+func TestCaseHistoryOddRow(t *testing.T) {
+	t.Parallel()
+	k := startFake(t, "2026-11-26 10:00:00", 1)
+	k.history = func(candles [][]any) (rows []any) {
+		for i, c := range candles {
+			switch i % 7 { // of each kind many, and most are whole
+			case 0:
+				rows = append(rows, nil)
+			case 1:
+				rows = append(rows, c[:4])
+				continue
+			case 2:
+				c[5] = "17"
+			case 3:
+				c[0] = strings.Replace(c[0].(string), "+0530", "+05:30", 1)
+			}
+			rows = append(rows, c)
+		}
+		return append([]any{}, rows...)
+	}
+	simulated(t, k, "").loaded(t, time.Minute, "NIFTY", "future")
 }
 
 // History that Kite refuses for one instrument does not keep the others from
@@ -237,8 +279,8 @@ func TestCaseHistoryOneRefused(t *testing.T) {
 	k := startFake(t, "2026-11-26 10:00:00", 1)
 	k.over[fmt.Sprintf("/instruments/historical/%d/", k.token("NFO:BANKNIFTY26DECFUT"))] = refusing(http.StatusBadRequest, "InputException", "invalid token")
 	s := simulated(t, k, "")
-	s.loaded(t, 20*time.Second, "NIFTY", "index")
-	s.loaded(t, 20*time.Second, "SENSEX", "index")
+	s.loaded(t, time.Minute, "NIFTY", "index")
+	s.loaded(t, time.Minute, "SENSEX", "index")
 }
 
 // On all interfaces, probes and metrics answer to any Host, pages to the

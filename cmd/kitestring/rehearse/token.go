@@ -245,9 +245,11 @@ func (r *Rig) drop(name string) {
 	if len(r.logged("token adopted by all", generation)) > 0 {
 		failf("the log says that all have adopted the token")
 	}
+	// The adoption was sent again when the log warned, and comes again after 10 s:
+	// until then only the store can say what to work with.
 	start := time.Now()
 	r.restart(name)
-	r.adopted(g+1, 10*time.Second)
+	r.adopted(g+1, 6*time.Second)
 	r.recovery(start)
 	r.within(10*time.Second, "the warning is over", func() (bool, any) {
 		coherent, n := r.metric("kitestring_token_coherent"), len(r.logged("token adopted by all", generation))
