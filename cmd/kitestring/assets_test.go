@@ -100,6 +100,7 @@ func TestCommandsOfTheRunbookAreReal(t *testing.T) {
 // The package installs, runs and removes, in a root of its own.
 func TestDebianPackage(t *testing.T) {
 	leftOutByShort(t)
+	t.Parallel()
 	dpkg := actorstest.Tool(t, "dpkg", "dpkg")
 	actorstest.Tool(t, "dpkg-deb", "dpkg")
 	actorstest.Tool(t, "make", "make")
