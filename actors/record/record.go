@@ -96,7 +96,7 @@ func (r *recorder) start() {
 	r.cfg.Store.change(func(s *Status) {
 		s.State, s.Reason, s.Dir = Starting, "", r.cfg.Dir
 		if r.cfg.Off {
-			s.State, s.Reason, s.Dir = Off, "the configuration says so", ""
+			s.State, s.Reason, s.Dir = Off, "the configuration says so, or a recorded day is replayed", ""
 		}
 	})
 	r.cfg.Store.accepts.Store(!r.cfg.Off)

@@ -49,6 +49,7 @@ type State struct {
 	Upgrades      UpgradeState     `json:"upgrades"`
 	Requests      RequestState     `json:"requests"`
 	Faults        []Fault          `json:"faults"`
+	Replay        *ReplayState     `json:"replay,omitempty"` // of a recording; absent: the exchange makes its own prices
 }
 
 // ClockState is the exchange's clock.
@@ -112,12 +113,16 @@ type RequestState struct {
 
 // State is a snapshot of everything that can be counted.
 func (e *Exchange) State() State {
+	var replay *ReplayState
+	if r, ok := e.Replay(); ok {
+		replay = &r
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now, speed, skipNights, _ := e.clock.status()
 	st := State{
 		Clock:    ClockState{now.In(ist.Zone), speed, skipNights},
-		Sequence: e.cfg.Sequence, StartedAt: e.started, Ticks: e.counts.ticks,
+		Sequence: e.cfg.Sequence, Replay: replay, StartedAt: e.started, Ticks: e.counts.ticks,
 		Market: MarketState{
 			Open: e.cal.sessionAt(now).running(now), Instruments: len(e.listing.list), Sampling: cmp.Or(e.sampling, SamplingUniform),
 			Bars: e.bars != nil, BarsFinished: e.bars != nil && e.bars.finished(), ListingDay: e.listing.day.Format(time.DateOnly),

@@ -301,6 +301,10 @@ func (e *Exchange) setClock(s clockSetting) error {
 	switch {
 	case s.Speed != nil && (*s.Speed < 0 || *s.Speed > maxSpeed || math.IsNaN(*s.Speed)):
 		return fmt.Errorf("speed: choose between 0 and %d", maxSpeed)
+	case s.Now != nil && e.tape != nil:
+		return errors.New("now: the time follows the recording that is played")
+	case s.Speed != nil && e.tape != nil:
+		return e.SetReplaySpeed(*s.Speed, false)
 	case s.Now != nil && e.bars != nil:
 		return errors.New("now: the time follows the bars that are played")
 	case s.Now != nil && (s.Now.Before(calendarStart.AddDate(2, 0, 0)) || s.Now.After(calendarStart.AddDate(100, 0, 0))):

@@ -103,6 +103,7 @@ type Config struct {
 	Hours      *hours.Store             // nil: the built-in table
 	TradingDay func(day time.Time) bool // midnight IST, in place of the table's days; nil: those
 	BarsDir    string                   // play <underlying>_5m.csv instead of walking
+	Tape       *Recording               // play a recorded day instead; nil: none
 
 	Instruments int      // extra NSE instruments, for load
 	Rate        int      // ticks a real second over all watched instruments; 0: each 1-4
@@ -130,6 +131,7 @@ type Exchange struct {
 	redirect string
 	prices   *prices
 	bars     *playback // nil: the market walks
+	tape     *player   // nil: it makes its prices itself
 	listing  listing
 	topics   map[uint32]*topic // by instrument token
 	hot      []*topic          // every topic: watched now or a moment ago, they tick
@@ -191,6 +193,16 @@ func New(cfg Config) (*Exchange, error) {
 	if speed == 0 {
 		speed = 1
 	}
+	if cfg.Tape != nil {
+		var err error
+		if e.tape, err = openTape(*cfg.Tape, speed); err != nil {
+			return nil, err
+		}
+		day, usual := dayNumber(e.tape.From), cal
+		cal = newCalendar(cfg.Hours, func(t time.Time) bool { return dayNumber(t) == day || usual.trading(t) })
+		e.cal, e.prices.cal, e.tape.session = cal, cal, cal.session(e.tape.From)
+		start, speed, skipNights, e.cfg.Sequence = e.tape.From, 0, false, cfg.Tape.Sequenced
+	}
 	if cfg.BarsDir != "" {
 		bars, err := loadBars(cfg.BarsDir, cfg.Hours)
 		if err != nil {
@@ -210,7 +222,15 @@ func New(cfg Config) (*Exchange, error) {
 	e.listing = newListing()
 	e.mu.Lock()
 	e.list(e.clock.Now())
+	if e.tape != nil {
+		if err = e.listTape(); err == nil {
+			err = e.prime()
+		}
+	}
 	e.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	e.handler = e.routes()
 	return e, nil
 }
@@ -234,7 +254,7 @@ func (c Config) check() error {
 	switch c.Sampling {
 	case "", SamplingUniform:
 	case SamplingIndependent:
-		if c.BarsDir != "" {
+		if c.BarsDir != "" || c.Tape != nil {
 			return errSampledBars
 		}
 	default:
@@ -307,7 +327,10 @@ func (e *Exchange) CloseSockets() {
 
 // Run makes prices, ticks and playback until ctx ends.
 func (e *Exchange) Run(ctx context.Context) error {
-	if e.bars != nil {
+	switch {
+	case e.tape != nil:
+		return e.runTape(ctx)
+	case e.bars != nil:
 		return e.runBars(ctx)
 	}
 	return e.runMarket(ctx)

@@ -286,7 +286,7 @@ func (e *Exchange) listingDay(now time.Time) time.Time {
 // subscriptions stay with their instrument token, whatever it means today.
 func (e *Exchange) list(now time.Time) {
 	day := e.listingDay(now)
-	if e.listing.day.Equal(day) {
+	if e.listing.day.Equal(day) || e.tape != nil {
 		return
 	}
 	old := e.listing

@@ -222,6 +222,7 @@ type trading struct {
 	count   uint64  // packets made, also the seed of the depth
 	seq     uint32  // of sequence mode
 	days    []tradedDay
+	raw     []byte // of a recording: the last packet; stale says that packet is an earlier one
 
 	unwatched uint32 // volume of a virtual trade in this minute
 }
@@ -241,6 +242,10 @@ const daysKept = 5
 // settle brings an instrument to now: into the right session, with the trades
 // made without subscribers.
 func (e *Exchange) settle(in *instrument, s *session, now time.Time) {
+	if e.tape != nil {
+		in.settleTape(s)
+		return
+	}
 	if in.session == nil || in.session.day != s.day {
 		e.enter(in, s)
 	}

@@ -46,7 +46,7 @@ func (e *Exchange) collect(r *http.Request, limit int, describe func(in *instrum
 		if time.Since(held) > longHold {
 			held = e.yield()
 		}
-		if in := e.listing.find(name); in != nil {
+		if in := e.listing.find(name); in != nil && (e.tape == nil || in.raw != nil) {
 			e.settle(in, session, now)
 			data[name] = describe(in, now)
 		}
@@ -188,8 +188,8 @@ func (e *Exchange) minutesOf(in *instrument, s *session) []minute {
 			return in.days[i].minutes
 		}
 	}
-	if in.session != nil && in.session.day == s.day {
-		return nil // nothing traded yet
+	if in.session != nil && in.session.day == s.day || e.tape != nil {
+		return nil // nothing traded yet, or nothing recorded
 	}
 	if e.bars != nil {
 		if !s.open.Before(e.bars.slots[0].session.open) {
@@ -288,6 +288,9 @@ func (e *Exchange) file(exchange string) *instrumentsFile {
 		return f
 	}
 	known := exchange == ""
+	if e.tape != nil {
+		return e.pack(exchange, e.tapeFile(exchange), true)
+	}
 	session := e.cal.session(e.cal.previous(e.listing.day))
 	var b bytes.Buffer
 	b.WriteString(instrumentsHeader)
@@ -304,13 +307,19 @@ func (e *Exchange) file(exchange string) *instrumentsFile {
 			in.Token, in.Token>>8, in.Tradingsymbol, in.Name, rupees(e.prices.of(in, session, session.lastTrade(in))),
 			expiry, in.Strike, in.TickSize, in.LotSize, in.Type, in.Segment, in.Exchange)
 	}
-	f := &instrumentsFile{plain: b.Bytes()}
+	return e.pack(exchange, b.Bytes(), known)
+}
+
+// pack makes a file, and keeps it when its exchange is known: an endless number
+// of unknown ones must not be kept.
+func (e *Exchange) pack(exchange string, plain []byte, known bool) *instrumentsFile {
+	f := &instrumentsFile{plain: plain}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write(f.plain) // into memory
 	_ = z.Close()
 	f.packed = packed.Bytes()
-	if known { // an endless number of unknown exchanges must not be kept
+	if known {
 		e.listing.files[exchange] = f
 	}
 	return f

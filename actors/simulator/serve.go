@@ -63,6 +63,9 @@ func (e *Exchange) LoginURL() string { return "http://" + e.Addr() + "/connect/l
 func (e *Exchange) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.tape != nil && e.tape.Close != nil {
+		e.tape.Close()
+	}
 	if e.listener == nil {
 		return nil
 	}

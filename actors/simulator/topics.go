@@ -77,6 +77,9 @@ func (e *Exchange) subscribe(s *socket, tokens []uint32, mode messages.Mode) {
 	held := time.Now()
 	now := e.clock.Now()
 	session := e.cal.sessionAt(now)
+	if e.tape != nil {
+		e.tape.subscribed = held
+	}
 	for _, token := range tokens {
 		if time.Since(held) > longHold { // late in a day each first look costs a millisecond
 			e.flush()
@@ -124,6 +127,12 @@ func (e *Exchange) yield() time.Time {
 // snapshot sends the cached last tick.
 func (e *Exchange) snapshot(s *socket, t *topic, session *session, now time.Time, mode messages.Mode) {
 	if t.in == nil || s.silent || e.faults.uncached(t.in.Token) {
+		return
+	}
+	if e.tape != nil {
+		if t.in.raw != nil {
+			e.send(s, t, cut(t.in.raw, mode))
+		}
 		return
 	}
 	e.settle(t.in, session, now)

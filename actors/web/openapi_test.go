@@ -140,6 +140,7 @@ var asked = map[string]struct{ path, body string }{
 	"POST /api/v1/session":                      {"/api/v1/session", `{"admin_token":"` + adminToken + `"}`},
 	"POST /api/v1/login/complete":               {"/api/v1/login/complete", `{"pasted":"good"}`},
 	"POST /api/v1/exchange/faults":              {"/api/v1/exchange/faults", `{"kind":"drop"}`},
+	"POST /api/v1/replay":                       {"/api/v1/replay", `{"speed":60}`},
 	"GET /api/v1/clients/{name}":                {"/api/v1/clients/strategy", ""},
 	"POST /api/v1/alerts/test":                  {"/api/v1/alerts/test", `{"name":"high"}`},
 	"POST /api/v1/clients":                      {"/api/v1/clients", `{"name":"other","scopes":["data"]}`},
@@ -158,6 +159,19 @@ func (r rich) Rotations() []messages.Rotation {
 
 func (r rich) Gaps() []messages.GapDetected {
 	return []messages.GapDetected{{Reason: messages.GapSwap, Generation: 2, At: time.Now(), Gaps: []messages.Gap{{InstrumentToken: 1, BlindSeconds: .5}}}}
+}
+
+// rerun is a replay.
+type rerun struct{}
+
+func (rerun) Status() api.StatusReplay { return api.StatusReplay{Day: "2026-11-27", At: time.Now()} }
+
+func (rerun) SetSpeed(api.ReplaySpeed) error { return nil }
+
+// recorder is a recorder that has recorded.
+func recorder() api.StatusRecord {
+	now := time.Now()
+	return api.StatusRecord{State: "recording", Reason: "x", Since: &now, LastWrite: &now, Oldest: &now}
 }
 
 // mimic is a simulated exchange that only remembers.
@@ -217,7 +231,10 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		{Name: "root", Kind: "supervisor"}, {Name: "feed", Kind: "worker", State: "backing_off", NextRetryAt: &next, LastError: "panic"},
 	}}
 	exchange := &mimic{}
-	store, _, addr := open(t, h, func(cfg *web.Config) { cfg.Feed, cfg.Exchange, cfg.Gateway = rich{h}, exchange, programs{} })
+	store, _, addr := open(t, h, func(cfg *web.Config) {
+		cfg.Feed, cfg.Exchange, cfg.Gateway = rich{h}, exchange, programs{}
+		cfg.Replay, cfg.Record = rerun{}, recorder
+	})
 	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY", Chain: []messages.Instrument{{Token: 3}}}}})
 	store.Apply(messages.Reading{Kind: "pcr", Underlying: "NIFTY", Status: messages.Active, Values: map[string]any{"pcr": 1.2, "walls": []int{1}}})
 	store.Apply(messages.ChainUpdated{Chain: someChain("2023-11-16"), Nearest: true})

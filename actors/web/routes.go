@@ -86,6 +86,7 @@ func (s *server) table() []route {
 		{"POST", "/api/v1/debug/trace", "write the execution trace of the last seconds into the state directory, once a minute at most", s.trace, shape{admin: true, code: http.StatusCreated, gives: api.Trace{}}},
 		{"POST", "/api/v1/exchange/faults", "sim only: make the simulated exchange misbehave", s.simulated(s.exchangeFault), shape{admin: true, code: accepted, takes: api.ExchangeFault{}, gives: api.ExchangeFault{}}},
 		{"DELETE", "/api/v1/exchange/faults", "sim only: make it behave again", s.simulated(s.exchangeLift), shape{admin: true, code: nothing}},
+		{"POST", "/api/v1/replay", "in a replay only: change its speed", s.replaySpeed, shape{admin: true, takes: api.ReplaySpeed{}, gives: api.StatusReplay{}}},
 		{"POST", "/api/v1/exchange/rotate", "sim only: kill the token and write a new one into the file", s.simulated(s.exchangeRotate), shape{admin: true, code: accepted, gives: api.ExchangeRotated{}}},
 	}
 }

@@ -90,3 +90,11 @@ func TestRehearsalsNeedASimulatedExchange(t *testing.T) {
 		}
 	}
 }
+
+// A speed is for a server that replays a day.
+func TestReplayNeedsARecordedDay(t *testing.T) {
+	_, _, addr := open(t, &fakes{})
+	if resp, body := request(t, "POST", "http://"+addr+"/api/v1/replay", `{"speed":60}`); resp.StatusCode != http.StatusConflict || !strings.Contains(body, "run --replay") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}

@@ -110,6 +110,7 @@ type Config struct {
 	Exchange  Exchange                // nil outside the sim profile
 	Gateway   Gateway                 // nil: there is none
 	Record    func() api.StatusRecord // nil: there is no recorder
+	Replay    Replay                  // nil: nothing is replayed
 	Bars      func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
 	Validate  func()                  // asks auth for a check of the token now
 	AskDirect func(underlying string) // asks direct for a cross-check over REST now

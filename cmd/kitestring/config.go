@@ -41,8 +41,10 @@ type runFlags struct {
 	envFile, addr, stateDir, profile string
 	gatewayAddr                      string
 	configFile                       string
+	envFileNamed                     bool // the flag was given
 	logFormat, logLevel              string
 	sim                              simFlags
+	replay                           replayFlags
 }
 
 // simFlags are the simulator's flags that "run" and "sim" share.
@@ -169,6 +171,9 @@ func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 	}
 	if cfg.Reloadable, err = readConfigFile(f.configFile); err != nil {
 		return bad(err)
+	}
+	if f.replay.what != "" {
+		return cfg, f.replay.into(&cfg, f.envFileNamed)
 	}
 	return cfg, nil
 }

@@ -92,7 +92,7 @@ of the exchange, so that everything can be tried before an account is connected.
 	})
 	root.PersistentFlags().SortFlags = false
 	root.AddCommand(
-		p.runCommand(), p.simCommand(), // servers
+		p.runCommand(), p.simCommand(), p.replayCommand(), // servers
 		p.statusCommand(), p.readyCommand(), p.assumptionsCommand(), p.loginCommand(), p.tokenCommand(), p.rotationsCommand(), p.actorsCommand(), p.clientsCommand(), p.alertsCommand(), p.restartCommand(), p.chaosCommand(), // ask one
 		p.doctorCommand(), p.analyseCommand(), p.recordCommand(), p.exportCommand(), p.drillCommand(), p.soakCommand(), // need none
 		p.assetsCommand(), p.completionCommand(), p.manCommand(), p.licencesCommand(), p.versionCommand(), // print what the binary holds

@@ -43,11 +43,15 @@ A file that is damaged, by a crash or by its disk, is read up to the damage.`,
 
 // add adds the flags that name a recording.
 func (f *recordFlags) add(p *program, c *cobra.Command) *cobra.Command {
+	f.names(p, c)
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func (f *recordFlags) names(p *program, c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.stateDir, "state-dir", cmp.Or(p.getenv("STATE_DIRECTORY"), ".kitestring"), "the server's --state-dir")
 	flags.StringVar(&f.profile, "profile", "", "live, sandbox or sim: whose recording (default: the one that there is, live before the others)")
-	flags.BoolVar(&f.json, "json", false, "print JSON")
-	return c
 }
 
 // directory is the recording that the flags name.

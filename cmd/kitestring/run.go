@@ -48,7 +48,12 @@ default and its range. "record" is how what Kite sends is kept on disk, or "off"
 "instruments" are subscribed to in addition to what the analyses need; one that
 the day's instruments file does not have under its tradingsymbol is left out, and
 "kitestring status" names it. "holidays" replaces the table of sessions;
-"kitestring assets print runbook" has its format.`,
+"kitestring assets print runbook" has its format.
+
+--replay DAY runs the whole server on a recorded day: the simulated exchange plays
+it, and its time is the server's. The recording is looked for in the state
+directory; the replay has a folder "replay" in there for a .env file and a state of
+its own, so that nothing of yours is touched, and is not recorded.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var cfg tree.Config
@@ -57,6 +62,7 @@ the day's instruments file does not have under its tradingsymbol is left out, an
 			})
 			defer stream.Close(flushWithin)
 			var err error
+			f.envFileNamed = c.Flags().Changed("env-file")
 			if cfg, err = f.config(p, stream); err != nil {
 				return err
 			}
@@ -74,6 +80,8 @@ the day's instruments file does not have under its tradingsymbol is left out, an
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes, instruments, sessions")
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
+	flags.StringVar(&f.replay.what, "replay", "", "a recorded day (2026-11-27) or a file of it that runs in place of simulated prices")
+	f.replay.add(c, "replay-")
 	return c
 }
 

@@ -110,6 +110,9 @@ func (d *Decoder) Decode(frame []byte, dst []messages.Tick) ([]messages.Tick, er
 	return dst[:at], nil
 }
 
+// WellFormed reports whether Decode takes the frame.
+func WellFormed(frame []byte) bool { return check(frame) == nil }
+
 // check walks the whole frame without reading a packet.
 func check(frame []byte) error {
 	if len(frame) < 2 {

@@ -35,7 +35,7 @@ func (s *Server) openRecorder() {
 func (s *Server) recordSpec() supervisor.Spec {
 	return supervisor.Spec{Name: record.Name, Produce: s.reloaded(func(c Reloadable) actors.Producer {
 		return record.New(record.Config{
-			Store: s.recorder, Dir: filepath.Join(s.cfg.StateDir, "record", s.profile), Off: c.Record.Off, Orders: c.Record.Orders,
+			Store: s.recorder, Dir: tape.Folder(s.cfg.StateDir, s.profile), Off: c.Record.Off || s.cfg.Sim.Tape != nil, Orders: c.Record.Orders,
 			Keep: tape.Retention{Days: c.Record.Days, Bytes: int64(c.Record.Gigabytes) * 1_000_000_000},
 			Boot: s.boot, Version: s.cfg.Version, Profile: s.profile, Disk: s.cfg.RecordDisk, Metrics: s.metrics.record,
 			Note: func(text string) { s.webStore.Note("record", "%s", text) },

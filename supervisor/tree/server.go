@@ -67,9 +67,10 @@ type Config struct {
 
 // SimConfig is what a person may configure of the embedded exchange.
 type SimConfig struct {
-	Addr        string // loopback; port 0: any
-	ManualLogin bool   // a person approves; otherwise it logs in to itself
-	Bars        string // folder of bars that prices follow; "": they walk
+	Addr        string               // loopback; port 0: any
+	ManualLogin bool                 // a person approves; otherwise it logs in to itself
+	Tape        *simulator.Recording // played in place of prices; nil: none
+	Bars        string               // folder of bars that prices follow; "": they walk
 	Seed        int64
 	Speed       float64
 	Rate        int                // ticks a second in all; 0: each instrument at its own pace
@@ -205,6 +206,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.kite, err = endpoints(s.profile, s.store, s.SimAddr()); err != nil {
 		return nil, err
 	}
+	s.registry.MustRegister(s.replayTicks())
 	s.openRecorder()
 	// One a profile: simulated mornings teach nothing about Kite's.
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
@@ -264,7 +266,7 @@ func (s *Server) openExchange(ctx context.Context) (err error) {
 	s.exchange, err = simulator.New(simulator.Config{
 		APIKey: SimAPIKey, APISecret: messages.NewSecret(SimAPISecret), RedirectURL: redirect, Login: login,
 		StateDir: filepath.Join(s.cfg.StateDir, "simulator"), Seed: uint64(s.cfg.Sim.Seed), Speed: s.cfg.Sim.Speed,
-		BarsDir: s.cfg.Sim.Bars, Instruments: s.cfg.Sim.Instruments, Rate: s.cfg.Sim.Rate, Sequence: true, Sampling: s.cfg.Sim.Sampling, Log: s.log,
+		BarsDir: s.cfg.Sim.Bars, Tape: s.cfg.Sim.Tape, Instruments: s.cfg.Sim.Instruments, Rate: s.cfg.Sim.Rate, Sequence: true, Sampling: s.cfg.Sim.Sampling, Log: s.log,
 		Start: s.cfg.Sim.Start, Hours: s.hours, TradingDay: s.cfg.Sim.TradingDay, OldSockets: s.cfg.Sim.OldSockets,
 	})
 	if err != nil {
@@ -284,6 +286,9 @@ func (s *Server) openExchange(ctx context.Context) (err error) {
 // sends each of them: sockets with moments of their own leave ticks out, and a
 // hole in the numbers is no loss then.
 func (s *Server) sequenced() bool {
+	if s.cfg.Sim.Tape != nil {
+		return s.cfg.Sim.Tape.Sequenced
+	}
 	return s.exchange != nil && s.cfg.Sim.Sampling != simulator.SamplingIndependent || s.remote != nil && s.remote.counts()
 }
 

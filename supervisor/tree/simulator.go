@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
+	"kitestring/actors/web/api"
 	"kitestring/messages"
 )
 
@@ -23,6 +26,38 @@ func (s *Server) simulatorControl() web.Exchange {
 		return nil // not a nil *simulatorControl in an interface
 	}
 	return simulatorControl{s.exchange, s.store}
+}
+
+// replayView is the recording that the exchange plays.
+type replayView struct{ exchange *simulator.Exchange }
+
+// webReplay is nil while nothing is replayed.
+func (s *Server) webReplay() web.Replay {
+	if s.cfg.Sim.Tape == nil {
+		return nil // not an empty replayView in an interface
+	}
+	return replayView{s.exchange}
+}
+
+// Status implements web.Replay.
+func (v replayView) Status() api.StatusReplay {
+	r, _ := v.exchange.Replay()
+	return api.StatusReplay{Day: r.Day, At: r.At.UTC(), Speed: r.Speed, Max: r.Max, Waiting: r.Waiting, Ended: r.Ended, Ticks: r.Ticks}
+}
+
+// SetSpeed implements web.Replay.
+func (v replayView) SetSpeed(s api.ReplaySpeed) error {
+	return v.exchange.SetReplaySpeed(s.Speed, s.Max)
+}
+
+// replayTicks counts what a replay has played.
+func (s *Server) replayTicks() prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "kitestring_replay_ticks_total", Help: "Packets of a recorded day that were played; 0: nothing is replayed."}, func() float64 {
+		if s.cfg.Sim.Tape == nil {
+			return 0
+		}
+		return float64(s.exchange.Ticks())
+	})
 }
 
 // Inject implements web.Exchange.

@@ -26,7 +26,7 @@ import (
 func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
 	return web.Config{
-		Gateway: s.webGateway(), Record: s.recorderStatus,
+		Gateway: s.webGateway(), Record: s.recorderStatus, Replay: s.webReplay(),
 		Listen: s.listener.listen, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed, s.clock}, Bars: s.bars,
 		Login: auth.NewHandlers(auth.HandlersConfig{

@@ -28,6 +28,7 @@ type Status struct {
 	Underlyings []string             `json:"underlyings"` // that are worked on, in their order; empty until the instruments are known
 	Login       *messages.LoginEnded `json:"last_login"`  // null: none since the start
 	Gateway     *StatusGateway       `json:"gateway"`     // null: the server runs without one
+	Replay      *StatusReplay        `json:"replay"`      // null: the prices are the exchange's
 	Record      *StatusRecord        `json:"record"`      // null: the server has no recorder
 	Process     StatusProcess        `json:"process"`
 	At          time.Time            `json:"at"` // the server's clock now: what ages are counted from

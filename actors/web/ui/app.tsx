@@ -12,6 +12,7 @@ import { LoginBox, loginInBanner } from "./login";
 import { here, offered } from "./pages";
 import { Age, Link } from "./parts";
 import { exchangeNow, quotes, selected, sinceUpdate, status, underlying, underlyings } from "./state";
+import { ReplayBadge } from "./replay";
 import { nextTheme, theme, themed } from "./theme";
 import { glyphs, verdict } from "./verdict";
 
@@ -38,7 +39,8 @@ function Header() {
         </svg>
         kitestring
       </p>
-      {s && (
+      {s?.replay && <ReplayBadge {...s.replay} />}
+      {s && !s.replay && (
         <span class={`badge ${s.profile}`} title={s.profile === "sim" ? "A simulated exchange: no money, no broker" : undefined}>
           {s.profile.toUpperCase()}
         </span>
@@ -273,7 +275,7 @@ function App() {
       </a>
       <Banner />
       <Header />
-      {status.value?.profile === "sim" && <aside class="unreal" aria-label="Simulated">Simulated exchange: these prices are invented.</aside>}
+      {status.value?.profile === "sim" && !status.value.replay && <aside class="unreal" aria-label="Simulated">Simulated exchange: these prices are invented.</aside>}
       <main id="main" tabIndex={-1} class={disconnected() ? "old" : ""}>
         <h1 id="page-title" tabIndex={-1} class={here().path === "/" ? "visually-hidden" : ""}>
           {here().name}

@@ -25,6 +25,7 @@ export interface Status {
   gateway: GatewayStatus | null;
   last_login: LoginEnd | null;
   process: { id: number; started_at: string; version: string };
+  replay: { day: string; at: string; speed: number; max: boolean; waiting: boolean; ended: boolean; ticks: number } | null;
   at: string;
 }
 
