@@ -38,6 +38,20 @@ func TestReceiptIsClosedOnce(t *testing.T) {
 	}
 }
 
+// A server that starts with yesterday's file has not moved to a new token.
+func TestAStartIsNoRotation(t *testing.T) {
+	s := NewStore()
+	if changed := s.openReceipt(messages.TokenChanged{Session: session(1, "A"), Source: messages.ChangeAtStart, ChangedAt: time.Now().Add(-time.Hour)}, false); changed != nil {
+		t.Errorf("a start gave %+v", changed)
+	}
+	if r, ok := s.stamp(1, time.Now(), func(r *messages.Rotation) **float64 { return &r.FirstFrameMS }); ok || len(s.Rotations()) != 0 {
+		t.Errorf("a start is on a receipt: %+v", r)
+	}
+	if s.openReceipt(messages.TokenChanged{Session: session(2, "B"), Source: messages.ChangeByEvent, ChangedAt: time.Now()}, true) == nil {
+		t.Error("a new token has no receipt")
+	}
+}
+
 // Each socket brings every order update.
 func TestOrderUpdateOnTwoSockets(t *testing.T) {
 	b := orderBook{flood: logBudget{most: 9, per: time.Second}}

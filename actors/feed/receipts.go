@@ -31,8 +31,12 @@ type sequence struct {
 }
 
 // openReceipt begins a receipt, once per generation; an unfinished older one is
-// superseded, and comes back too, if there is one.
+// superseded, and comes back too, if there is one. A start is no rotation: the
+// token that the file held then has none.
 func (s *Store) openReceipt(c messages.TokenChanged, replaces bool) (changed []messages.Rotation) {
+	if c.Source == messages.ChangeAtStart {
+		return nil
+	}
 	before := s.sequence()
 	s.mu.Lock()
 	defer s.mu.Unlock()

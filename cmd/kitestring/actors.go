@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,8 +21,10 @@ func (p *program) actorsCommand() *cobra.Command {
 			if err := p.get(c.Context(), "/api/v1/actors", &all); err != nil || p.client.json {
 				return err
 			}
-			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ACTOR\tSTATE\tEPOCH\tGEN\tUPTIME\tMAILBOX\tCONFLATED\tDROPPED\tRESTARTS\tIN WINDOW\tNEXT TRY\tLAST ERROR")
+			t := &table{
+				head:  []string{"ACTOR", "STATE", "EPOCH", "GEN", "UPTIME", "MAILBOX", "CONFLATED", "DROPPED", "RESTARTS", "IN WINDOW", "NEXT TRY", "LAST ERROR"},
+				ranks: []int{0, 0, 6, 0, 4, 5, 8, 2, 0, 7, 1, 3},
+			}
 			depth := map[string]int{}
 			for _, a := range all {
 				if a.Parent != "" {
@@ -31,7 +32,7 @@ func (p *program) actorsCommand() *cobra.Command {
 				}
 				name := strings.Repeat("  ", depth[a.Name]) + a.Name
 				if a.Kind != "worker" {
-					fmt.Fprintf(w, "%s\t%s\t\t\t\t\t\t\t%d\t%d/%d\t\t%s\n", name, a.State, a.Restarts, a.ChildrenInWindow, a.ChildrenAllowed, a.LastError)
+					t.add(name, a.State, "", "", "", "", "", "", fmt.Sprint(a.Restarts), fmt.Sprintf("%d/%d", a.ChildrenInWindow, a.ChildrenAllowed), "", a.LastError)
 					continue
 				}
 				generation, next := "-", "-"
@@ -41,11 +42,11 @@ func (p *program) actorsCommand() *cobra.Command {
 				if a.NextRetryAt != nil {
 					next = time.Until(*a.NextRetryAt).Round(time.Millisecond).String()
 				}
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%d/%d\t%d\t%d\t%d\t%d/%d\t%s\t%s\n", name, a.State, a.Epoch, generation,
-					time.Duration(a.UptimeSeconds*float64(time.Second)).Round(time.Second), a.Mailbox.Depth, a.Mailbox.Capacity,
-					a.Mailbox.Conflated, a.Mailbox.Dropped, a.Restarts, a.RestartsInWindow, a.RestartsAllowed, next, a.LastError)
+				t.add(name, a.State, fmt.Sprint(a.Epoch), generation, time.Duration(a.UptimeSeconds*float64(time.Second)).Round(time.Second).String(),
+					fmt.Sprintf("%d/%d", a.Mailbox.Depth, a.Mailbox.Capacity), fmt.Sprint(a.Mailbox.Conflated), fmt.Sprint(a.Mailbox.Dropped),
+					fmt.Sprint(a.Restarts), fmt.Sprintf("%d/%d", a.RestartsInWindow, a.RestartsAllowed), next, a.LastError)
 			}
-			if err := w.Flush(); err != nil {
+			if err := p.print(t); err != nil {
 				return err
 			}
 			for _, a := range all {

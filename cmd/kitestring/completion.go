@@ -10,6 +10,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/tape/export"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/assets"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/supervisor"
 )
@@ -62,6 +63,11 @@ func (p *program) complete(c *cobra.Command) {
 		c.ValidArgsFunction = p.completeActor
 	case "export":
 		values["format"], values["columns"] = []cobra.Completion{export.Parquet, export.CSV, export.Bars}, []cobra.Completion{"narrow", "full"}
+	case "print":
+		c.ValidArgs = nil
+		for _, a := range assets.All() {
+			c.ValidArgs = append(c.ValidArgs, cobra.CompletionWithDesc(a.Name, a.About))
+		}
 	case "restart":
 		c.ValidArgsFunction = p.completeActor
 	case "drill":

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/simulator"
+	"kitestring/messages/ist"
 	"kitestring/supervisor/tree"
 )
 
@@ -184,7 +185,7 @@ func (f *runFlags) logger(p *program, stream io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: it is debug, info, warn or error", f.logLevel)
 	}
-	terminal := p.onTerminal()
+	terminal := isTerminal(p.stderr)
 	format := f.logFormat
 	if format == "auto" {
 		format = "json"
@@ -198,7 +199,16 @@ func (f *runFlags) logger(p *program, stream io.Writer) (*slog.Logger, error) {
 	case "text":
 		return slog.New(tint.NewTextHandler(stream, &tint.Options{
 			Level: level, TimeFormat: "15:04:05.000", NoColor: !terminal || p.getenv("NO_COLOR") != "",
+			ReplaceAttr: inIST,
 		})), nil
 	}
 	return nil, errors.New("--log-format " + strings.TrimSpace(f.logFormat) + ": it is auto, text or json")
+}
+
+// inIST shows a line's time as the page does.
+func inIST(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		a.Value = slog.TimeValue(a.Value.Time().In(ist.Zone))
+	}
+	return a
 }

@@ -74,6 +74,9 @@ func (p *program) browserLogin(ctx context.Context, noBrowser bool, wait time.Du
 		}
 		var st api.Status
 		if err := p.get(ctx, "/api/v1/status", &st); err != nil {
+			if ctx.Err() != nil {
+				continue // the time has run out in the middle of the request
+			}
 			return err
 		}
 		if st.Login != nil && st.Login.At.After(start) && st.Login.Result != messages.LoginOK {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // a container may have no zones
 
@@ -81,7 +82,10 @@ func (p *program) command() *cobra.Command {
 them to each new access token without a restart and without losing a tick.
 
 Start with "kitestring run": without credentials it runs on a built-in simulator
-of the exchange, so that everything can be tried before an account is connected.`,
+of the exchange, so that everything can be tried before an account is connected.
+
+Environment: KITESTRING_ADDR is the server's address (127.0.0.1:8420) for every
+command, NO_COLOR turns colours off, STATE_DIRECTORY is the default of --state-dir.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          usage(cobra.NoArgs),
@@ -124,6 +128,14 @@ func (p *program) printJSON(v any) error { return json.NewEncoder(p.stdout).Enco
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
+			if c.HasSubCommands() && len(args) > 0 {
+				c.SuggestionsMinimumDistance = 2
+				meant := "."
+				if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+					meant = "; did you mean " + strings.Join(near, " or ") + "?"
+				}
+				return &exitWith{exitUsage, fmt.Errorf("there is no command \"%s %s\"%s See \"%s --help\"", c.CommandPath(), args[0], meant, c.CommandPath())}
+			}
 			return &exitWith{exitUsage, fmt.Errorf("%w; usage: %s", err, c.UseLine())}
 		}
 		return nil

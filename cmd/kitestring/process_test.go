@@ -266,7 +266,7 @@ func nothingHalfWritten(t *testing.T, dir string) {
 			if !json.Valid(data) {
 				t.Errorf("%s is not whole: %.80q", path, data)
 			}
-		case name == ".env" || name == ".env.lock": // the lock file stays
+		case name == ".env" || name == ".env.lock" || name == ".env.server": // the lock files stay
 		case regexp.MustCompile(`(?i)tmp|temp|\.env`).MatchString(name):
 			t.Errorf("%s was left behind", path)
 		}

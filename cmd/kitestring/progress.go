@@ -20,7 +20,7 @@ type progressBar struct {
 // progress starts a line, when a person reads standard error. It shows after a
 // second, and then once in a while.
 func (p *program) progress(what string, total int64) *progressBar {
-	if !p.onTerminal() || total <= 0 {
+	if !isTerminal(p.stderr) || total <= 0 {
 		return nil
 	}
 	now := time.Now()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,7 @@ func (p *program) rotationsCommand() *cobra.Command {
 		Long: `The receipts of the last rotations, newest first. Stages are milliseconds since
 the file changed; "-" where a stage did not happen, "?" where the exchange does
 not number its ticks. CLIENTS counts the sockets of the gateway's clients, which
-streamed on; "-" without a gateway.`,
+streamed on; "-" without a gateway. A start is no rotation.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []messages.Rotation
@@ -27,14 +26,16 @@ streamed on; "-" without a gateway.`,
 				fmt.Fprintln(p.stdout, "no rotation yet")
 				return nil
 			}
-			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "GEN\tCHANGED (IST)\tSOURCE\tRESULT\tDETECTED\tVALIDATED\tDIALLED\tFIRST FRAME\tFIRST TICK\tOLD CLOSED\tTOTAL\tLOST\tREPEATED\tCLIENTS\tREASON")
+			t := &table{
+				head:  []string{"GEN", "CHANGED (IST)", "SOURCE", "RESULT", "DETECTED", "VALIDATED", "DIALLED", "FIRST FRAME", "FIRST TICK", "OLD CLOSED", "TOTAL", "LOST", "REPEATED", "CLIENTS", "REASON"},
+				ranks: []int{0, 0, 4, 0, 8, 11, 10, 6, 5, 9, 0, 0, 3, 7, 2},
+			}
 			for _, r := range all {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Generation, r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), r.Source, r.Result,
+				t.add(fmt.Sprint(r.Generation), r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), string(r.Source), r.Result,
 					stage(r.DetectedMS), stage(r.ValidatedMS), stage(r.DialledMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), stage(r.RetiredMS), stage(r.TotalMS),
 					counted(r.Lost), counted(r.Repeated), clients(r.Clients), r.Reason)
 			}
-			return w.Flush()
+			return p.print(t)
 		},
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"kitestring/supervisor/tree"
@@ -95,6 +94,7 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 	// A reader of the log that goes away must not end the server: writes fail.
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
+	ends := p.endsWithTerminal() // asked now: a terminal that is gone is none any more
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -106,13 +106,21 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 		return err
 	}
 	systemd.ready()
-	fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
+	// A person finds the address below the lines of the start, a script at once.
+	var settled <-chan time.Time
+	if isTerminal(p.stdout) {
+		settled = time.After(settleAfter)
+	} else {
+		fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
+	}
 	for running := true; running; {
 		select {
 		case <-ctx.Done():
 			running = false
+		case <-settled:
+			p.welcome(server)
 		case <-hangups:
-			if p.onTerminal() {
+			if ends {
 				running = false
 				break
 			}
@@ -136,8 +144,21 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 	return nil
 }
 
-// onTerminal: standard error is a terminal, so a person reads it.
-func (p *program) onTerminal() bool {
-	file, _ := p.stderr.(*os.File)
-	return file != nil && isatty.IsTerminal(file.Fd())
+// settleAfter is when the lines of a start have passed.
+const settleAfter = 2 * time.Second
+
+// welcome says where things are, last and alone.
+func (p *program) welcome(server *tree.Server) {
+	fmt.Fprintf(p.stdout, "\n  Dashboard  %s\n", p.paint(green, server.URL()))
+	if at := server.SimAddr(); at != "" {
+		fmt.Fprintf(p.stdout, "  Exchange   http://%s (built in; prices are simulated)\n", at)
+		fmt.Fprintf(p.stdout, "  Its clock  curl -d '{\"speed\": 60}' http://%s/sim/v1/clock   (or {\"now\": \"2026-11-27T15:25:00+05:30\"}; GET shows it)\n", at)
+	}
+	fmt.Fprintln(p.stdout)
+}
+
+// endsWithTerminal reports whether the server was started in a terminal, and
+// not by nohup: it ends when that terminal is closed.
+func (p *program) endsWithTerminal() bool {
+	return (isTerminal(p.stdin) || isTerminal(p.stdout) || isTerminal(p.stderr)) && !signal.Ignored(syscall.SIGHUP)
 }

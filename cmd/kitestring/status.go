@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/web/api"
@@ -54,7 +52,7 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s\t%s\n", map[bool]string{true: "LIVE", false: "NOT LIVE"}[st.Live], st.Message)
+	fmt.Fprintf(out, "%s  %s\n", p.headline(st), st.Message)
 	fmt.Fprintf(w, "profile\t%s, server %s, process %d, up %s\n", st.Profile, st.Process.Version, st.Process.ID, time.Since(st.Process.StartedAt).Round(time.Second))
 	coherent := "every part on it"
 	if !st.Token.Coherent {
@@ -65,18 +63,18 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 	} else {
 		fmt.Fprintf(w, "token\t%s, generation %d, fingerprint %s, %s\n", st.Token.State, st.Token.Generation, st.Token.Fingerprint, coherent)
 	}
-	fmt.Fprintf(w, "feed\t%s, %.0f ticks/s, last tick %s, %d instruments, %d sockets\n", st.Feed.State, st.Feed.TicksPerSecond, ago(st.Feed.LastTickAgeSeconds), st.Feed.Instruments, st.Feed.Sockets)
+	fmt.Fprintf(w, "feed\t%s, %.0f ticks/s, last tick %s, %s, %s\n", st.Feed.State, st.Feed.TicksPerSecond, ago(st.Feed.LastTickAgeSeconds), plural(st.Feed.Instruments, "instrument"), plural(st.Feed.Sockets, "socket"))
 	if gap := st.Feed.LastGap; gap != nil {
-		fmt.Fprintf(w, "last gap\t%s ago, %d instruments blind at a %s\n", st.At.Sub(gap.At).Round(time.Second), gap.Instruments, gap.Reason)
+		fmt.Fprintf(w, "last gap\t%s ago, %s blind at a %s\n", st.At.Sub(gap.At).Round(time.Second), plural(gap.Instruments, "instrument"), gap.Reason)
 	}
 	fmt.Fprintf(w, "market\t%s, exchange time %s IST\n", st.Market.Phase, st.Market.ExchangeTime.In(ist.Zone).Format("2006-01-02 15:04:05"))
 	if len(rotations) > 0 {
 		fmt.Fprintf(w, "rotation\t%s\n", rotationLine(rotations[0]))
 	}
 	for _, m := range st.Missing {
-		fmt.Fprintf(w, "missing\t%s, for %s: %s\n", m.What, st.At.Sub(m.Since).Round(time.Second), m.Reason)
+		fmt.Fprintf(w, "missing\t%s, for %s: %s\n", m.What, st.Market.ExchangeTime.Sub(m.Since).Round(time.Second), m.Reason)
 	}
-	fmt.Fprintf(w, "actors\t%d of %d running, %d restarts", st.Actors.Running, st.Actors.Total, st.Actors.Restarts)
+	fmt.Fprintf(w, "actors\t%d of %d running, %s", st.Actors.Running, st.Actors.Total, plural(st.Actors.Restarts, "restart"))
 	if len(st.Actors.NotRunning) > 0 {
 		fmt.Fprintf(w, "; not running: %s", strings.Join(st.Actors.NotRunning, ", "))
 	}
@@ -85,6 +83,18 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	return verdict(st)
+}
+
+// headline is the state in one word. Out of the session nothing is live, though
+// nothing is wrong.
+func (p *program) headline(st api.Status) string {
+	switch {
+	case !st.Live:
+		return p.paint(red, "NOT LIVE")
+	case st.Market.Phase != messages.Open:
+		return p.paint(yellow, strings.ToUpper(strings.ReplaceAll(st.Market.Phase.String(), "_", " ")))
+	}
+	return p.paint(green, "LIVE")
 }
 
 // verdict is the exit code of "kitestring status", with what happened and what
@@ -133,8 +143,7 @@ func (p *program) watchStatus(ctx context.Context, each time.Duration) error {
 	if err := checkAddr(p.client.addr); err != nil {
 		return &exitWith{exitUsage, err}
 	}
-	file, _ := p.stdout.(*os.File)
-	terminal := file != nil && isatty.IsTerminal(file.Fd()) && !p.client.json && p.getenv("TERM") != "dumb"
+	terminal := isTerminal(p.stdout) && !p.client.json && p.getenv("TERM") != "dumb"
 	if terminal {
 		fmt.Fprint(p.stdout, enterScreen)
 		defer fmt.Fprint(p.stdout, leaveScreen)

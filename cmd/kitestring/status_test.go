@@ -40,7 +40,7 @@ func fakeServer(t *testing.T, answers map[string]any) (addr string) {
 func statusOf(live bool, token messages.AuthState, feed messages.FeedState, message string) api.Status {
 	return api.Status{
 		Live: live, Message: message,
-		Token: api.StatusToken{Generation: 1, State: token}, Feed: api.StatusFeed{State: feed},
+		Token: api.StatusToken{Generation: 1, State: token}, Feed: api.StatusFeed{State: feed}, Market: api.StatusMarket{Phase: messages.Open},
 		Process: api.StatusProcess{ID: 1, StartedAt: time.Now()},
 	}
 }

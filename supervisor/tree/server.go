@@ -134,6 +134,7 @@ type Server struct {
 	metrics metrics
 
 	listener *sharedListener
+	unlock   func() // of the .env file
 	tree     *supervisor.Supervisor
 }
 
@@ -193,6 +194,9 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	if s.listener, err = listenShared(cfg.Addr, s.log); err != nil {
 		return nil, cannotListen(cfg.Addr, "--addr", err)
+	}
+	if s.unlock, err = lockEnv(cfg.EnvFile, s.URL()); err != nil {
+		return nil, err
 	}
 	if err := s.openGateway(); err != nil {
 		return nil, err
@@ -313,6 +317,9 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 func (s *Server) closeAll() {
+	if s.unlock != nil {
+		s.unlock()
+	}
 	if s.listener != nil {
 		_ = s.listener.TCPListener.Close()
 	}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mattn/go-isatty"
+	"golang.org/x/sys/unix"
+)
+
+// isTerminal reports whether a stream is a terminal that a person looks at.
+func isTerminal(stream any) bool {
+	file, _ := stream.(*os.File)
+	return file != nil && isatty.IsTerminal(file.Fd())
+}
+
+// coloured reports whether the output may have colours.
+func (p *program) coloured() bool {
+	return isTerminal(p.stdout) && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb"
+}
+
+// The colours of a state.
+const (
+	green  = "32"
+	yellow = "33"
+	red    = "31"
+)
+
+// paint colours a text where the output may have colours.
+func (p *program) paint(colour, text string) string {
+	if !p.coloured() {
+		return text
+	}
+	return "\x1b[1;" + colour + "m" + text + "\x1b[0m"
+}
+
+// width is how many columns the output has, 0 where it is no terminal.
+func (p *program) width() int {
+	if !isTerminal(p.stdout) {
+		return 0
+	}
+	if n, err := strconv.Atoi(p.getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	size, err := unix.IoctlGetWinsize(int(p.stdout.(*os.File).Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// table is a list for people. On a terminal that is too narrow it leaves out
+// columns, those of the highest rank first, and says so: a wrapped line cannot
+// be read. Elsewhere it is whole.
+type table struct {
+	head  []string
+	ranks []int // by column; 0: never left out
+	rows  [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+const columnGap = 2
+
+// fit are the columns that are shown, with their widths. The last one may be
+// cut: it is a text.
+func (t *table) fit(width int) (shown []int, widths []int, left int) {
+	widths = make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for i := range t.head {
+		shown = append(shown, i)
+	}
+	const leastText = 12
+	for width > 0 {
+		total, worst := 0, -1
+		for k, i := range shown {
+			w := widths[i]
+			if k == len(shown)-1 && i == len(t.head)-1 {
+				w = min(w, leastText)
+			}
+			total += w + columnGap
+			if t.ranks[i] > 0 && (worst < 0 || t.ranks[i] > t.ranks[shown[worst]]) {
+				worst = k
+			}
+		}
+		if total-columnGap <= width || worst < 0 {
+			break
+		}
+		shown = append(shown[:worst], shown[worst+1:]...)
+		left++
+	}
+	return shown, widths, left
+}
+
+// print prints the table.
+func (p *program) print(t *table) error {
+	width := p.width()
+	shown, widths, left := t.fit(width)
+	var out strings.Builder
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		line := ""
+		for k, i := range shown {
+			if k == len(shown)-1 {
+				line += row[i]
+				break
+			}
+			line += row[i] + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(row[i])+columnGap)
+		}
+		line = strings.TrimRight(line, " ")
+		if runes := []rune(line); width > 0 && len(runes) > width {
+			line = string(runes[:width-1]) + "…"
+		}
+		out.WriteString(line + "\n")
+	}
+	if left > 0 {
+		fmt.Fprintf(&out, "(%s left out: make the terminal wider, or use --json)\n", plural(left, "column"))
+	}
+	_, err := p.stdout.Write([]byte(out.String()))
+	return err
+}
+
+// plural is a count with its noun: 1 socket, 2 sockets.
+func plural[N int | uint64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprint(n, " ", noun, "s")
+}
