@@ -134,7 +134,10 @@ func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *act
 		Reminders: func() api.Reminders {
 			return api.Reminders{Channels: []string{"ntfy"}, Warnings: []string{}, Last: []api.ReminderResult{}}
 		},
-		Alerts:  h,
+		Alerts: h,
+		Assumptions: func() []messages.AssumptionStatus {
+			return []messages.AssumptionStatus{{Name: "old_socket_lives", Verdict: "open"}}
+		},
 		Trace:   func() (string, error) { return "now.trace", h.untraced },
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Instrument: web.NewMetrics(registry),
 		AdminToken: func() messages.Secret { return h.admin }, Profile: "sim",
