@@ -102,7 +102,7 @@ func all[T any](ask func() []T) http.HandlerFunc {
 }
 
 // pages are the addresses of the dashboard's pages; each is the same document.
-var pages = []string{"/analyses", "/actors", "/clients", "/events", "/drills"}
+var pages = []string{"/chain", "/analyses", "/actors", "/clients", "/events", "/drills"}
 
 func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()

@@ -1,18 +1,18 @@
-// The analyses: the outlook with its votes, and every reading with its inputs.
+// The analyses: the outlook with its votes, and every reading with its picture.
 
 import { signal } from "@preact/signals";
 import { post } from "./act";
-import { Age, Bar, ReadingStatus, Signal } from "./parts";
-import { clockTime, longDay, minuteTime, none, sentence, value, when, whole, words } from "./format";
-import { readings, readingsOf, underlying } from "./state";
+import { clockTime, none, price, sentence, signed, value, when, whole, words } from "./format";
+import { Age, lean, Mark, ReadingStatus, Signal } from "./parts";
+import { Picture, Strip, usePictureBars, type HistoryPoint } from "./pictures";
+import { kindName, say, votesOf } from "./say";
+import { readings, readingsOf, status, underlying } from "./state";
 import type { Reading } from "./types";
 
 const order = ["outlook", "instant", "trend_base", "zone_control", "volume_pulse", "candle_intent", "pcr", "direct"];
 const place = (kind: string) => (order.includes(kind) ? order.indexOf(kind) : order.length);
 
 export const sorted = (name: string): Reading[] => readingsOf(name).sort((a, b) => place(a.kind) - place(b.kind) || a.kind.localeCompare(b.kind));
-
-const kindName = (kind: string): string => (kind === "pcr" ? "PCR" : words(kind));
 
 const usable = (r: Reading) => r.status !== "unavailable";
 
@@ -38,6 +38,7 @@ export function Outlook() {
           </p>
           {r.reason && <p class="note dim">{sentence(r.reason)}.</p>}
           <h3>Why</h3>
+          <p class="saying">{say(r)}</p>
           <Votes reading={r} />
         </>
       ) : (
@@ -47,20 +48,10 @@ export function Outlook() {
   );
 }
 
-interface Vote {
-  input: string;
-  vote: number | null;
-  weight: number;
-  age_seconds?: number;
-  reason?: string;
-}
-
-const votesOf = (r: Reading) => (Array.isArray(r.values?.inputs) ? (r.values.inputs as Vote[]) : []);
-
 // inputs says how many inputs count, in numbers where the reading lists them.
 function inputs(r: Reading): string {
   const all = votesOf(r);
-  return all.length ? `${all.filter((v) => v.vote !== null).length} of ${all.length} inputs` : `${whole(Math.round(100 * r.coverage))} % of the inputs`;
+  return all.length ? `${all.filter((v) => v.vote !== null && v.counts !== 0).length} of ${all.length} inputs` : `${whole(Math.round(100 * r.coverage))} % of the inputs`;
 }
 
 // Votes shows what each input says, left for down, right for up: as long as
@@ -71,21 +62,22 @@ function Votes({ reading }: { reading: Reading }) {
   return (
     <ul class="votes" aria-label="Votes of the inputs">
       {votes.map((v) => {
+        const counts = v.counts ?? 1;
         const length = v.vote === null ? 0 : Math.min(1, Math.abs(v.vote)) * 49;
-        const thick = 2 + (8 * v.weight) / most;
+        const thick = counts === 0 ? 0 : 2 + (8 * v.weight * counts) / most;
         const up = (v.vote ?? 0) >= 0;
         return (
-          <li key={v.input} class={v.vote === null ? "missing" : ""}>
+          <li key={v.input} class={v.vote === null || counts === 0 ? "missing" : ""}>
             <span class="name">{kindName(v.input)}</span>
             <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
               <rect class="axis" x="49.7" width="0.6" height="10" />
               <rect class={up ? "up" : "down"} x={up ? 50 : 50 - length} y={5 - thick / 2} width={length} height={thick} />
             </svg>
-            <span class="conf">{v.vote === null ? "silent" : `${v.vote > 0 ? "+" : v.vote < 0 ? "\u2212" : ""}${Math.abs(v.vote).toFixed(2)}`}</span>
+            <span class="conf">{v.vote === null ? "silent" : signed(v.vote)}</span>
             <span class="weight">
               <span class="visually-hidden">weight </span>
               {"\u00d7"}
-              {whole(v.weight)}
+              {whole(Math.round(v.weight * counts))}
             </span>
             {v.reason && <span class="reason">{v.reason}</span>}
           </li>
@@ -113,68 +105,165 @@ function AskNow({ underlying: name }: { underlying: string }) {
   );
 }
 
-const hidden = new Set(["inputs", "reasons"]);
+interface Kind {
+  kind: string;
+  title: string;
+  about: string;
+  fields: { name: string; label: string; unit: string; help: string }[];
+}
 
-// ReadingCard is one reading in full.
+const kinds = signal<Kind[]>([]);
+
+interface Sign {
+  at: string;
+  signal: string;
+  confidence: number;
+  price: number | null;
+  after_15m: { price: number; change_percent: number } | null;
+  at_close: { price: number; change_percent: number } | null;
+}
+
+interface History {
+  history: HistoryPoint[];
+  signals: Sign[];
+}
+
+const histories = signal<Record<string, History>>({}); // underlying/kind
+
+// useBackground loads what the cards need besides the readings.
+function useBackground(): void {
+  usePictureBars();
+}
+
+// flat gives each figure of a reading its dotted name; a list stays one.
+function flat(values: Record<string, unknown>, before = ""): [string, unknown][] {
+  return Object.entries(values).flatMap(([k, v]): [string, unknown][] => (v !== null && typeof v === "object" && !Array.isArray(v) ? flat(v as Record<string, unknown>, `${before}${k}.`) : [[before + k, v]]));
+}
+
+const drawnAlready = new Set(["inputs", "reasons", "checks"]);
+
+// Details is what stands behind a card: what it is, and its figures.
+function Details({ r }: { r: Reading }) {
+  const kind = kinds.value.find((k) => k.kind === r.kind);
+  const fields = new Map(kind?.fields.map((f, i) => [f.name, { ...f, i }]));
+  const entries = flat(r.values ?? {})
+    .filter(([k]) => !drawnAlready.has(k))
+    .sort(([a], [b]) => (fields.get(a)?.i ?? 999) - (fields.get(b)?.i ?? 999));
+  return (
+    <details class="more">
+      <summary>Details</summary>
+      {kind && <p class="lead">{kind.about}</p>}
+      <dl class="values">
+        {entries.map(([k, v]) => {
+          const f = fields.get(k);
+          return (
+            <div key={k}>
+              <dt>{f?.label ?? words(k.replaceAll(".", " "))}</dt>
+              <dd>
+                {value(v)}
+                {f?.unit && v !== null ? ` ${f.unit}` : ""}
+              </dd>
+              {f?.help && <dd class="help">{f.help}</dd>}
+            </div>
+          );
+        })}
+      </dl>
+      <p class="hint">
+        Profile {r.profile}, gen {r.generation || none}, epoch {r.epoch}
+      </p>
+    </details>
+  );
+}
+
+const after = (of: { price: number; change_percent: number } | null): string => (of ? `${price(of.price)} (${signed(of.change_percent)} %)` : none);
+
+// Signs is what it signalled in this session, and what the price did then.
+function Signs({ list }: { list: Sign[] }) {
+  return (
+    <details class="more">
+      <summary>Last {list.length === 1 ? "signal" : `${list.length} signals`} of this session</summary>
+      <div class="wide" tabIndex={0} role="region" aria-label="Signals, scrolls sideways">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">At</th>
+              <th scope="col">Signal</th>
+              <th scope="col" class="num">
+                Price
+              </th>
+              <th scope="col" class="num">
+                15 min later
+              </th>
+              <th scope="col" class="num">
+                At the close
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {list.map((s) => (
+              <tr key={s.at}>
+                <td>{clockTime(when(s.at))}</td>
+                <td>
+                  <Signal signal={s.signal} /> {whole(Math.round(s.confidence))}
+                </td>
+                <td class="num">{s.price === null ? none : price(s.price)}</td>
+                <td class="num">{after(s.after_15m)}</td>
+                <td class="num">{after(s.at_close)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p class="hint">A dash: not yet, or no price then. What the price did is no measure of the next signal.</p>
+    </details>
+  );
+}
+
+// standby is a cross-check that nobody needs while the feed lives.
+const standby = (r: Reading) => r.kind === "direct" && !usable(r) && status.value?.feed.state === "streaming";
+
+// ReadingCard is one reading: its picture, its sentence, and the rest behind it.
 export function ReadingCard({ reading: r }: { reading: Reading }) {
   const id = `reading-${r.kind}`;
-  const entries = Object.entries(r.values ?? {}).filter(([k]) => !hidden.has(k));
-  const reasons = Array.isArray(r.values?.reasons) ? (r.values.reasons as string[]) : [];
-  const oldest = when(r.oldest_input);
   const newest = when(r.as_of);
+  const h = histories.value[`${r.underlying}/${r.kind}`];
+  const title = kinds.value.find((k) => k.kind === r.kind)?.title ?? sentence(kindName(r.kind));
+  const saying = say(r);
   return (
     <section class={`card reading ${r.status}`} aria-labelledby={id}>
       <div class="card-head">
-        <h2 id={id}>{sentence(kindName(r.kind))}</h2>
-        <ReadingStatus status={r.status} />
+        <h2 id={id}>{title}</h2>
+        {standby(r) ? <Mark tone="dim" glyph={"\u25cc"}>on demand</Mark> : <ReadingStatus status={r.status} />}
       </div>
-      {r.kind === "direct" && <AskNow underlying={r.underlying} />}
-      {usable(r) ? (
-        <>
-          <p class="figure">
-            <Signal signal={r.signal || "none"} big />
-          </p>
-          <div class="confidence">
-            <span>confidence</span>
-            <Bar share={r.confidence / 100} />
-            <b>{whole(Math.round(r.confidence))}</b>
-          </div>
-        </>
-      ) : (
-        <p class="note dim">{sentence(r.reason || "no input yet")}.</p>
+      {usable(r) && (
+        <p class="figure">
+          <Signal signal={r.signal || "none"} big />
+          <span class="unit">{whole(Math.round(r.confidence))} of 100</span>
+        </p>
       )}
+      {usable(r) && <Picture reading={r} />}
+      {r.kind === "outlook" && usable(r) && <Votes reading={r} />}
+      {saying && <p class="saying">{saying}</p>}
+      {standby(r) ? (
+        <p class="note dim">A second opinion over REST: it refreshes when the feed drops, or press Ask.</p>
+      ) : (
+        r.status !== "active" && r.reason && <p class="note dim">{sentence(r.reason)}.</p>
+      )}
+      {r.kind === "direct" && <AskNow underlying={r.underlying} />}
       <p class="lead">
         {newest === null ? "No input yet" : `As of ${clockTime(newest)} IST`}, <Age at={r.as_of} exchange />; {inputs(r)}
-        {oldest !== null && newest !== null && newest > oldest ? `, oldest input: ${longDay(oldest)} ${minuteTime(oldest)}` : ""}
         {flaws(r) ? `, ${flaws(r)}` : ""}.
       </p>
-      {reasons.length > 0 && (
-        <ul class="reasons">
-          {reasons.map((x) => (
-            <li key={x}>{x}</li>
-          ))}
-        </ul>
-      )}
-      {r.kind === "outlook" && usable(r) && <Votes reading={r} />}
-      {entries.length > 0 && (
-        <dl class="values">
-          {entries.map(([k, v]) => (
-            <div key={k} class={typeof v === "object" && v !== null ? "many" : ""}>
-              <dt>{words(k)}</dt>
-              <dd>{value(v)}</dd>
-            </div>
-          ))}
-        </dl>
-      )}
-      <p class="hint">
-        {r.profile}, gen {r.generation || none}, epoch {r.epoch}
-      </p>
+      {h && <Strip list={h.history} lean={lean} />}
+      {h && h.signals.length > 0 && <Signs list={h.signals} />}
+      {r.values && <Details r={r} />}
     </section>
   );
 }
 
 // AnalysesPage is every reading of an underlying.
 export function AnalysesPage() {
+  useBackground();
   const list = sorted(underlying.value);
   return (
     <>

@@ -58,7 +58,9 @@ function Header() {
           <span aria-hidden="true">{theme.value === "auto" ? "\u25d0" : theme.value === "light" ? "\u25cb" : "\u25cf"}</span>
         </button>
         <button type="button" class="icon" onClick={() => (alarmOpen.value = true)} aria-label={`Alarms: ${alarm.value.notify || alarm.value.sound ? "on" : "off"}`}>
-          <span aria-hidden="true">{alarm.value.notify || alarm.value.sound ? "\u266a" : "\u266b"}</span>
+          <svg viewBox="0 0 24 24" aria-hidden="true" class={alarm.value.notify || alarm.value.sound ? "bell on" : "bell"}>
+            <path d="M6 17V11a6 6 0 0 1 12 0v6l1.5 2h-15ZM10 21h4" />
+          </svg>
         </button>
         <button type="button" class="icon" onClick={() => (helpOpen.value = true)} aria-label="Keyboard shortcuts">
           <span aria-hidden="true">?</span>
@@ -124,7 +126,7 @@ function Quotes() {
                   <Age at={q.at} exchange />
                 </>
               ) : (
-                <span class="dim reason">{status.value?.missing.find((m) => m.what === name)?.reason ?? "no price yet"}</span>
+                <span class="dim reason">{status.value?.missing.find((m) => m.what === `prices of ${name}`)?.reason ?? "no price yet"}</span>
               )}
             </button>
           </li>

@@ -171,12 +171,13 @@ export function FeedLine() {
   );
 }
 
-// Sparkline is the last minute's ticks a second; the figure above says the same.
+// Sparkline is the ticks a second since the page was opened, at most a minute.
 function Sparkline() {
   const list = rates.value;
   const top = Math.max(1, ...list.map((r) => r.rate));
   const end = list.at(-1)?.at ?? 0;
-  const points = list.map((r) => `${(300 - (end - r.at) / 200).toFixed(1)},${(38 - (34 * r.rate) / top).toFixed(1)}`);
+  const wide = Math.max(1, end - (list[0]?.at ?? 0));
+  const points = list.map((r) => `${(300 - (300 * (end - r.at)) / wide).toFixed(1)},${(38 - (34 * r.rate) / top).toFixed(1)}`);
   const first = points[0]?.split(",")[0] ?? "300";
   return (
     <svg class="spark" viewBox="0 0 300 40" preserveAspectRatio="none" aria-hidden="true">

@@ -20,7 +20,9 @@ import { clockTime, day, longDay, minuteTime, none, price, signed, when, whole }
 import { events, loadBars, quotes, readings, running, series, underlying } from "./state";
 import { link } from "./link";
 import { Age, Choice } from "./parts";
+import { zone, type Zone } from "./say";
 import { themed } from "./theme";
+import { verdict } from "./verdict";
 import type { Bar } from "./types";
 
 const intervals: Record<string, number> = { "1m": 60, "3m": 180, "5m": 300, "15m": 900 };
@@ -53,6 +55,7 @@ interface Level {
   at: number;
   title: string;
   color: string;
+  band?: [number, number]; // a zone, from low to high
 }
 
 interface Flag {
@@ -79,6 +82,15 @@ class Notes implements ISeriesPrimitive<Time> {
         c.setLineDash([4, 4]);
         const rows = this.levels.map((l) => ({ ...l, y: candles.priceToCoordinate(l.at) ?? -1 })).sort((a, b) => a.y - b.y);
         let above = -20;
+        for (const { band, color } of this.levels) {
+          const low = band && candles.priceToCoordinate(band[0]);
+          const high = band && candles.priceToCoordinate(band[1]);
+          if (low == null || high == null) continue;
+          c.globalAlpha = 0.14;
+          c.fillStyle = color;
+          c.fillRect(0, high, mediaSize.width, Math.max(2, low - high));
+          c.globalAlpha = 1;
+        }
         for (const { y, title, color } of rows) {
           if (y < 0 || y > foot) continue;
           c.fillStyle = c.strokeStyle = color;
@@ -225,9 +237,9 @@ class Drawing {
   }
 
   // rule draws the levels that the readings name.
-  rule(wanted: { at: number; title: string; tone: string }[]): void {
+  rule(wanted: Named[]): void {
     this.notes.halo = paint(this.host, "card");
-    this.notes.levels = wanted.map((l) => ({ at: l.at, title: l.title, color: paint(this.host, l.tone) }));
+    this.notes.levels = wanted.map(({ tone, ...l }) => ({ ...l, color: paint(this.host, tone) }));
     this.notes.redraw();
   }
 
@@ -238,13 +250,16 @@ class Drawing {
 
 const number = (v: unknown): number | null => (typeof v === "number" && v > 0 ? v : null);
 
+type Named = Omit<Level, "color"> & { tone: string };
+
 // named are the levels that the readings of an underlying name now.
-function named(name: string): { at: number; title: string; tone: string }[] {
-  const found: { at: number; title: string; tone: string }[] = [];
-  const add = (v: unknown, title: string, tone: string) => {
+function named(name: string): Named[] {
+  const found: Named[] = [];
+  const add = (v: unknown, title: string, tone: string, band?: [number, number]) => {
     const at = number(v);
-    if (at !== null) found.push({ at, title, tone });
+    if (at !== null) found.push({ at, title, tone, band });
   };
+  const addZone = (z: Zone | null, title: string, tone: string) => z && add(z.level, title, tone, z.low && z.high ? [z.low, z.high] : undefined);
   const get = (kind: string) => {
     const r = readings.value[`${name}/${kind}`];
     return r && r.status !== "unavailable" ? r : undefined;
@@ -255,9 +270,11 @@ function named(name: string): { at: number; title: string; tone: string }[] {
     add(instant.values?.target, "target", "up");
     add(instant.values?.stop, "stop", "down");
   }
-  const zone = get("zone_control")?.values;
-  add((zone?.nearest_support as { level?: number } | null)?.level, "support", "accent");
-  add((zone?.nearest_resistance as { level?: number } | null)?.level, "resistance", "accent");
+  const zones = get("zone_control");
+  if (zones) {
+    addZone(zone(zones, "nearest_support"), "support", "up");
+    addZone(zone(zones, "nearest_resistance"), "resistance", "down");
+  }
   const pcr = get("pcr")?.values;
   add(pcr?.put_wall, "put wall", "warn");
   add(pcr?.call_wall, "call wall", "warn");
@@ -318,7 +335,8 @@ function Canvas() {
       }),
       effect(() => {
         themed.value;
-        const wanted = levels.value ? named(underlying.value) : [];
+        const full = verdict.value.level === "live"; // else they are not of now
+        const wanted = levels.value ? named(underlying.value).map((l) => (full ? l : { ...l, tone: "ink-3" })) : [];
         const now = JSON.stringify(wanted);
         if (now !== ruled) d.rule(wanted);
         ruled = now;
@@ -400,7 +418,7 @@ export function Chart() {
       </div>
       <p class="hint keys">
         <span class="accent">{"\u25cf"}</span> rotation <span class="bad">{"\u25bc"}</span> actor <span class="warn">{"\u25a0"}</span> gap
-        {levels.value ? ", dashed lines: support, stop, target" : ""}. Times are IST.
+        {levels.value ? ", dashed lines: support, stop, target; bands: zones" : ""}. Times are IST.
       </p>
     </section>
   );

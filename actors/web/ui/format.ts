@@ -4,6 +4,7 @@ const zone = "Asia/Kolkata";
 const clock = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const minute = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });
 const dayMonth = new Intl.DateTimeFormat("en-GB", { timeZone: zone, day: "numeric", month: "short" });
+const civil = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", weekday: "short", day: "numeric", month: "short" });
 const weekday = new Intl.DateTimeFormat("en-GB", { timeZone: zone, weekday: "short", day: "numeric", month: "short" });
 
 export const none = "\u2013";
@@ -16,6 +17,8 @@ export function when(iso: string | null | undefined): number | null {
 export const clockTime = (ms: number | null): string => (ms === null ? none : clock.format(ms));
 export const minuteTime = (ms: number | null): string => (ms === null ? none : minute.format(ms));
 export const day = (ms: number): string => dayMonth.format(ms);
+// date writes a day that is no moment, YYYY-MM-DD.
+export const date = (iso: string): string => (iso ? civil.format(Date.parse(iso)) : none);
 export const longDay = (ms: number): string => weekday.format(ms);
 
 export function age(ms: number | null): string {
@@ -57,9 +60,18 @@ export const signed = (n: number): string => {
   const text = prices.format(Math.abs(n));
   return text === "0.00" ? text : (n > 0 ? "+" : "\u2212") + text;
 };
+// short writes a large figure as India does: thousand, lakh (100,000), crore (100 lakh).
+export function short(n: number): string {
+  const size = Math.abs(n);
+  const sign = n < 0 ? "\u2212" : "";
+  if (size >= 1e7) return `${sign}${(size / 1e7).toFixed(2)} Cr`;
+  if (size >= 1e5) return `${sign}${(size / 1e5).toFixed(1)} L`;
+  if (size >= 1e4) return `${sign}${(size / 1e3).toFixed(1)} K`;
+  return sign + whole(size);
+}
 export const words = (name: string): string => name.replaceAll("_", " ");
-// prose writes the names in a sentence of the server's as words.
-export const prose = (text: string): string => text.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, words);
+// prose writes the names and days in a sentence of the server's as people do.
+export const prose = (text: string): string => text.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, words).replace(/\b\d{4}-\d\d-\d\d\b(?!T)/g, date);
 export const sentence = (text: string): string => {
   const p = prose(text);
   return p.charAt(0).toUpperCase() + p.slice(1);

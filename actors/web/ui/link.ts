@@ -3,9 +3,9 @@
 // browser has six connections a host, and the seventh tab would wait for ever.
 // It asks for the status each few seconds instead.
 
-import { batch, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import type { Polled } from "./poll";
-import { loadEvents, sinceUpdate, tick, topics, type Topic } from "./state";
+import { expiry, loadEvents, sinceUpdate, tick, topics, underlying, type Topic } from "./state";
 
 export type Link =
   | "opening" // a connection is being made
@@ -22,6 +22,16 @@ const silentAfter = 2000; // ms; a status comes each 250 ms
 const giveUpAfter = 5000;
 const asleepAfter = 15_000; // while hidden; an answer comes each 5 s
 
+// query is what the page that is shown needs: the chain is large.
+const query = computed(() => {
+  const wanted = Object.keys(topics).filter((t) => t !== "chain" || chainShown.value);
+  const of = expiry.value ? `&expiry=${expiry.value}` : "";
+  return `topics=${wanted.join(",")}${chainShown.value ? `&underlying=${encodeURIComponent(underlying.value)}${of}` : ""}`;
+});
+
+// chainShown is whether the page has an option chain on it.
+export const chainShown = signal(false);
+
 let source: EventSource | null = null;
 let failures = 0;
 let again = 0; // timer
@@ -31,7 +41,7 @@ let poller: Worker | null = null;
 
 function open(): void {
   close();
-  const stream = new EventSource(`/api/v1/stream?topics=${Object.keys(topics).join(",")}`);
+  const stream = new EventSource(`/api/v1/stream?${query.peek()}`);
   source = stream;
   receivedAt = performance.now();
   stream.onerror = () => {
@@ -131,7 +141,10 @@ export function start(): void {
   window.addEventListener("pageshow", (event) => event.persisted && show());
   setInterval(watch, 500);
   if (document.hidden) hide();
-  else open();
+  effect(() => {
+    query.value; // another page, underlying or expiry: another stream
+    if (!document.hidden) open();
+  });
 }
 
 // disconnected says in words what is wrong with the page itself, "" for nothing.

@@ -102,7 +102,7 @@ export function LoginBox() {
         </p>
       )}
       {over && <p class="note bad">The login was not finished within ten minutes. Log in again.</p>}
-      {end && !waiting && (
+      {end && !waiting && (end.result !== "ok" || (s.token.state === "valid" && serverNow() - endAt < shownFor)) && (
         <p class={`note ${end.result === "ok" ? "good" : "bad"}`} id="login-result">
           {end.result === "ok" ? "" : <b>{titles[end.result]}. </b>}
           {end.reason} <Age at={end.at} />

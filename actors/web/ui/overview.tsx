@@ -2,6 +2,7 @@
 // server does stands on the page of the actors.
 
 import { Outlook } from "./analyses";
+import { ChainCard } from "./chain";
 import { Chart } from "./chart";
 import { Morning } from "./morning";
 import { Link } from "./parts";
@@ -15,6 +16,7 @@ export function Overview() {
       <div class="market">
         <Outlook />
         <Chart />
+        <ChainCard />
       </div>
       <section class="card" aria-labelledby="events-title">
         <div class="card-head">

@@ -5,6 +5,7 @@ import { effect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { ActorsPage } from "./actors";
 import { AnalysesPage } from "./analyses";
+import { ChainPage } from "./chain";
 import { ClientsPage } from "./clients";
 import { Drills } from "./drills";
 import { EventsPage } from "./events";
@@ -24,9 +25,10 @@ export interface Page {
 
 export const pages: Page[] = [
   { path: "/", name: "Overview", key: "o", body: Overview, market: true },
+  { path: "/chain", name: "Chain", key: "c", body: ChainPage, market: true },
   { path: "/analyses", name: "Analyses", key: "n", body: AnalysesPage, market: true },
   { path: "/actors", name: "Actors", key: "a", body: ActorsPage },
-  { path: "/clients", name: "Clients", key: "c", body: ClientsPage, when: (s) => s.gateway !== null },
+  { path: "/clients", name: "Clients", key: "k", body: ClientsPage, when: (s) => s.gateway !== null },
   { path: "/events", name: "Events", key: "e", body: EventsPage },
   { path: "/drills", name: "Drills", key: "d", body: Drills, when: (s) => s.profile === "sim" },
 ];

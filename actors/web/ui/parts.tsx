@@ -1,6 +1,7 @@
 // Small parts that every page uses.
 
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { age, words } from "./format";
 import { go } from "./route";
 import { ageOf, exchangeAgeOf } from "./state";
@@ -142,4 +143,18 @@ export function Choice({ label, options, value, onPick }: { label: string; optio
       ))}
     </div>
   );
+}
+
+// useWidth gives an element's width, for a picture that fills it.
+export function useWidth<E extends Element>(): [RefObject<E | null>, number] {
+  const ref = useRef<E>(null);
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => {
+    const look = () => setWidth(Math.round(ref.current!.getBoundingClientRect().width));
+    const seen = new ResizeObserver(look);
+    seen.observe(ref.current!);
+    look();
+    return () => seen.disconnect();
+  }, []);
+  return [ref, width];
 }

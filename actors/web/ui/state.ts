@@ -3,7 +3,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { when } from "./format";
-import type { Actor, Bar, BarEvent, Event, Quote, Readiness, Reading, Rotation, Status, Token } from "./types";
+import type { Actor, Bar, BarEvent, Chain, ChainPoint, Event, Quote, Readiness, Reading, Rotation, Status, Token } from "./types";
 
 export const status = signal<Status | null>(null);
 export const token = signal<Token | null>(null);
@@ -19,6 +19,13 @@ export const rates = signal<{ at: number; rate: number }[]>([]); // ticks/s of t
 export const underlyings = computed(() => status.value?.underlyings ?? []);
 export const selected = signal("");
 export const underlying = computed(() => (underlyings.value.includes(selected.value) ? selected.value : (underlyings.value[0] ?? "")));
+
+// The option chain of the underlying; of the nearest expiry unless another was
+// chosen.
+export const chain = signal<Chain | null>(null);
+export const chainDay = signal<ChainPoint[]>([]); // minutes of the session, of the nearest expiry
+export const chosenExpiry = signal<Record<string, string>>({}); // by underlying
+export const expiry = computed(() => chosenExpiry.value[underlying.value] ?? "");
 
 export const series = signal({ source: "index", interval: "5m" });
 
@@ -90,6 +97,11 @@ export const topics = {
   event(e: Event) {
     merge([e]);
   },
+  chain(c: Chain) {
+    if (c.underlying !== underlying.peek() || c.expiry !== (expiry.peek() || (c.expiries[0] ?? ""))) return;
+    chain.value = c;
+    if (c.expiry === c.expiries[0] && c.current) noteMinute(c);
+  },
   bar(b: BarEvent) {
     const s = series.peek();
     if (b.underlying === underlying.peek() && b.source === s.source && b.interval === s.interval) running.value = b;
@@ -97,6 +109,18 @@ export const topics = {
 };
 
 export type Topic = keyof typeof topics;
+
+// noteMinute keeps the newest minute of the day's lines.
+function noteMinute(c: Chain): void {
+  const minute = Math.floor(Date.parse(c.at) / 60_000) * 60_000;
+  const kept = chainDay.peek().filter((p) => Date.parse(p.at) < minute);
+  chainDay.value = [...kept, { at: new Date(minute).toISOString(), spot: c.spot.last_price, straddle: c.summary.straddle, pcr: c.summary.pcr }];
+}
+
+export async function loadChainDay(name: string, cancel: AbortSignal): Promise<void> {
+  const answer = await fetch(`/api/v1/chain/${encodeURIComponent(name)}/day`, { signal: cancel });
+  if (answer.ok) chainDay.value = (await answer.json()) as ChainPoint[];
+}
 
 // forget drops what another run of the server sent: its numbers start again.
 function forget(): void {
@@ -106,6 +130,8 @@ function forget(): void {
   rates.value = [];
   token.value = null;
   running.value = null;
+  chain.value = null;
+  chainDay.value = [];
 }
 
 // loadEvents asks for the whole timeline: the stream opens with its newest part.

@@ -183,3 +183,75 @@ export interface Problem {
   detail: string;
   names?: string[];
 }
+
+export interface ChainOption {
+  tradingsymbol: string;
+  last_price: number | null;
+  change: number | null;
+  change_percent: number | null;
+  bid: number | null;
+  ask: number | null;
+  volume: number | null;
+  oi: number | null;
+  oi_change: number | null;
+  iv: number | null;
+  delta: number | null;
+  iv_from: string;
+  at: string | null;
+  traded_at: string | null;
+  book_at: string | null;
+  reasons: string[];
+}
+
+export interface ChainRow {
+  strike: number;
+  atm: boolean;
+  call: ChainOption | null;
+  put: ChainOption | null;
+}
+
+export interface ChainPrice {
+  tradingsymbol: string;
+  last_price: number | null;
+  at: string | null;
+}
+
+export interface Chain {
+  underlying: string;
+  expiry: string;
+  expiries: string[];
+  rows: ChainRow[];
+  at: string;
+  as_of: string | null;
+  session: string;
+  current: boolean;
+  reason: string;
+  spot: ChainPrice;
+  future: ChainPrice;
+  pricing: { forward: number | null; forward_from: string; rate: number; reason: string };
+  summary: {
+    atm: number | null;
+    straddle: number | null;
+    atm_iv: number | null;
+    max_pain: number | null;
+    call_wall: number | null;
+    put_wall: number | null;
+    pcr: number | null;
+    pcr_volume: number | null;
+    pcr_oi_change: number | null;
+    call_oi: number | null;
+    put_oi: number | null;
+    call_oi_change: number | null;
+    put_oi_change: number | null;
+    coverage: number;
+    reason: string;
+  };
+}
+
+// ChainPoint is a minute of the chain of the nearest expiry.
+export interface ChainPoint {
+  at: string;
+  spot: number | null;
+  straddle: number | null;
+  pcr: number | null;
+}

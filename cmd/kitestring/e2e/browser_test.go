@@ -27,7 +27,7 @@ import (
 var onCI = os.Getenv("CI") == "true"
 
 // need skips the test, or fails it on CI, where everything is installed.
-func need(t *testing.T, what string, ok bool) {
+func need(t testing.TB, what string, ok bool) {
 	t.Helper()
 	switch {
 	case ok:
@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 }
 
 // browser is a headless Chromium, started with the first test that needs it.
-func browser(t *testing.T) context.Context {
+func browser(t testing.TB) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	need(t, "chromium", err == nil)
@@ -90,7 +90,7 @@ func startChromium(path string) (err error) {
 
 // tab is one page of the dashboard, and what went wrong on it.
 type tab struct {
-	t    *testing.T
+	t    testing.TB
 	ctx  context.Context
 	host string // the only one that may be asked
 
@@ -109,7 +109,7 @@ func (b *tab) close() {
 }
 
 // openTab opens a page of its own in the browser.
-func openTab(t *testing.T, ctx context.Context, address string) *tab {
+func openTab(t testing.TB, ctx context.Context, address string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -117,7 +117,7 @@ func openTab(t *testing.T, ctx context.Context, address string) *tab {
 }
 
 // adopt takes a tab over and goes to the address, "" to stay.
-func adopt(t *testing.T, ctx context.Context, address string) *tab {
+func adopt(t testing.TB, ctx context.Context, address string) *tab {
 	t.Helper()
 	b := &tab{t: t, ctx: ctx}
 	if err := chromedp.Listen(ctx, b.listen); err != nil {

@@ -27,7 +27,7 @@ const soon = 20 * time.Second
 const shown = 5 * time.Second
 
 // order is the first screen's: the first question first.
-var order = []string{".hero", "#card-outlook", "#card-chart", "#events-title"}
+var order = []string{".hero", "#card-outlook", "#card-chart", "#card-chain", "#events-title"}
 
 func TestFirstScreen(t *testing.T) {
 	server := startServer(t)
@@ -56,30 +56,84 @@ func TestFirstScreen(t *testing.T) {
 	b.await(soon, "#card-outlook", `Outlook[\s\S]*confidence[\s\S]*8 inputs[\s\S]*Why[\s\S]*volume pulse`)
 	b.await(soon, ".legend", `O .* H .* L .* C `)
 	b.holds("the favicon shows that data is live", `document.querySelector("link[rel=icon]").getAttribute("href") === "/assets/live.svg"`)
-	tops := eval[[]float64](b, fmt.Sprintf(`[%s].map((s) => { const r = document.querySelector(s).getBoundingClientRect(); return r.top * 10000 + r.left; })`, `"`+strings.Join(order, `","`)+`"`))
+	b.look(390, "light") // where the places are the order
+	tops := eval[[]float64](b, fmt.Sprintf(`[%s].map((s) => { return document.querySelector(s).getBoundingClientRect().top; })`, `"`+strings.Join(order, `","`)+`"`))
 	for i := 1; i < len(tops); i++ {
 		if tops[i] <= tops[i-1] {
 			t.Errorf("%s comes before %s", order[i], order[i-1])
 		}
 	}
+	if tall := eval[float64](b, `document.documentElement.scrollHeight`); tall > 2600 {
+		t.Errorf("the first page of a phone is %.0f px long", tall)
+	}
+	b.look(1280, "light")
 	// The canvas is painted: the chart's own elements are there, with a size.
 	b.holds("a chart is drawn", `[...document.querySelectorAll(".canvas canvas")].some((c) => c.width > 300 && c.height > 100)`)
 	b.holds("invented prices have a colour of their own", `document.documentElement.dataset.profile === "sim" && /invented/.test(document.querySelector(".unreal").innerText)`)
-	b.look(1280, "light")
 	b.keepView("first-screen", 1280, 1010)
+
+	f := b.measure(1, 2*time.Second)
+	t.Logf("the page uses %.1f %% of a processor; %d frames in 2 s, %d tasks of 50 ms and more, the longest %.0f ms", 100*f.Busy, f.Frames, f.Long, f.Longest)
+	if f.Busy > 0.25 { // a phone is four times slower; BenchmarkFrames measures it
+		t.Errorf("the page uses %.0f %% of a processor to stay up to date", 100*f.Busy)
+	}
+	chainPage(b)
+	analysesPage(b)
 
 	// The server itself: a line each while all is well.
 	b.chord("g", "a")
 	b.await(soon, "#card-token", `Valid[\s\S]*gen 1, till about \w+ \d+ \w+ \d\d:\d\d, all services use it$`)
 	b.await(soon, "#card-feed", `Streaming[\s\S]*\d+ ticks/s, \d+ instruments on 1 socket$`)
 	b.await(soon, "#card-rotation", `gen 1 adopted[\s\S]*ms total, no ticks lost, [^\n]* ago$`)
-	b.await(soon, "#card-restarts", `17 of 17 run[\s\S]*0 restarts since the start$`)
+	b.await(soon, "#card-restarts", `\d+ of \d+ run[\s\S]*0 restarts since the start$`)
 	b.unfolded("#card-token", `ago[\s\S]*Log in`)
 	b.unfolded("#card-feed", `last tick[\s\S]*under 1 s ago[\s\S]*last gap`)
 	b.unfolded("#card-rotation", `file changed[\s\S]*detected[\s\S]*validated[\s\S]*dialled[\s\S]*first frame[\s\S]*first tick[\s\S]*old closed`)
 	b.unfolded("#card-restarts", `No actor has failed`)
 	b.await(soon, ".tree", `root[\s\S]*core[\s\S]*feed[\s\S]*gen 1[\s\S]*outlook`)
 	b.clean()
+}
+
+// chainPage visits the option chain.
+func chainPage(b *tab) {
+	b.t.Helper()
+	b.chord("g", "c")
+	b.await(soon, "#chain-title", `^NIFTY of \w+ \d+ \w+$`)
+	b.await(soon, ".chain-page", `PCR\s+\d+\.\d\d\s+Max pain\s+[\d,]+[\s\S]*ATM straddle\s+\d+[\s\S]*newest packet|newest packet[\s\S]*PCR\s+\d`)
+	b.holds("21 strikes stand round the money, whose row is marked", `document.querySelectorAll(".chain tbody tr").length === 21 && document.querySelectorAll(".chain tr.atm").length === 1`)
+	b.holds("each strike has its bars", `document.querySelectorAll(".strikes .calls .kept").length === 21 && document.querySelectorAll(".strikes .puts .kept").length === 21`)
+	b.await(soon, ".daylines", `Put/call ratio\s+\d\.\d\d[\s\S]*ATM straddle\s+[\d,]+\.\d\d`)
+	b.keep("chain")
+	b.click(`[aria-label=Strikes] button:last-child`)
+	b.holds("all strikes can be seen", `document.querySelectorAll(".chain tbody tr").length > 30`)
+	first := b.text("#chain-title")
+	b.click(`[aria-label=Expiry] button:nth-child(2)`)
+	b.holds("the next expiry can be chosen", fmt.Sprintf(`document.querySelector("#chain-title").innerText !== %q && document.querySelectorAll(".chain tbody tr").length > 30`, first))
+	b.await(soon, ".chain-page", "of the nearest expiry")
+	b.click(`[aria-label=Expiry] button:first-child`)
+	b.click(`[aria-label=Strikes] button:first-child`)
+	b.await(soon, "#chain-title", regexp.QuoteMeta(first))
+}
+
+// analysesPage visits the readings: each has its picture and a sentence.
+func analysesPage(b *tab) {
+	b.t.Helper()
+	b.chord("g", "n")
+	for kind, says := range map[string]string{
+		"outlook":       `For up:|Nothing speaks for up`,
+		"instant":       `Entry near [\d,.]+, stop|No trade at`,
+		"trend_base":    `Last swing high [\d,.]+, last swing low`,
+		"zone_control":  `upport`,
+		"volume_pulse":  `% of the future's volume was on rising bars`,
+		"candle_intent": `Last bar of the future: `,
+		"pcr":           `puts are open for each call`,
+	} {
+		b.await(soon, `section[aria-labelledby="reading-`+kind+`"] .saying`, says)
+	}
+	for kind, picture := range map[string]string{"trend_base": ".candle", "zone_control": ".candle", "volume_pulse": "rect", "candle_intent": ".candle", "pcr": "rect"} {
+		b.holds("the picture of "+kind, fmt.Sprintf("document.querySelectorAll(`section[aria-labelledby=\"reading-%s\"] :is(.picture, .checks)%s`).length > 0", kind, strings.TrimPrefix(" "+picture, " .checks")))
+	}
+	b.keep("analyses")
 }
 
 func TestScriptIsSmall(t *testing.T) {
@@ -100,8 +154,8 @@ func TestScriptIsSmall(t *testing.T) {
 		total += zipped.Len()
 	}
 	t.Logf("%d bytes of script, zipped", total)
-	if total > 80_000 {
-		t.Errorf("%d bytes of script, zipped; want at most 80000", total)
+	if total > 110_000 {
+		t.Errorf("%d bytes of script, zipped; want at most 110000", total)
 	}
 	// What is startServer is that, zipped.
 	server := startServer(t)
@@ -114,7 +168,7 @@ func TestScriptIsSmall(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" || len(body) > 80_000 {
+	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" || len(body) > 110_000 {
 		t.Errorf("startServer: %d bytes, encoding %q (%v)", len(body), resp.Header.Get("Content-Encoding"), err)
 	}
 	tag := resp.Header.Get("ETag")
@@ -152,6 +206,12 @@ const cutOff = `(() => {
 	return found;
 })()`
 
+// unfold opens what is folded; oldAges writes the longest age everywhere.
+const (
+	unfold  = `document.querySelectorAll("main details").forEach((d) => (d.open = true)), true`
+	oldAges = `document.querySelectorAll("main .age").forEach((e) => (e.lastChild.data = "17 h 48 min ago")), true`
+)
+
 // pages are the menu's, each with the key that leads to it after g.
 func (b *tab) pages() []struct{ Name, Key string } {
 	b.t.Helper()
@@ -179,9 +239,11 @@ func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 	for _, p := range b.pages() {
 		b.chord("g", p.Key)
 		b.await(soon, "h1", p.Name)
+		eval[bool](b, unfold)
 		for _, width := range []int64{390, 768, 1280, 1920} {
 			for _, theme := range []string{"light", "dark"} {
 				b.look(width, theme)
+				eval[bool](b, oldAges)
 				for _, fault := range eval[[]string](b, cutOff) {
 					t.Errorf("%s %d %s: %s", p.Name, width, theme, fault)
 				}
@@ -306,7 +368,7 @@ func TestAskKiteNow(t *testing.T) {
 		before = "As of never"
 	}
 	b.click(card + " button")
-	b.await(soon, card, `Asked Kite for NIFTY[\s\S]*As of (?!`+strings.TrimPrefix(before, "As of ")+`)[\s\S]*source\s+rest`)
+	b.await(soon, card, `Kite's own quote: [\d,.]+[\s\S]*Asked Kite for NIFTY[\s\S]*As of (?!`+strings.TrimPrefix(before, "As of ")+`)`)
 	b.keep("ask-kite-now")
 	b.clean()
 }
@@ -314,7 +376,7 @@ func TestAskKiteNow(t *testing.T) {
 func TestPagesHaveAddresses(t *testing.T) {
 	server := startServer(t)
 	server.live()
-	for _, path := range []string{"", "analyses", "actors", "events", "drills"} {
+	for _, path := range []string{"", "chain", "analyses", "actors", "events", "drills"} {
 		resp, err := server.client.Get(server.URL() + path)
 		if err != nil {
 			t.Fatal(err)

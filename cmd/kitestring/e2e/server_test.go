@@ -16,12 +16,12 @@ import (
 // server is a whole server: the tree, the exchange, the page.
 type server struct {
 	*tree.Server
-	t      *testing.T
+	t      testing.TB
 	cfg    tree.Config
 	client *http.Client
 }
 
-func startServer(t *testing.T, change ...func(*tree.Config)) *server {
+func startServer(t testing.TB, change ...func(*tree.Config)) *server {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a whole server is not for -short")

@@ -185,7 +185,7 @@ func TestOneStreamAPage(t *testing.T) {
 			<-time.After(20 * time.Millisecond)
 		}
 	}
-	for _, p := range []struct{ key, name string }{{"a", "Actors"}, {"e", "Events"}, {"o", "Overview"}} {
+	for _, p := range []struct{ key, name string }{{"a", "Actors"}, {"e", "Events"}, {"c", "Chain"}, {"o", "Overview"}} {
 		b.chord("g", p.key)
 		b.await(soon, "h1", p.name)
 		streams(1)
@@ -193,12 +193,19 @@ func TestOneStreamAPage(t *testing.T) {
 	show := func(hidden bool) {
 		b.do("hide or show", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`Object.defineProperty(document, "hidden", { configurable: true, get: () => %t }); document.dispatchEvent(new Event("visibilitychange"))`, hidden)))
 	}
+	// The alarm is off until then.
+	b.do("notifications", chromedp.Evaluate[chromedp.Void](`window.Notification = class { static permission = "granted"; constructor(title) { (window.raised ??= []).push(title); } }`))
+	b.click(`header button[aria-label="Alarms: off"]`)
+	b.click("#alarm-notify")
+	b.click(`dialog[open] form button:last-child`)
+	b.holds("the alarm is on", `document.querySelector('header button[aria-label="Alarms: on"]') !== null`)
 	// A hidden page has no stream and stays true: it asks now and then.
 	show(true)
 	streams(0)
 	at := server.Addr()
 	server.stop()
 	b.await(2*soon, "title", "Server gone")
+	b.holds("a person is called back", `window.raised?.includes("kitestring: Server gone")`)
 	b.holds("the favicon of a hidden page is true", `document.querySelector("link[rel=icon]").getAttribute("href") === "/assets/lost.svg"`)
 	server.open()
 	if server.Addr() != at {
