@@ -5,6 +5,7 @@ import { render, type ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { admission, post } from "./act";
 import { alarm, alarmOpen, alarmWords, raise, wantNotify, wantSound, watchTrouble } from "./alarm";
+import { loadAlerts, ServerAlerts } from "./alerts";
 import { clockTime, longDay, price, signed, span, words } from "./format";
 import { helpOpen, listen, shortcuts } from "./keys";
 import { disconnected, start } from "./link";
@@ -57,7 +58,7 @@ function Header() {
         <button type="button" class="icon" onClick={nextTheme} aria-label={`Theme: ${theme.value === "auto" ? "as the system" : theme.value}. Change it.`}>
           <span aria-hidden="true">{theme.value === "auto" ? "\u25d0" : theme.value === "light" ? "\u25cb" : "\u25cf"}</span>
         </button>
-        <button type="button" class="icon" onClick={() => (alarmOpen.value = true)} aria-label={`Alarms: ${alarm.value.notify || alarm.value.sound ? "on" : "off"}`}>
+        <button type="button" class="icon" onClick={() => ((alarmOpen.value = true), void loadAlerts())} aria-label={`Alarms: ${alarm.value.notify || alarm.value.sound ? "on" : "off"}`}>
           <svg viewBox="0 0 24 24" aria-hidden="true" class={alarm.value.notify || alarm.value.sound ? "bell on" : "bell"}>
             <path d="M6 17V11a6 6 0 0 1 12 0v6l1.5 2h-15ZM10 21h4" />
           </svg>
@@ -188,6 +189,7 @@ function Alarms() {
       <p class="note bad" role="alert">
         {alarmWords.value}
       </p>
+      <ServerAlerts />
       <form method="dialog" class="actions">
         <button type="button" class="button" disabled={!a.notify && !a.sound} onClick={() => raise("kitestring: a trial", "This is how an alarm looks.")}>
           Try it
