@@ -7,7 +7,7 @@ import type { ComponentChildren } from "preact";
 import { age, date, minuteTime, none, price, sentence, short, signed, span, when, whole } from "./format";
 import { chainShown, link } from "./link";
 import { Age, Choice, Link, useWidth } from "./parts";
-import { chain, chainDay, chosenExpiry, exchangeNow, expiry, loadChainDay, underlying } from "./state";
+import { chain, chainDay, pickedExpiry, exchangeNow, expiry, loadChainDay, underlying } from "./state";
 import type { Chain, ChainOption, ChainPoint, ChainRow } from "./types";
 
 // useChain has the stream bring the chain of the chosen underlying and expiry
@@ -321,7 +321,7 @@ export function ChainPage() {
           {c && c.rows.length > 0 && <Age at={c.as_of} exchange of="newest packet" />}
         </div>
         {c && c.expiries.length > 1 && (
-          <Choice label="Expiry" options={c.expiries.map((e) => [e, date(e)])} value={c.expiry} onPick={(e) => (chosenExpiry.value = { ...chosenExpiry.value, [underlying.value]: e === c.expiries[0] ? "" : e })} />
+          <Choice label="Expiry" options={c.expiries.map((e) => [e, date(e)])} value={c.expiry} onPick={(e) => (pickedExpiry.value = { ...pickedExpiry.value, [underlying.value]: e === c.expiries[0] ? "" : e })} />
         )}
         {c && c.rows.length > 0 && (
           <p class="lead">

@@ -24,8 +24,8 @@ export const underlying = computed(() => (underlyings.value.includes(selected.va
 // chosen.
 export const chain = signal<Chain | null>(null);
 export const chainDay = signal<ChainPoint[]>([]); // minutes of the session, of the nearest expiry
-export const chosenExpiry = signal<Record<string, string>>({}); // by underlying
-export const expiry = computed(() => chosenExpiry.value[underlying.value] ?? "");
+export const pickedExpiry = signal<Record<string, string>>({}); // by underlying
+export const expiry = computed(() => pickedExpiry.value[underlying.value] ?? "");
 
 export const series = signal({ source: "index", interval: "5m" });
 
