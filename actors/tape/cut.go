@@ -1,6 +1,7 @@
 package tape
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -124,15 +125,17 @@ type Hash struct {
 // recentPackets is how far a packet is looked for that another socket brought.
 const recentPackets = 64
 
-// Hashes are of the packets of each instrument in the order of recording. A
-// packet that another socket brought a moment before counts once: in a swap two
-// sockets stream at the same time, and a replay sends what they brought once.
+// Hashes are of the packets of each instrument in the order of recording, each
+// once: not when it is the packet before again, or its beginning, as the answer
+// to a subscription is; and not when another socket brought it a moment before,
+// for in a swap two sockets stream at the same time.
 func Hashes(segments []Segment) (map[uint32]Hash, []Damage, error) {
 	type one struct {
 		hash    hash.Hash
 		packets int64
 		recent  [recentPackets]uint64 // checksums of the last packets
 		from    [recentPackets]source
+		last    []byte
 		socket  source // of the last packet
 	}
 	seed := maphash.MakeSeed()
@@ -146,6 +149,9 @@ func Hashes(segments []Segment) (map[uint32]Hash, []Damage, error) {
 				o = &one{hash: sha256.New(), socket: from}
 				all[token] = o
 			}
+			if bytes.HasPrefix(o.last, packet) {
+				return
+			}
 			sum := maphash.Bytes(seed, packet)
 			if from != o.socket {
 				for i, recent := range o.recent {
@@ -155,6 +161,7 @@ func Hashes(segments []Segment) (map[uint32]Hash, []Damage, error) {
 				}
 			}
 			o.hash.Write(packet)
+			o.last = append(o.last[:0], packet...)
 			at := o.packets % recentPackets
 			o.recent[at], o.from[at], o.socket = sum, from, from
 			o.packets++

@@ -66,7 +66,7 @@ type Report struct {
 var ErrExists = errors.New("there is an export of that day already")
 
 // bucketBytes is how much of the ticks is in memory at once.
-var bucketBytes = int64(256 << 20)
+var bucketBytes = int64(128 << 20)
 
 // tick is one row of ticks.
 type tick struct {
