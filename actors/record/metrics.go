@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kitestring/actors/tape"
 )
 
 // Metrics are the recorder's.
@@ -92,7 +94,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		{descLastWrite, prometheus.GaugeValue, stamp(s.LastWrite)},
 		{descOldest, prometheus.GaugeValue, stamp(s.Oldest)},
 		{descFree, prometheus.GaugeValue, float64(s.DiskFree)},
-		{descNeeded, prometheus.GaugeValue, float64(least(s.DiskSize))},
+		{descNeeded, prometheus.GaugeValue, float64(tape.LeastFree(s.DiskSize))},
 		{descDeleted, prometheus.CounterValue, float64(s.Deleted)},
 	} {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.v)

@@ -33,10 +33,6 @@ func (s State) String() string { return states[s] }
 // server has, is left alone.
 const retryAfter = 5 * time.Second
 
-// least is the free space below which nothing is recorded: other programs of
-// the machine need it more.
-func least(size int64) int64 { return max(1<<30, size/50) }
-
 // state is what the writer decides by.
 type state struct {
 	State
@@ -77,7 +73,7 @@ func next(s state, e fact, now time.Time) (_ state, changed bool) {
 			s.State, s.reason = PausedDisk, diskReason(e.err)
 		}
 	case looked:
-		if need := least(e.size); e.free < need && s.State == Recording {
+		if need := tape.LeastFree(e.size); e.free < need && s.State == Recording {
 			s.State = PausedDisk
 			s.reason = fmt.Sprintf("the disk has %s free, and the recorder leaves %s to other programs: free space, or run \"kitestring record prune\"", inUnits(e.free), inUnits(need))
 		}

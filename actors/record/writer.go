@@ -88,7 +88,7 @@ func (w *writer) turn(now time.Time) {
 	}
 	if w.state.State == PausedDisk { // its time has come: is there room?
 		free, size, err := w.cfg.Disk.space(w.cfg.Dir)
-		if err == nil && free < least(size) {
+		if err == nil && free < tape.LeastFree(size) {
 			w.state.retryAt = now.Add(retryAfter)
 			return
 		}

@@ -24,6 +24,10 @@ func DefaultRetention(diskBytes int64) Retention {
 	return Retention{Days: 7, Bytes: min(20_000_000_000, diskBytes/5)}
 }
 
+// LeastFree is the free space below which nothing is recorded: other programs of
+// the machine need it more.
+func LeastFree(diskBytes int64) int64 { return max(1<<30, diskBytes/50) }
+
 // Prune deletes the segments that a retention does not leave, oldest first, and
 // never one that is being written. dry only names them.
 func (d *Directory) Prune(now time.Time, r Retention, dry bool) ([]Segment, error) {

@@ -154,15 +154,8 @@ func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 	if err != nil {
 		return bad(fmt.Errorf("--env-file %q: %w", f.envFile, err))
 	}
-	stateDir := f.stateDir
-	if stateDir == "" {
-		// systemd's StateDirectory; otherwise a folder next to the file that it serves.
-		if stateDir = p.getenv("STATE_DIRECTORY"); stateDir == "" {
-			stateDir = filepath.Join(filepath.Dir(envFile), ".kitestring")
-		}
-	}
 	cfg := tree.Config{
-		EnvFile: envFile, StateDir: stateDir, Addr: f.addr, GatewayAddr: f.gatewayAddr, GatewayOptional: f.gatewayAddr == defaultGatewayAddr, Profile: f.profile, Version: version,
+		EnvFile: envFile, StateDir: p.stateDir(f.stateDir, envFile), Addr: f.addr, GatewayAddr: f.gatewayAddr, GatewayOptional: f.gatewayAddr == defaultGatewayAddr, Profile: f.profile, Version: version,
 		Getenv: p.getenv, Log: log,
 		Sim: tree.SimConfig{
 			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,

@@ -22,8 +22,8 @@ func (p *program) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check the .env file, its directory, the port and Kite; name a fix for each trap",
 		Long: `Check what can keep a token from its server: the .env file and its directory,
-the environment, the port, the redirect URL, the clock, Kite, the token and
-systemd. A fix of one line stands under each finding.
+the environment, the port, the redirect URL, the clock, Kite, the token,
+systemd, and the disk of the recording. A fix of one line stands under each finding.
 
 Nothing is changed. A server may be running or not.
 
@@ -33,6 +33,7 @@ Exit codes: 0 nothing fails (warnings aside), 4 only a login is missing, 1 else.
 			if err := cmp.Or(checkAddr(d.addr), checkProfile(d.profile)); err != nil {
 				return &exitWith{exitUsage, err}
 			}
+			d.stateDir = p.stateDir(d.stateDir, d.envFile)
 			if err := d.examine(c.Context()); err != nil {
 				return err
 			}
@@ -50,6 +51,7 @@ Exit codes: 0 nothing fails (warnings aside), 4 only a login is missing, 1 else.
 	f.StringVar(&d.envFile, "env-file", ".env", "the file with the credentials and the token")
 	f.StringVar(&d.addr, "addr", p.defaultAddr(), "address that the server listens on")
 	f.StringVar(&d.profile, "profile", "auto", "auto, sim, sandbox or live: the server's --profile")
+	f.StringVar(&d.stateDir, "state-dir", "", "the server's --state-dir (default: $STATE_DIRECTORY, else .kitestring beside the .env file)")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return c
 }
@@ -58,6 +60,7 @@ Exit codes: 0 nothing fails (warnings aside), 4 only a login is missing, 1 else.
 // to repair it; later checks use what earlier ones found.
 type doctor struct {
 	envFile, addr, profile string
+	stateDir               string
 	getenv                 func(string) string
 	unitDirs               []string // where systemd's units lie
 
@@ -117,6 +120,7 @@ const (
 	checkClock       = "clock"
 	checkToken       = "token"
 	checkSystemd     = "systemd"
+	checkRecording   = "recording"
 )
 
 // examine makes all checks. Its error is that ctx ended before.
@@ -131,7 +135,7 @@ func (d *doctor) examine(ctx context.Context) error {
 		return &exitWith{exitUsage, fmt.Errorf("--env-file %s: %w", path, err)}
 	}
 	for _, look := range []func(context.Context){
-		d.lookAtFile, d.lookAtDirectory, d.lookAtPlan, d.lookAtPort, d.lookAtServer, d.lookAtRedirect, d.askKite, d.lookAtSystemd,
+		d.lookAtFile, d.lookAtDirectory, d.lookAtPlan, d.lookAtPort, d.lookAtServer, d.lookAtRedirect, d.askKite, d.lookAtSystemd, d.lookAtRecording,
 	} {
 		if look(ctx); ctx.Err() != nil {
 			return ctx.Err()

@@ -129,11 +129,11 @@ func (p *patient) examined(t *testing.T) (code int, report doctorReport) {
 
 func TestDoctorFindsNothingWrong(t *testing.T) {
 	code, report := newPatient(t).examined(t)
-	if code != exitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 17 {
+	if code != exitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 18 {
 		t.Errorf("exit %d, %+v", code, report)
 	}
 	for _, c := range report.Checks {
-		if c.Status == failed || c.Status == warned && c.Name != checkInotify { // the machine's own file system may be silent
+		if c.Status == failed || c.Status == warned && c.Name != checkInotify && c.Name != checkRecording { // the machine's own file system may be silent, its disk slow
 			t.Errorf("%+v", c)
 		}
 	}
@@ -203,11 +203,28 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		"a password in it": {func(_ *testing.T, p *patient) {
 			p.set("KITE_API_URL", "KITE_API_URL=http://me:"+doctorSecret+"@127.0.0.1:1/"+doctorSecret)
 		}, checkAPI, failed, "no answer from http://127.0.0.1:1", exitError},
-		"no answer":      {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
-		"clock ahead":    {func(_ *testing.T, p *patient) { p.ahead = 10*time.Minute + 30*time.Second }, checkClock, failed, "10m[1-5][0-9]s ahead", exitError},
-		"clock behind":   {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
-		"no token":       {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
-		"a dead token":   {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
+		"no answer":    {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
+		"clock ahead":  {func(_ *testing.T, p *patient) { p.ahead = 10*time.Minute + 30*time.Second }, checkClock, failed, "10m[1-5][0-9]s ahead", exitError},
+		"clock behind": {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
+		"no token":     {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
+		"a dead token": {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
+		"another user's recording": {func(t *testing.T, p *patient) {
+			state := t.TempDir()
+			p.args = []string{"--state-dir", state}
+			if err := os.Mkdir(filepath.Join(state, "record"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(filepath.Join(state, "record"), 12345, 12345); err != nil {
+				t.Skip("only root gives files away:", err)
+			}
+		}, checkRecording, warned, "belongs to the user with id 12345", exitOK},
+		"a file for the state": {func(t *testing.T, p *patient) {
+			file := filepath.Join(t.TempDir(), "state")
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p.args = []string{"--state-dir", file}
+		}, checkRecording, failed, "not a directory", exitError},
 		"Kite has a 502": {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
 	} {
 		t.Run(name, func(t *testing.T) {

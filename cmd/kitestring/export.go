@@ -84,7 +84,7 @@ damaged on disk is left out, and named.`,
 			if format == export.Bars {
 				what = fmt.Sprintf("bars of %d ticks", report.Ticks)
 			}
-			fmt.Fprintf(p.stdout, "%d %s, %s (%s B a row) in %s, in %s\n", report.Rows, what, size(report.Bytes), perTick(report.Bytes, report.Rows), time.Since(started).Round(100*time.Millisecond), filepath.Clean(out))
+			fmt.Fprintf(p.stdout, "%d %s, %s (%s B a row) in %s, in %s\n", report.Rows, what, bytesOf(report.Bytes), perTick(report.Bytes, report.Rows), time.Since(started).Round(100*time.Millisecond), filepath.Clean(out))
 			if report.Unnamed > 0 {
 				fmt.Fprintf(p.stderr, "%d instruments have no tradingsymbol: they are not in the instruments file of that day\n", report.Unnamed)
 			}

@@ -50,7 +50,7 @@ func (f *recordFlags) add(p *program, c *cobra.Command) *cobra.Command {
 
 func (f *recordFlags) names(p *program, c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.stateDir, "state-dir", cmp.Or(p.getenv("STATE_DIRECTORY"), ".kitestring"), "the server's --state-dir")
+	flags.StringVar(&f.stateDir, "state-dir", p.stateDir("", ".env"), "the server's --state-dir")
 	flags.StringVar(&f.profile, "profile", "", "live, sandbox or sim: whose recording (default: the one that there is, live before the others)")
 }
 
@@ -182,7 +182,7 @@ blocks say; "kitestring record verify" reads the blocks too.`,
 			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "DAY\tFROM (IST)\tTO\tSEGMENTS\tFRAMES\tTICKS\tSIZE\tB/TICK\tKEPT\tDAMAGED")
 			for _, d := range days {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", d.Day, clock(d.From), clock(d.To), d.Segments, d.Frames, d.Ticks, size(d.Bytes),
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", d.Day, clock(d.From), clock(d.To), d.Segments, d.Frames, d.Ticks, bytesOf(d.Bytes),
 					perTick(d.Bytes, d.Ticks), yes(d.Kept), damaged(d.DamagedBytes))
 			}
 			return w.Flush()
@@ -197,7 +197,7 @@ func clock(t *time.Time) string {
 	return t.In(ist.Zone).Format(time.TimeOnly)
 }
 
-func size(bytes int64) string {
+func bytesOf(bytes int64) string {
 	switch {
 	case bytes >= 1e9:
 		return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
@@ -226,7 +226,7 @@ func damaged(bytes int64) string {
 	if bytes == 0 {
 		return "-"
 	}
-	return size(bytes)
+	return bytesOf(bytes)
 }
 
 // verified is the answer of "record verify".
@@ -310,7 +310,7 @@ func (p *program) printVerified(v verified) {
 	for _, d := range v.Damage {
 		fmt.Fprintf(p.stdout, "DAMAGED %s: %s at byte %d; the %d bytes from there on are left out\n", d.Path, d.Reason, d.Offset, d.Bytes)
 	}
-	fmt.Fprintf(p.stdout, "%d segments, %d frames, %d ticks, %s (%s B a tick), %s damaged\n", v.Segments, v.Frames, v.Ticks, size(v.Bytes), perTick(v.Bytes, v.Ticks), size(v.DamagedBytes))
+	fmt.Fprintf(p.stdout, "%d segments, %d frames, %d ticks, %s (%s B a tick), %s damaged\n", v.Segments, v.Frames, v.Ticks, bytesOf(v.Bytes), perTick(v.Bytes, v.Ticks), bytesOf(v.DamagedBytes))
 }
 
 func total(segments []tape.Segment) (bytes int64) {
@@ -464,7 +464,7 @@ the segment that a server writes stay.`,
 			if dry {
 				word = "would be deleted"
 			}
-			fmt.Fprintf(p.stdout, "%d segments, %s: %s\n", d.Segments, size(d.Bytes), word)
+			fmt.Fprintf(p.stdout, "%d segments, %s: %s\n", d.Segments, bytesOf(d.Bytes), word)
 			return nil
 		},
 	})
@@ -510,7 +510,7 @@ func (p *program) recordCutCommand() *cobra.Command {
 			if f.json {
 				return p.printJSON(map[string]any{"file": out, "frames": counts.Frames, "ticks": counts.Ticks, "events": counts.Events, "bytes": counts.Bytes, "damage": append([]tape.Damage{}, damage...)})
 			}
-			fmt.Fprintf(p.stdout, "%s: %d frames, %d ticks, %s\n", out, counts.Frames, counts.Ticks, size(counts.Bytes))
+			fmt.Fprintf(p.stdout, "%s: %d frames, %d ticks, %s\n", out, counts.Frames, counts.Ticks, bytesOf(counts.Bytes))
 			return nil
 		},
 	})
@@ -692,7 +692,7 @@ func (p *program) recordStatusCommand() *cobra.Command {
 			return p.printRecordStatus(text, p.client.json)
 		},
 	})
-	c.Flags().StringVar(&f.stateDir, "state-dir", cmp.Or(p.getenv("STATE_DIRECTORY"), ".kitestring"), "a server's --state-dir, to look at its files instead of asking it")
+	c.Flags().StringVar(&f.stateDir, "state-dir", p.stateDir("", ".env"), "a server's --state-dir, to look at its files instead of asking it")
 	c.Flags().StringVar(&f.profile, "profile", "", "with --state-dir: live, sandbox or sim")
 	return c
 }
@@ -712,7 +712,7 @@ func (p *program) printRecordStatus(object json.RawMessage, asJSON bool) error {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		value := fields[name]
 		if n, number := value.(float64); number && strings.HasSuffix(name, "bytes") {
-			value = size(int64(n))
+			value = bytesOf(int64(n))
 		} else if number {
 			value = int64(n)
 		}
