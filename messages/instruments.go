@@ -72,7 +72,7 @@ type Instrument struct {
 	Name          string    `json:"name"`
 	Type          string    `json:"instrument_type"` // EQ, FUT, CE, PE
 	Segment       string    `json:"segment"`         // NSE, INDICES, NFO-FUT, NFO-OPT, ...
-	Expiry        time.Time `json:"expiry"`          // midnight IST of the day; zero: none
+	Expiry        time.Time `json:"expiry,omitzero"` // midnight IST of the day; zero: none
 	Strike        float64   `json:"strike"`
 	TickSize      float64   `json:"tick_size"`
 	LotSize       int       `json:"lot_size"`
@@ -82,9 +82,9 @@ type Instrument struct {
 type Underlying struct {
 	Name   string      `json:"name"` // NIFTY, BANKNIFTY, SENSEX
 	Index  Instrument  `json:"index"`
-	Future Instrument  `json:"future"`         // the near contract; zero: none in the file
-	Next   *Instrument `json:"next,omitempty"` // the next contract, from 3 days before the roll
-	Expiry time.Time   `json:"expiry"`         // of the chain; zero: there is none
+	Future Instrument  `json:"future"`          // the near contract; zero: none in the file
+	Next   *Instrument `json:"next,omitempty"`  // the next contract, from 3 days before the roll
+	Expiry time.Time   `json:"expiry,omitzero"` // of the chain; zero: there is none
 	// Expiries are all of the options, the nearest first.
 	Expiries []time.Time  `json:"expiries,omitempty"`
 	Chain    []Instrument `json:"chain"`            // CE and PE round the money, by strike, then type

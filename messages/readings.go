@@ -40,11 +40,18 @@ type Reading struct {
 	Values      map[string]any `json:"values,omitempty"`
 	AsOf        time.Time      `json:"as_of"`        // exchange time of the newest input; zero: none yet
 	OldestInput time.Time      `json:"oldest_input"` // exchange time of the oldest input used
-	Coverage    float64        `json:"coverage"`     // 0-1, of the inputs wanted
-	Gapped      bool           `json:"gapped"`
-	Partial     bool           `json:"partial"`
-	Generation  Generation     `json:"generation"` // of the newest input
-	Epoch       uint64         `json:"epoch"`      // of the actor's incarnation
+	// Session is the trading day that the newest input is of, YYYY-MM-DD; "": none
+	// yet. A reading of an earlier session than the one that runs, or of one that is
+	// over, is watching, never active, and its reason says so first.
+	Session string `json:"session"`
+	// ValidUntil is when it stops to stand without newer input, exchange time; null:
+	// it does not stand.
+	ValidUntil *time.Time `json:"valid_until"`
+	Coverage   float64    `json:"coverage"` // 0-1, of the inputs wanted
+	Gapped     bool       `json:"gapped"`
+	Partial    bool       `json:"partial"`
+	Generation Generation `json:"generation"` // of the newest input
+	Epoch      uint64     `json:"epoch"`      // of the actor's incarnation
 
 	// Parameters are those of the formulas that the configuration chose other
 	// than their defaults. Shared between readings: not to be changed.

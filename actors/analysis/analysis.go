@@ -193,6 +193,19 @@ func Missing(format string, args ...any) Judgement {
 	return Judgement{Status: messages.Unavailable, Reason: fmt.Sprintf(format, args...)}
 }
 
+// span is a length of time as people say it, in whole units.
+func span(d time.Duration) string {
+	switch d = d.Round(time.Second); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d/time.Second))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d/time.Minute))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d/time.Hour), int(d%time.Hour/time.Minute))
+	}
+	return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
+}
+
 // FileKinds are the kinds that can judge a file of bars.
 func FileKinds() []string {
 	var kinds []string

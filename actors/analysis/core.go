@@ -2,7 +2,6 @@ package analysis
 
 import (
 	"cmp"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -239,16 +238,7 @@ func (c *Core) Profile() Profile { return c.profile }
 func (c *Core) Classic() map[string]any { return c.analysis.Classic(&c.in) }
 
 // NewestBar is the exchange time of the newest tick in any bar of the index.
-func (c *Core) NewestBar() time.Time {
-	w := &c.in.Index
-	if w.Running != nil {
-		return w.Running.Newest
-	}
-	if n := len(w.Closed); n > 0 {
-		return w.Closed[n-1].Newest
-	}
-	return time.Time{}
-}
+func (c *Core) NewestBar() time.Time { return c.in.newestBar() }
 
 // Reading judges what is known at the exchange's time now.
 func (c *Core) Reading(now time.Time) messages.Reading {
@@ -266,12 +256,14 @@ func (c *Core) Reading(now time.Time) messages.Reading {
 	j := judge()
 	if j.Status != messages.Unavailable && c.in.Phase == messages.Open && !j.AsOf.IsZero() && c.analysis.stale(&c.in, j.AsOf) {
 		j.Status, j.Signal, j.Confidence, j.Values = messages.Unavailable, "", 0, nil
-		j.Reason = fmt.Sprintf("the newest input is %v old", now.Sub(j.AsOf).Round(time.Second))
+		j.Reason = "the newest input is " + span(now.Sub(j.AsOf)) + " old"
 	}
 	if j.Status == messages.Unavailable {
 		j.Signal, j.Confidence, j.Values = "", 0, nil
 	}
+	session, until := c.stand(&j)
 	return messages.Reading{
+		Session: session, ValidUntil: until,
 		Kind: c.analysis.Kind, Underlying: c.in.Underlying, Profile: string(c.profile), Parameters: c.in.Settings,
 		Signal: j.Signal, Confidence: j.Confidence, Status: j.Status, Reason: j.Reason, Values: j.Values,
 		AsOf: j.AsOf, OldestInput: j.Oldest, Coverage: j.Coverage, Gapped: j.Gapped, Partial: j.Partial, Generation: j.Generation,
@@ -330,30 +322,9 @@ func number(v any) float64 {
 	}
 }
 
-// stale reports whether the newest input of a reading is too old to judge by
-// in an open market.
-func (a *Analysis) stale(in *Input, newest time.Time) bool {
-	if a.Stale != nil {
-		return in.Now.Sub(newest) > in.Settings.seconds(a.Stale)
-	}
-	return in.overdue(newest) > 3*in.Future.Interval
-}
-
-// overdue is how long a newer bar could have been there: between two sessions
-// there is none, so that at 09:16 the last bar of the day before is a minute
-// overdue, not a night.
-func (in *Input) overdue(newest time.Time) time.Duration {
-	for _, s := range in.Hours.Table().Day(in.Now, hours.Market).Spans {
-		if newest.Before(s.From) && !in.Now.Before(s.From) {
-			newest = s.From
-		}
-	}
-	return in.Now.Sub(newest)
-}
-
 // Same reports whether two readings say the same but for their times.
 func Same(a, b messages.Reading) bool {
-	a.AsOf, a.OldestInput = b.AsOf, b.OldestInput
+	a.AsOf, a.OldestInput, a.ValidUntil = b.AsOf, b.OldestInput, b.ValidUntil
 	return reflect.DeepEqual(a, b)
 }
 

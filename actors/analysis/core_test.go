@@ -143,6 +143,7 @@ func ExampleAnalysis() {
 		},
 	}
 	core := NewCore(insideBars, Calibrated, "NIFTY", 5*time.Minute, nil, nil)
+	core.Update(messages.PhaseChanged{Phase: messages.Open})
 	start := time.Date(2026, 3, 2, 4, 0, 0, 0, time.UTC)
 	for i, high := range []int32{24050_00, 24040_00} {
 		core.Update(messages.BarClosed{Bar: messages.Bar{

@@ -42,7 +42,10 @@ func judgeDirect(in *Input) Judgement {
 	case q.At.IsZero():
 		return Missing("the answer over REST has no time, so its age is unknown")
 	case in.Phase == messages.Open && age > in.Settings.seconds(directFresh):
-		j.Reason = "the last answer over REST is " + age.Round(time.Second).String() + " old; asked again on demand or when the feed is down"
+		if silent := in.overdue(in.newestBar()); silent <= directSilence {
+			return standingBy(in, age)
+		}
+		j.Reason = "the last answer over REST is " + span(age) + " old; refreshes when the feed drops, or press Ask"
 		return j
 	case q.Last <= 0 || q.Close <= 0:
 		j.Reason = "the answer over REST lacks the last price or the previous close"
@@ -69,6 +72,36 @@ func judgeDirect(in *Input) Judgement {
 		"open": q.Open, "high": q.High, "low": q.Low, "trend": trend,
 	}
 	return j
+}
+
+// directSilence is how long no bar of the index may have grown for ticks to come.
+const directSilence = time.Minute
+
+// standingBy is the analysis while ticks come: nothing needs to be asked.
+func standingBy(in *Input, age time.Duration) Judgement {
+	j := Judgement{
+		Status: messages.Watching, Signal: "standby", Coverage: 1,
+		Reason: "standing by: ticks come. The last answer over REST is " + span(age) + " old; refreshes when the feed drops, or press Ask",
+		Values: map[string]any{"source": "rest", "answered_at": stamp(in.REST.At), "answer_age_seconds": math.Round(age.Seconds())},
+	}
+	if in.Index.Running != nil {
+		j.Over([]Candle{*in.Index.Running})
+	} else {
+		j.Over(in.Index.Last(1))
+	}
+	return j
+}
+
+// newestBar is the exchange time of the newest tick in any bar of the index.
+func (in *Input) newestBar() time.Time {
+	w := &in.Index
+	if w.Running != nil {
+		return w.Running.Newest
+	}
+	if n := len(w.Closed); n > 0 {
+		return w.Closed[n-1].Newest
+	}
+	return time.Time{}
 }
 
 // AskEvery is how long direct analysis waits from one question to the next

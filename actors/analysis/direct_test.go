@@ -29,7 +29,7 @@ func TestDirectByHand(t *testing.T) {
 		{"little", quote(24072, 24000, 0), messages.Watching, "wait", 50, "sideways", ""},
 		{"a crash", quote(20000, 24000, 0), messages.Active, "sell", 95, "downtrend", ""},
 		{"not asked", nil, messages.Unavailable, "", 0, nil, "not asked over REST yet"},
-		{"old", quote(24240, 24000, 3*time.Minute), messages.Unavailable, "", 0, nil, "the last answer over REST is 3m0s old"},
+		{"old", quote(24240, 24000, 3*time.Minute), messages.Unavailable, "", 0, nil, "the last answer over REST is 3 min old"},
 		{"no time", &Quote{Last: 1, Close: 1}, messages.Unavailable, "", 0, nil, "has no time"},
 		{"no price", quote(0, 24000, 0), messages.Unavailable, "", 0, nil, "lacks the last price"},
 		{"no previous close", quote(24000, 0, 0), messages.Unavailable, "", 0, nil, "lacks the last price or the previous close"},

@@ -1,6 +1,9 @@
 package analysis
 
 import (
+	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"kitestring/actors/analysis/classic"
@@ -46,6 +49,18 @@ func judgeInstant(in *Input) Judgement {
 	j := Judgement{Status: messages.Watching, Values: classic.Object{"price": price, "time_quality": timeQuality(in)}}
 	j.OverQuote(tick)
 	s, parts := &classic.Sides{Reasons: []string{}}, 0
+	// What the bars say counts once one of this session has closed.
+	bars := in.Index.Last(1)
+	current := len(bars) > 0 && in.session(bars[0].Time).Equal(in.session(tick.At))
+	checks, before := []map[string]any{}, classic.Sides{}
+	check := func(name, otherwise string) {
+		text := otherwise
+		if n := len(before.Reasons); len(s.Reasons) > n {
+			text = strings.Join(s.Reasons[n:], "; ")
+		}
+		checks = append(checks, map[string]any{"name": name, "points": s.Bull - before.Bull - (s.Bear - before.Bear), "text": text})
+		before = *s
+	}
 	have := func(name string, v float64, ok bool) bool {
 		j.Values[name] = nil
 		if ok {
@@ -59,6 +74,7 @@ func judgeInstant(in *Input) Judgement {
 	if have("change_percent", change, tick.Close > 0) {
 		s.Add(classic.Above(change, classic.ChangeLadder), classic.Above(-change, classic.ChangeLadder), "change %+.2f %%", change)
 	}
+	check("change", "no change to speak of since the previous close")
 	if pcr, ok := pcrOf(in, &j); have("pcr", pcr, ok) {
 		bull := classic.Above(pcr, classic.PcrBullLadder)
 		bear := 0
@@ -66,12 +82,18 @@ func judgeInstant(in *Input) Judgement {
 			bear = classic.Below(pcr, classic.PcrBearLadder)
 		}
 		s.Add(bull, bear, "put/call ratio %.2f", pcr)
+		check("pcr", fmt.Sprintf("put/call ratio %.2f: balanced", pcr))
+	} else {
+		check("pcr", "no put/call ratio")
 	}
 	if off, vwap, ok := offVWAP(in, &j); have("vwap_future", vwap, ok) {
 		j.Values["off_vwap_percent"] = off
-		s.Add(vwapPoints(off), vwapPoints(-off), "future %+.2f %% off its average price", off)
+		s.Add(vwapPoints(off), vwapPoints(-off), "%s", vwapText(off))
+		check("vwap", vwapText(off))
+	} else {
+		check("vwap", "no VWAP of the future yet")
 	}
-	if trend, ok := averagesTrend(&in.Index, j.Values); ok {
+	if trend, ok := averagesTrend(&in.Index, j.Values); ok && current {
 		parts++
 		j.Values["trend"] = trend
 		switch trend {
@@ -80,11 +102,21 @@ func judgeInstant(in *Input) Judgement {
 		case "down":
 			s.Add(0, 15, "averages fall")
 		}
+		check("trend", "averages without a direction")
+	} else {
+		check("trend", "averages: no bar of this session yet")
 	}
 	strength, ok := rsi(in.Index.Closed, rsiPeriod)
 	have("rsi", strength, ok)
 	width, measured := atr(in.Index.Closed, atrPeriod)
 	have("atr", width, measured)
+	if !current { // shown, and not counted as an input
+		for _, known := range [...]bool{ok, measured} {
+			if known {
+				parts--
+			}
+		}
+	}
 	if have("volume_future", float64(in.FutureTick.Volume), in.FutureTick.Volume > 0) {
 		switch points := classic.Above(float64(in.FutureTick.Volume), classic.VolumeLadder); {
 		case s.Bull > s.Bear:
@@ -93,9 +125,11 @@ func judgeInstant(in *Input) Judgement {
 			s.Add(0, points, "volume")
 		}
 	}
+	check("volume", "volume confirms no side")
 	if have("range_position", classic.RangePosition(price, tick.Low, tick.High), tick.Low > 0 && tick.High > tick.Low) {
 		s.AddRange(price, tick.Low, tick.High)
 	}
+	check("range", "price in the middle of the day's range")
 	high, low, whole := previousDay(in, tick.At)
 	have("prev_day_high", high, whole)
 	j.Values["prev_day_low"], j.Values["prev_day_close"] = nil, nil
@@ -109,6 +143,7 @@ func judgeInstant(in *Input) Judgement {
 	j.Coverage = float64(parts) / instantParts
 
 	j.Values["points_up"], j.Values["points_down"], j.Values["reasons"] = s.Bull, s.Bear, s.Reasons
+	j.Values["checks"] = checks
 	signal, confidence, way := larger(s, in.Settings)
 	j.Signal, j.Confidence = signal, confidence
 	j.Values["entry"], j.Values["stop"], j.Values["target"] = nil, nil, nil
@@ -137,6 +172,18 @@ func larger(s *classic.Sides, settings Settings) (signal string, confidence, way
 		return strong, min(float64(points), 95), way
 	}
 	return plain, float64(points), way
+}
+
+// vwapText says where the future stands.
+func vwapText(off float64) string {
+	switch percent := fmt.Sprintf("%.2f", math.Abs(off)); {
+	case percent == "0.00":
+		return "Future at VWAP"
+	case off > 0:
+		return "Future " + percent + " % above VWAP"
+	default:
+		return "Future " + percent + " % below VWAP"
+	}
 }
 
 func vwapPoints(off float64) int {

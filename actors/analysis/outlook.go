@@ -9,6 +9,7 @@ import (
 
 	"kitestring/actors/analysis/classic"
 	"kitestring/messages"
+	"kitestring/messages/ist"
 )
 
 // The outlook: one weighted vote over all readings that can be had.
@@ -55,7 +56,8 @@ func outlookWeighed() []*Parameter {
 
 func judgeOutlook(in *Input) Judgement {
 	var j Judgement
-	var sum, have, all float64
+	var sum, have, all, current float64
+	earlier := 0
 	list := make([]map[string]any, 0, len(outlookWeights))
 	for _, w := range outlookWeights {
 		weight := in.Settings.of(w.weight)
@@ -64,16 +66,24 @@ func judgeOutlook(in *Input) Judgement {
 		}
 		all += weight
 		v := outlookVote(in, w.input)
-		entry := map[string]any{"input": w.input, "weight": weight, "vote": nil, "age_seconds": nil}
+		entry := map[string]any{"input": w.input, "weight": weight, "vote": nil, "age_seconds": nil, "session": nil, "counts": 0.0}
 		if !v.asOf.IsZero() {
 			entry["age_seconds"] = math.Round(in.Now.Sub(v.asOf).Seconds())
+			entry["session"] = v.asOf.In(ist.Zone).Format(time.DateOnly)
 		}
-		if v.reason != "" {
+		switch counts := in.counts(v.asOf); {
+		case v.reason != "":
 			entry["reason"] = v.reason
-		} else {
-			have += weight
-			sum += weight * v.vote
-			entry["vote"] = classic.RoundDecimal(v.vote, 3)
+		default:
+			if in.earlier(v.asOf) {
+				earlier++
+				entry["reason"] = in.origin(v.asOf)
+			} else {
+				current += weight
+			}
+			have += weight * counts
+			sum += weight * counts * v.vote
+			entry["vote"], entry["counts"] = classic.RoundDecimal(v.vote, 3), classic.RoundDecimal(counts, 3)
 			j.Gapped, j.Partial = j.Gapped || v.gapped, j.Partial || v.partial
 			j.used(v.oldest, v.asOf, v.generation)
 		}
@@ -81,6 +91,9 @@ func judgeOutlook(in *Input) Judgement {
 	}
 	if have == 0 {
 		j.Reason = "none of its inputs is available"
+		if earlier > 0 {
+			j.Reason = "none of its inputs is of this session"
+		}
 		return j
 	}
 	j.Coverage = have / all
@@ -88,6 +101,8 @@ func judgeOutlook(in *Input) Judgement {
 	j.Confidence = 100 * math.Abs(lean) * j.Coverage
 	j.Status, j.Signal = messages.Watching, "neutral"
 	switch {
+	case earlier > 0 && current < leastCurrent*all:
+		j.Reason = fmt.Sprintf("%d of %d inputs are of an earlier session: no signal before half of the weight is of this one", earlier, len(list))
 	case lean >= leanAt:
 		j.Status, j.Signal = messages.Active, "bullish"
 	case lean <= -leanAt:
@@ -126,7 +141,7 @@ func outlookVote(in *Input, input string) vote {
 		}
 	case in.Phase == messages.Open && in.overdue(r.AsOf) > 3*in.Index.Interval:
 		// Its sender may be down, and cannot say so itself.
-		v.reason = fmt.Sprintf("%v old", in.Now.Sub(r.AsOf).Round(time.Second))
+		v.reason = span(in.Now.Sub(r.AsOf)) + " old"
 	default:
 		v.vote = direction(r.Signal) * min(1, max(0, r.Confidence/100))
 	}
@@ -146,46 +161,42 @@ func direction(signal string) float64 {
 	}
 }
 
-// indexMove is the change since the previous session's last bar; 1 % is all.
+// indexMove is the change since the open of the newest bar's session; 1 % is all.
 func indexMove(in *Input) vote {
 	price, ok := in.Index.Price()
 	if !ok {
 		return vote{reason: "no bar of the index yet"}
 	}
-	all := in.Index.Closed
+	bars := in.Index.Closed
 	if in.Index.Running != nil {
-		all = append(slices.Clip(all), *in.Index.Running)
+		bars = append(slices.Clip(bars), *in.Index.Running)
 	}
-	last := all[len(all)-1]
-	v := vote{}
-	for i := len(all) - 1; i >= 0; i-- {
-		if istDay(all[i].Time.Unix()) == istDay(last.Time.Unix()) {
-			continue
-		}
-		v.over(all[i], last)
-		v.vote = min(1, max(-1, (price/all[i].Close-1)*100))
-		return v
-	}
-	v.over(last)
-	v.reason = "no bar of the day before"
+	bars = in.ofSession(bars)
+	v := vote{vote: min(1, max(-1, (price/bars[0].Open-1)*100))}
+	v.over(bars[0], bars[len(bars)-1])
 	return v
 }
 
-// momentum is the move over the last 3 closed bars, in mean ranges of the last
-// 20; one and a half of them are all.
+// momentum is the move over the last 3 closed bars of a session, in mean ranges
+// of the last 20; one and a half of them are all.
 func momentum(in *Input) vote {
 	bars := in.Index.Last(20)
 	if len(bars) < 20 {
 		return vote{reason: fmt.Sprintf("%d of 20 bars of the index so far", len(bars))}
 	}
+	moved := in.ofSession(bars)
+	moved = moved[max(0, len(moved)-4):]
 	var v vote
-	v.over(bars[len(bars)-4:]...)
+	v.over(moved...)
+	if len(moved) < 4 {
+		v.reason = fmt.Sprintf("%d of 4 bars of the session so far", len(moved))
+		return v
+	}
 	mean := classic.MeanSpan(bars)
 	if mean == 0 {
 		return v // flat bars: no move
 	}
-	move := bars[len(bars)-1].Close - bars[len(bars)-4].Close
-	v.vote = min(1, max(-1, move/(1.5*mean)))
+	v.vote = min(1, max(-1, (moved[3].Close-moved[0].Close)/(1.5*mean)))
 	return v
 }
 

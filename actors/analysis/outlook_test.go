@@ -19,11 +19,12 @@ func outlookInput(t testing.TB) *Input {
 			AsOf: now.Add(-time.Minute), OldestInput: now.Add(-time.Hour), Generation: 2,
 		}
 	}
-	// Yesterday's last bar, then 20 bars of range 10; the last three rise by 6.
+	// Friday's last bar, then 20 bars of range 10 from an open at 24000; the last
+	// three rise by 6.
 	candle := func(at time.Time, closing float64) Candle {
 		return Candle{Time: at, Open: closing, High: closing + 5, Low: closing - 5, Close: closing, Newest: at.Add(299 * time.Second), Generation: 3}
 	}
-	in.Index.Closed = append(in.Index.Closed, candle(now.Add(-20*time.Hour), 24000))
+	in.Index.Closed = append(in.Index.Closed, candle(now.Add(-(2*24+19)*time.Hour-35*time.Minute), 23000))
 	for i := range 20 {
 		closing := 24114.0
 		if i >= 17 {
@@ -31,6 +32,7 @@ func outlookInput(t testing.TB) *Input {
 		}
 		in.Index.Closed = append(in.Index.Closed, candle(now.Add(time.Duration(i-20)*5*time.Minute), closing))
 	}
+	in.Index.Closed[1].Open = 24000
 	return in
 }
 
@@ -47,11 +49,11 @@ func TestOutlookByHand(t *testing.T) {
 	in := outlookInput(t)
 	j := judgeOutlook(in)
 	// 20x0.5 + 16x0 + 16x0.5 - 14x0.5 + 12x0.5 - 6x0.5 = 14; the index stands 0.5 % above
-	// yesterday: 8x0.5 = 4; momentum 6 of 15 points: 8x0.4 = 3.2. Of 100: 0.212.
-	if j.Status != messages.Watching || j.Signal != "neutral" || math.Abs(j.Confidence-21.2) > 1e-9 || j.Coverage != 1 || j.Values["lean"] != 0.212 {
+	// its open: 8x0.5 = 4; momentum 6 of 15 points: 8x0.4 = 3.2. Of 100: 0.212.
+	if j.Status != messages.Watching || j.Signal != "neutral" || math.Abs(j.Confidence-21.2) > 1e-9 || j.Coverage != 1 || j.Values["lean"] != 0.212 || j.Reason != "" {
 		t.Fatalf("%+v", j)
 	}
-	if j.Generation != 3 || !j.Oldest.Equal(in.Now.Add(-20*time.Hour)) {
+	if j.Generation != 3 || !j.Oldest.Equal(in.Now.Add(-100*time.Minute)) {
 		t.Errorf("generation %d, oldest %v", j.Generation, j.Oldest)
 	}
 	if e := outlookEntry(j, "instant"); e["vote"] != 0.5 || e["age_seconds"] != 60.0 {
@@ -74,7 +76,7 @@ func TestOutlookGoesOnWithoutAnInput(t *testing.T) {
 	if j.Status != messages.Active || j.Signal != "bullish" || j.Coverage != 0.64 || math.Abs(j.Confidence-31.2) > 1e-9 || j.Values["lean"] != 0.487 {
 		t.Fatalf("%+v", j)
 	}
-	for input, reason := range map[string]string{"candle_intent": "no bars", "pcr": "no reading yet", "zone_control": "16m0s old"} {
+	for input, reason := range map[string]string{"candle_intent": "no bars", "pcr": "no reading yet", "zone_control": "16 min old"} {
 		if e := outlookEntry(j, input); e["reason"] != reason || e["vote"] != nil {
 			t.Errorf("%v", e)
 		}

@@ -81,8 +81,8 @@ func judgePCR(in *Input) Judgement {
 	case newest.IsZero():
 		return Missing("no option of the chain has had a tick yet")
 	case j.Coverage < coverage:
-		j.Reason = fmt.Sprintf("%d of %d options have a tick newer than %v; the newest is %v old",
-			len(counted), len(in.Chain), fresh, in.Now.Sub(newest).Round(time.Second))
+		j.Reason = fmt.Sprintf("%d of %d options have a tick newer than %s; the newest is %s old",
+			len(counted), len(in.Chain), span(fresh), span(in.Now.Sub(newest)))
 		j.AsOf = newest
 		return j
 	case calls.OI == 0:

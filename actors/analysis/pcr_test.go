@@ -71,8 +71,8 @@ func TestPCRIsUnavailableRatherThanZero(t *testing.T) {
 			for i := range 5 {
 				in.Chain[i].Quote.At = in.Now.Add(-4 * time.Minute)
 			}
-		}, "5 of 10 options have a tick newer than 3m0s; the newest is 2s old"},
-		{"the option feed is cut", func(in *Input) { in.Now = in.Now.Add(10 * time.Minute) }, "0 of 10 options have a tick newer than 3m0s; the newest is 10m2s old"},
+		}, "5 of 10 options have a tick newer than 3 min; the newest is 2 s old"},
+		{"the option feed is cut", func(in *Input) { in.Now = in.Now.Add(10 * time.Minute) }, "0 of 10 options have a tick newer than 3 min; the newest is 10 min old"},
 		{"no call open interest", func(in *Input) {
 			for i := range in.Chain {
 				if !in.Chain[i].Put {

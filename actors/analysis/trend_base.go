@@ -67,6 +67,7 @@ func judgeTrendBase(in *Input) Judgement {
 		"last_high": highs[0].Level, "prev_high": highs[1].Level, "high_diff": highs[0].Level - highs[1].Level,
 		"last_low": lows[0].Level, "prev_low": lows[1].Level, "low_diff": lows[0].Level - lows[1].Level,
 		"last_high_at": stamp(context[highs[0].At].Time), "last_low_at": stamp(context[lows[0].At].Time),
+		"prev_high_at": stamp(context[highs[1].At].Time), "prev_low_at": stamp(context[lows[1].At].Time),
 		"provisional": provisionalTrend(in.Index.Running, apart, context, highs, lows),
 	}
 	return j

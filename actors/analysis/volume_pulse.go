@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"fmt"
 	"math"
 	"strings"
 
@@ -62,7 +63,7 @@ func judgeVolumePulse(in *Input) Judgement {
 
 	j := Judgement{
 		Signal: strings.ToLower(signal), Confidence: float64(confidence), Status: statusAt(confidence, in.Settings.whole(pulseActiveFrom)),
-		Reason:   classic.VolumeQualityTexts[detail.Quality],
+		Reason:   pulseReason(signal, detail.Quality, greenPct),
 		Coverage: float64(len(context)) / float64(window),
 		Values: classic.Object{
 			"green_volume": green, "red_volume": red, "green_percent": greenPct, "ratio": finite(ratio),
@@ -76,6 +77,22 @@ func judgeVolumePulse(in *Input) Judgement {
 	}
 	j.Over(context)
 	return j
+}
+
+// pulseReason is what stands out: the side that the volume is on, where it is a
+// signal, and a pattern, where there is one.
+func pulseReason(signal, quality string, greenPct float64) string {
+	var said []string
+	switch signal {
+	case "BUY":
+		said = append(said, fmt.Sprintf("rising bars carry %.0f %% of the volume", greenPct))
+	case "SELL":
+		said = append(said, fmt.Sprintf("falling bars carry %.0f %% of the volume", 100-greenPct))
+	}
+	if quality != "NEUTRAL" || said == nil {
+		said = append(said, classic.VolumeQualityTexts[quality])
+	}
+	return strings.Join(said, "; ")
 }
 
 // lacking is Missing with the age of what there is.

@@ -237,7 +237,7 @@ func zoneList(zones []classic.Zone) []any {
 
 func zoneValues(z *classic.Zone) classic.Object {
 	o := classic.Object{
-		"level": z.Level, "touches": z.Touches, "distance_percent": z.Distance, "strength": z.Strength,
+		"level": z.Level, "low": z.Low, "high": z.High, "touches": z.Touches, "distance_percent": z.Distance, "strength": z.Strength,
 		"age_bars": z.Age, "active": z.Active(), "label": strings.ReplaceAll(strings.ToLower(z.Label), " ", "_"),
 		"liquidity": nil, "volume_strength": nil,
 	}

@@ -31,7 +31,9 @@ func Analyse(l Loaded, p analysis.Profile, t analysis.Thresholds, kinds []string
 	able := analysis.FileKinds()
 	for _, a := range analysis.All() {
 		if slices.Contains(able, a.Kind) && (len(kinds) == 0 || slices.Contains(kinds, a.Kind)) {
-			cores = append(cores, analysis.NewCore(a.With(t[a.Kind]), p, l.Symbol, l.Interval, nil, nil))
+			c := analysis.NewCore(a.With(t[a.Kind]), p, l.Symbol, l.Interval, nil, nil)
+			c.Update(messages.PhaseChanged{Phase: messages.Open}) // at each bar
+			cores = append(cores, c)
 		}
 	}
 	for _, kind := range kinds {

@@ -223,7 +223,7 @@ func (a *instruments) do(what effect) {
 func (a *instruments) publish(m messages.InstrumentsResolved) {
 	for _, u := range m.Underlyings {
 		a.self.Log().Info("underlying resolved", "underlying", u.Name, "future", u.Future.Tradingsymbol,
-			"expiry", u.Expiry, "options", len(u.Chain), "reason", u.Reason)
+			"expiry", dateOf(u.Expiry), "options", len(u.Chain), "reason", u.Reason)
 	}
 	if !slices.Equal(m.Notices, a.noticed) {
 		a.noticed = m.Notices
@@ -340,4 +340,12 @@ func (a *instruments) ended(r result) {
 		}
 	}
 	a.step(e)
+}
+
+// dateOf is a day for the log, "none" for no day.
+func dateOf(day time.Time) string {
+	if day.IsZero() {
+		return "none"
+	}
+	return day.In(ist.Zone).Format(time.DateOnly)
 }

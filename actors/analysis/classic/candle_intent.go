@@ -25,7 +25,7 @@ var (
 	}
 	PatternTexts = map[string]string{
 		"REJECTION":      "long upper wick: sellers reject higher prices",
-		"ABSORPTION":     "buyers take what is sold",
+		"ABSORPTION":     "long lower wick: selling is being absorbed",
 		"EMOTIONAL":      "big body on little volume",
 		"BREAKOUT_SETUP": "small body near the edge of the window",
 		"HEALTHY_MOVE":   "strong body on volume",

@@ -282,9 +282,9 @@ func positive(v float64) any {
 func (s *Sides) AddRange(price, low, high float64) {
 	position := RangePosition(price, low, high)
 	if up := Above(position, rangeHigh); up > 0 {
-		s.Add(up, 0, "price high in the day's range: %.0f %%", position)
+		s.Add(up, 0, "Price near day's high (%.0f %%)", position)
 	} else {
-		s.Add(0, Below(position, rangeLow), "price low in the day's range: %.0f %%", position)
+		s.Add(0, Below(position, rangeLow), "Price near day's low (%.0f %%)", position)
 	}
 	switch {
 	case high > 0 && math.Abs(high-price)/high < 0.002:

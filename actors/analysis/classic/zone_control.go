@@ -27,6 +27,7 @@ var (
 // Zone is a price at which the market turned more than once.
 type Zone struct {
 	Level      float64 // points
+	Low, High  float64 // of its touches
 	Touches    int
 	Age        int     // bars since the newest touch; calibrated only
 	Traded     bool    // the window has volume at all
@@ -180,7 +181,10 @@ func ZoneOf(touches []ZoneTouch, mean, price float64) Zone {
 		weighted += t.Level * t.Volume
 		volume += t.Volume
 	}
-	z := Zone{Touches: len(touches), Level: plain / float64(len(touches))}
+	z := Zone{Touches: len(touches), Level: plain / float64(len(touches)), Low: touches[0].Level, High: touches[0].Level}
+	for _, t := range touches {
+		z.Low, z.High = min(z.Low, t.Level), max(z.High, t.Level)
+	}
 	if volume > 0 {
 		z.Level = weighted / volume
 	}

@@ -172,7 +172,7 @@ func (s schemas) ofStruct(t reflect.Type) map[string]any {
 		}
 		key = cmp.Or(key, f.Name)
 		properties[key] = s.ofType(f.Type)
-		if !strings.Contains(options, "omitempty") {
+		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {
 			required = append(required, key)
 		}
 	}
