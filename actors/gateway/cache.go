@@ -1,7 +1,11 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +69,41 @@ func (c *cache) put(target string, a kite.Answer, g messages.Generation, d time.
 func (c *cache) remove(target string) {
 	c.bytes -= len(c.kept[target].Body)
 	delete(c.kept, target)
+}
+
+// goodFor is how long an answer may be kept for what it holds: not at all unless
+// it is whole, and for moments when the history in it is empty, which may be
+// there a little later.
+func goodFor(a kite.Answer) time.Duration {
+	const day, moments = 24 * time.Hour, 5 * time.Second
+	body := plainBody(a)
+	if a.Status != http.StatusOK || len(body) == 0 {
+		return 0
+	}
+	if strings.HasPrefix(a.ContentType, "text/csv") {
+		head, rows, _ := bytes.Cut(body, []byte("\n"))
+		rows = bytes.TrimSpace(rows)
+		last := rows[bytes.LastIndexByte(rows, '\n')+1:]
+		if !bytes.Contains(head, []byte("tradingsymbol")) || bytes.Count(last, []byte(",")) < bytes.Count(head, []byte(",")) {
+			return 0 // another file, an empty one, or one that was cut off
+		}
+		return day
+	}
+	var envelope struct {
+		Status string `json:"status"`
+		Data   struct {
+			Candles *[]json.RawMessage `json:"candles"`
+		} `json:"data"`
+	}
+	err := json.Unmarshal(body, &envelope)
+	var other *json.UnmarshalTypeError // data of another shape
+	switch {
+	case err != nil && !errors.As(err, &other), envelope.Status != "success":
+		return 0
+	case envelope.Data.Candles != nil && len(*envelope.Data.Candles) == 0:
+		return moments
+	}
+	return day
 }
 
 // instrumentsHour is when a day's instruments file is complete (about 08:30

@@ -7,11 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -341,6 +346,26 @@ func TestUpgradesThatAreRefused(t *testing.T) {
 	}
 }
 
+// everyRoute is Kite's API, by the scope that each route needs.
+var everyRoute = map[Scope][]string{
+	ScopeData: {
+		"GET /user/profile", "GET /instruments", "GET /instruments/NSE", "GET /mf/instruments", "GET /instruments/historical/256265/minute",
+		"GET /instruments/NSE/INFY/trigger_range", "GET /instruments/trigger_range/buy",
+		"GET /quote", "GET /quote/ltp", "GET /quote/ohlc",
+	},
+	ScopeAccount: {
+		"GET /user/profile/full", "GET /user/margins", "GET /user/margins/equity", "GET /orders", "GET /trades", "GET /orders/1", "GET /orders/1/trades",
+		"GET /portfolio/positions", "GET /portfolio/holdings", "GET /portfolio/holdings/summary", "GET /portfolio/holdings/compact", "GET /portfolio/holdings/auctions",
+		"GET /mf/orders", "GET /mf/orders/1", "GET /mf/sips", "GET /mf/sips/1", "GET /mf/holdings", "GET /mf/holdings/1", "GET /mf/allotments",
+		"GET /gtt/triggers", "GET /gtt/triggers/1", "GET /alerts", "GET /alerts/1", "GET /alerts/1/history", "POST /margins/orders", "POST /margins/basket", "POST /charges/orders", "GET /something/new",
+	},
+	ScopeOrders: {
+		"POST /orders/regular", "PUT /orders/regular/1", "DELETE /orders/regular/1", "PUT /portfolio/positions", "POST /portfolio/holdings/authorise",
+		"POST /mf/orders", "DELETE /mf/orders/1", "POST /mf/sips", "PUT /mf/sips/1", "DELETE /mf/sips/1",
+		"POST /gtt/triggers", "PUT /gtt/triggers/1", "DELETE /gtt/triggers/1", "POST /alerts", "PUT /alerts/1", "DELETE /alerts", "POST /something/new", "PATCH /quote",
+	},
+}
+
 // A data key cannot read an order, an account key cannot write one, and an
 // orders key cannot either unless the configuration allows it: over every route.
 func TestScopesOverEveryRoute(t *testing.T) {
@@ -349,28 +374,10 @@ func TestScopesOverEveryRoute(t *testing.T) {
 	keys := map[Scope]string{
 		ScopeData: b.add("data", ScopeData), ScopeAccount: b.add("account", ScopeAccount), ScopeOrders: b.add("orders", ScopeOrders),
 	}
-	routes := map[Scope][]string{
-		ScopeData: {
-			"GET /user/profile", "GET /instruments", "GET /instruments/NSE", "GET /mf/instruments", "GET /instruments/historical/256265/minute",
-			"GET /instruments/NSE/INFY/trigger_range",
-			"GET /quote", "GET /quote/ltp", "GET /quote/ohlc",
-		},
-		ScopeAccount: {
-			"GET /user/profile/full", "GET /user/margins", "GET /user/margins/equity", "GET /orders", "GET /trades", "GET /orders/1", "GET /orders/1/trades",
-			"GET /portfolio/positions", "GET /portfolio/holdings", "GET /portfolio/holdings/summary", "GET /portfolio/holdings/compact", "GET /portfolio/holdings/auctions",
-			"GET /mf/orders", "GET /mf/orders/1", "GET /mf/sips", "GET /mf/sips/1", "GET /mf/holdings", "GET /mf/holdings/1", "GET /mf/allotments",
-			"GET /gtt/triggers", "GET /gtt/triggers/1", "POST /margins/orders", "POST /margins/basket", "POST /charges/orders", "GET /something/new",
-		},
-		ScopeOrders: {
-			"POST /orders/regular", "PUT /orders/regular/1", "DELETE /orders/regular/1", "PUT /portfolio/positions", "POST /portfolio/holdings/authorise",
-			"POST /mf/orders", "DELETE /mf/orders/1", "POST /mf/sips", "PUT /mf/sips/1", "DELETE /mf/sips/1",
-			"POST /gtt/triggers", "PUT /gtt/triggers/1", "DELETE /gtt/triggers/1", "POST /something/new", "PATCH /quote",
-		},
-	}
 	checked := 0
 	for _, allowed := range []bool{false, true} {
 		b.orders.Store(allowed)
-		for scope, list := range routes {
+		for scope, list := range everyRoute {
 			for _, route := range list {
 				for holder, key := range keys {
 					if allowed && holder == scope && scope != ScopeOrders {
@@ -398,6 +405,70 @@ func TestScopesOverEveryRoute(t *testing.T) {
 		}
 	}
 	t.Logf("%d requests checked", checked)
+}
+
+// The table has every route that the official clients ask for: of the Go
+// client those that its source calls, of the JavaScript client its list.
+func TestTheTableHasEveryOfficialRoute(t *testing.T) {
+	local := []string{"POST /session/token", "DELETE /session/token", "POST /session/refresh_token"}
+	has := func(method, path string) bool {
+		pattern := regexp.MustCompile("^" + regexp.MustCompile(`%s|%d|\{[a-z_]+\}`).ReplaceAllString(path, "[^/]+") + "$")
+		return slices.ContainsFunc(append(slices.Concat(slices.Collect(maps.Values(everyRoute))...), local...), func(route string) bool {
+			m, p, _ := strings.Cut(route, " ")
+			return (method == "" || m == method) && pattern.MatchString(p)
+		})
+	}
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/zerodha/gokiteconnect/v4").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(text)
+	}
+	paths := map[string]string{}
+	for _, m := range regexp.MustCompile(`(URI\w+)\s+(?:string\s+)?= "([^"]+)"`).FindAllStringSubmatch(source.String(), -1) {
+		paths[m[1]] = m[2]
+	}
+	called := map[string]bool{}
+	for _, m := range regexp.MustCompile(`http\.Method(\w+), (?:fmt\.Sprintf\()?(URI\w+)`).FindAllStringSubmatch(source.String(), -1) {
+		called[m[2]] = true
+		if method := strings.ToUpper(m[1]); !has(method, paths[m[2]]) {
+			t.Errorf("the Go client asks for %s %s, which is not in the table", method, paths[m[2]])
+		}
+	}
+	for name, path := range paths {
+		if !called[name] && !has("", path) {
+			t.Errorf("the Go client knows %s, which is not in the table", path)
+		}
+	}
+	if len(called) < 30 || len(paths) < 50 {
+		t.Errorf("only %d calls of %d paths were found", len(called), len(paths))
+	}
+	text, err := os.ReadFile("testdata/node/node_modules/kiteconnect/dist/constants/index.js")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("LEFT OUT: the official JavaScript clients are missing: cd actors/gateway/testdata/node && npm ci")
+	}
+	listed := regexp.MustCompile(`'[a-z._]+': '(/[^']+)'`).FindAllStringSubmatch(string(text), -1)
+	for _, m := range listed {
+		if !has("", m[1]) {
+			t.Errorf("the JavaScript client knows %s, which is not in the table", m[1])
+		}
+	}
+	if len(listed) < 35 {
+		t.Errorf("only %d routes of the JavaScript client were found", len(listed))
+	}
 }
 
 // A TokenException of Kite's never reaches a program: the question waits for

@@ -152,7 +152,7 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 			refuse(w, http.StatusBadGateway, "NetworkException", "Kite did not answer; nothing was changed. Ask again")
 			return a, 0, ""
 		case !tokenException(a):
-			if a.Status == http.StatusOK && keep > 0 {
+			if keep = min(keep, goodFor(a)); keep > 0 {
 				g.cache.put(req.Target, a, s.Generation, keep)
 			}
 			return a, s.Generation, "kite"

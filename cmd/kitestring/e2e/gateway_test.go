@@ -46,6 +46,13 @@ func nodeProgram(t *testing.T, source string, args ...string) (lines <-chan stri
 	}
 	cmd := exec.CommandContext(t.Context(), node, append([]string{"program.mjs"}, args...)...)
 	cmd.Dir = dir
+	return linesOf(t, cmd)
+}
+
+// linesOf starts a program and gives its lines; the channel closes when it
+// ends.
+func linesOf(t *testing.T, cmd *exec.Cmd) (lines <-chan string) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -274,31 +281,50 @@ func readmeProgram(t *testing.T, language, addr string) string {
 	return strings.ReplaceAll(string(m[1]), "127.0.0.1:8430", addr)
 }
 
+// officialPython is a Python that has the official client, "" without one.
+func officialPython() string {
+	python, err := exec.LookPath("python3")
+	if err != nil || exec.Command(python, "-c", "import kiteconnect").Run() != nil {
+		return ""
+	}
+	return python
+}
+
+// streamsThroughARotation demands that a program prints ticks and nothing else,
+// before a new token and after it.
+func streamsThroughARotation(t *testing.T, s *server, lines <-chan string) {
+	t.Helper()
+	tick := regexp.MustCompile(`^256265 \d+(\.\d+)?$`)
+	for _, when := range []string{"at first", "after a new token"} {
+		n := 0
+		until(t, lines, "ticks "+when, func(line string, old bool) bool {
+			if !tick.MatchString(line) {
+				t.Fatalf("%s the program said %q", when, line)
+			}
+			if !old {
+				n++
+			}
+			return n == 3
+		})
+		if when == "at first" {
+			s.rotate()
+		}
+	}
+}
+
 // The README's programs work as printed, through a new token.
 func TestReadmePrograms(t *testing.T) {
 	t.Run("node", func(t *testing.T) {
 		s := withGateway(t)
-		lines := nodeProgram(t, readmeProgram(t, "js", s.GatewayAddr()))
-		tick := regexp.MustCompile(`^256265 \d+(\.\d+)?$`)
-		for _, when := range []string{"at first", "after a new token"} {
-			n := 0
-			until(t, lines, "ticks "+when, func(line string, old bool) bool {
-				if !tick.MatchString(line) {
-					t.Fatalf("%s the program said %q", when, line)
-				}
-				if !old {
-					n++
-				}
-				return n == 3
-			})
-			if when == "at first" {
-				s.rotate()
-			}
-		}
+		streamsThroughARotation(t, s, nodeProgram(t, readmeProgram(t, "js", s.GatewayAddr())))
 	})
 	t.Run("python", func(t *testing.T) {
 		s := withGateway(t)
 		program := readmeProgram(t, "python", s.GatewayAddr())
+		if python := officialPython(); python != "" {
+			streamsThroughARotation(t, s, linesOf(t, exec.CommandContext(t.Context(), python, "-u", "-c", program)))
+			return
+		}
 		if !strings.Contains(program, `root="ws://`+s.GatewayAddr()+`"`) {
 			t.Fatalf("the README's program has another root:\n%s", program)
 		}
