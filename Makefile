@@ -68,7 +68,7 @@ fuzz: ## each fuzz target for FUZZTIME
 
 BENCHTIME  ?= 1s
 FANOUTTIME ?= 86400x
-bench: ## the program and its baseline in one run, under ten minutes; FANOUTTIME counts frames of 1.39 ms
+bench: build ## the program and its baseline in one run, under ten minutes; FANOUTTIME counts frames of 1.39 ms
 	@uptime; status=0; bench() { $(GO) test -run '^$$' -timeout 30m -benchmem "$$@" || status=1; }; \
 	bench -bench . -benchtime $(BENCHTIME) ./messages/...; \
 	bench -bench . -benchtime $(BENCHTIME) ./supervisor; \
@@ -76,6 +76,7 @@ bench: ## the program and its baseline in one run, under ten minutes; FANOUTTIME
 	bench -bench Fanout/all-fast -benchtime 3600x ./supervisor/tree; \
 	bench -bench Fanout/one-slow -benchtime $(FANOUTTIME) ./supervisor/tree; \
 	bench -bench . -benchtime $(BENCHTIME) ./actors/... ./cmd/...; \
+	for n in 10 50; do ./$(BINARY) soak load --clients $$n --instruments 3000 --for 30s || status=1; done; \
 	uptime; exit $$status
 
 DEBDIR ?= bin

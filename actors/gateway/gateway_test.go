@@ -56,17 +56,18 @@ func (k keptListener) Close() error { return k.SetDeadline(time.Now()) }
 // rig is a gateway between programs and a Kite made of a function.
 type rig struct {
 	*actorstest.Harness
-	t       *testing.T
-	tokens  *actorstest.Tokens
-	clients *Store
-	board   *Board
-	addr    string
-	orders  atomic.Bool
-	sent    sync.Map     // path -> *atomic.Int64: requests that reached Kite
-	answer  atomic.Value // func(http.ResponseWriter, *http.Request)
+	t        testing.TB
+	tokens   *actorstest.Tokens
+	clients  *Store
+	board    *Board
+	addr     string
+	exchange string // root of the Kite made of a function
+	orders   atomic.Bool
+	sent     sync.Map     // path -> *atomic.Int64: requests that reached Kite
+	answer   atomic.Value // func(http.ResponseWriter, *http.Request)
 }
 
-func begin(t *testing.T, change ...func(*Config)) *rig {
+func begin(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	b := &rig{t: t, tokens: actorstest.NewTokens()}
 	exchange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,6 +81,7 @@ func begin(t *testing.T, change ...func(*Config)) *rig {
 		_, _ = io.WriteString(w, `{"status":"success","data":{}}`)
 	}))
 	t.Cleanup(exchange.Close)
+	b.exchange = exchange.URL
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	var err error
@@ -521,6 +523,31 @@ func TestEchoedTokenIsHidden(t *testing.T) {
 		if resp.StatusCode != code || !json.Valid([]byte(body)) || strings.Contains(body, actorstest.Session(1).Token.Reveal()) {
 			t.Errorf("%d %s", resp.StatusCode, body)
 		}
+	}
+}
+
+// A read that Kite answered with 429 is sent once more; a write is not.
+func TestReadAfterALimit(t *testing.T) {
+	b := begin(t)
+	b.orders.Store(true)
+	b.login(1)
+	key := b.add("a", ScopeAccount, ScopeOrders)
+	var times atomic.Int64
+	b.answer.Store(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if times.Add(1) == 1 {
+			w.WriteHeader(429)
+			_, _ = io.WriteString(w, `{"status":"error","message":"Too many requests","error_type":"NetworkException"}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"status":"success","data":[]}`)
+	})
+	if resp, body := b.ask("GET", "/orders", key, ""); resp.StatusCode != 200 || b.reached("GET /orders") != 2 {
+		t.Errorf("a read: %d %s after %d times", resp.StatusCode, body, b.reached("GET /orders"))
+	}
+	times.Store(0)
+	if resp, body := b.ask("POST", "/orders/regular", key, "quantity=1"); resp.StatusCode != 429 || b.reached("POST /orders/regular") != 1 {
+		t.Errorf("a write: %d %s after %d times", resp.StatusCode, body, b.reached("POST /orders/regular"))
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 	orderWait  = time.Second     // of an order: a late one is worse than none
 	tokenWait  = 3 * time.Second // of a GET whose token Kite refused, for newer ones
 	proofWait  = 2 * time.Second // of a write, while a new token is being proven
+	limitPause = time.Second     // after a 429 of Kite's, before a read is sent once more
 	mostBody   = 1 << 20
 )
 
@@ -130,6 +131,7 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 	// change faster than Kite answers.
 	var tried messages.Generation
 	var renewal context.Context // of the waits for newer tokens; begins at the first refusal
+	limited := false            // Kite has answered 429 once
 	for {
 		s := g.cfg.Tokens.Current().Adopted
 		if s.IsZero() {
@@ -151,6 +153,9 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 		case err != nil:
 			refuse(w, http.StatusBadGateway, "NetworkException", "Kite did not answer; nothing was changed. Ask again")
 			return a, 0, ""
+		case a.Status == http.StatusTooManyRequests && rt.repeatable() && !limited && g.afterLimit(ctx, rt, began):
+			limited = true
+			continue
 		case !tokenException(a):
 			if keep = min(keep, goodFor(a)); keep > 0 {
 				g.cache.put(req.Target, a, s.Generation, keep)
@@ -167,6 +172,22 @@ func (g *Gateway) ask(ctx context.Context, w http.ResponseWriter, rt route, req 
 			g.waitForLogin(w)
 			return a, 0, ""
 		}
+	}
+}
+
+// afterLimit waits until a read may be sent once more that Kite has answered
+// with 429: requests that were sent a second apart may arrive closer together.
+// False: it would take too long.
+func (g *Gateway) afterLimit(ctx context.Context, rt route, began time.Time) bool {
+	ctx, cancel := context.WithDeadline(ctx, began.Add(mostHeld))
+	defer cancel()
+	pause := time.NewTimer(limitPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return g.cfg.Exchange.Budget.Wait(ctx, rt.class) == nil
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -131,7 +131,7 @@ func officialGo(ctx context.Context, done *sync.WaitGroup, addr, key string, tok
 	return p
 }
 
-// ownProgram is a program with a client of ours, which asks for something else.
+// ownProgram is a program with a client of this test, which asks for something else.
 func ownProgram(ctx context.Context, t *testing.T, done *sync.WaitGroup, addr, key string, tokens []uint32, every time.Duration, path func(n int) string) *sequenceProgram {
 	p := &sequenceProgram{last: map[uint32]uint32{}}
 	conn, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"?api_key=any&access_token="+key, nil)
@@ -189,7 +189,7 @@ func ownProgram(ctx context.Context, t *testing.T, done *sync.WaitGroup, addr, k
 }
 
 // Ten programs stream and ask, with the official Go client, npm's official
-// clients and one of ours: none of them notices a new token, the morning on
+// clients and one of this test: none of them notices a new token, the morning on
 // which Kite ends the token, or the login after it, and their requests get no
 // TokenException.
 func TestTenPrograms(t *testing.T) {
@@ -300,8 +300,8 @@ func TestTenPrograms(t *testing.T) {
 	if len(after.Refused) > 0 {
 		t.Errorf("%d of %d requests were refused: %q", len(after.Refused), after.Asked, after.Refused[0])
 	}
-	t.Logf("%d rotations in %.0f s, %d ticks to ten programs (%.0f a second each), %.1f requests a second: 0 lost, 0 repeated, 0 closed, 0 refused",
-		*rotations, took.Seconds(), after.Ticks-before.Ticks, float64(after.Ticks-before.Ticks)/took.Seconds()/10, float64(after.Asked-before.Asked)/took.Seconds())
+	t.Logf("%d rotations in %.0f s, %d ticks to ten programs (%.0f a second each), %.1f requests a second, %d refused: 0 lost, 0 repeated, 0 closed",
+		*rotations, took.Seconds(), after.Ticks-before.Ticks, float64(after.Ticks-before.Ticks)/took.Seconds()/10, float64(after.Asked-before.Asked)/took.Seconds(), len(after.Refused))
 
 	// The morning: Kite ends the token, sockets live on, requests wait for the login.
 	if code, body := s.sim(http.MethodPost, "/token", `{"action":"expire"}`); code/100 != 2 {

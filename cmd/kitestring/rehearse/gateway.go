@@ -4,18 +4,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/rehearse/program"
 	"kitestring/messages"
-	"kitestring/messages/wire"
 )
 
 var _ = register(Drill{
@@ -24,7 +21,7 @@ var _ = register(Drill{
 	Hold:   "no program loses a tick, gets one again, is closed or sees a TokenException",
 	Steps: func(r *Rig) {
 		programs := r.programs(10)
-		stop := r.asking(programs[0].key, "/orders") // never cached
+		stop := r.asking(programs[0].key, "/orders", 100*time.Millisecond) // never cached
 		for range 20 {
 			if n := r.receipt(r.rotated(5 * time.Second)).Clients; n == nil || *n != len(programs) {
 				failf("the receipt does not count %d sockets of programs", len(programs))
@@ -49,7 +46,7 @@ var _ = register(Drill{
 	Steps: func(r *Rig) {
 		programs := r.programs(10)
 		slow := programs[0]
-		slow.stopReading.Store(true)
+		slow.StopReading()
 		start := time.Now()
 		// The program's own kernel takes some megabytes before nothing goes any more.
 		r.within(20*time.Second, "ticks for the program that does not read are conflated", func() (bool, any) {
@@ -84,12 +81,12 @@ var _ = register(Drill{
 		before := r.workers()
 		start := time.Now()
 		r.chaos(api.Chaos{Actor: "gateway", Kind: "panic"})
-		r.within(10*time.Second, "the program's connection ends", func() (bool, any) { return p.closed.Load(), "still open" })
-		if p.closeFrames.Load() != 0 {
+		r.within(10*time.Second, "the program's connection ends", func() (bool, any) { return p.Closed(), "still open" })
+		if p.CloseFrames() != 0 {
 			failf("the gateway sent a Close frame, which ends some clients for good")
 		}
 		again := r.connect("again", p.key)
-		r.within(10*time.Second, "the program streams again", func() (bool, any) { return again.ticks.Load() > 0, "no tick" })
+		r.within(10*time.Second, "the program streams again", func() (bool, any) { return again.Ticks() > 0, "no tick" })
 		r.recovery(start)
 		r.untouched(before, "gateway")
 	},
@@ -216,11 +213,11 @@ var _ = register(Drill{
 	Steps: func(r *Rig) {
 		greedy := r.program("greedy")
 		r.within(5*time.Second, "the text that says so", func() (bool, any) {
-			text, _ := greedy.text.Load().(string)
+			text := greedy.ErrorText()
 			return strings.Contains(text, `"type":"error"`) && strings.Contains(text, "together take 50"), text
 		})
 		second := r.program("second")
-		for _, p := range []*program{greedy, second} {
+		for _, p := range []*client{greedy, second} {
 			r.within(5*time.Second, p.name+" gets what has room", func() (bool, any) {
 				n := r.gatewayClient(p.name).Instruments["full"]
 				return n == 50, n
@@ -234,118 +231,63 @@ var _ = register(Drill{
 	},
 })
 
-// program is another program, a client of the gateway: it counts what it gets
-// by the sequence that the exchange writes into the last quantity.
-type program struct {
-	name, key   string
-	conn        *websocket.Conn
-	stopReading atomic.Bool
-	closed      atomic.Bool
-	closeFrames atomic.Int64
-	ticks       atomic.Int64
-	text        atomic.Value // string: the newest error text
-	done        chan struct{}
-
-	mu       sync.Mutex
-	last     map[uint32]uint32
-	lost     int64
-	repeated int64
+// client is a program behind the gateway.
+type client struct {
+	*program.Program
+	name, key string
 }
 
 // programs connects n programs that stream the near options of NIFTY in full.
-func (r *Rig) programs(n int) (all []*program) {
+func (r *Rig) programs(n int) (all []*client) {
 	for i := range n {
 		all = append(all, r.program(fmt.Sprint("program", i)))
 	}
 	return all
 }
 
-func (r *Rig) program(name string) *program {
+func (r *Rig) program(name string) *client {
 	return r.connect(name, r.addClient(name, "data", "account"))
 }
 
 func (r *Rig) addClient(name string, scopes ...string) (key string) {
-	added, err := r.Server.AddGatewayClient(name, scopes)
-	check(err)
-	r.secret(added)
-	return added
+	var added api.ClientKey
+	check(api.Decode(r.post("/api/v1/clients", api.ClientAdd{Name: name, Scopes: scopes}), &added))
+	r.secret(added.Key)
+	return added.Key
 }
 
-func (r *Rig) connect(name, key string) *program {
-	p := &program{name: name, key: key, done: make(chan struct{}), last: map[uint32]uint32{}}
-	query := url.Values{"api_key": {name}, "access_token": {key}}
-	conn, _, err := websocket.DefaultDialer.DialContext(r.ctx, "ws://"+r.Server.GatewayAddr()+"/?"+query.Encode(), nil)
-	if err != nil {
-		failf("the program's socket: %w", err)
-	}
-	p.conn = conn
-	conn.SetCloseHandler(func(int, string) error { p.closeFrames.Add(1); return nil })
-	cmd := wire.Command{Action: wire.ActionMode, Mode: messages.ModeFull}
+func (r *Rig) connect(name, key string) *client {
+	o := program.Options{Addr: r.gatewayAddr(), APIKey: name, AccessToken: messages.NewSecret(key)}
 	for _, in := range r.underlying("NIFTY").Chain {
-		cmd.InstrumentTokens = append(cmd.InstrumentTokens, in.Token)
+		o.Instruments = append(o.Instruments, in.Token)
 	}
-	check(conn.WriteMessage(websocket.TextMessage, wire.AppendCommand(nil, cmd)))
-	go p.read()
-	r.cleanup(func() {
-		p.stopReading.Store(false)
-		_ = conn.Close()
-		<-p.done
-	})
-	r.within(10*time.Second, name+" streams", func() (bool, any) { return p.ticks.Load() > 0, "no tick" })
-	return p
+	c := &client{must(program.Start(r.ctx, o)), name, key}
+	r.cleanup(c.Close)
+	r.within(10*time.Second, name+" streams", func() (bool, any) { return c.Ticks() > 0, "no tick" })
+	return c
 }
 
-func (p *program) read() {
-	defer close(p.done)
-	defer p.closed.Store(true)
-	var decoder wire.Decoder
-	for {
-		for p.stopReading.Load() {
-			time.Sleep(10 * time.Millisecond)
-		}
-		kind, frame, err := p.conn.ReadMessage()
-		if err != nil {
-			return
-		}
-		if kind != websocket.BinaryMessage {
-			if strings.Contains(string(frame), `"type":"error"`) {
-				p.text.Store(string(frame))
-			}
-			continue
-		}
-		ticks, err := decoder.Decode(frame, nil)
-		if err != nil {
-			continue
-		}
-		p.mu.Lock()
-		for _, tick := range ticks {
-			if was, has := p.last[tick.InstrumentToken]; has {
-				switch {
-				case tick.LastQuantity == was:
-					p.repeated++
-				case tick.LastQuantity > was+1:
-					p.lost += int64(tick.LastQuantity - was - 1)
-				}
-			}
-			p.last[tick.InstrumentToken] = tick.LastQuantity
-		}
-		p.mu.Unlock()
-		p.ticks.Add(int64(len(ticks)))
+func (r *Rig) gatewayAddr() string {
+	if r.Server != nil { // not a process
+		return r.Server.GatewayAddr()
 	}
+	status := r.status().Gateway
+	if status == nil {
+		failf("the server has no gateway")
+	}
+	return status.Addr
 }
 
 // untroubled demands that the program has noticed nothing.
-func (p *program) untroubled() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.lost != 0 || p.repeated != 0 || p.closed.Load() {
-		failf("%s: %d ticks lost, %d repeated, closed %v", p.name, p.lost, p.repeated, p.closed.Load())
+func (c *client) untroubled() {
+	if lost, repeated := c.Missed(); lost != 0 || repeated != 0 || c.Closed() {
+		failf("%s: %d ticks lost, %d repeated, closed %v", c.name, lost, repeated, c.Closed())
 	}
 }
 
-func total(programs []*program) (n int64) {
+func total(programs []*client) (n int64) {
 	for _, p := range programs {
-		n += p.ticks.Load()
+		n += p.Ticks()
 	}
 	return n
 }
@@ -356,7 +298,7 @@ func (r *Rig) gatewayClient(name string) api.Client {
 
 // through sends a program's request through the gateway; code 0: no answer.
 func (r *Rig) through(key, method, path, body string) (code int, answer string) {
-	req, err := http.NewRequestWithContext(r.ctx, method, "http://"+r.Server.GatewayAddr()+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(r.ctx, method, "http://"+r.gatewayAddr()+path, strings.NewReader(body))
 	check(err)
 	req.Header.Set("Authorization", "token drill:"+key)
 	if body != "" {
@@ -374,15 +316,15 @@ func (r *Rig) through(key, method, path, body string) (code int, answer string) 
 	return resp.StatusCode, string(text)
 }
 
-// asking sends ten requests a second until stop, which says what was not
+// asking sends a request each interval until stop, which says what was not
 // answered well.
-func (r *Rig) asking(key, path string) (stop func() (asked int, refused []string)) {
+func (r *Rig) asking(key, path string, interval time.Duration) (stop func() (asked int, refused []string)) {
 	var asked int
 	var refused []string
 	end := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
-		every := time.NewTicker(100 * time.Millisecond)
+		every := time.NewTicker(interval)
 		defer every.Stop()
 		for {
 			select {

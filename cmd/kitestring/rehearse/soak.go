@@ -68,6 +68,7 @@ type soak struct {
 	*Rig
 	SoakOptions
 	exchange *process
+	load     []messages.Want // what is subscribed to for load alone
 }
 
 // runSoak runs the steps of a soak.

@@ -15,6 +15,7 @@ type LoadOptions struct {
 	SoakOptions
 	Instruments int // subscribed to in all, in full mode
 	Rate        int // ticks a second over all of them
+	Clients     int // programs that stream every instrument of the load through the gateway; 0: no gateway
 }
 
 // Minute is a row of SoakLoad. It has one rotation in its middle.
@@ -33,6 +34,7 @@ type LoadReport struct {
 	Sockets   int       `json:"sockets"`
 	Actors    int       `json:"actors"`
 	Receivers int       `json:"tick_actors"` // those that are given each tick; the others live on bars
+	Clients   *Clients  `json:"clients"`     // null: no gateway
 	Verdicts  []Verdict `json:"verdicts"`
 	Machine   Machine   `json:"machine"`
 }
@@ -66,7 +68,9 @@ func SoakLoad(ctx context.Context, o LoadOptions) (report LoadReport, err error)
 	err = runSoak(ctx, o.SoakOptions, func(s *soak) {
 		s.openLoad(o)
 		s.pause(min(warmUp, o.For))
+		programs := s.openPrograms(o)
 		first := s.sample()
+		programs.begin()
 		from, most := first, int64(0)
 		for n := 1; from.at.Sub(first.at) < o.For-time.Second; n++ {
 			m, to := s.minute(from, min(time.Minute, o.For))
@@ -90,7 +94,8 @@ func SoakLoad(ctx context.Context, o LoadOptions) (report LoadReport, err error)
 				report.Receivers++
 			}
 		}
-		report.Verdicts = judgeLoad(report, o)
+		report.Clients = programs.end(report.Total)
+		report.Verdicts = append(judgeLoad(report, o), judgeClients(report.Clients)...)
 		report.Machine = machine(report.Total.OtherCPU)
 	})
 	return report, err
@@ -99,9 +104,14 @@ func SoakLoad(ctx context.Context, o LoadOptions) (report LoadReport, err error)
 // openLoad brings the server to where every instrument streams.
 func (s *soak) openLoad(o LoadOptions) {
 	s.openSim(nil, "--instruments", strconv.Itoa(o.Instruments), "--rate", strconv.Itoa(o.Rate))
-	config := s.writeConfig(s.extraShares(o.Instruments - own))
+	s.load = s.extraShares(o.Instruments - own)
+	config := s.writeConfig(s.load)
 	s.byRename(s.rotate())
-	s.startServer(nil, "--config", config)
+	gateway := "off"
+	if o.Clients > 0 {
+		gateway = "127.0.0.1:0"
+	}
+	s.startServer(nil, "--config", config, "--gateway-addr", gateway)
 	s.ready(time.Minute)
 	s.within(time.Minute, "every instrument is subscribed to", func() (bool, any) {
 		n := s.status().Feed.Instruments
