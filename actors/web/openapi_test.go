@@ -142,6 +142,7 @@ var asked = map[string]struct{ path, body string }{
 	"POST /api/v1/exchange/faults":              {"/api/v1/exchange/faults", `{"kind":"drop"}`},
 	"POST /api/v1/replay":                       {"/api/v1/replay", `{"speed":60}`},
 	"GET /api/v1/clients/{name}":                {"/api/v1/clients/strategy", ""},
+	"GET /runbook/{alert}":                      {"/runbook/KitestringDown", ""},
 	"POST /api/v1/alerts/test":                  {"/api/v1/alerts/test", `{"name":"high"}`},
 	"POST /api/v1/clients":                      {"/api/v1/clients", `{"name":"other","scopes":["data"]}`},
 	"DELETE /api/v1/clients/{name}":             {"/api/v1/clients/strategy", ""},

@@ -48,6 +48,8 @@ func (s *server) table() []route {
 		{"GET", "/healthz", "200 while the process serves", always(healthz), shape{gives: map[string]string{}}},
 		{"GET", "/readyz", "200 only while the token is valid and the feed live, else 503; the body says which is not", s.readyz, shape{gives: api.Ready{}}},
 		{"GET", "/metrics", "Prometheus exposition", s.Metrics.ServeHTTP, shape{media: "text/plain", free: true}},
+		{"GET", "/runbook", "what to do when an alert fires, as Markdown", s.runbook, shape{media: "text/plain"}},
+		{"GET", "/runbook/{alert}", "its section about an alert: where the alert's runbook_url leads", s.runbook, shape{media: "text/plain"}},
 		{"GET", "/login", "sends the browser to Kite's login", fromHere(s.Login.Login), shape{code: http.StatusSeeOther, media: "text/html", free: true}},
 		{"GET", "/callback", "where Kite sends the browser back", s.callback(), shape{code: http.StatusSeeOther, media: "text/html", free: true}},
 		{"GET", "/api/v1/status", "one screen: token, feed, actors, market; causes: what is wrong, the gravest first, then what is left out; missing: data that Kite refuses or does not have, with the reason", always(s.status), shape{gives: api.Status{}}},

@@ -134,7 +134,8 @@ func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *act
 		Reminders: func() api.Reminders {
 			return api.Reminders{Channels: []string{"ntfy"}, Warnings: []string{}, Last: []api.ReminderResult{}}
 		},
-		Alerts: h,
+		Alerts:  h,
+		Runbook: "# Runbook\n\n## KitestringDown\n\n**Meaning.** It is down.\n\n## Other\n",
 		Assumptions: func() []messages.AssumptionStatus {
 			return []messages.AssumptionStatus{{Name: "old_socket_lives", Verdict: "open"}}
 		},
@@ -191,6 +192,9 @@ func TestEveryRouteAnswersWithItsShapeOrAProblem(t *testing.T) {
 		{"GET", "/healthz", "", 200, `"ok"`},
 		{"GET", "/readyz", "", 503, `"ready":false`},
 		{"GET", "/metrics", "", 200, "kitestring_sse_clients"},
+		{"GET", "/runbook", "", 200, "# Runbook"},
+		{"GET", "/runbook/KitestringDown", "", 200, "## KitestringDown\n\n**Meaning.** It is down.\n"},
+		{"GET", "/runbook/Moon", "", 404, `"names":["KitestringDown","Other"]`},
 		{"GET", "/login", "", 303, ""},
 		{"GET", "/callback", "", 303, ""},
 		{"GET", "/api/v1/status", "", 200, `"profile":"sim"`},

@@ -71,19 +71,19 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 		alert      string
 		fault, end func()
 	}{
-		{"NotCoherent", func() {
+		{"KitestringNotCoherent", func() {
 			h.chaos("instruments", "drop_token_messages")
 			good = h.rotate()
 		}, func() { h.restart("instruments") }},
-		{"TokenRejected", func() { h.write("a-typo-that-kite-refuses") }, func() { h.write(good) }},
-		{"LoginDue", func() {
+		{"KitestringTokenRejected", func() { h.write("a-typo-that-kite-refuses") }, func() { h.write(good) }},
+		{"KitestringLoginDue", func() {
 			h.sim(http.MethodPost, "/token", map[string]any{"action": "logout"}, nil)
 			h.post("/api/v1/token/validate", nil)
 		}, func() { good = h.rotate() }},
-		{"NoTicks", func() {
+		{"KitestringNoTicks", func() {
 			h.sim(http.MethodPost, "/faults", map[string]any{"kind": "heartbeat_only"}, nil)
 		}, func() { h.sim(http.MethodDelete, "/faults", nil, nil) }},
-		{"Quarantined", func() { h.quarantine("pcr") }, func() { h.restart("pcr") }},
+		{"KitestringQuarantined", func() { h.quarantine("pcr") }, func() { h.restart("pcr") }},
 	} {
 		start := time.Now()
 		c.fault()
@@ -94,12 +94,12 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 		prometheus.await(c.alert, false)
 		t.Logf("%s fired %s after its fault and ended %s after the repair", c.alert, fired.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 	}
-	prometheus.await("RestartStorm", true)
+	prometheus.await("KitestringRestartStorm", true)
 	h.sim(http.MethodPost, "/faults", map[string]any{"kind": "malformed", "text": `{"type":"order","data":{"status":"OPEN"}}`}, nil)
 	prometheus.await("KitestringAssumptionContradicted", true)
 
 	h.stop()
-	prometheus.await("Down", true)
+	prometheus.await("KitestringDown", true)
 }
 
 // prometheus is a running Prometheus.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kitestring/cmd/kitestring/assets"
 	"kitestring/supervisor/tree"
 )
 
@@ -66,6 +67,11 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 				return err
 			}
 			cfg.Stream = stream
+			runbook, err := assets.Read("runbook")
+			if err != nil {
+				return err
+			}
+			cfg.Runbook = string(runbook)
 			return p.serve(c.Context(), cfg, f.configFile)
 		},
 	}

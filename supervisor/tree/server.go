@@ -51,6 +51,7 @@ type Config struct {
 	GatewayOptional bool
 	Profile         string // auto, sim, sandbox, live
 	Version         string
+	Runbook         string // for the page; "": there is none
 	Getenv          func(key string) string
 	Log             *slog.Logger
 	Stream          *LogWriter // that Log writes to, for its metric; nil: none

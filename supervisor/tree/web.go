@@ -48,7 +48,7 @@ func (s *Server) webConfig() web.Config {
 			s.tree.Engine().Send(supervisor.PIDOf(chain.Name), messages.AskChain{Underlying: underlying, Expiry: expiry})
 		},
 		ChainDay:  s.chains.Day,
-		Reminders: s.reminderStatus, Alerts: alertsView{s}, Trace: s.traceNow,
+		Reminders: s.reminderStatus, Alerts: alertsView{s}, Runbook: s.cfg.Runbook, Trace: s.traceNow,
 		Assumptions: s.assumed.Status,
 		Clock:       s.clock, Process: s.process(), Profile: s.profile, Log: s.log,
 		// To compress costs as much as all the rest of a scrape, and the way is short.
