@@ -23,8 +23,8 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// maxSeries bounds what a scrape may hold.
-const maxSeries = 1600
+// maxSeries bounds what a scrape may hold: about 35 series an actor.
+const maxSeries = 2000
 
 // families are the exported metrics of kitestring as "type labels", labels
 // sorted, and how many series there are of all.
