@@ -57,7 +57,11 @@ func (s *stream) dial() (*websocket.Conn, cause, error) {
 		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: sessions},
 		NetDialContext: func(ctx context.Context, netw, addr string) (net.Conn, error) {
-			conn, err := open(ctx, netw, addr)
+			var conn net.Conn
+			err := s.feed.cfg.State.spare.Do(func() (err error) {
+				conn, err = open(ctx, netw, addr)
+				return err
+			})
 			if err != nil {
 				return nil, err
 			}

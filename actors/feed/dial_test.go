@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -201,4 +203,27 @@ func TestSlowAnswer(t *testing.T) {
 	r.offer(1, "A")
 	changed := actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.State == messages.Backoff })
 	t.Logf("given up after %s: %s", time.Since(began), changed.Reason)
+}
+
+// A connection that finds no descriptor left gets one of those held back: the feed
+// does not wait.
+func TestDialsWithSpareDescriptors(t *testing.T) {
+	var dials atomic.Int32
+	var none atomic.Bool
+	r := adoptedRig(t, instruments(1), func(r *rig) {
+		r.cfg.Dial = func(ctx context.Context, netw, addr string) (net.Conn, error) {
+			if dials.Add(1); none.Swap(false) {
+				return nil, &net.OpError{Op: "dial", Net: netw, Err: os.NewSyscallError("socket", syscall.EMFILE)}
+			}
+			return (&net.Dialer{}).DialContext(ctx, netw, addr)
+		}
+	})
+	before := dials.Load()
+	none.Store(true)
+	r.venue.drop()
+	r.until("two dials", func() bool { return dials.Load() == before+2 })
+	r.streaming(1)
+	if s := r.state.Stats(); s.Connects["network"] != 0 {
+		t.Errorf("a dial without a descriptor was given up: %v", s.Connects)
+	}
 }

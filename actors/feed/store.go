@@ -8,6 +8,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/hours"
+	"kitestring/actors/spare"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -29,6 +30,7 @@ type Store struct {
 	tables [MaxShards]*table
 	ids    atomic.Uint64 // socket ids: rising over all incarnations
 	orders orderBook
+	spare  spare.Files // for the connection to Kite
 
 	judging sync.Mutex // before a table's lock
 	times   hours.Judge
@@ -52,6 +54,7 @@ type Store struct {
 // NewStore makes an empty Store.
 func NewStore() *Store {
 	s := &Store{
+		spare:  spare.Files{N: 4}, // a name is looked up in files and over sockets of its own
 		wanted: map[uint32]placed{}, rejected: map[messages.Generation]bool{},
 		connects: map[string]uint64{"ok": 0}, disconnects: map[string]uint64{"local": 0},
 	}

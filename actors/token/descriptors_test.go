@@ -13,8 +13,8 @@ import (
 	"kitestring/messages"
 )
 
-// A process that has no descriptor left still reads the file with the one that
-// it holds back; without that, it says what is wrong and what to do, and the
+// A process that has no descriptor left still reads and writes the file with those
+// that it holds back; without them, it says what is wrong and what to do, and the
 // next free descriptor heals. In a process of its own, whose limit is low.
 func TestOutOfDescriptors(t *testing.T) {
 	const child = "KITESTRING_TEST_DESCRIPTORS"
@@ -69,22 +69,25 @@ func TestOutOfDescriptors(t *testing.T) {
 	exhaust()
 	replace(".1")
 	await(t, h, tokens[1])
-	// Others take what is held back, too.
-	for {
-		if f := s.spare.take(); f != nil {
-			held = append(held, f)
-			exhaust()
-			break
-		}
+	if err := s.Set(t.Context(), "SOMEBODY_ELSES", "1"); err != nil {
+		t.Errorf("not written: %v", err)
+	}
+	// Nothing can be opened, whatever is given back.
+	few := limit
+	few.Cur = 3
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
 	}
 	replace(".2")
 	m := actorstest.Await(h, func(m messages.EnvRejected) bool { return strings.Contains(m.Reason, "too many open files") })
 	if !strings.Contains(m.Reason, "LimitNOFILE") || s.Adopted() != 0 || s.Current().Candidate.Token.Reveal() != tokens[1] {
 		t.Errorf("%+v, candidate %+v", m, s.Current().Candidate)
 	}
-	for _, f := range held[:4] {
-		f.Close()
+	if err := s.Set(t.Context(), "SOMEBODY_ELSES", "2"); err == nil || !strings.Contains(err.Error(), "LimitNOFILE") {
+		t.Errorf("%v", err)
 	}
-	held = held[4:]
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
 	await(t, h, tokens[2])
 }

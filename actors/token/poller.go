@@ -159,7 +159,7 @@ func (p *poller) step() { p.stepped.Store(int64(time.Since(p.start))) }
 // open opens the file for a look.
 func (p *poller) open(path string) (f *os.File, closing func(), err error) {
 	p.step()
-	return p.store.spare.open(path)
+	return p.store.open(path)
 }
 
 // look brings the watches up to date, then reads: in this order nothing that

@@ -3,10 +3,8 @@ package token
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io/fs"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -40,53 +38,13 @@ func openFile(path string) (f *os.File, closing func(), err error) {
 	return f, func() { _ = f.Close() }, nil
 }
 
-// reserve is a descriptor held back, with which the file is still read when
-// connections have taken all others. Safe for concurrent use.
-type reserve struct {
-	mu    sync.Mutex
-	spare *os.File // nil: in use, or there was none to be had
-}
-
-// open is an opener.
-func (r *reserve) open(path string) (f *os.File, closing func(), err error) {
-	f, closing, err = openFile(path)
-	if err == nil {
-		r.fill()
-		return f, closing, nil
-	}
-	spare := r.take()
-	if !noDescriptor(err) || spare == nil {
-		return nil, nil, err
-	}
-	_ = spare.Close()
-	f, release, err := openFile(path)
-	if err != nil {
-		r.fill()
-		return nil, nil, err
-	}
-	return f, func() { release(); r.fill() }, nil
-}
-
-func (r *reserve) take() *os.File {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	spare := r.spare
-	r.spare = nil
-	return spare
-}
-
-func (r *reserve) fill() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.spare == nil {
-		r.spare, _ = os.Open(os.DevNull) // else at the next reading
-	}
-}
-
-// noDescriptor reports whether the process (or the machine) has as many files
-// and connections open as it may.
-func noDescriptor(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+// open is an opener that uses a spare descriptor when there is no other.
+func (s *Store) open(path string) (f *os.File, closing func(), err error) {
+	err = s.spare.Do(func() (err error) {
+		f, closing, err = openFile(path)
+		return err
+	})
+	return f, closing, err
 }
 
 // reading is one look at the file.

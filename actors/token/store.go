@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kitestring/actors"
+	"kitestring/actors/spare"
 	"kitestring/messages"
 )
 
@@ -36,7 +37,7 @@ type Store struct {
 	now     func() time.Time
 	metrics *Metrics
 	usage   usage
-	spare   reserve
+	spare   spare.Files
 
 	mu        sync.Mutex
 	env       *Env   // the file as it was last read; empty when it was not there
@@ -84,6 +85,7 @@ func Open(cfg StoreConfig) (*Store, error) {
 	s := &Store{
 		path: path, getenv: cfg.Getenv, log: cfg.Log, now: cfg.Now, metrics: cfg.Metrics,
 		env: Parse(nil), records: make(map[messages.Generation]*record),
+		spare: spare.Files{N: 3}, // a write has the lock, and the new file or the directory open, while the watcher reads
 	}
 	if s.getenv == nil {
 		s.getenv = func(string) string { return "" }

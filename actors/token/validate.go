@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/spare"
 	"kitestring/messages"
 )
 
@@ -108,7 +109,7 @@ func judge(path string, r *reading, getenv func(string) string, hadToken, still 
 		return Parse(nil), f
 	case errors.Is(r.err, fs.ErrPermission):
 		return Parse(nil), finding{refusal: &refusal{reason: "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
-	case noDescriptor(r.err):
+	case spare.NoneLeft(r.err):
 		return Parse(nil), finding{refusal: &refusal{reason: outOfDescriptors, process: true}}
 	case r.err != nil:
 		return Parse(nil), finding{refusal: &refusal{reason: fmt.Sprintf("the file cannot be read: %v", r.err)}}

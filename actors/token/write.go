@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kitestring/actors/spare"
 	"kitestring/messages"
 )
 
@@ -72,8 +73,12 @@ func (s *Store) Set(ctx context.Context, key, value string) error {
 	}
 	written := make(chan result, 1)
 	err := answering(ctx, func() error {
-		env, inPlace, err := setKey(ctx, s.path, key, value, func() {})
-		written <- result{env, inPlace}
+		var r result
+		err := s.spare.Do(func() (err error) {
+			r.env, r.inPlace, err = setKey(ctx, s.path, key, value, func() {})
+			return err
+		})
+		written <- r
 		return err
 	})
 	if err != nil {
@@ -97,6 +102,8 @@ func explain(path string, err error) error {
 		return fmt.Errorf("the disk of %s is full, the old file is untouched: make room and try again: %w", dir, err)
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%s is read-only, the old file is untouched: mount it writable: %w", dir, err)
+	case spare.NoneLeft(err):
+		return fmt.Errorf("the old file is untouched, and nothing is wrong with it: this process, or the machine, has as many files and connections open as it may: see who holds connections and raise the limit (LimitNOFILE in the unit, ulimit -n): %w", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("no permission to write in %s, the old file is untouched: give the directory to this user: %w", dir, err)
 	case errors.Is(err, fs.ErrNotExist):

@@ -49,7 +49,7 @@ func (s *Server) openGateway() (err error) {
 	if g.clients, err = gateway.OpenStore(filepath.Join(s.cfg.StateDir, "gateway-clients-"+s.profile+".json")); err != nil {
 		return err
 	}
-	if g.listener, err = listenShared(addr, s.log); err != nil {
+	if g.listener, err = listenShared(addr, s.log, &s.connections); err != nil {
 		err = cannotListen(addr, "--gateway-addr", err)
 		if s.cfg.GatewayOptional {
 			s.log.Warn("no gateway for other programs", "error", err)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kitestring/actors/spare"
 )
 
 // What the web actor's clients may take of the process's file descriptors. The
@@ -23,24 +25,26 @@ const (
 // incarnation's Close only ends its Accept. So the next one finds the port, no
 // other program can take it meanwhile, and a client that connects waits.
 //
-// It closes a new connection at once while most are open.
+// It closes a new connection at once while most are open, on this address and the
+// server's others.
 type sharedListener struct {
 	*net.TCPListener
 	log     *slog.Logger
 	most    int64
+	all     *atomic.Int64 // open on every listener of the server
 	open    atomic.Int64
 	refused atomic.Uint64
 	warned  time.Time // used by Accept alone
 }
 
-func listenShared(addr string, log *slog.Logger) (*sharedListener, error) {
+func listenShared(addr string, log *slog.Logger, all *atomic.Int64) (*sharedListener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	files := syscall.Rlimit{Cur: mostConnections + reservedFiles}
 	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) // the default is as good as any
-	return &sharedListener{TCPListener: l.(*net.TCPListener), log: log, most: connectionsFor(files.Cur)}, nil
+	return &sharedListener{TCPListener: l.(*net.TCPListener), log: log, all: all, most: connectionsFor(files.Cur)}, nil
 }
 
 // connectionsFor is how many connections a limit of open files allows.
@@ -52,19 +56,28 @@ func connectionsFor(files uint64) int64 {
 func (l *sharedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.AcceptTCP()
-		if err != nil {
+		switch {
+		case spare.NoneLeft(err):
+			l.refuse("no file descriptor is left for it; raise the limit (LimitNOFILE in the unit, ulimit -n)", "")
+			return nil, err // net/http pauses and tries again
+		case err != nil:
 			return nil, err
+		case l.all.Add(1) <= l.most:
+			l.open.Add(1)
+			return &countedConn{TCPConn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1); l.all.Add(-1) })}, nil
 		}
-		if l.open.Add(1) <= l.most {
-			return &countedConn{TCPConn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
-		}
-		l.open.Add(-1)
-		l.refused.Add(1)
+		l.all.Add(-1)
 		_ = conn.Close()
-		if now := time.Now(); now.Sub(l.warned) > time.Minute {
-			l.warned = now
-			l.log.Warn("connection refused: too many are open; find out which clients hold them", "open", l.most, "client", conn.RemoteAddr().String())
-		}
+		l.refuse("too many are open; find out which clients hold them", conn.RemoteAddr().String())
+	}
+}
+
+// refuse counts a connection that was not served, and logs one a minute.
+func (l *sharedListener) refuse(why, client string) {
+	l.refused.Add(1)
+	if now := time.Now(); now.Sub(l.warned) > time.Minute {
+		l.warned = now
+		l.log.Warn("connection refused: "+why, "open", l.all.Load(), "most", l.most, "client", client)
 	}
 }
 
@@ -80,7 +93,7 @@ func (l *sharedListener) collectors() []prometheus.Collector {
 			Name: "kitestring_http_connections", Help: "Connections of the web server's clients that are open.",
 		}, func() float64 { return float64(l.open.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "kitestring_http_connections_refused_total", Help: "Connections that were closed at once, because too many were open.",
+			Name: "kitestring_http_connections_refused_total", Help: "Connections that were not served, because too many were open or no file descriptor was left.",
 		}, func() float64 { return float64(l.refused.Load()) }),
 	}
 }

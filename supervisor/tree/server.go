@@ -106,6 +106,8 @@ type Server struct {
 	log        *slog.Logger
 	registry   *prometheus.Registry
 
+	connections atomic.Int64 // open on all addresses that the server listens on
+
 	// What outlives incarnations. An actor asks it at each start.
 	store       *token.Store
 	authStore   *auth.Store
@@ -193,7 +195,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := checkExposure("--addr", cfg.Addr, s.store); err != nil {
 		return nil, err
 	}
-	if s.listener, err = listenShared(cfg.Addr, s.log); err != nil {
+	if s.listener, err = listenShared(cfg.Addr, s.log, &s.connections); err != nil {
 		return nil, cannotListen(cfg.Addr, "--addr", err)
 	}
 	if s.unlock, err = lockEnv(cfg.EnvFile, s.URL()); err != nil {

@@ -125,7 +125,7 @@ var (
 	_ = register(assumeDrill(messages.RefusalIsFinal, "one TokenException for a good token", "it is asked about again and stays, nothing is rotated, a rotation loses nothing", Setup{Start: ordinary}, func(r *Rig) {
 		r.ticked()
 		g := r.generation()
-		r.falselyRejected()
+		r.profileFails(simulator.Fault{Kind: simulator.FaultFalseRejection, Count: 1})
 		r.validAgain()
 		if now := r.generation(); now != g {
 			failf("the generation moved from %d to %d", g, now)

@@ -22,12 +22,12 @@ const (
 
 var _ = register(Drill{
 	Name: "false-rejection", Topic: Token,
-	Inject: "Kite answers one TokenException although the token is good: with a live socket, then without one",
-	Hold:   "with a socket the token is asked about again and valid within 10 s; without one a check by hand heals; nothing is rotated or restarted",
+	Inject: "Kite answers one TokenException although the token is good, with a live socket; then two in a row, without one",
+	Hold:   "the first is doubted, and the token valid within 10 s on its generation; the second rejects, which the status says, and a check by hand heals; nothing is restarted",
 	Steps: func(r *Rig) {
 		before, g := r.workers(), r.generation()
 		r.step("with a live socket", func() {
-			r.falselyRejected()
+			r.profileFails(simulator.Fault{Kind: simulator.FaultFalseRejection, Count: 1})
 			r.validAgain()
 			if now := r.generation(); now != g {
 				failf("the generation moved from %d to %d", g, now)
@@ -37,10 +37,10 @@ var _ = register(Drill{
 			r.fault(simulator.Fault{Kind: simulator.FaultServerError})
 			r.fault(simulator.Fault{Kind: simulator.FaultDrop})
 			r.feedIs(5*time.Second, messages.Backoff)
-			r.falselyRejected()
-			r.within(sayWithin, "the status says what happened", func() (bool, any) {
+			r.profileFails(simulator.Fault{Kind: simulator.FaultFalseRejection, Count: 2})
+			r.within(healWithin, "the status says what happened", func() (bool, any) {
 				st := r.status()
-				return st.Token.State != messages.Valid && st.Token.Reason != "" && !st.Live, st
+				return st.Token.State == messages.Rejected && st.Token.Reason != "" && !st.Live, st
 			})
 			r.note("the status says: %s", r.status().Token.Reason)
 			r.lift()
@@ -51,12 +51,7 @@ var _ = register(Drill{
 	},
 })
 
-// falselyRejected lets the exchange reject the good token once.
-func (r *Rig) falselyRejected() {
-	r.profileFails(simulator.Fault{Kind: simulator.FaultFalseRejection, Count: 1})
-}
-
-// profileFails lets one check of the token by hand fail.
+// profileFails lets a check of the token by hand fail.
 func (r *Rig) profileFails(f simulator.Fault) {
 	before := sum(r.exchange().Requests.Refused)
 	r.fault(f)
