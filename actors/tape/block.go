@@ -107,6 +107,8 @@ const (
 	recordPackets // a well-formed frame
 	recordBytes   // any other frame, as it is
 	recordBits    = 2
+
+	recordBytesMost = 64 // of a record, its data aside
 )
 
 // encoder makes blocks. Sections of the content, each with its length in front:
@@ -164,7 +166,7 @@ func (e *encoder) begin(tag int, at time.Time, bytes int) {
 	e.records = binary.AppendUvarint(e.records, uint64(tag))
 	e.records = binary.AppendVarint(e.records, ns-e.now)
 	e.now = ns
-	e.raw += bytes
+	e.raw += recordBytesMost + bytes
 }
 
 func (e *encoder) event(v Event) {

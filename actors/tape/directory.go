@@ -69,9 +69,10 @@ func OpenForWriting(path string) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
 		defer lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			text, _ := io.ReadAll(io.LimitReader(lock, 32))
 			pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 			return nil, &InUseError{Path: path, PID: pid}
@@ -105,7 +106,9 @@ func (d *Directory) recording() bool {
 		return false
 	}
 	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+	// Asking takes no lock, so no server that starts now is refused.
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &whole) == nil && whole.Type != unix.F_UNLCK
 }
 
 // Day is what is recorded of one day.

@@ -3,6 +3,7 @@ package tape
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -165,5 +166,53 @@ func TestABlockComesInTheOrderOfTime(t *testing.T) {
 	}
 	if counts.Frames != 10 || counts.Ticks != 0 || counts.Events != 2 {
 		t.Error(counts)
+	}
+}
+
+// More instruments than a segment codes, and records without a byte, fill a block
+// like any others.
+func TestABlockIsFullWhateverIsInIt(t *testing.T) {
+	dir := Open(t.TempDir())
+	w := dir.NewWriter(WriterConfig{Boot: "b"})
+	var want []Frame
+	add := func(data []byte) {
+		t.Helper()
+		f := Frame{At: morning.Add(time.Duration(len(want)) * time.Microsecond), Data: data}
+		want = append(want, f)
+		if w.Full() {
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Append(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 3 {
+		var packets [][]byte
+		for i := range 40_000 {
+			packets = append(packets, price(uint32(1+n*30_000+i), uint32(n)))
+		}
+		add(frameOf(packets...))
+	}
+	for range 40_000 {
+		add(nil)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	frames, _, counts, damage := readAll(t, dir)
+	sameFrames(t, frames, want)
+	if counts.Ticks != 120_000 || len(damage) > 0 {
+		t.Error(counts, damage)
+	}
+	days, _ := dir.Days()
+	if x, err := days[0].Segments[0].Index(); err != nil || x.Blocks < 4 {
+		t.Errorf("%+v %v", x, err)
+	}
+	for _, tooLong := range []error{w.Append(Frame{Data: make([]byte, 2<<20)}), w.AppendEvent(Event{Kind: "x", Data: make([]byte, 2<<20)})} {
+		if !errors.Is(tooLong, ErrTooLong) {
+			t.Error(tooLong)
+		}
 	}
 }
