@@ -48,10 +48,13 @@ export function Outlook() {
   );
 }
 
-// inputs says how many inputs count, in numbers where the reading lists them.
+// inputs says how many inputs count in full, in numbers where the reading lists
+// them.
 function inputs(r: Reading): string {
   const all = votesOf(r);
-  return all.length ? `${all.filter((v) => v.vote !== null && v.counts !== 0).length} of ${all.length} inputs` : `${whole(Math.round(100 * r.coverage))} % of the inputs`;
+  const full = all.filter((v) => v.vote !== null && (v.counts ?? 1) === 1).length;
+  const fading = all.filter((v) => v.vote !== null && (v.counts ?? 1) < 1).length;
+  return all.length ? `${full} of ${all.length} inputs${fading ? ` of this session, ${fading} from before it` : ""}` : `${whole(Math.round(100 * r.coverage))} % of the inputs`;
 }
 
 // Votes shows what each input says, left for down, right for up: as long as

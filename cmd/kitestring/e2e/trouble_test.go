@@ -213,11 +213,6 @@ func TestOneStreamAPage(t *testing.T) {
 	}
 	b.await(3*soon, "title", "Live")
 	streams(0)
-	server.post("/api/v1/exchange/faults", `{"kind":"server_error"}`)
-	server.post("/api/v1/exchange/faults", `{"kind":"drop"}`)
-	b.await(soon, "title", "Not live")
-	server.sim(http.MethodDelete, "/faults", "")
-	b.await(3*soon, "title", "Live")
 	// One that the browser puts to sleep knows nothing, and says so.
 	b.do("freeze", chromedp.Evaluate[chromedp.Void](`document.dispatchEvent(new Event("freeze"))`))
 	b.holds("a page that sleeps says that it does not know", `/Unknown/.test(document.title) && document.querySelector("link[rel=icon]").getAttribute("href") === "/assets/lost.svg"`)
