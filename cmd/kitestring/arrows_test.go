@@ -67,6 +67,7 @@ var arrows = map[string][]string{
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
 
 	"cmd/kitestring/assets":           {},
+	"cmd/kitestring/doctor":           {"supervisor/tree", "actors/kite", "actors/tape", "actors/token", "actors/web/api", "messages"},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
 	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":              {}, // tests only: a whole server and a browser

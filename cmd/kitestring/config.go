@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,12 @@ func (p *program) defaultAddr() string {
 		return addr
 	}
 	return defaultAddr
+}
+
+// stateDir is the folder that a server keeps its state in.
+func (p *program) stateDir(flag, envFile string) string {
+	// systemd's StateDirectory; otherwise a folder next to the file that it serves.
+	return cmp.Or(flag, p.getenv("STATE_DIRECTORY"), filepath.Join(filepath.Dir(envFile), ".kitestring"))
 }
 
 // runFlags are the flags of "kitestring run".

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/doctor"
 	"kitestring/messages"
 )
 
@@ -92,7 +94,7 @@ func (p *patient) set(key, line string) {
 }
 
 // examined writes the file and runs the doctor.
-func (p *patient) examined(t *testing.T) (code int, report doctorReport) {
+func (p *patient) examined(t *testing.T) (code int, report doctor.Report) {
 	t.Helper()
 	if !p.noFile {
 		if err := os.WriteFile(p.path, []byte(strings.Join(p.lines, "\n")+"\n"), p.mode); err != nil {
@@ -112,7 +114,7 @@ func (p *patient) examined(t *testing.T) (code int, report doctorReport) {
 		if !strings.Contains(text, string(c.Status)+" ") || !strings.Contains(text, " "+c.Name+" ") || !strings.Contains(text, c.Fix) {
 			t.Errorf("the text does not hold %+v:\n%s", c, text)
 		}
-		if (c.Status == warned || c.Status == failed) != (c.Fix != "") || c.Detail == "" || strings.Contains(c.Detail+c.Fix, "\n") {
+		if (c.Status == doctor.Warned || c.Status == doctor.Failed) != (c.Fix != "") || c.Detail == "" || strings.Contains(c.Detail+c.Fix, "\n") {
 			t.Errorf("a finding without its fix in one line, or a fix without a finding: %+v", c)
 		}
 	}
@@ -133,7 +135,7 @@ func TestDoctorFindsNothingWrong(t *testing.T) {
 		t.Errorf("exit %d, %+v", code, report)
 	}
 	for _, c := range report.Checks {
-		if c.Status == failed || c.Status == warned && c.Name != checkInotify && c.Name != checkRecording { // the machine's own file system may be silent, its disk slow
+		if c.Status == doctor.Failed || c.Status == doctor.Warned && c.Name != doctor.Inotify && c.Name != doctor.Recording { // the machine's own file system may be silent, its disk slow
 			t.Errorf("%+v", c)
 		}
 	}
@@ -143,18 +145,18 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 	for name, c := range map[string]struct {
 		disturb func(t *testing.T, p *patient)
 		check   string
-		status  status
+		status  doctor.Status
 		says    string // of detail or fix: a regular expression
 		code    int
 	}{
-		"no file":        {func(_ *testing.T, p *patient) { p.noFile = true }, checkEnvFile, failed, "there is no", exitError},
-		"a directory":    {func(_ *testing.T, p *patient) { p.noFile = true; _ = os.Mkdir(p.path, 0o700) }, checkEnvFile, failed, "is a directory", exitError},
-		"no directory":   {func(_ *testing.T, p *patient) { p.noFile = true; p.path = filepath.Join(p.dir, "none", ".env") }, checkWritable, failed, "no such file", exitError},
-		"open to others": {func(_ *testing.T, p *patient) { p.mode = 0o644 }, checkPermissions, warned, "chmod 600", exitOK},
-		"an open quote":  {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken) }, checkParseable, failed, "ZERODHA_ACCESS_TOKEN", exitError},
+		"no file":        {func(_ *testing.T, p *patient) { p.noFile = true }, doctor.EnvFile, doctor.Failed, "there is no", exitError},
+		"a directory":    {func(_ *testing.T, p *patient) { p.noFile = true; _ = os.Mkdir(p.path, 0o700) }, doctor.EnvFile, doctor.Failed, "is a directory", exitError},
+		"no directory":   {func(_ *testing.T, p *patient) { p.noFile = true; p.path = filepath.Join(p.dir, "none", ".env") }, doctor.Writable, doctor.Failed, "no such file", exitError},
+		"open to others": {func(_ *testing.T, p *patient) { p.mode = 0o644 }, doctor.Permissions, doctor.Warned, "chmod 600", exitOK},
+		"an open quote":  {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken) }, doctor.Parseable, doctor.Failed, "ZERODHA_ACCESS_TOKEN", exitError},
 		"a URL for token": {func(_ *testing.T, p *patient) {
 			p.set("ZERODHA_ACCESS_TOKEN", "ZERODHA_ACCESS_TOKEN=https://kite.trade")
-		}, checkParseable, failed, "is a URL", exitError},
+		}, doctor.Parseable, doctor.Failed, "is a URL", exitError},
 		"a refused file's token": {func(t *testing.T, p *patient) {
 			p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken)
 			t.Cleanup(func() {
@@ -162,21 +164,21 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 					t.Errorf("Kite was asked with a token that the file's reader refuses: %q", p.authorized.String())
 				}
 			})
-		}, checkToken, skipped, "cannot be used", exitError},
-		"repeated key":                       {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, checkParseable, warned, "2 times", exitOK},
-		"a junk line":                        {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, checkParseable, warned, "skipped", exitOK},
-		"no secret":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, checkKeys, warned, "ZERODHA_API_SECRET", exitOK},
-		"no key":                             {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, checkKeys, failed, "ZERODHA_API_KEY", exitError},
-		"no credentials":                     {func(_ *testing.T, p *patient) { p.lines = nil }, checkKeys, failed, "ZERODHA_API_SECRET=...", exitError},
-		"another bot's file":                 {func(_ *testing.T, p *patient) { p.lines = []string{"KITE_API_KEY=abc"} }, checkPlan, failed, "KITE_API_KEY. Add the lines ZERODHA_API_KEY=[.]{3} and .*--profile sim", exitError},
-		"a real key in the simulator's file": {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "KITESTRING_PROFILE=sim") }, checkPlan, failed, "remove the line KITESTRING_PROFILE=sim", exitError},
-		"a bad key":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", ""); p.env["ZERODHA_API_KEY"] = "a b" }, checkKeys, failed, "blanks", exitError},
-		"a shadow":                           {func(_ *testing.T, p *patient) { p.env["ZERODHA_ACCESS_TOKEN"] = "yesterdays" }, checkEnvironment, warned, "ZERODHA_ACCESS_TOKEN", exitOK},
-		"live without":                       {func(_ *testing.T, p *patient) { p.lines = nil; p.args = []string{"--profile", "live"} }, checkPlan, failed, "--profile sim", exitError},
-		"sim on real":                        {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, checkPlan, failed, "real account", exitError},
-		"bad endpoint":                       {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, checkPlan, failed, "KITE_API_URL", exitError},
-		"open to all":                        {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, checkPlan, failed, "ADMIN_TOKEN", exitError},
-		"a short admin token":                {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ADMIN_TOKEN=short") }, checkPlan, failed, "can be guessed. make it at least 32 [(]openssl", exitError},
+		}, doctor.Token, doctor.Skipped, "cannot be used", exitError},
+		"repeated key":                       {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, doctor.Parseable, doctor.Warned, "2 times", exitOK},
+		"a junk line":                        {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, doctor.Parseable, doctor.Warned, "skipped", exitOK},
+		"no secret":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, doctor.Keys, doctor.Warned, "ZERODHA_API_SECRET", exitOK},
+		"no key":                             {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, doctor.Keys, doctor.Failed, "ZERODHA_API_KEY", exitError},
+		"no credentials":                     {func(_ *testing.T, p *patient) { p.lines = nil }, doctor.Keys, doctor.Failed, "ZERODHA_API_SECRET=...", exitError},
+		"another bot's file":                 {func(_ *testing.T, p *patient) { p.lines = []string{"KITE_API_KEY=abc"} }, doctor.Profile, doctor.Failed, "KITE_API_KEY. Add the lines ZERODHA_API_KEY=[.]{3} and .*--profile sim", exitError},
+		"a real key in the simulator's file": {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "KITESTRING_PROFILE=sim") }, doctor.Profile, doctor.Failed, "remove the line KITESTRING_PROFILE=sim", exitError},
+		"a bad key":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", ""); p.env["ZERODHA_API_KEY"] = "a b" }, doctor.Keys, doctor.Failed, "blanks", exitError},
+		"a shadow":                           {func(_ *testing.T, p *patient) { p.env["ZERODHA_ACCESS_TOKEN"] = "yesterdays" }, doctor.Environment, doctor.Warned, "ZERODHA_ACCESS_TOKEN", exitOK},
+		"live without":                       {func(_ *testing.T, p *patient) { p.lines = nil; p.args = []string{"--profile", "live"} }, doctor.Profile, doctor.Failed, "--profile sim", exitError},
+		"sim on real":                        {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, doctor.Profile, doctor.Failed, "real account", exitError},
+		"bad endpoint":                       {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, doctor.Profile, doctor.Failed, "KITE_API_URL", exitError},
+		"open to all":                        {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, doctor.Profile, doctor.Failed, "ADMIN_TOKEN", exitError},
+		"a short admin token":                {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ADMIN_TOKEN=short") }, doctor.Profile, doctor.Failed, "can be guessed. make it at least 32 [(]openssl", exitError},
 		"port taken": {func(t *testing.T, p *patient) {
 			l, err := net.Listen("tcp", p.addr)
 			if err != nil {
@@ -185,29 +187,29 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 			srv := &http.Server{Handler: http.NotFoundHandler()}
 			go func() { _ = srv.Serve(l) }()
 			t.Cleanup(func() { _ = srv.Close() })
-		}, checkPort, failed, "another program", exitError},
-		"any port":         {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:0" }, checkPort, warned, "port 0", exitError},
-		"another file":     {func(t *testing.T, p *patient) { p.serve(t, "aaaaaaaa", true) }, checkServer, warned, "another file", exitOK},
-		"a lagging holder": {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), false) }, checkServer, warned, "older token", exitOK},
-		"not live":         {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), true) }, checkServer, warned, "The feed is down", exitOK},
-		"not our address":  {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, checkRedirect, failed, "127.0.0.1:1/callback", exitError},
-		"wrong path":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/login") }, checkRedirect, failed, "/callback", exitError},
-		"root as redirect": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, checkRedirect, good, "leads to the server", exitOK},
+		}, doctor.Port, doctor.Failed, "another program", exitError},
+		"any port":         {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:0" }, doctor.Port, doctor.Warned, "port 0", exitError},
+		"another file":     {func(t *testing.T, p *patient) { p.serve(t, "aaaaaaaa", true) }, doctor.Server, doctor.Warned, "another file", exitOK},
+		"a lagging holder": {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), false) }, doctor.Server, doctor.Warned, "older token", exitOK},
+		"not live":         {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), true) }, doctor.Server, doctor.Warned, "The feed is down", exitOK},
+		"not our address":  {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, doctor.Redirect, doctor.Failed, "127.0.0.1:1/callback", exitError},
+		"wrong path":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/login") }, doctor.Redirect, doctor.Failed, "/callback", exitError},
+		"root as redirect": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, doctor.Redirect, doctor.OK, "leads to the server", exitOK},
 		"slash at the end": {func(_ *testing.T, p *patient) {
 			p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/callback/")
 			p.set("KITE_API_URL", "KITE_API_URL="+p.kite.URL+"/")
-		}, checkToken, good, "Kite accepts", exitOK},
-		"no address":   {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, checkRedirect, failed, "not an address", exitError},
-		"another host": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, checkRedirect, warned, "another host", exitOK},
-		"https":        {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, checkRedirect, warned, "https", exitOK},
+		}, doctor.Token, doctor.OK, "Kite accepts", exitOK},
+		"no address":   {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, doctor.Redirect, doctor.Failed, "not an address", exitError},
+		"another host": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, doctor.Redirect, doctor.Warned, "another host", exitOK},
+		"https":        {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, doctor.Redirect, doctor.Warned, "https", exitOK},
 		"a password in it": {func(_ *testing.T, p *patient) {
 			p.set("KITE_API_URL", "KITE_API_URL=http://me:"+doctorSecret+"@127.0.0.1:1/"+doctorSecret)
-		}, checkAPI, failed, "no answer from http://127.0.0.1:1", exitError},
-		"no answer":    {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, checkAPI, failed, "refused", exitError},
-		"clock ahead":  {func(_ *testing.T, p *patient) { p.ahead = 10*time.Minute + 30*time.Second }, checkClock, failed, "10m[1-5][0-9]s ahead", exitError},
-		"clock behind": {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, checkClock, failed, "behind", exitError},
-		"no token":     {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, checkToken, failed, "kitestring login", exitLogin},
-		"a dead token": {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, checkToken, failed, "refuses", exitLogin},
+		}, doctor.API, doctor.Failed, "no answer from http://127.0.0.1:1", exitError},
+		"no answer":    {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, doctor.API, doctor.Failed, "refused", exitError},
+		"clock ahead":  {func(_ *testing.T, p *patient) { p.ahead = 10*time.Minute + 30*time.Second }, doctor.Clock, doctor.Failed, "10m[1-5][0-9]s ahead", exitError},
+		"clock behind": {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, doctor.Clock, doctor.Failed, "behind", exitError},
+		"no token":     {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, doctor.Token, doctor.Failed, "kitestring login", exitLogin},
+		"a dead token": {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, doctor.Token, doctor.Failed, "refuses", exitLogin},
 		"another user's recording": {func(t *testing.T, p *patient) {
 			state := t.TempDir()
 			p.args = []string{"--state-dir", state}
@@ -217,15 +219,15 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 			if err := os.Chown(filepath.Join(state, "record"), 12345, 12345); err != nil {
 				t.Skip("only root gives files away:", err)
 			}
-		}, checkRecording, warned, "belongs to the user with id 12345", exitOK},
+		}, doctor.Recording, doctor.Warned, "belongs to the user with id 12345", exitOK},
 		"a file for the state": {func(t *testing.T, p *patient) {
 			file := filepath.Join(t.TempDir(), "state")
 			if err := os.WriteFile(file, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			p.args = []string{"--state-dir", file}
-		}, checkRecording, failed, "not a directory", exitError},
-		"Kite has a 502": {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, checkToken, warned, "says nothing", exitOK},
+		}, doctor.Recording, doctor.Failed, "not a directory", exitError},
+		"Kite has a 502": {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, doctor.Token, doctor.Warned, "says nothing", exitOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)
@@ -271,20 +273,20 @@ func TestDoctorReadsTheUnit(t *testing.T) {
 	}
 	for _, c := range []struct {
 		unit, dropIn, envFile string
-		status                status
+		status                doctor.Status
 		says                  string
 	}{
-		{"", "", "/srv/.env", skipped, "no kitestring.service"},
-		{string(shipped), "", "/var/lib/kitestring/.env", good, "kitestring.service"},
-		{string(shipped), "", "/home/me/.env", failed, "ProtectHome"},
-		{"[Service]\nProtectHome=yes\n", "", "/var/lib/kitestring/.env", good, "kitestring.service"},
-		{"[Service]\nProtectHome=yes\n", "", "/home/me/.env", failed, "ProtectHome"},
-		{"[Service]\nProtectHome=yes\n", "[Service]\nProtectHome=no\n", "/home/me/.env", good, "kitestring.service"},
-		{"[Service]\nPrivateTmp=true\n", "", "/tmp/.env", failed, "PrivateTmp"},
-		{"[Service]\n# EnvironmentFile=/x\n", "", "/srv/.env", good, "kitestring.service"},
-		{"[Service]\nEnvironmentFile=-/srv/.env\n", "", "/srv/.env", warned, "once at start"},
-		{"[Service]\nEnvironmentFile=-/etc/default/kitestring\nEnvironmentFile=%S/kitestring/.env\n", "", "/var/lib/kitestring/.env", warned, "EnvironmentFile=/var/lib/kitestring/.env"},
-		{"[Service]\nEnvironmentFile=" + other + "\n", "", "/srv/.env", warned, "yesterday's token"},
+		{"", "", "/srv/.env", doctor.Skipped, "no kitestring.service"},
+		{string(shipped), "", "/var/lib/kitestring/.env", doctor.OK, "kitestring.service"},
+		{string(shipped), "", "/home/me/.env", doctor.Failed, "ProtectHome"},
+		{"[Service]\nProtectHome=yes\n", "", "/var/lib/kitestring/.env", doctor.OK, "kitestring.service"},
+		{"[Service]\nProtectHome=yes\n", "", "/home/me/.env", doctor.Failed, "ProtectHome"},
+		{"[Service]\nProtectHome=yes\n", "[Service]\nProtectHome=no\n", "/home/me/.env", doctor.OK, "kitestring.service"},
+		{"[Service]\nPrivateTmp=true\n", "", "/tmp/.env", doctor.Failed, "PrivateTmp"},
+		{"[Service]\n# EnvironmentFile=/x\n", "", "/srv/.env", doctor.OK, "kitestring.service"},
+		{"[Service]\nEnvironmentFile=-/srv/.env\n", "", "/srv/.env", doctor.Warned, "once at start"},
+		{"[Service]\nEnvironmentFile=-/etc/default/kitestring\nEnvironmentFile=%S/kitestring/.env\n", "", "/var/lib/kitestring/.env", doctor.Warned, "EnvironmentFile=/var/lib/kitestring/.env"},
+		{"[Service]\nEnvironmentFile=" + other + "\n", "", "/srv/.env", doctor.Warned, "yesterday's token"},
 	} {
 		dir := t.TempDir()
 		if c.unit != "" {
@@ -300,9 +302,14 @@ func TestDoctorReadsTheUnit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		d := &doctor{envFile: c.envFile, unitDirs: []string{dir}}
-		d.lookAtSystemd(t.Context())
-		if got := d.checks[0]; got.Status != c.status || !strings.Contains(got.Detail, c.says) {
+		report, err := doctor.Examine(t.Context(), doctor.Config{
+			EnvFile: c.envFile, Addr: "127.0.0.1:0", Profile: "auto", StateDir: dir, Getenv: func(string) string { return "" }, UnitDirs: []string{dir},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(report.Checks, func(f doctor.Check) bool { return f.Name == doctor.Systemd })
+		if got := report.Checks[at]; got.Status != c.status || !strings.Contains(got.Detail, c.says) {
 			t.Errorf("%q %q: %+v", c.unit, c.envFile, got)
 		}
 	}
@@ -346,7 +353,7 @@ func mountAndExamine(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	find := func(path, name string) check {
+	find := func(path, name string) doctor.Check {
 		p := newPatient(t)
 		p.dir, p.path = filepath.Dir(path), path
 		_, report := p.examined(t)
@@ -356,7 +363,7 @@ func mountAndExamine(t *testing.T, dir string) {
 			}
 		}
 		t.Fatalf("no check %s in %+v", name, report)
-		return check{}
+		return doctor.Check{}
 	}
 	host, path := filepath.Join(dir, "host"), filepath.Join(dir, "app", ".env")
 	for _, name := range []string{host, path} {
@@ -365,11 +372,11 @@ func mountAndExamine(t *testing.T, dir string) {
 		}
 	}
 	mount(host, path, "", unix.MS_BIND, "")
-	if c := find(path, checkMount); c.Status != failed || !strings.Contains(c.Fix, "mount its directory") {
+	if c := find(path, doctor.Mount); c.Status != doctor.Failed || !strings.Contains(c.Fix, "mount its directory") {
 		t.Errorf("a file that is mounted by itself: %+v", c)
 	}
 	mount("overlay", filepath.Join(dir, "merged"), "overlay", 0, "lowerdir="+filepath.Join(dir, "lower")+",upperdir="+filepath.Join(dir, "upper")+",workdir="+filepath.Join(dir, "work"))
-	if c := find(filepath.Join(dir, "merged", ".env"), checkInotify); c.Status != warned || !strings.Contains(c.Detail, "overlay") {
+	if c := find(filepath.Join(dir, "merged", ".env"), doctor.Inotify); c.Status != doctor.Warned || !strings.Contains(c.Detail, "overlay") {
 		t.Errorf("a file on an overlay: %+v", c)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/doctor"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/messages"
 )
@@ -172,12 +173,12 @@ func TestDocumentedFieldsExist(t *testing.T) {
 	}
 	eventually(t, time.Minute, "the doctor finds nothing wrong with a healthy server", func() (bool, string) {
 		_, stdout, _ := kitestring(t, t.Context(), nil, "", "doctor", "--json", "--addr", addr, "--env-file", env)
-		var report doctorReport
+		var report doctor.Report
 		if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range report.Checks {
-			if (c.Name == checkPort || c.Name == checkServer || c.Name == checkToken || c.Name == checkRedirect) && c.Status != good {
+			if (c.Name == doctor.Port || c.Name == doctor.Server || c.Name == doctor.Token || c.Name == doctor.Redirect) && c.Status != doctor.OK {
 				return false, fmt.Sprintf("%+v", c)
 			}
 		}

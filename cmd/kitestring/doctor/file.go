@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -14,18 +14,18 @@ import (
 )
 
 // lookAtFile checks the .env file and what is in it.
-func (d *doctor) lookAtFile(context.Context) {
-	f, path := d.file, d.envFile
+func (e *examination) lookAtFile(context.Context) {
+	f, path := e.file, e.cfg.EnvFile
 	if !f.Exists {
 		if _, err := os.Lstat(path); os.IsNotExist(err) {
-			d.note(checkEnvFile, failed, "there is no "+path,
+			e.note(EnvFile, Failed, "there is no "+path,
 				fmt.Sprintf("create it with the lines %s=... and %s=..., or try the simulator: kitestring run", token.KeyAPIKey, token.KeyAPISecret))
 		} else {
 			detail, fix := sentence(f.Refusal)
-			d.note(checkEnvFile, failed, path+": "+detail, fix)
+			e.note(EnvFile, Failed, path+": "+detail, fix)
 		}
-		for _, name := range []string{checkPermissions, checkParseable, checkKeys, checkEnvironment, checkMount} {
-			d.note(name, skipped, "there is no file to look at", "")
+		for _, name := range []string{Permissions, Parseable, Keys, Environment, Mount} {
+			e.note(name, Skipped, "there is no file to look at", "")
 		}
 		return
 	}
@@ -33,81 +33,81 @@ func (d *doctor) lookAtFile(context.Context) {
 	if target, err := os.Readlink(path); err == nil {
 		detail += " is a link to " + target
 	}
-	d.note(checkEnvFile, good, detail, "")
+	e.note(EnvFile, OK, detail, "")
 	if mode := f.Mode.Perm(); mode&0o077 != 0 {
-		d.note(checkPermissions, warned, fmt.Sprintf("other users can read this file (mode %04o)", mode), "chmod 600 "+path)
+		e.note(Permissions, Warned, fmt.Sprintf("other users can read this file (mode %04o)", mode), "chmod 600 "+path)
 	} else {
-		d.note(checkPermissions, good, fmt.Sprintf("mode %04o", mode), "")
+		e.note(Permissions, OK, fmt.Sprintf("mode %04o", mode), "")
 	}
 	switch {
 	case f.Refusal != "" && f.Line > 0:
 		detail, fix := sentence(f.Refusal)
-		d.note(checkParseable, failed, detail, fix)
+		e.note(Parseable, Failed, detail, fix)
 	case len(f.Odd) > 0:
-		d.note(checkParseable, warned, strings.Join(f.Odd, "; "), "correct these lines, so that every program reads the same from the file")
+		e.note(Parseable, Warned, strings.Join(f.Odd, "; "), "correct these lines, so that every program reads the same from the file")
 	default:
-		d.note(checkParseable, good, "every line is understood", "")
+		e.note(Parseable, OK, "every line is understood", "")
 	}
-	d.lookAtKeys()
+	e.lookAtKeys()
 	if len(f.Shadowed) > 0 {
-		d.note(checkEnvironment, warned, "the process environment has other values than the file for "+strings.Join(f.Shadowed, ", ")+"; kitestring takes the file's, other programs may not",
+		e.note(Environment, Warned, "the process environment has other values than the file for "+strings.Join(f.Shadowed, ", ")+"; kitestring takes the file's, other programs may not",
 			"unset them where this shell, container or unit sets them (env_file:, environment:, EnvironmentFile=)")
 	} else {
-		d.note(checkEnvironment, good, "nothing in the process environment contradicts the file", "")
+		e.note(Environment, OK, "nothing in the process environment contradicts the file", "")
 	}
 	if f.Mounted {
-		d.note(checkMount, failed, "the file is mounted by itself: when it is replaced outside, nobody in here sees it", "mount its directory instead of the file")
+		e.note(Mount, Failed, "the file is mounted by itself: when it is replaced outside, nobody in here sees it", "mount its directory instead of the file")
 	} else {
-		d.note(checkMount, good, "the file is not a mount of its own", "")
+		e.note(Mount, OK, "the file is not a mount of its own", "")
 	}
 }
 
-func (d *doctor) lookAtKeys() {
-	c := d.store.Credentials()
+func (e *examination) lookAtKeys() {
+	c := e.store.Credentials()
 	const where = "=... from developers.kite.trade"
 	switch {
 	case c.APIKey == "" && c.APISecret.IsZero():
-		d.note(checkKeys, failed, fmt.Sprintf("%s and %s are missing or empty: without them there is only the simulator", token.KeyAPIKey, token.KeyAPISecret),
+		e.note(Keys, Failed, fmt.Sprintf("%s and %s are missing or empty: without them there is only the simulator", token.KeyAPIKey, token.KeyAPISecret),
 			"add the lines "+token.KeyAPIKey+"=... and "+token.KeyAPISecret+where)
 	case c.APIKey == "":
-		d.note(checkKeys, failed, token.KeyAPIKey+" is missing or empty: without it there is only the simulator", "add the line "+token.KeyAPIKey+where)
+		e.note(Keys, Failed, token.KeyAPIKey+" is missing or empty: without it there is only the simulator", "add the line "+token.KeyAPIKey+where)
 	case c.APISecret.IsZero():
-		d.note(checkKeys, warned, token.KeyAPISecret+" is missing or empty; without it nobody can log in here, only another program can bring the token", "add the line "+token.KeyAPISecret+where)
-	case d.file.Refusal != "" && d.file.Line == 0:
-		detail, fix := sentence(d.file.Refusal)
-		d.note(checkKeys, failed, detail, fix)
+		e.note(Keys, Warned, token.KeyAPISecret+" is missing or empty; without it nobody can log in here, only another program can bring the token", "add the line "+token.KeyAPISecret+where)
+	case e.file.Refusal != "" && e.file.Line == 0:
+		detail, fix := sentence(e.file.Refusal)
+		e.note(Keys, Failed, detail, fix)
 	default:
-		d.note(checkKeys, good, token.KeyAPIKey+" and "+token.KeyAPISecret+" are there", "")
+		e.note(Keys, OK, token.KeyAPIKey+" and "+token.KeyAPISecret+" are there", "")
 	}
 }
 
 // lookAtDirectory checks that the file can be replaced and that replacing it
 // is seen.
-func (d *doctor) lookAtDirectory(ctx context.Context) {
-	dir := filepath.Dir(d.envFile)
-	if err := d.file.Unwritable; err != nil {
-		d.note(checkWritable, failed, fmt.Sprintf("%s cannot be written: %v", dir, cause(err)), "give the directory to this user, or keep the file elsewhere: --env-file")
-		d.note(checkRename, skipped, "the directory cannot be written", "")
-		d.note(checkInotify, skipped, "the directory cannot be written", "")
+func (e *examination) lookAtDirectory(ctx context.Context) {
+	dir := filepath.Dir(e.cfg.EnvFile)
+	if err := e.file.Unwritable; err != nil {
+		e.note(Writable, Failed, fmt.Sprintf("%s cannot be written: %v", dir, cause(err)), "give the directory to this user, or keep the file elsewhere: --env-file")
+		e.note(Rename, Skipped, "the directory cannot be written", "")
+		e.note(Inotify, Skipped, "the directory cannot be written", "")
 		return
 	}
-	d.note(checkWritable, good, dir+" can be written", "")
+	e.note(Writable, OK, dir+" can be written", "")
 	seen, err := probe(ctx, dir)
 	if err != nil {
-		d.note(checkRename, failed, fmt.Sprintf("a file in %s cannot be replaced by another: %v", dir, cause(err)), "keep the file on a local file system: --env-file")
-		d.note(checkInotify, skipped, "no file could be replaced", "")
+		e.note(Rename, Failed, fmt.Sprintf("a file in %s cannot be replaced by another: %v", dir, cause(err)), "keep the file on a local file system: --env-file")
+		e.note(Inotify, Skipped, "no file could be replaced", "")
 		return
 	}
-	d.note(checkRename, good, "a file is replaced in one step", "")
+	e.note(Rename, OK, "a file is replaced in one step", "")
 	switch {
 	case seen != nil:
-		d.note(checkInotify, warned, fmt.Sprintf("the kernel does not report changes in %s (%v): they are seen by polling, within a second", dir, seen),
+		e.note(Inotify, Warned, fmt.Sprintf("the kernel does not report changes in %s (%v): they are seen by polling, within a second", dir, seen),
 			"raise fs.inotify.max_user_instances and max_user_watches, or keep the file on a local file system")
-	case d.file.FileSystem != "":
-		d.note(checkInotify, warned, fmt.Sprintf("%s is on %s, where the kernel does not report every change: the rest is seen by polling, within 0.3 s", dir, d.file.FileSystem),
+	case e.file.FileSystem != "":
+		e.note(Inotify, Warned, fmt.Sprintf("%s is on %s, where the kernel does not report every change: the rest is seen by polling, within 0.3 s", dir, e.file.FileSystem),
 			"keep the file on a local file system, if others write it from elsewhere")
 	default:
-		d.note(checkInotify, good, "changes are reported at once", "")
+		e.note(Inotify, OK, "changes are reported at once", "")
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -19,36 +19,36 @@ var systemdUnitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/u
 
 // lookAtSystemd reads kitestring's unit, where there is one, for settings that
 // hide the file from the server or freeze what is in it.
-func (d *doctor) lookAtSystemd(context.Context) {
-	path, settings, environment := readUnit(d.unitDirs, "kitestring.service")
+func (e *examination) lookAtSystemd(context.Context) {
+	path, settings, environment := readUnit(e.cfg.UnitDirs, "kitestring.service")
 	if path == "" {
-		d.note(checkSystemd, skipped, "there is no kitestring.service here; \"kitestring assets print systemd\" prints one", "")
+		e.note(Systemd, Skipped, "there is no kitestring.service here; \"kitestring assets print systemd\" prints one", "")
 		return
 	}
 	below := func(dirs ...string) bool {
-		return slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(d.envFile, dir+"/") })
+		return slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(e.cfg.EnvFile, dir+"/") })
 	}
 	on := func(key string) bool {
 		return slices.Contains([]string{"yes", "true", "on", "1", "tmpfs"}, strings.ToLower(settings[key]))
 	}
-	frozen := slices.IndexFunc(environment, d.holdsToken)
+	frozen := slices.IndexFunc(environment, e.holdsToken)
 	switch {
 	case frozen >= 0:
-		d.note(checkSystemd, warned, path+" has EnvironmentFile="+environment[frozen]+": systemd reads that once at start, so yesterday's token stays in the environment, and reads some lines in another way",
-			"remove that line and name the file in ExecStart=... run --env-file "+d.envFile)
+		e.note(Systemd, Warned, path+" has EnvironmentFile="+environment[frozen]+": systemd reads that once at start, so yesterday's token stays in the environment, and reads some lines in another way",
+			"remove that line and name the file in ExecStart=... run --env-file "+e.cfg.EnvFile)
 	case on("ProtectHome") && below("/home", "/root", "/run/user"):
-		d.note(checkSystemd, failed, fmt.Sprintf("%s has ProtectHome=, so its server cannot see %s", path, d.envFile), "keep the file in the unit's StateDirectory: /var/lib/kitestring/.env")
+		e.note(Systemd, Failed, fmt.Sprintf("%s has ProtectHome=, so its server cannot see %s", path, e.cfg.EnvFile), "keep the file in the unit's StateDirectory: /var/lib/kitestring/.env")
 	case on("PrivateTmp") && below("/tmp", "/var/tmp"):
-		d.note(checkSystemd, failed, fmt.Sprintf("%s has PrivateTmp=, so its server has another /tmp than the one with %s", path, d.envFile), "keep the file in the unit's StateDirectory: /var/lib/kitestring/.env")
+		e.note(Systemd, Failed, fmt.Sprintf("%s has PrivateTmp=, so its server has another /tmp than the one with %s", path, e.cfg.EnvFile), "keep the file in the unit's StateDirectory: /var/lib/kitestring/.env")
 	default:
-		d.note(checkSystemd, good, path+" lets the server see the file", "")
+		e.note(Systemd, OK, path+" lets the server see the file", "")
 	}
 }
 
 // holdsToken: a file that systemd reads into the environment is the .env file,
 // or has a token of its own.
-func (d *doctor) holdsToken(path string) bool {
-	if path == d.envFile {
+func (e *examination) holdsToken(path string) bool {
+	if path == e.cfg.EnvFile {
 		return true
 	}
 	text, err := os.ReadFile(path)
@@ -69,7 +69,7 @@ func readUnit(dirs []string, name string) (path string, settings map[string]stri
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			files = append(files, filepath.Join(dir, name))
 		}
-		extra, _ := filepath.Glob(filepath.Join(dir, name+".d", "*.conf")) // the pattern is good
+		extra, _ := filepath.Glob(filepath.Join(dir, name+".d", "*.conf")) // the pattern is OK
 		dropIns = append(dropIns, extra...)
 	}
 	if len(files) == 0 {
