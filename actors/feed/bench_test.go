@@ -42,7 +42,7 @@ func BenchmarkTable(b *testing.B) {
 			for _, token := range tokens {
 				wants = append(wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
 			}
-			state.want(messages.WantInstruments{Owner: "bench", Wants: wants}, 3000)
+			state.want(messages.WantInstruments{Owner: "bench", Wants: wants}, MaxShards, 3000)
 			for i := range 10 {
 				state.Attach(fmt.Sprint(i), ignore{})
 			}

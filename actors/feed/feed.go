@@ -24,6 +24,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -59,6 +60,7 @@ type Config struct {
 	Record    *actor.PID   // gets RotationRecorded; nil: nobody
 	Gaps      []*actor.PID // get GapDetected
 	Metrics   *Metrics     // nil: none
+	Sockets   int          // this server's share of Kite's sockets, dials included; 0: all
 	// Assume counts what speaks for and against an assumption about Kite; nil: not
 	// wanted. It is called by readers, too.
 	Assume   func(a messages.Assumption, held bool, n uint64)
@@ -103,6 +105,7 @@ func New(cfg Config) actors.Producer {
 	if cfg.Recorder == nil {
 		cfg.Recorder = unrecorded{}
 	}
+	cfg.Sockets = min(cmp.Or(cfg.Sockets, MaxShards), MaxShards)
 	return func(self actors.Self) actors.Actor {
 		return &Feed{
 			self: self, cfg: cfg, streams: map[uint64]*stream{}, shards: make([]shard, 1),
@@ -321,7 +324,7 @@ func (f *Feed) record(r messages.Rotation, changed bool) {
 }
 
 func (f *Feed) want(m messages.WantInstruments) {
-	changed, refused := f.cfg.State.want(m, f.cfg.timeouts.shardMost)
+	changed, refused := f.cfg.State.want(m, f.cfg.Sockets, f.cfg.timeouts.shardMost)
 	for _, r := range refused {
 		f.self.Log().Warn("subscription refused", "owner", r.Owner, "instrument_token", r.InstrumentToken, "tradingsymbol", r.Tradingsymbol, "reason", r.Reason)
 	}

@@ -183,7 +183,7 @@ func TestSinkPanics(t *testing.T) {
 		"seed":      func(state *Store, _ *table) { state.Seed("x", func() {}) },
 		"attach":    func(state *Store, _ *table) { state.Attach("x", &batches{}) },
 		"wants": func(state *Store, _ *table) {
-			state.want(messages.WantInstruments{Owner: "more", Wants: []messages.Want{{InstrumentToken: 513, Mode: messages.ModeFull}}}, 3000)
+			state.want(messages.WantInstruments{Owner: "more", Wants: []messages.Want{{InstrumentToken: 513, Mode: messages.ModeFull}}}, MaxShards, 3000)
 		},
 		"gaps":   func(_ *Store, table *table) { table.takeGaps() },
 		"vitals": func(_ *Store, table *table) { table.vitals() },

@@ -1,8 +1,12 @@
 package feed
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,7 +74,7 @@ func TestShardsAreStable(t *testing.T) {
 		for _, token := range tokens {
 			w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
 		}
-		changed, _ := s.want(w, 2)
+		changed, _ := s.want(w, MaxShards, 2)
 		return changed
 	}
 	if got := want(1, 2, 3, 4, 5); !slices.Equal(got, []int{0, 1, 2}) {
@@ -97,8 +101,77 @@ func TestShardsAreStable(t *testing.T) {
 		t.Fatalf("changed %v", got)
 	}
 	// Beyond what Kite streams.
-	_, refused := s.want(messages.WantInstruments{Owner: "b", Wants: []messages.Want{{InstrumentToken: 11}, {InstrumentToken: 12}, {InstrumentToken: 13}, {InstrumentToken: 14}, {InstrumentToken: 15}}}, 2)
+	_, refused := s.want(messages.WantInstruments{Owner: "b", Wants: []messages.Want{{InstrumentToken: 11}, {InstrumentToken: 12}, {InstrumentToken: 13}, {InstrumentToken: 14}, {InstrumentToken: 15}}}, MaxShards, 2)
 	if len(refused) != 1 || refused[0].InstrumentToken != 15 {
+		t.Errorf("%+v", refused)
+	}
+}
+
+// openConn counts how many connections the feed holds at a time, dials
+// included.
+type openConn struct {
+	net.Conn
+	ended func()
+}
+
+func (c openConn) Close() error {
+	c.ended()
+	return c.Conn.Close()
+}
+
+// A server holds no more of Kite's sockets than its share: not in a swap, not
+// when instruments need another socket meanwhile, not after a drop.
+func TestAShareOfTheSockets(t *testing.T) {
+	for _, c := range []struct{ share, instruments, shards int }{{1, 4, 1}, {2, 4, 1}, {2, 8, 2}, {3, 12, 3}} {
+		t.Run(fmt.Sprint(c.share, " sockets, ", c.shards, " full"), func(t *testing.T) {
+			tokens := instruments(c.instruments)
+			var mu sync.Mutex
+			var held, peak int
+			r := adoptedRig(t, tokens[:4], func(r *rig) {
+				r.cfg.timeouts.shardMost, r.cfg.Sockets = 4, c.share
+				r.cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					mu.Lock()
+					held++
+					peak = max(peak, held)
+					mu.Unlock()
+					ended := sync.OnceFunc(func() { mu.Lock(); held--; mu.Unlock() })
+					conn, err := new(net.Dialer).DialContext(ctx, network, address)
+					if err != nil {
+						ended()
+						return nil, err
+					}
+					return openConn{conn, ended}, nil
+				}
+			})
+			stop := r.flow(2*time.Millisecond, tokens...)
+			defer stop()
+			r.offer(2, "B")
+			r.want(messages.ModeFull, tokens...) // a socket more may be needed in the middle of the swap
+			r.adopt(2, "B")
+			r.until("all on B", func() bool { return slices.Equal(r.venue.holders(), slices.Repeat([]string{"B"}, c.shards)) })
+			r.streaming(2)
+			r.venue.drop()
+			r.offer(3, "C")
+			r.adopt(3, "C")
+			r.until("all on C", func() bool { return slices.Equal(r.venue.holders(), slices.Repeat([]string{"C"}, c.shards)) })
+			r.streaming(3)
+			mu.Lock()
+			defer mu.Unlock()
+			if peak > c.share {
+				t.Errorf("%d sockets at a time, the share is %d", peak, c.share)
+			}
+		})
+	}
+}
+
+func TestAShareRefusesWhatItCannotCarry(t *testing.T) {
+	s := NewStore()
+	w := messages.WantInstruments{Owner: "a"}
+	for _, token := range instruments(5) {
+		w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
+	}
+	_, refused := s.want(w, 2, 2)
+	if len(refused) != 1 || !strings.Contains(refused[0].Reason, "2 of Kite's 3 sockets, which carry 4 instruments") {
 		t.Errorf("%+v", refused)
 	}
 }
@@ -128,7 +201,7 @@ func TestTheGatewayLearnsOfRefusals(t *testing.T) {
 func TestRecycledInstrument(t *testing.T) {
 	s := NewStore()
 	want := func(owner, symbol string) []Refusal {
-		_, refused := s.want(messages.WantInstruments{Owner: owner, Wants: []messages.Want{{InstrumentToken: 258, Mode: messages.ModeQuote, Tradingsymbol: symbol}}}, 3000)
+		_, refused := s.want(messages.WantInstruments{Owner: owner, Wants: []messages.Want{{InstrumentToken: 258, Mode: messages.ModeQuote, Tradingsymbol: symbol}}}, MaxShards, 3000)
 		return refused
 	}
 	if refused := want("a", "NIFTY26JANFUT"); refused != nil {

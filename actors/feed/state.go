@@ -113,7 +113,8 @@ type world struct {
 	candidate messages.Generation
 	rejected  func(messages.Generation) bool
 	mayMove   bool // no other shard is moving, and the last move is over
-	slot      bool // one of Kite's three slots is free
+	others    int  // sockets that other shards hold
+	share     int  // sockets that this server may hold
 	lingering bool // Kite may still count a socket that another shard closed
 	newID     func() uint64
 	jitter    func(time.Duration) time.Duration // 0 .. d
@@ -482,6 +483,11 @@ func (s *shard) connect(w *world) []effect {
 		}
 		return nil
 	}
+	if !s.slot(w) {
+		s.to(messages.Backoff, "this server's sockets are all in use; connecting when one of them has ended", w.now)
+		s.reached(w.now.Add(w.timeouts.turn), w)
+		return nil
+	}
 	s.breaking = false
 	s.main = link{id: w.newID(), generation: g, phase: dialling, since: w.now}
 	s.to(messages.Connecting, fmt.Sprintf("connecting with the token of generation %d", g), w.now)
@@ -535,8 +541,8 @@ func (s *shard) move(w *world) (out []effect) {
 		return nil
 	}
 	// The running socket is given up for its slot only when our own sockets fill
-	// all three, or when waiting for another program's socket has not helped.
-	if s.crowded > 1 || !w.slot {
+	// this server's share, or when waiting for another program's socket has not helped.
+	if s.crowded > 1 || !s.slot(w) {
 		if target != w.adopted {
 			return nil
 		}
@@ -564,6 +570,9 @@ func (s *shard) sockets() (n int) {
 	}
 	return n
 }
+
+// slot reports whether this server may open one more socket.
+func (s *shard) slot(w *world) bool { return w.others+s.sockets() < w.share }
 
 // leads is the generation of the socket that streams; 0: none.
 func (s *shard) leads() messages.Generation {

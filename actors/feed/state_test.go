@@ -25,7 +25,7 @@ func newScript(t *testing.T) *script {
 	l := defaultTimeouts()
 	c.w = world{
 		now: time.Unix(1_700_000_000, 0), rejected: func(g messages.Generation) bool { return c.rejected[g] },
-		mayMove: true, slot: true, newID: func() uint64 { c.ids++; return c.ids },
+		mayMove: true, share: MaxShards, newID: func() uint64 { c.ids++; return c.ids },
 		jitter: func(time.Duration) time.Duration { return 0 }, timeouts: &l,
 	}
 	return c
@@ -301,7 +301,7 @@ func TestStates(t *testing.T) {
 			c.w.adopted = 1
 			c.on(looked{}, "dial 1 g1")
 			c.up(1, 1)
-			c.w.adopted, c.w.slot = 2, false
+			c.w.adopted, c.w.others = 2, 2
 			c.on(looked{}, "hang up 1")
 			c.on(ended{1, byUs, ""}, "dial 2 g2")
 			c.on(ended{2, tooMany, "429"}) // not forgotten yet
@@ -397,7 +397,7 @@ func TestStateInvariants(t *testing.T) {
 		l := defaultTimeouts()
 		w := world{
 			now: time.Unix(1_700_000_000, 0), rejected: func(g messages.Generation) bool { return rejected[g] },
-			mayMove: true, slot: true, newID: func() uint64 { ids++; return ids },
+			mayMove: true, share: MaxShards, newID: func() uint64 { ids++; return ids },
 			jitter: func(time.Duration) time.Duration { return 0 }, timeouts: &l,
 		}
 		var s shard
@@ -449,7 +449,7 @@ func TestStateInvariants(t *testing.T) {
 		newest := messages.Generation(0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			w.mayMove = rapid.IntRange(0, 3).Draw(t, "may move") > 0
-			w.slot = rapid.IntRange(0, 3).Draw(t, "slot") > 0
+			w.others = rapid.IntRange(0, 2).Draw(t, "others")
 			var open []uint64
 			for id := range sockets {
 				open = append(open, id)
@@ -499,7 +499,7 @@ func TestStateInvariants(t *testing.T) {
 			}
 		}
 		// Now everything that was hung up goes, and time passes.
-		w.mayMove, w.slot = true, true
+		w.mayMove, w.others = true, 0
 		for range 8 {
 			for id, c := range hungUp {
 				if _, ok := sockets[id]; ok {

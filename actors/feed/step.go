@@ -102,10 +102,12 @@ func (f *Feed) world(i int) *world {
 		newID:     func() uint64 { return f.cfg.State.ids.Add(1) },
 		jitter:    func(d time.Duration) time.Duration { return rand.N(d + 1) },
 		timeouts:  f.cfg.timeouts,
+		share:     f.cfg.Sockets,
 	}
-	sockets := 0
 	for j := range f.shards {
-		sockets += f.shards[j].sockets()
+		if j != i {
+			w.others += f.shards[j].sockets()
+		}
 		if j != i && f.shards[j].moving() {
 			w.mayMove = false
 		}
@@ -113,7 +115,6 @@ func (f *Feed) world(i int) *world {
 			w.lingering = true
 		}
 	}
-	w.slot = sockets < MaxShards
 	return w
 }
 

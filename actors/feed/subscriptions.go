@@ -32,9 +32,9 @@ type Refusal struct {
 }
 
 // want replaces an owner's set, and answers which shards' subscriptions have
-// changed and which wants were refused. An instrument keeps its shard for as
+// changed and which wants were refused: sockets carry most instruments each. An instrument keeps its shard for as
 // long as anybody wants it; a new one takes the first shard with room.
-func (s *Store) want(w messages.WantInstruments, most int) (changed []int, refused []Refusal) {
+func (s *Store) want(w messages.WantInstruments, sockets, most int) (changed []int, refused []Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := slices.IndexFunc(s.owners, func(o messages.WantInstruments) bool { return o.Owner == w.Owner })
@@ -45,7 +45,7 @@ func (s *Store) want(w messages.WantInstruments, most int) (changed []int, refus
 	s.owners[at] = messages.WantInstruments{Owner: w.Owner, Wants: slices.Clone(w.Wants)}
 	union, refused := s.union()
 	var room [MaxShards]int
-	for i := range room {
+	for i := range sockets {
 		room[i] = most
 	}
 	var newcomers []uint32
@@ -66,7 +66,7 @@ func (s *Store) want(w messages.WantInstruments, most int) (changed []int, refus
 		}
 		if p.shard == MaxShards {
 			delete(union, token)
-			refused = append(refused, Refusal{"", token, p.symbol, fmt.Sprintf("Kite streams at most %d instruments to an API key", MaxShards*most)})
+			refused = append(refused, Refusal{"", token, p.symbol, tooMuch(sockets, most)})
 			continue
 		}
 		room[p.shard]--
@@ -75,6 +75,14 @@ func (s *Store) want(w messages.WantInstruments, most int) (changed []int, refus
 	changed = s.place(union)
 	s.refused = refused
 	return changed, refused
+}
+
+// tooMuch says what is allowed.
+func tooMuch(sockets, most int) string {
+	if sockets < MaxShards {
+		return fmt.Sprintf("this server may open %d of Kite's %d sockets, which carry %d instruments (feed.sockets of the configuration)", sockets, MaxShards, sockets*most)
+	}
+	return fmt.Sprintf("Kite streams at most %d instruments to an API key", sockets*most)
 }
 
 // union merges the wants of all owners: the highest mode wins. Two symbols for

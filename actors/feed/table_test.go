@@ -36,7 +36,7 @@ func testTable(mode messages.Mode, tokens ...uint32) (*Store, *table, *checker) 
 	for _, token := range tokens {
 		w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: mode})
 	}
-	state.want(w, 3000)
+	state.want(w, MaxShards, 3000)
 	t := state.tables[0]
 	t.reset(true, nil, nil)
 	t.join(context.Background(), 1, 1, aDay)
@@ -137,7 +137,7 @@ func TestLowerModesAreIgnoredAtFirst(t *testing.T) {
 func TestUnwantedInstruments(t *testing.T) {
 	state, table, sink := testTable(messages.ModeLTP, 257)
 	take(t, table, 1, packet(messages.ModeLTP, 257, 1), packet(messages.ModeLTP, 999, 1))
-	state.want(messages.WantInstruments{Owner: "test"}, 3000)
+	state.want(messages.WantInstruments{Owner: "test"}, MaxShards, 3000)
 	take(t, table, 1, packet(messages.ModeLTP, 257, 2))
 	if s := state.Stats(); s.Unwanted != 2 || sink.ticks != 1 || s.Instruments != 0 {
 		t.Errorf("%d unwanted, %d ticks, %d instruments", s.Unwanted, sink.ticks, s.Instruments)
@@ -152,7 +152,7 @@ func TestWantsChangeInMidSwap(t *testing.T) {
 	if r := take(t, table, 2, packet(messages.ModeFull, 257, 1)); r.moved {
 		t.Fatal("moved without the second instrument")
 	}
-	state.want(messages.WantInstruments{Owner: "test", Wants: []messages.Want{{InstrumentToken: 257, Mode: messages.ModeFull}, {InstrumentToken: 513, Mode: messages.ModeFull}}}, 3000)
+	state.want(messages.WantInstruments{Owner: "test", Wants: []messages.Want{{InstrumentToken: 257, Mode: messages.ModeFull}, {InstrumentToken: 513, Mode: messages.ModeFull}}}, MaxShards, 3000)
 	if r := take(t, table, 2, packet(messages.ModeFull, 257, 2)); r.moved || r.ticks != 1 {
 		t.Fatalf("%+v: the new instrument has not been seen on either socket", r)
 	}
@@ -208,7 +208,7 @@ func TestChunks(t *testing.T) {
 	for _, token := range tokens {
 		w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeQuote})
 	}
-	state.want(w, 3000)
+	state.want(w, MaxShards, 3000)
 	table := state.tables[0]
 	table.join(context.Background(), 1, 4, aDay)
 	var packets [][]byte

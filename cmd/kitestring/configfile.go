@@ -44,6 +44,7 @@ const configExample = `  {
     ],
     "analysis": {"profile": "calibrated", "interval": "5m", "thresholds": {"pcr": {"bullish_from": 1.3}}},
     "mailbox": {"ticks": 8192},
+    "feed": {"sockets": 3},
     "gateway": {"orders": false, "instruments": 5500},
     "record": {"orders": false, "days": 7, "gigabytes": 20},
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
@@ -90,6 +91,14 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 			return r.object(path, fields{
 				{"ticks", func(path string) (err error) {
 					cfg.MailboxTicks, err = r.whole(path, minMailbox, maxMailbox)
+					return err
+				}},
+			})
+		}},
+		{"feed", func(path string) error {
+			return r.object(path, fields{
+				{"sockets", func(path string) (err error) {
+					cfg.FeedSockets, err = r.whole(path, 1, tree.MostSockets)
 					return err
 				}},
 			})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/anthdm/hollywood/actor"
 
+	"kitestring/actors/feed"
 	"kitestring/actors/gateway"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
@@ -25,7 +26,12 @@ const DemoKey = "demokitestringdemokitestringdemo"
 const (
 	gatewayInstruments     = 5500
 	MostGatewayInstruments = 8500
+	instrumentsASocket     = 3000
+	ownInstruments         = 500
 )
+
+// MostSockets is how many sockets Kite allows an API key.
+const MostSockets = feed.MaxShards
 
 // gatewayParts are what outlives the gateway actor; nil: the server runs
 // without one.
@@ -119,6 +125,9 @@ func (s *Server) gatewayPID() *actor.PID {
 func (s *Server) gatewayCapacity() int {
 	if n := s.cfg.Reloadable.GatewayInstruments; n != 0 {
 		return n
+	}
+	if n := s.cfg.Reloadable.FeedSockets; n != 0 {
+		return min(gatewayInstruments, n*instrumentsASocket-ownInstruments)
 	}
 	return gatewayInstruments
 }

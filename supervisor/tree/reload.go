@@ -31,6 +31,8 @@ type Reloadable struct {
 
 	Record RecordConfig // the recorder
 
+	FeedSockets int // this server's share of Kite's three sockets; 0: all. Changes with a restart
+
 	GatewayOrders      bool // the gateway lets clients with the scope place orders
 	GatewayInstruments int  // that its clients may want together; 0: 5500. Changes with a restart
 }

@@ -180,7 +180,7 @@ func (s *Server) core() []supervisor.Spec {
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
 			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Clients: s.gatewaySockets(), Record: pidRecord, Recorder: s.recorder, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed, Assume: s.assumed.Note,
+			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Clients: s.gatewaySockets(), Sockets: s.cfg.Reloadable.FeedSockets, Record: pidRecord, Recorder: s.recorder, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed, Assume: s.assumed.Note,
 		})},
 	}
 	if s.gateway != nil {
