@@ -87,11 +87,11 @@ func TestStates(t *testing.T) {
 	}{
 		{"nothing", []any{restored{}}, "0 no_token, 0 no_token", ""},
 		{"a candidate is asked about at once", []any{changed(1)}, "0 no_token, 1 unverified", "ask 1"},
-		{"said twice", []any{changed(1), changed(1)}, "0 no_token, 1 unverified", ""},
+		{"said two times", []any{changed(1), changed(1)}, "0 no_token, 1 unverified", ""},
 		{"profile proves", []any{changed(1), ok}, "1 valid, 0 no_token", "adopt 1 by profile, tell 1 valid, wake"},
 		{"frame proves", []any{changed(1), live(1)}, "1 valid, 0 no_token", "adopt 1 by frame"},
 		{"frame while the question waits", []any{changed(1), kite.Network, live(1)}, "1 valid, 0 no_token", "adopt 1 by frame, ask 1"},
-		{"frame before the change is heard", []any{live(1), changed(1)}, "1 valid, 0 no_token", "adopt 1 by frame, ask 1"},
+		{"frame before the change is received", []any{live(1), changed(1)}, "1 valid, 0 no_token", "adopt 1 by frame, ask 1"},
 		{"frame, then the profile refuses: doubted once", []any{changed(1), live(1), kite.TokenRefused}, "1 suspect, 0 no_token", "tell 1 unknown, wake"},
 		{"and refused again", []any{changed(1), live(1), kite.TokenRefused, timerFired{}, timerFired{}, kite.TokenRefused}, "1 rejected, 0 no_token", "reject 1, tell 1 rejected"},
 		{"or accepted", []any{changed(1), live(1), kite.TokenRefused, timerFired{}, timerFired{}, ok}, "1 valid, 0 no_token", "tell 1 valid, wake"},

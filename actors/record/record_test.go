@@ -334,6 +334,6 @@ func TestSocketsAgain(t *testing.T) {
 	}
 	tell(tape.SocketClosed, messages.SocketFact{})
 	if len(s.again(time.Now())) != 0 {
-		t.Error("a closed socket is told")
+		t.Error("a closed socket is reported")
 	}
 }

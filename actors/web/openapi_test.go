@@ -326,7 +326,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	}
 	slices.Sort(exchange.did)
 	if got := strings.Join(exchange.did, ", "); got != "drop 0s, lift, rotate" {
-		t.Errorf("the exchange was told: %s", got)
+		t.Errorf("the exchange got: %s", got)
 	}
 }
 

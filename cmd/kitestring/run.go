@@ -27,7 +27,7 @@ func (p *program) runCommand() *cobra.Command {
 		Use: "run", Short: "Run the server",
 		Long: `Run the server: market feed, analyses, HTTP API, dashboard and metrics.
 
-The access token lives in one .env file. Whoever writes it there (the dashboard's
+The access token lives in one .env file. Whatever writes it there (the dashboard's
 login, "kitestring login", another program), the server moves to it within a
 moment, without a restart and without losing a tick.
 

@@ -18,8 +18,8 @@ import (
 
 // retired are words that this project does not use, with what it uses instead:
 // metaphors, and jargon that a newcomer must read a second time. They are looked
-// for as words of identifiers (farClock is far, clock) and of comments, in Go
-// and in the dashboard's sources.
+// for as words of identifiers (farClock is far, clock), of comments and of texts
+// with blanks in Go, and of identifiers and comments in the dashboard's sources.
 var retired = map[string]string{
 	"house": "server, supervisor", "plant": "startTree", "pardon": "endQuarantine", "anew": "again, or nothing", "haunt": "",
 	"knock": "", "doorway": "sharedListener", "rehearsal": "drill, simulatorControl", "deaf": "drop_token_messages",
@@ -91,8 +91,13 @@ func TestRetiredWordsAreGone(t *testing.T) {
 				}
 			}
 			ast.Inspect(tree, func(n ast.Node) bool {
-				if id, ok := n.(*ast.Ident); ok {
-					look(at(id.Pos()), id.Name, true)
+				switch n := n.(type) {
+				case *ast.Ident:
+					look(at(n.Pos()), n.Name, true)
+				case *ast.BasicLit: // what a person reads, in a log or on a page
+					if n.Kind == token.STRING && strings.Contains(n.Value, " ") {
+						look(at(n.Pos()), n.Value, false)
+					}
 				}
 				return true
 			})

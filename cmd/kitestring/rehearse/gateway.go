@@ -95,12 +95,12 @@ var _ = register(Drill{
 var _ = register(Drill{
 	Name: "gateway-six-o-clock", Topic: Gateway, Setup: Setup{Gateway: true, ManualLogin: true, Prepare: withLiveToken},
 	Inject: "Kite ends the token in the morning; a person logs in",
-	Hold:   "programs stay connected; their requests are told to wait for the login, never that their token is wrong, and are answered after it",
+	Hold:   "programs stay connected; their requests are answered that they wait for the login, never that their token is wrong, and after it with data",
 	Steps: func(r *Rig) {
 		p := r.program("early")
 		r.call(http.MethodPost, r.sim, "/sim/v1/token", map[string]string{"action": "expire"})
 		r.validate()
-		r.within(20*time.Second, "a request is told to wait for the login", func() (bool, any) {
+		r.within(20*time.Second, "a request is answered that it waits for the login", func() (bool, any) {
 			code, body := r.through(p.key, http.MethodGet, "/orders", "")
 			if strings.Contains(body, "TokenException") {
 				failf("a program saw a TokenException: %s", body)
@@ -213,7 +213,7 @@ var _ = register(Drill{
 	Name: "gateway-capacity", Topic: Gateway, Short: true,
 	Setup:  Setup{Gateway: true, Prepare: func(r *Rig) { r.config.Reloadable.GatewayInstruments = 50 }},
 	Inject: "a program subscribes to more instruments than there is room for",
-	Hold:   "it is told so in a text and gets those that have room; a second program shares them",
+	Hold:   "a text says so and it gets those that have room; a second program shares them",
 	Steps: func(r *Rig) {
 		greedy := r.program("greedy")
 		r.within(5*time.Second, "the text that says so", func() (bool, any) {
