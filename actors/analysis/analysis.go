@@ -41,8 +41,7 @@ func ParseProfile(name string) (Profile, error) {
 // To add one: a file of its own with one variable of this type and its
 // parameters, its name in [All], and a golden or hand-worked test.
 type Analysis struct {
-	Kind  string // lower_snake_case; also the actor's name
-	Title string // for people
+	Kind  string // lower_snake_case; also the actor's name. Its words for people are in package kinds
 	Needs Needs
 	// Warmup is the number of closed bars (of the source that Needs names) below
 	// which the calibrated reading is unavailable without asking Judge.

@@ -9,7 +9,6 @@ import (
 // candleIntent reads the shape of the newest closed bar of the future.
 var candleIntent = Analysis{
 	Kind:       "candle_intent",
-	Title:      "Candle intent",
 	Needs:      Needs{Future: true},
 	Warmup:     classic.CandleIntentWindow,
 	Parameters: []*Parameter{candleNearness, candleActiveFrom},

@@ -95,8 +95,8 @@ func TestCoreKnowsItsInstruments(t *testing.T) {
 func TestEveryAnalysisIsComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, a := range All() {
-		if a.Kind == "" || a.Title == "" || a.Judge == nil || seen[a.Kind] {
-			t.Errorf("%q: kind, title and judge are needed, once", a.Kind)
+		if a.Kind == "" || a.Judge == nil || seen[a.Kind] {
+			t.Errorf("%q: kind and judge are needed, once", a.Kind)
 		}
 		seen[a.Kind] = true
 		for _, other := range a.Needs.Readings {
@@ -128,7 +128,6 @@ func TestEveryAnalysisIsComplete(t *testing.T) {
 func ExampleAnalysis() {
 	insideBars := Analysis{
 		Kind:   "inside_bars",
-		Title:  "Inside bars",
 		Needs:  Needs{Index: true},
 		Warmup: 2,
 		Judge: func(in *Input) Judgement {

@@ -13,7 +13,6 @@ import (
 // demand, and once an interval while no ticks come in an open market.
 var direct = Analysis{
 	Kind:       "direct",
-	Title:      "Direct analysis",
 	Needs:      Needs{Index: true, REST: true}, // the bars tell whether ticks come
 	Parameters: []*Parameter{directEvery, directFresh, directMove},
 	Rules:      []Rule{ordered(directEvery, directFresh)},

@@ -15,7 +15,6 @@ import (
 // instant weighs what the newest tick says together with the day and the indicators.
 var instant = Analysis{
 	Kind:         "instant",
-	Title:        "Instant analysis",
 	Needs:        Needs{Index: true, Future: true, Quotes: true, Readings: []string{"pcr"}},
 	Stale:        instantTickAge,
 	Parameters:   []*Parameter{instantSignalFrom, instantStrongFrom, instantStop, instantTarget, instantTickAge},

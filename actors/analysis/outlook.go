@@ -15,7 +15,6 @@ import (
 // The outlook: one weighted vote over all readings that can be had.
 var outlook = Analysis{
 	Kind:       "outlook",
-	Title:      "Outlook",
 	Needs:      Needs{Index: true, Readings: []string{"instant", "zone_control", "volume_pulse", "candle_intent", "trend_base", "pcr"}},
 	Parameters: append([]*Parameter{outlookLean}, outlookWeighed()...),
 	Rules: []Rule{{"one weight at least must be above 0", outlookWeighed(), func(c Settings) bool {

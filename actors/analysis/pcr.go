@@ -15,7 +15,6 @@ import (
 // round the money of the nearest expiry.
 var pcr = Analysis{
 	Kind:       "pcr",
-	Title:      "Put/call ratio",
 	Needs:      Needs{Chain: true},
 	Stale:      pcrTickAge,
 	Parameters: []*Parameter{pcrBullishFrom, pcrBearishTo, pcrCoverage, pcrTickAge},

@@ -12,7 +12,6 @@ import (
 // trendBase reads the structure of the last swing highs and lows.
 var trendBase = Analysis{
 	Kind:       "trend_base",
-	Title:      "Trend base",
 	Needs:      Needs{Index: true},
 	Warmup:     trendBaseCalibratedLeast,
 	Parameters: []*Parameter{trendSwingOrder, trendSwingSize, trendActiveFrom},

@@ -13,7 +13,6 @@ import (
 // on the future (an index has no volume).
 var volumePulse = Analysis{
 	Kind:       "volume_pulse",
-	Title:      "Volume pulse",
 	Needs:      Needs{Future: true},
 	Warmup:     classic.VolumePulseWindow,
 	Parameters: []*Parameter{pulseRankBars, pulseBuyFrom, pulseSellTo, pulseActiveFrom},

@@ -13,7 +13,6 @@ import (
 // zoneControl finds the prices at which the index turned more than once.
 var zoneControl = Analysis{
 	Kind:       "zone_control",
-	Title:      "Zone control",
 	Needs:      Needs{Index: true, Future: true},
 	Parameters: []*Parameter{zoneTolerance, zoneTouches, zoneHalfLife, zoneNear},
 	Judge:      judgeZoneControl, // it can do without the future: no Warmup

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/history"
 	"kitestring/messages"
 )
 
@@ -128,5 +130,40 @@ func TestStreamShowsTheChainAskedFor(t *testing.T) {
 		if resp, body := request(t, "GET", "http://"+addr+"/api/v1/stream?topics=chain&"+query, ""); resp.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s %s", query, resp.Status, body)
 		}
+	}
+}
+
+// The history of a kind is that of the open market, with the price of the bars.
+func TestHistoryOfAReading(t *testing.T) {
+	h := &fakes{}
+	store, _, addr := open(t, h)
+	base := "http://" + addr + "/api/v1/readings/"
+	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY"}}})
+	said := messages.Reading{Kind: "instant", Underlying: "NIFTY", Status: messages.Active, Signal: "buy_signal", Confidence: 55, Coverage: 1}
+	actorstest.Until(t, "it serves", func() bool {
+		resp, _ := request(t, "GET", "http://"+addr+"/healthz", "")
+		return resp.StatusCode == http.StatusOK
+	})
+	store.Apply(said) // the market is closed
+	store.Apply(messages.PhaseChanged{Phase: messages.Open})
+	store.Apply(said)
+	_, body := request(t, "GET", base+"NIFTY/instant/history", "")
+	var got history.Session
+	if err := json.Unmarshal([]byte(body), &got); err != nil || got.Session != "2023-11-15" || len(got.History) != 1 || len(got.Signals) != 1 || got.Signals[0].Confidence != 55 {
+		t.Errorf("%v %s", err, body)
+	}
+	if _, body = request(t, "GET", base+"NIFTY/instant/history?format=csv", ""); body != "at,status,signal,confidence,coverage\n2023-11-14T22:13:20Z,active,buy_signal,55,1\n" {
+		t.Errorf("%q", body)
+	}
+	if _, body = request(t, "GET", base+"NIFTY/pcr/history", ""); !strings.Contains(body, `"history":[],"signals":[]`) {
+		t.Errorf("%s", body)
+	}
+	for _, path := range []string{"DAX/instant/history", "NIFTY/tea_leaves/history"} {
+		if resp, body := request(t, "GET", base+path, ""); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+	if _, body = request(t, "GET", "http://"+addr+"/api/v1/kinds", ""); !strings.Contains(body, `{"name":"pulse_score","label":"Pulse","unit":"0-100","help":"`) {
+		t.Errorf("%.200s", body)
 	}
 }

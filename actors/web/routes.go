@@ -15,8 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/kinds"
 	"kitestring/actors/web/api"
 	"kitestring/actors/web/csv"
+	"kitestring/actors/web/history"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -60,6 +62,8 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/readings", "every reading; its parameters are those that the configuration sets, of \"kitestring assets print parameters\"", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}/{kind}", "one reading", s.reading, shape{gives: messages.Reading{}}},
+		{"GET", "/api/v1/readings/{underlying}/{kind}/history", "what an analysis said in its newest session: a point a minute, oldest first, and the last 20 signals, newest first, with what the index did 15 minutes later and to the close; as CSV the points", s.history, shape{gives: history.Session{}, csv: true}},
+		{"GET", "/api/v1/kinds", "each analysis in words: what it is, and label, unit and help text of each field of its values", all(kinds.All), shape{gives: []kinds.Kind{}}},
 		{"GET", "/api/v1/bars/{underlying}", "bars, oldest first, the running one last; from and to (RFC 3339, or a day in IST) bound their starts, to is left out itself; limit takes the newest ones", s.bars, shape{gives: []api.Bar{}, csv: true, query: map[string][]string{"interval": intervals, "source": {"index", "future"}, "from": nil, "to": nil, "limit": nil}}},
 		{"GET", "/api/v1/chain/{underlying}", "the option chain: strikes round the money, volatilities, open interest and totals, with ages; another expiry than the nearest is subscribed to when it is asked for, and kept for ten minutes", s.chain, shape{gives: messages.Chain{}, csv: true, query: map[string][]string{"expiry": nil}}},
 		{"GET", "/api/v1/chain/{underlying}/day", "totals of the nearest expiry's chain for each minute of the newest session, oldest first", s.chainDay, shape{gives: []messages.ChainPoint{}, csv: true}},
@@ -221,6 +225,37 @@ func (s *server) reading(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeError(w, &NameError{What: "kind of reading", Name: kind, Known: kinds})
+}
+
+// history is GET /api/v1/readings/{underlying}/{kind}/history.
+func (s *server) history(w http.ResponseWriter, r *http.Request) {
+	u, kind := r.PathValue("underlying"), r.PathValue("kind")
+	names := []string{}
+	for _, k := range kinds.All() {
+		names = append(names, k.Kind)
+	}
+	bars, known := s.Bars(u, messages.FromIndex, time.Minute)
+	switch {
+	case !known:
+		writeError(w, &NameError{What: "underlying", Name: u, Known: s.Store.underlyingNames()})
+		return
+	case !slices.Contains(names, kind):
+		writeError(w, &NameError{What: "kind of reading", Name: kind, Known: names})
+		return
+	}
+	session := s.Store.history.Session(u, kind, bars, s.over)
+	if r.URL.Query().Get("format") == "csv" {
+		writeList(w, r, session.History)
+		return
+	}
+	writeJSON(w, http.StatusOK, session)
+}
+
+// over reports whether the trading of a day is.
+func (s *server) over(day time.Time) bool {
+	s.Store.mu.RLock()
+	defer s.Store.mu.RUnlock()
+	return ist.Day(s.Clock.Now()).After(day) || s.Store.phase.Phase == messages.Closing || s.Store.phase.Phase == messages.Closed
 }
 
 func (s *server) askDirect(w http.ResponseWriter, r *http.Request) {

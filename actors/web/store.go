@@ -11,6 +11,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/history"
 	"kitestring/actors/web/hub"
 	"kitestring/actors/web/ticks"
 	"kitestring/messages"
@@ -36,6 +37,7 @@ type Store struct {
 	underlyings []messages.Underlying
 	names       ticks.Names
 	readings    map[[2]string]messages.Reading // underlying, kind
+	history     history.Store
 	chains      map[chainKey]messages.Chain
 	nearest     map[string]string // expiry of the chain shown first, by underlying
 	running     map[series]messages.Bar
@@ -159,6 +161,9 @@ func (s *Store) Apply(msg any) {
 			return // an analysis does not know yet that it is no longer worked on
 		}
 		s.readings[[2]string{m.Underlying, m.Kind}] = m
+		if s.clock != nil && s.phase.Phase == messages.Open {
+			s.history.Note(m, s.clock.Now())
+		}
 		s.hub.Send("reading", m.Key(), m)
 	}
 }

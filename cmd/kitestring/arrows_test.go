@@ -56,9 +56,11 @@ var arrows = map[string][]string{
 	"actors/tape":             {"messages", "messages/ist", "messages/wire"},
 	"actors/tape/export":      {"actors/tape", "messages", "messages/ist", "messages/wire"},
 	"actors/simulator":        append([]string{"actors/internal/serve"}, actorPackage...),
-	"actors/web":              append([]string{"actors/internal/serve", "actors/web/api", "actors/web/csv", "actors/web/hub", "actors/web/openapi", "actors/web/ticks"}, actorPackage...),
+	"actors/web":              append([]string{"actors/internal/serve", "actors/web/api", "actors/kinds", "actors/web/csv", "actors/web/history", "actors/web/hub", "actors/web/openapi", "actors/web/ticks"}, actorPackage...),
 	"actors/web/api":          {"messages"},
 	"actors/web/csv":          {},
+	"actors/web/history":      {"messages", "messages/ist"},
+	"actors/kinds":            {},
 	"actors/web/hub":          {"actors/web/api", "actors/web/ticks", "messages"},
 	"actors/web/openapi":      {"actors/web/api"},
 	"actors/web/ticks":        {"actors/web/api", "messages", "messages/wire"},
@@ -79,7 +81,7 @@ var arrows = map[string][]string{
 var actorPackage = []string{"actors", "actors/hours", "actors/kite", "actors/tape", "messages", "messages/..."}
 
 // stdOnly are the packages that import no other module.
-var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/channels", "actors/hours", "actors/internal/serve", "actors/spare", "actors/web/api", "actors/web/csv", "actors/web/hub", "actors/web/openapi", "actors/web/ticks", "actors/token/envstyles"}
+var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/channels", "actors/hours", "actors/internal/serve", "actors/spare", "actors/web/api", "actors/web/csv", "actors/web/history", "actors/web/hub", "actors/web/openapi", "actors/web/ticks", "actors/kinds", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
 	root := actorstest.ModuleRoot(t)
