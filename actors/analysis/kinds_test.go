@@ -31,9 +31,8 @@ func named(into map[string]bool, prefix string, value any) {
 	}
 }
 
-// Every field that an analysis gives has its words, and no word is of a field that
-// none gives.
-func TestEveryFieldIsInWords(t *testing.T) {
+// Every field that an analysis gives is described, and no other.
+func TestEveryFieldIsDescribed(t *testing.T) {
 	given := map[string]map[string]bool{}
 	note := func(kind string, values map[string]any) {
 		if given[kind] == nil {
@@ -77,7 +76,7 @@ func TestEveryFieldIsInWords(t *testing.T) {
 	note("pcr", judgePCR(all).Values)
 	described := kinds.All()
 	if len(described) != len(All()) {
-		t.Errorf("%d kinds in words, %d analyses", len(described), len(All()))
+		t.Errorf("%d kinds described, %d analyses", len(described), len(All()))
 	}
 	fields := 0
 	for _, k := range described {
@@ -94,12 +93,12 @@ func TestEveryFieldIsInWords(t *testing.T) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(given[k.Kind])) {
 			if !words[name] {
-				t.Errorf("%s gives %s, which is not in words", k.Kind, name)
+				t.Errorf("%s gives %s, which is not described", k.Kind, name)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(words)) {
 			if !given[k.Kind][name] {
-				t.Errorf("%s has words for %s, which it does not give", k.Kind, name)
+				t.Errorf("%s describes %s, which it does not give", k.Kind, name)
 			}
 		}
 	}

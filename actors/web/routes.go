@@ -59,8 +59,8 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/rotations", "receipts of the last 100 rotations, newest first", all(s.Feed.Rotations), shape{gives: []messages.Rotation{}}},
 		{"GET", "/api/v1/actors", "the supervision tree, in its order", all(s.Tree.Actors), shape{gives: []api.Actor{}}},
 		{"GET", "/api/v1/actors/{name}", "one actor", s.actor, shape{gives: api.Actor{}}},
-		{"GET", "/api/v1/readings", "every reading; its parameters are those that the configuration sets, of \"kitestring assets print parameters\"", s.readings, shape{gives: []messages.Reading{}}},
-		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}}},
+		{"GET", "/api/v1/readings", "every reading; its parameters are those that the configuration sets, of \"kitestring assets print parameters\"", s.readings, shape{gives: []messages.Reading{}, csv: true}},
+		{"GET", "/api/v1/readings/{underlying}", "the readings of an underlying", s.readings, shape{gives: []messages.Reading{}, csv: true}},
 		{"GET", "/api/v1/readings/{underlying}/{kind}", "one reading", s.reading, shape{gives: messages.Reading{}}},
 		{"GET", "/api/v1/readings/{underlying}/{kind}/history", "what an analysis said in its newest session: a point a minute, oldest first, and the last 20 signals, newest first, with what the index did 15 minutes later and to the close; as CSV the points", s.history, shape{gives: history.Session{}, csv: true}},
 		{"GET", "/api/v1/kinds", "each analysis in words: what it is, and label, unit and help text of each field of its values", all(kinds.All), shape{gives: []kinds.Kind{}}},
@@ -207,7 +207,7 @@ func (s *server) readings(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &NameError{What: "underlying", Name: u, Known: s.Store.underlyingNames()})
 		return
 	}
-	writeJSON(w, http.StatusOK, found)
+	writeList(w, r, found)
 }
 
 func (s *server) reading(w http.ResponseWriter, r *http.Request) {

@@ -44,6 +44,9 @@ func (p *program) get(ctx context.Context, path string, into any) error {
 	return p.call(ctx, http.MethodGet, path, nil, into)
 }
 
+// csvText takes an answer in CSV, which is printed as it is.
+type csvText struct{}
+
 func (p *program) post(ctx context.Context, path string, body, into any) error {
 	return p.call(ctx, http.MethodPost, path, body, into)
 }
@@ -80,6 +83,10 @@ func (p *program) call(ctx context.Context, method, path string, body, into any)
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return &exitWith{exitUnreachable, fmt.Errorf("the server at %s stopped in the middle of its answer", p.client.addr)}
+	}
+	if _, printed := into.(csvText); printed && resp.StatusCode < 400 && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/csv") {
+		_, err = p.stdout.Write(data)
+		return err
 	}
 	var problem api.Problem
 	switch {

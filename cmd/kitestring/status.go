@@ -29,7 +29,7 @@ Exit codes: 0 data is live, 4 a login is needed, 5 no server answers,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if watch {
-				return p.watchStatus(c.Context(), time.Second)
+				return p.watch(c.Context(), time.Second, p.printStatus)
 			}
 			return p.printStatus(c.Context(), p.stdout)
 		},
@@ -136,10 +136,10 @@ const (
 	clearBelow  = "\x1b[J"
 )
 
-// watchStatus shows the status until ctx ends. On a terminal it redraws one
+// watch shows what print gives until ctx ends. On a terminal it redraws one
 // screen and leaves the terminal as it was; elsewhere screens follow each
 // other. When no server answers it says so and goes on asking.
-func (p *program) watchStatus(ctx context.Context, each time.Duration) error {
+func (p *program) watch(ctx context.Context, each time.Duration, print func(context.Context, io.Writer) error) error {
 	if err := checkAddr(p.client.addr); err != nil {
 		return &exitWith{exitUsage, err}
 	}
@@ -152,7 +152,7 @@ func (p *program) watchStatus(ctx context.Context, each time.Duration) error {
 	defer tick.Stop()
 	for first := true; ; first = false {
 		var screen strings.Builder
-		err := p.printStatus(ctx, &screen)
+		err := print(ctx, &screen)
 		if err != nil {
 			fmt.Fprintf(&screen, "\n%v\n", err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -101,6 +102,12 @@ func (t *table) fit(width int) (shown []int, widths []int, left int) {
 
 // print prints the table.
 func (p *program) print(t *table) error {
+	_, err := io.WriteString(p.stdout, p.lines(t))
+	return err
+}
+
+// lines is the table as it is printed.
+func (p *program) lines(t *table) string {
 	width := p.width()
 	shown, widths, left := t.fit(width)
 	var out strings.Builder
@@ -122,8 +129,7 @@ func (p *program) print(t *table) error {
 	if left > 0 {
 		fmt.Fprintf(&out, "(%s left out: make the terminal wider, or use --json)\n", plural(left, "column"))
 	}
-	_, err := p.stdout.Write([]byte(out.String()))
-	return err
+	return out.String()
 }
 
 // plural is a count with its noun: 1 socket, 2 sockets.

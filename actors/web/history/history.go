@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	// mostPoints bounds one kind's points: one a minute of a long day, and one at
-	// each change of signal within a minute.
-	mostPoints = 1500
+	// mostPoints bounds one kind's points: one a minute of the longest day.
+	mostPoints = 24 * 60
 	// mostSignals is how many signals are given.
 	mostSignals = 20
 	// later is when the price is looked at after a signal.
@@ -61,63 +60,69 @@ type Session struct {
 	Signals    []Signal `json:"signals"` // newest first, the last 20
 }
 
-// Store keeps the points. The zero value is ready. Safe for concurrent use.
+// Store keeps what was said. The zero value is ready. Safe for concurrent use.
 type Store struct {
 	mu     sync.Mutex
-	points map[of][]Point
+	series map[of]*series
 }
 
 type of struct{ underlying, kind string }
+
+// series is one kind's session.
+type series struct {
+	points  []Point // one a minute, its newest
+	signals []Point // as they came, the last ones
+	last    Point
+}
 
 // Note takes a reading at the exchange's time, in an open market.
 func (s *Store) Note(r messages.Reading, now time.Time) {
 	p := Point{now.UTC().Truncate(time.Second), r.Status, r.Signal, r.Confidence, r.Coverage}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.points == nil {
-		s.points = map[of][]Point{}
+	if s.series == nil {
+		s.series = map[of]*series{}
 	}
 	key := of{r.Underlying, r.Kind}
-	list := s.points[key]
-	if n := len(list); n > 0 {
-		last := list[n-1]
-		switch {
-		case !ist.Day(last.At).Equal(ist.Day(p.At)):
-			list = nil
-		case p.At.Before(last.At):
-			return // the clock was set back
-		case last.Status == p.Status && last.Signal == p.Signal && last.At.Truncate(time.Minute).Equal(p.At.Truncate(time.Minute)):
-			p.At = last.At
-			list = list[:n-1]
-		}
+	have := s.series[key]
+	switch {
+	case have == nil || p.At.After(have.last.At) && !ist.Day(have.last.At).Equal(ist.Day(p.At)):
+		have = &series{}
+		s.series[key] = have
+	case p.At.Before(have.last.At):
+		return // the clock was set back
 	}
-	list = append(list, p)
-	s.points[key] = list[max(0, len(list)-mostPoints):]
+	if signals(p) && (!signals(have.last) || have.last.Signal != p.Signal) {
+		have.signals = append(have.signals, p)
+		have.signals = have.signals[max(0, len(have.signals)-mostSignals):]
+	}
+	have.last = p
+	if n := len(have.points); n > 0 && have.points[n-1].At.Truncate(time.Minute).Equal(p.At.Truncate(time.Minute)) {
+		have.points = have.points[:n-1]
+	}
+	have.points = append(have.points, p)
+	have.points = have.points[max(0, len(have.points)-mostPoints):]
 }
 
 // Session is what a kind said in its newest session. bars are the closed bars of a
 // minute of the index, over tells whether the session of a day is.
 func (s *Store) Session(underlying, kind string, bars []messages.Bar, over func(day time.Time) bool) Session {
+	session := Session{Underlying: underlying, Kind: kind, History: []Point{}, Signals: []Signal{}}
 	s.mu.Lock()
-	points := slices.Clone(s.points[of{underlying, kind}])
-	s.mu.Unlock()
-	session := Session{Underlying: underlying, Kind: kind, History: points, Signals: []Signal{}}
-	if len(points) == 0 {
-		session.History = []Point{}
+	have := s.series[of{underlying, kind}]
+	if have == nil {
+		s.mu.Unlock()
 		return session
 	}
-	day := ist.Day(points[0].At)
+	session.History = slices.Clone(have.points)
+	came := slices.Clone(have.signals)
+	s.mu.Unlock()
+	day := ist.Day(session.History[0].At)
 	session.Session = day.Format(time.DateOnly)
 	prices := priced(bars, day)
-	var before Point
-	for _, p := range points {
-		if signals(p) && (!signals(before) || before.Signal != p.Signal) {
-			session.Signals = append(session.Signals, prices.judge(p, over(day)))
-		}
-		before = p
+	for _, p := range slices.Backward(came) {
+		session.Signals = append(session.Signals, prices.judge(p, over(day)))
 	}
-	slices.Reverse(session.Signals)
-	session.Signals = session.Signals[:min(len(session.Signals), mostSignals)]
 	return session
 }
 

@@ -50,8 +50,8 @@ func TestSignalsWithWhatThePriceDid(t *testing.T) {
 	if got.Session != "2026-03-05" || len(got.History) != 7 || len(got.Signals) != 3 {
 		t.Fatalf("%+v", got)
 	}
-	if p := got.History[1]; p.At != open.Add(2*time.Minute+5*time.Second).UTC() || p.Signal != "buy_signal" {
-		t.Errorf("a point a minute, dated by its first: %+v", p)
+	if p := got.History[1]; p.At != open.Add(2*time.Minute+9*time.Second).UTC() || p.Signal != "buy_signal" {
+		t.Errorf("a point a minute, its newest: %+v", p)
 	}
 	newest, sell, buy := got.Signals[0], got.Signals[1], got.Signals[2]
 	if newest.Price != nil || newest.After15m != nil || newest.AtClose != nil {
@@ -75,7 +75,7 @@ func TestSignalsWithWhatThePriceDid(t *testing.T) {
 func TestHistoryIsBounded(t *testing.T) {
 	var s Store
 	at := clock("2026-03-05 09:15:00")
-	for i := range 3 * mostPoints {
+	for i := range 60 {
 		signal := "buy"
 		if i%2 == 1 {
 			signal = "sell"
@@ -83,7 +83,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		s.Note(reading(messages.Active, signal), at.Add(time.Duration(i)*time.Second))
 	}
 	got := s.Session("NIFTY", "instant", nil, func(time.Time) bool { return true })
-	if len(got.History) != mostPoints || len(got.Signals) != mostSignals {
+	if len(got.History) != 1 || len(got.Signals) != mostSignals || got.Signals[0].At != at.Add(59*time.Second).UTC() {
 		t.Errorf("%d points, %d signals", len(got.History), len(got.Signals))
 	}
 }
