@@ -111,6 +111,22 @@ func (h *Handlers) Start() (string, error) {
 	return address.String(), nil
 }
 
+// Link is the address of Kite's login page for a person who answers with the
+// address on which the login ends: it does not expire, and it has no state, since
+// who answers is known by other means. "": the file has no API key.
+func (h *Handlers) Link() string {
+	address, err := url.Parse(h.Exchange.LoginURL)
+	key, _ := h.Credentials()
+	if err != nil || address.Host == "" || key == "" {
+		return ""
+	}
+	query := address.Query()
+	query.Set("v", "3")
+	query.Set("api_key", key)
+	address.RawQuery = query.Encode()
+	return address.String()
+}
+
 func (h *Handlers) credentials() (string, messages.Secret, error) {
 	key, secret := h.Credentials()
 	switch {

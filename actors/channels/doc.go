@@ -1,5 +1,6 @@
 // Package channels sends a person a message: to the phone (ntfy, Telegram) or
-// wherever a webhook leads. It holds no state and runs nothing by itself: the
+// wherever a webhook leads; and it receives what a person answers over the first
+// two. It holds no state and runs nothing by itself: the
 // actors reminder and alerts decide what is sent, when, and how often it is
 // tried.
 //
@@ -9,6 +10,7 @@
 //
 //	NTFY_URL            the topic's address, e.g. https://ntfy.sh/my-topic
 //	NTFY_TOKEN          access token of the topic, where it wants one
+//	NTFY_REPLY_URL      another topic, that a person answers to
 //	TELEGRAM_BOT_TOKEN  of the bot that writes; with
 //	TELEGRAM_CHAT_ID    whom it writes to: a number, or @channel
 //	TELEGRAM_API_URL    a Bot API server of one's own (default https://api.telegram.org)

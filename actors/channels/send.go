@@ -126,12 +126,12 @@ func Send(ctx context.Context, client *http.Client, c Channel, m Message) Outcom
 		return Outcome{Reason: unanswered(err)}
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-	return judge(resp)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	return judge(resp, body)
 }
 
 // judge says what a status means.
-func judge(resp *http.Response) Outcome {
+func judge(resp *http.Response, body []byte) Outcome {
 	code := resp.StatusCode
 	said := "it answered " + strconv.Itoa(code)
 	switch {
@@ -141,10 +141,20 @@ func judge(resp *http.Response) Outcome {
 		return Outcome{Final: true, Reason: said + ", a redirect: give the address that it leads to"}
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return Outcome{Final: true, Reason: said + ": it does not accept the token in the .env file"}
+	case code == http.StatusConflict:
+		return Outcome{Final: true, Reason: said + ": another program reads the messages of this bot, or it has a webhook; give this server a bot of its own"}
 	case code == http.StatusNotFound:
 		return Outcome{Final: true, Reason: said + ": nothing is at the address in the .env file"}
 	case code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		var telegram struct { // it says so in its answer
+			Parameters struct {
+				RetryAfter int `json:"retry_after"`
+			} `json:"parameters"`
+		}
+		if json.Unmarshal(body, &telegram) == nil {
+			seconds = max(seconds, telegram.Parameters.RetryAfter)
+		}
 		return Outcome{After: min(max(0, time.Duration(seconds)*time.Second), Budget), Reason: said}
 	case code < 500 && code != http.StatusRequestTimeout:
 		return Outcome{Final: true, Reason: said + ": it does not take the message"}

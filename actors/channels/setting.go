@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"kitestring/messages"
@@ -14,6 +15,7 @@ import (
 const (
 	KeyNtfyURL       = "NTFY_URL"
 	KeyNtfyToken     = "NTFY_TOKEN"
+	KeyNtfyReply     = "NTFY_REPLY_URL"
 	KeyTelegramToken = "TELEGRAM_BOT_TOKEN"
 	KeyTelegramChat  = "TELEGRAM_CHAT_ID"
 	KeyTelegramAPI   = "TELEGRAM_API_URL"
@@ -31,7 +33,7 @@ type Keys interface {
 // Secrets are the values that no output may hold.
 func Secrets(keys Keys) []messages.Secret {
 	var secrets []messages.Secret
-	for _, key := range []string{KeyNtfyURL, KeyNtfyToken, KeyTelegramToken, KeyTelegramChat, KeyTelegramAPI, KeyWebhookURL, KeyWebhookToken, KeyWebhookSecret} {
+	for _, key := range []string{KeyNtfyURL, KeyNtfyToken, KeyNtfyReply, KeyTelegramToken, KeyTelegramChat, KeyTelegramAPI, KeyWebhookURL, KeyWebhookToken, KeyWebhookSecret} {
 		secrets = append(secrets, keys.Secret(key))
 	}
 	return secrets
@@ -56,6 +58,7 @@ type Setting struct {
 	// Dashboard is how a person reaches the dashboard, without a slash at its
 	// end; Login is its page for a login.
 	Dashboard, Login string
+	Local            bool // both work on this machine only
 }
 
 // Channel is one way to a person. It holds secrets and is never printed.
@@ -65,6 +68,13 @@ type Channel struct {
 	Token   messages.Secret // ntfy, webhook: of the bearer; telegram: the bot's
 	Chat    messages.Secret // telegram's
 	Key     messages.Secret // webhook's, that signs
+	Reply   messages.Secret // ntfy's topic that a person answers to; zero: none
+}
+
+// Answers reports whether a person can answer over the channel: in a chat with a
+// Telegram bot (a channel of Telegram's has no answers), to a reply topic of ntfy.
+func (c Channel) Answers() bool {
+	return c.Kind == Telegram && !strings.HasPrefix(c.Chat.Reveal(), "@") || c.Kind == Ntfy && !c.Reply.IsZero()
 }
 
 // Names are the kinds that are set up.
@@ -116,7 +126,13 @@ func Read(keys Keys, dashboard string) Setting {
 		if u, _ := url.Parse(at.Reveal()); strings.Trim(u.Path, "/") == "" {
 			warn("%s names no topic: it looks like https://ntfy.sh/my-topic; nothing is sent there", KeyNtfyURL)
 		} else {
-			s.Channels = append(s.Channels, Channel{Kind: Ntfy, Address: at, Token: keys.Secret(KeyNtfyToken)})
+			c := Channel{Kind: Ntfy, Address: at, Token: keys.Secret(KeyNtfyToken)}
+			if reply, ok := address(KeyNtfyReply, "https://ntfy.sh/my-replies", !c.Token.IsZero()); ok && !reply.Equal(at) {
+				c.Reply = reply
+			} else if ok {
+				warn("%s is the topic of %s: what is sent there would come back as an answer; give it a topic of its own", KeyNtfyReply, KeyNtfyURL)
+			}
+			s.Channels = append(s.Channels, c)
 		}
 	} else if !keys.Secret(KeyNtfyToken).IsZero() && at.IsZero() {
 		warn("%s is there and %s is not: nothing is sent over ntfy", KeyNtfyToken, KeyNtfyURL)
@@ -159,11 +175,11 @@ func Read(keys Keys, dashboard string) Setting {
 		base = own
 	case own != "":
 		warn("%s is not an address like https://kite.example.com, without a user, a query or a fragment: links lead to %s", KeyDashboardURL, dashboard)
-	case len(s.Channels) > 0 && localOnly(dashboard):
+	case slices.ContainsFunc(s.Channels, func(c Channel) bool { return !c.Answers() }) && localOnly(dashboard):
 		warn("the link in messages leads to %s, which works on this machine only: put %s=<how you reach the dashboard> into the .env file", dashboard, KeyDashboardURL)
 	}
 	s.Dashboard = strings.TrimRight(base, "/")
-	s.Login = s.Dashboard + "/login"
+	s.Login, s.Local = s.Dashboard+"/login", localOnly(base)
 	return s
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 	// Missing is what the trading day needs and does not have; none: nothing, or
 	// no session is to come today. Safe for concurrent use.
 	Missing   func() []messages.ReadyCheck
+	// Link is where a message over a channel leads for the login.
+	Link      func(c channels.Channel) Link
 	Clock     actors.Clock
 	Store     *Store
 	Timeline  Timeline
@@ -131,7 +133,7 @@ func (r *reminder) attempt(e attempt) {
 		r.self.Tell(answered{slot: e.slot, channel: e.channel, outcome: channels.Outcome{Final: true, Reason: "it is not set up any more"}})
 		return
 	}
-	client, round, m := r.client, r.round, message(e.slot, e.about, r.link(c), r.missing)
+	client, round, m := r.client, r.round, message(e.slot, e.about, r.Link(c), r.missing)
 	r.self.Go("remind over "+e.channel, func(incarnation context.Context) error {
 		ctx, cancel := context.WithCancel(incarnation)
 		defer cancel()
@@ -140,9 +142,6 @@ func (r *reminder) attempt(e attempt) {
 		return nil
 	})
 }
-
-// link is where a message over a channel leads for the login.
-func (r *reminder) link(channels.Channel) Link { return Link{URL: r.setting.Login} }
 
 func (r *reminder) ended(e ended) {
 	r.Store.note(Result{e.slot, e.channel, e.arrived, e.reason})

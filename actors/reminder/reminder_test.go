@@ -51,12 +51,17 @@ type morning struct {
 func newMorning(keys env) *morning {
 	m := &morning{now: at(7, 59, 0), due: true, keys: keys, registry: prometheus.NewRegistry()}
 	m.memory = NewStore(m.registry)
-	m.cfg = Config{Keys: m, Login: m, Missing: m.Missing, Clock: m, Store: m.memory, Timeline: m, Dashboard: "http://127.0.0.1:8420/"}
+	m.cfg = Config{Keys: m, Login: m, Missing: m.Missing, Link: m.Link, Clock: m, Store: m.memory, Timeline: m, Dashboard: "http://127.0.0.1:8420/"}
 	return m
 }
 
 func (m *morning) Now() time.Time { m.mu.Lock(); defer m.mu.Unlock(); return m.now }
 func (m *morning) LoginDue() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.due }
+func (m *morning) Link(c channels.Channel) Link {
+	setting := channels.Read(m, "http://127.0.0.1:8420/")
+	return Link{URL: setting.Login, Reply: c.Answers()}
+}
+
 func (m *morning) Missing() []messages.ReadyCheck {
 	m.mu.Lock()
 	defer m.mu.Unlock()

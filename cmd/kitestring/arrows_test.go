@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"actors/record":           append([]string{"actors/tape"}, actorPackage...),
 	"actors/alerts":           append([]string{"actors/channels"}, actorPackage...),
 	"actors/reminder":         append([]string{"actors/channels"}, actorPackage...),
+	"actors/replies":          append([]string{"actors/channels"}, actorPackage...),
 	"actors/ready":            actorPackage,
 	"actors/assume":           {"actors", "messages"}, // a table, no actor
 	"actors/bars":             actorPackage,
@@ -65,13 +66,15 @@ var arrows = map[string][]string{
 	"actors/web/openapi":      {"actors/web/api"},
 	"actors/web/ticks":        {"actors/web/api", "messages", "messages/wire"},
 
+	"actors/channels/channelstest": {}, // servers of channels, for tests and drills
+
 	"supervisor":      {"actors", "messages"},
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
 
 	"cmd/kitestring/assets":           {},
 	"cmd/kitestring/doctor":           {"supervisor/tree", "actors/kite", "actors/tape", "actors/token", "actors/web/api", "messages"},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
-	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/hours", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/channels/channelstest", "actors/hours", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":              {}, // tests only: a whole server and a browser
 	"cmd/kitestring":                  {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/assume", "actors/barfile", "actors/bars", "actors/channels", "actors/hours", "actors/instruments", "actors/kinds", "actors/kite", "actors/replay", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "messages", "messages/..."},
 }

@@ -142,6 +142,15 @@ func (s *Server) channels() ready.Channels {
 			c.Failed = append(c.Failed, r.Channel+": "+r.Reason)
 		}
 	}
+	heard, faults := s.replies.Listening()
+	for _, kind := range heard {
+		if !slices.Contains(c.Tried, kind) {
+			c.Tried = append(c.Tried, kind)
+		}
+	}
+	for kind, fault := range faults {
+		c.Failed = append(c.Failed, kind+": "+fault)
+	}
 	return c
 }
 

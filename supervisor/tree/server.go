@@ -32,6 +32,7 @@ import (
 	"kitestring/actors/ready"
 	"kitestring/actors/record"
 	"kitestring/actors/reminder"
+	"kitestring/actors/replies"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
@@ -126,11 +127,14 @@ type Server struct {
 	recorder    *record.Store
 	boot        string // names this start of the process
 	ready       *ready.Store
-	assumed     *assume.Ledger      // what Kite was seen to do of what is assumed of it
-	answers     answers             // of Kite's REST
-	exchange    *simulator.Exchange // nil unless it is embedded
-	remote      *remoteClock        // of a simulator in another process; nil: none
-	flight      *flight             // nil: the process has another one
+	replies     *replies.Store
+	login       *auth.Handlers
+	lastLogin   atomic.Pointer[messages.LoginEnded] // that brought a token; nil: none
+	assumed     *assume.Ledger                      // what Kite was seen to do of what is assumed of it
+	answers     answers                             // of Kite's REST
+	exchange    *simulator.Exchange                 // nil unless it is embedded
+	remote      *remoteClock                        // of a simulator in another process; nil: none
+	flight      *flight                             // nil: the process has another one
 
 	kite    kite.Exchange
 	clock   actors.Clock
@@ -168,6 +172,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	market.Metrics(s.registry, s.phases)
 	s.reminders = reminder.NewStore(s.registry)
 	s.ready = ready.NewStore(s.registry)
+	s.replies = replies.NewStore(s.registry)
 	s.alerts = alerts.NewStore(s.registry)
 	defer func() {
 		if err != nil {

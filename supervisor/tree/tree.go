@@ -13,6 +13,7 @@ import (
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
 	"kitestring/actors/chain"
+	"kitestring/actors/channels"
 	"kitestring/actors/feed"
 	"kitestring/actors/gateway"
 	"kitestring/actors/instruments"
@@ -22,6 +23,7 @@ import (
 	"kitestring/actors/ready"
 	"kitestring/actors/record"
 	"kitestring/actors/reminder"
+	"kitestring/actors/replies"
 	"kitestring/actors/simulator"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
@@ -39,6 +41,7 @@ import (
 //	├─ reminder           reminds a person that today's login is due
 //	├─ alerts             tells a person what analyses say, as configured
 //	├─ record             what Kite sends, on disk; before and after all that brings it
+//	├─ replies            what a person answers: the address on which a login ended
 //	├─ ready              whether the trading day can begin
 //	├─ instruments        what is traded today
 //	├─ core (one_for_one) in order; a restarting watcher must not drop a live socket
@@ -96,9 +99,13 @@ func (s *Server) root() supervisor.Spec {
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
-			Keys: s.store, Login: s.authStore, Missing: s.missingToday, Clock: s.clock, Store: s.reminders, Timeline: s.webStore, Dashboard: s.URL(),
+			Keys: s.store, Login: s.authStore, Missing: s.missingToday, Link: s.loginLink, Clock: s.clock, Store: s.reminders, Timeline: s.webStore, Dashboard: s.URL(),
 		})},
 		s.recordSpec(),
+		{Name: "replies", Produce: replies.New(replies.Config{
+			Keys: s.store, Complete: s.login.Complete, Live: s.liveLogin, Link: func(c channels.Channel) string { return s.loginLink(c).URL },
+			Clock: s.clock, Store: s.replies, Timeline: s.webStore, Dashboard: s.URL(),
+		})},
 		{Name: "ready", Produce: ready.New(ready.Config{Clock: s.clock, Look: s.morning, Store: s.ready, Web: pidWeb})},
 		{Name: "alerts", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return alerts.New(alerts.Config{

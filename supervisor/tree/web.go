@@ -15,6 +15,7 @@ import (
 	"kitestring/actors/chain"
 	"kitestring/actors/channels"
 	"kitestring/actors/feed"
+	"kitestring/actors/reminder"
 	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
@@ -25,20 +26,26 @@ import (
 // webConfig wires the web actor: it looks through these small interfaces only.
 func (s *Server) webConfig() web.Config {
 	s.registry.MustRegister(tokenUses{s.store})
+	s.login = auth.NewHandlers(auth.HandlersConfig{
+		Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
+		Credentials: func() (string, messages.Secret) {
+			c := s.store.Credentials()
+			return c.APIKey, c.APISecret
+		},
+		Account: func() string { return value(s.store, keyAccount) }, Accounts: s.authStore,
+		EnvFile: s.cfg.EnvFile, Metrics: s.metrics.auth, Log: s.log,
+		Notify: func(m messages.LoginEnded) {
+			if m.Fingerprint != "" {
+				s.lastLogin.Store(&m)
+			}
+			s.webStore.Apply(m)
+		}, Assume: s.assumed.Note,
+	})
 	return web.Config{
 		Gateway: s.webGateway(), Record: s.recorderStatus, Replay: s.webReplay(),
 		Listen: s.listener.listen, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed, s.clock}, Bars: s.bars,
-		Login: auth.NewHandlers(auth.HandlersConfig{
-			Exchange: s.kite, Logins: s.logins, Tokens: s.store, Store: s.store,
-			Credentials: func() (string, messages.Secret) {
-				c := s.store.Credentials()
-				return c.APIKey, c.APISecret
-			},
-			Account: func() string { return value(s.store, keyAccount) }, Accounts: s.authStore,
-			EnvFile: s.cfg.EnvFile, Metrics: s.metrics.auth, Log: s.log,
-			Notify: func(m messages.LoginEnded) { s.webStore.Apply(m) }, Assume: s.assumed.Note,
-		}),
+		Login:    s.login,
 		Exchange: s.simulatorControl(),
 		Validate: func() { s.tree.Engine().Send(pidAuth, messages.ValidateToken{}) },
 		AskDirect: func(underlying string) {
@@ -78,6 +85,26 @@ func (s *Server) traceNow() (file string, err error) {
 		return "", errors.New("this process has no flight recorder; its log says why")
 	}
 	return s.flight.write("request")
+}
+
+// loginLink is where a message over a channel leads for the login: to the
+// dashboard where a phone can reach it, else to Kite's own page, from which a
+// person comes back by an answer.
+func (s *Server) loginLink(c channels.Channel) reminder.Link {
+	setting := channels.Read(s.store, s.URL())
+	link := reminder.Link{URL: setting.Login, Reply: c.Answers()}
+	if kite := s.login.Link(); setting.Local && link.Reply && kite != "" {
+		link.URL = kite
+	}
+	return link
+}
+
+// liveLogin is the adopted generation, and whether it is that of the last login
+// and a frame has come on a socket of it.
+func (s *Server) liveLogin() (messages.Generation, bool) {
+	adopted := s.store.Current().Adopted
+	last := s.lastLogin.Load()
+	return adopted.Generation, last != nil && last.Fingerprint == adopted.Token.Fingerprint() && s.feed.Live() >= adopted.Generation
 }
 
 // treeView shows the tree and lets a person touch it.

@@ -194,7 +194,7 @@ func goroutines() map[string]bool {
 	_ = pprof.Lookup("goroutine").WriteTo(&buf, 2)
 	found := map[string]bool{}
 	for stack := range strings.SplitSeq(buf.String(), "\n\n") {
-		if (strings.Contains(stack, "kitestring/actors/") || strings.Contains(stack, "kitestring/supervisor")) && !strings.Contains(stack, "rehearse.goroutines") {
+		if (strings.Contains(stack, "kitestring/actors/") || strings.Contains(stack, "kitestring/supervisor")) && !strings.Contains(stack, "rehearse.goroutines") && !strings.Contains(stack, "/channelstest.") {
 			head, _, _ := strings.Cut(stack, " [")
 			_, creator, _ := strings.Cut(stack, "created by ")
 			creator, _, _ = strings.Cut(creator, "\n")
