@@ -31,7 +31,7 @@ type Config struct {
 	Login Login
 	// Missing is what the trading day needs and does not have; none: nothing, or
 	// no session is to come today. Safe for concurrent use.
-	Missing   func() []messages.ReadyCheck
+	Missing func() []messages.ReadyCheck
 	// Link is where a message over a channel leads for the login.
 	Link      func(c channels.Channel) Link
 	Clock     actors.Clock
