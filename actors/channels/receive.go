@@ -35,19 +35,19 @@ const (
 
 // Listen receives what is written over a channel that [Channel.Answers], after
 // the reply of a cursor ("": none): Telegram answers one poll, which lasts wait
-// at most; ntfy streams until something ends it. heard is called when the channel
+// at most; ntfy streams until something ends it. admitted is called when the channel
 // has let us in, take for each reply; neither may block. The outcome is that of
 // the end: Arrived, then it may be called again at once.
-func Listen(ctx context.Context, client *http.Client, c Channel, after string, wait time.Duration, heard func(), take func(Reply)) Outcome {
+func Listen(ctx context.Context, client *http.Client, c Channel, after string, wait time.Duration, admitted func(), take func(Reply)) Outcome {
 	if c.Kind == Telegram {
-		return c.poll(ctx, client, after, wait, heard, take)
+		return c.poll(ctx, client, after, wait, admitted, take)
 	}
-	return c.stream(ctx, client, after, heard, take)
+	return c.stream(ctx, client, after, admitted, take)
 }
 
 // poll is one getUpdates. Asking for what comes after an update tells Telegram
 // to forget it.
-func (c Channel) poll(ctx context.Context, client *http.Client, after string, wait time.Duration, heard func(), take func(Reply)) Outcome {
+func (c Channel) poll(ctx context.Context, client *http.Client, after string, wait time.Duration, admitted func(), take func(Reply)) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, wait+mostAttempt)
 	defer cancel()
 	ask := map[string]any{"timeout": int(wait / time.Second), "allowed_updates": []string{"message"}}
@@ -88,7 +88,7 @@ func (c Channel) poll(ctx context.Context, client *http.Client, after string, wa
 	if err != nil || json.Unmarshal(body, &answer) != nil {
 		return Outcome{Reason: "its answer cannot be read"}
 	}
-	heard()
+	admitted()
 	for _, u := range answer.Result {
 		take(Reply{
 			Cursor: strconv.FormatInt(u.ID, 10), Text: messages.NewSecret(u.Message.Text), At: time.Unix(u.Message.Date, 0),
@@ -99,7 +99,7 @@ func (c Channel) poll(ctx context.Context, client *http.Client, after string, wa
 }
 
 // stream reads the reply topic of ntfy until it ends, or is quiet for too long.
-func (c Channel) stream(ctx context.Context, client *http.Client, after string, heard func(), take func(Reply)) Outcome {
+func (c Channel) stream(ctx context.Context, client *http.Client, after string, admitted func(), take func(Reply)) Outcome {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silence := time.AfterFunc(quiet, cancel)
@@ -123,7 +123,7 @@ func (c Channel) stream(ctx context.Context, client *http.Client, after string, 
 	if resp.StatusCode != http.StatusOK {
 		return judge(resp, nil)
 	}
-	heard()
+	admitted()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 0, 4<<10), mostLine)
 	for lines.Scan() {

@@ -8,12 +8,12 @@
 // secret, which is on the server.
 //
 // It promises that only the chat of the .env file is listened to, that nothing
-// is exchanged twice, that one exchange runs at a time and no more than
+// is exchanged a second time, that one exchange runs at a time and no more than
 // [mostExchanges] a minute, and that every refusal says what happened and what to
 // do, within [mostAnswers] a minute; what is beyond is counted. A message that is
 // older than [stale] is not used. No message is logged, nor is any part of it.
 //
-// Limits: whoever may write to ntfy's reply topic may try to log this server in;
+// Limits: a person who may write to ntfy's reply topic may try to log this server in;
 // the account that it works with is the only one that it takes (see package
 // auth). What was written while no server ran is answered when one runs, as
 // stale.

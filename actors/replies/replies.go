@@ -52,14 +52,14 @@ func New(cfg Config) actors.Producer {
 
 type replies struct {
 	Config
-	self   actors.Self
-	state  state
-	client *http.Client
-	ears   map[string]*ear // by kind of channel
+	self      actors.Self
+	state     state
+	client    *http.Client
+	listeners map[string]*listener // by kind of channel
 }
 
-// ear is a channel that is listened to.
-type ear struct {
+// listener is a channel that is listened to.
+type listener struct {
 	channel channels.Channel
 	stop    context.CancelFunc
 }
@@ -80,7 +80,7 @@ type (
 func (r *replies) Receive(msg any) {
 	switch m := msg.(type) {
 	case actors.Started:
-		r.client, r.ears = channels.NewClient(), map[string]*ear{}
+		r.client, r.listeners = channels.NewClient(), map[string]*listener{}
 		r.self.Every(lookEvery, look{})
 		r.look()
 	case look:
@@ -90,7 +90,7 @@ func (r *replies) Receive(msg any) {
 	case completed:
 		r.step(finished{m.result == messages.LoginOK, m.reason, time.Now()})
 	case actors.Stopped:
-		for _, e := range r.ears {
+		for _, e := range r.listeners {
 			e.stop()
 		}
 	default:
@@ -104,10 +104,10 @@ func (r *replies) look() {
 	for _, kind := range channels.Kinds {
 		c, there := setting.Channel(kind)
 		there = there && c.Answers()
-		e := r.ears[kind]
+		e := r.listeners[kind]
 		if e != nil && (!there || !same(e.channel, c)) {
 			e.stop()
-			delete(r.ears, kind)
+			delete(r.listeners, kind)
 			r.Store.forget(kind)
 			e = nil
 		}
@@ -126,7 +126,7 @@ func same(a, b channels.Channel) bool {
 // listen hears a channel in a task until it is stopped.
 func (r *replies) listen(c channels.Channel) {
 	ctx, stop := context.WithCancel(context.Background())
-	r.ears[c.Kind] = &ear{c, stop}
+	r.listeners[c.Kind] = &listener{c, stop}
 	r.self.Log().Info("replies are listened to", "channel", c.Kind)
 	client, store := r.client, r.Store
 	r.self.Go("listen to "+c.Kind, func(incarnation context.Context) error {
@@ -137,7 +137,7 @@ func (r *replies) listen(c channels.Channel) {
 		ours, strangers := rate.NewLimiter(rate.Every(time.Second), 20), rate.NewLimiter(rate.Every(time.Minute), 1)
 		wait := time.Duration(0) // the first poll says at once whether we are let in
 		for failures := 0; ctx.Err() == nil; {
-			o := channels.Listen(ctx, client, c, store.cursor(c.Kind), wait, func() { store.heard(c.Kind, "") }, func(m channels.Reply) {
+			o := channels.Listen(ctx, client, c, store.cursor(c.Kind), wait, func() { store.admitted(c.Kind, "") }, func(m channels.Reply) {
 				store.seen(c.Kind, m.Cursor)
 				budget, beyond := ours, ResultOverBudget
 				if !m.Ours {
@@ -157,7 +157,7 @@ func (r *replies) listen(c channels.Channel) {
 				continue
 			}
 			failures++
-			store.heard(c.Kind, o.Reason)
+			store.admitted(c.Kind, o.Reason)
 			wait = 0
 			pause := channels.Pause(failures, rand.Float64(), o)
 			if o.Final {
@@ -207,7 +207,7 @@ func (r *replies) step(ev event) {
 
 // say answers in a task; a failure is tried again a few times.
 func (r *replies) say(e say) {
-	listens := r.ears[e.channel]
+	listens := r.listeners[e.channel]
 	if listens == nil {
 		return // taken out of the file meanwhile
 	}
@@ -253,7 +253,7 @@ func NewStore(reg prometheus.Registerer) *Store {
 
 // Listening are the kinds of channels that let us in, and of those that do not,
 // the reasons in plain words.
-func (s *Store) Listening() (heard []string, faults map[string]string) {
+func (s *Store) Listening() (admitted []string, faults map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	faults = map[string]string{}
@@ -261,15 +261,15 @@ func (s *Store) Listening() (heard []string, faults map[string]string) {
 		switch fault, known := s.faults[kind]; {
 		case !known:
 		case fault == "":
-			heard = append(heard, kind)
+			admitted = append(admitted, kind)
 		default:
 			faults[kind] = fault
 		}
 	}
-	return heard, faults
+	return admitted, faults
 }
 
-func (s *Store) heard(kind, fault string) {
+func (s *Store) admitted(kind, fault string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[kind] = fault

@@ -23,8 +23,8 @@ const (
 	chat = 42
 )
 
-// desk is all that the actor sees.
-type desk struct {
+// world is all that the actor sees.
+type world struct {
 	mu        sync.Mutex
 	keys      map[string]string
 	completed []string
@@ -32,36 +32,36 @@ type desk struct {
 	store     *Store
 }
 
-func newDesk(keys map[string]string) *desk {
-	return &desk{keys: keys, store: NewStore(prometheus.NewRegistry())}
+func newWorld(keys map[string]string) *world {
+	return &world{keys: keys, store: NewStore(prometheus.NewRegistry())}
 }
 
-func (d *desk) Secret(key string) messages.Secret {
+func (d *world) Secret(key string) messages.Secret {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return messages.NewSecret(d.keys[key])
 }
-func (d *desk) Now() time.Time { return exchange8 }
-func (d *desk) Note(kind, format string, _ ...any) {
+func (d *world) Now() time.Time { return exchange8 }
+func (d *world) Note(kind, format string, _ ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.notes = append(d.notes, kind+" "+format)
 }
 
-func (d *desk) complete(_ context.Context, text string) (messages.LoginResult, string) {
+func (d *world) complete(_ context.Context, text string) (messages.LoginResult, string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.completed = append(d.completed, text)
 	return messages.LoginOK, ""
 }
 
-func (d *desk) got() []string {
+func (d *world) got() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return append([]string(nil), d.completed...)
 }
 
-func (d *desk) start(t *testing.T) {
+func (d *world) start(t *testing.T) {
 	actorstest.Start(t, "replies", New(Config{
 		Keys: d, Complete: d.complete, Live: func() (messages.Generation, bool) { return 2, len(d.got()) > 0 },
 		Link: func(channels.Channel) string { return "LINK" }, Clock: d, Store: d.store, Timeline: d, Dashboard: "http://127.0.0.1:8420/",
@@ -86,7 +86,7 @@ const address8 = "http://127.0.0.1:8420/callback?status=success&request_token=CA
 func TestAnAnswerFinishesTheLogin(t *testing.T) {
 	tg := telegram(t)
 	tg.Limit(1) // the first poll meets the bot's limits
-	d := newDesk(telegramKeys(tg, bot))
+	d := newWorld(telegramKeys(tg, bot))
 	d.start(t)
 	tg.Write(666, address8, time.Now())
 	tg.Write(chat, "done: "+address8, time.Now())
@@ -108,9 +108,9 @@ func TestAnAnswerFinishesTheLogin(t *testing.T) {
 	}
 }
 
-func TestARestartHearsNothingAgain(t *testing.T) {
+func TestARestartReadsNothingAgain(t *testing.T) {
 	tg := telegram(t)
-	d := newDesk(telegramKeys(tg, bot))
+	d := newWorld(telegramKeys(tg, bot))
 	t.Run("first", func(t *testing.T) {
 		d.start(t)
 		tg.Write(chat, address8, time.Now())
@@ -126,7 +126,7 @@ func TestARestartHearsNothingAgain(t *testing.T) {
 
 func TestAWrongBotTokenIsSaidOnceAndHealed(t *testing.T) {
 	tg := telegram(t)
-	d := newDesk(telegramKeys(tg, "123456:another-bot-token-0123456789"))
+	d := newWorld(telegramKeys(tg, "123456:another-bot-token-0123456789"))
 	d.start(t)
 	actorstest.Until(t, "the fault", func() bool {
 		_, faults := d.store.Listening()
@@ -136,19 +136,19 @@ func TestAWrongBotTokenIsSaidOnceAndHealed(t *testing.T) {
 	d.keys[channels.KeyTelegramToken] = bot
 	d.mu.Unlock()
 	actorstest.Until(t, "it is listened to", func() bool {
-		heard, faults := d.store.Listening()
-		return len(heard) == 1 && len(faults) == 0
+		admitted, faults := d.store.Listening()
+		return len(admitted) == 1 && len(faults) == 0
 	})
 }
 
-func TestNtfyIsHeardAfterItWasDown(t *testing.T) {
+func TestNtfyIsReadAfterItWasDown(t *testing.T) {
 	n, err := channelstest.NewNtfy()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.Close)
 	n.Down(true)
-	d := newDesk(map[string]string{channels.KeyNtfyURL: n.URL + "/CANARY", channels.KeyNtfyReply: n.URL + "/CANARY-reply"})
+	d := newWorld(map[string]string{channels.KeyNtfyURL: n.URL + "/CANARY", channels.KeyNtfyReply: n.URL + "/CANARY-reply"})
 	d.start(t)
 	actorstest.Until(t, "the fault", func() bool {
 		_, faults := d.store.Listening()

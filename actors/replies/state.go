@@ -25,7 +25,7 @@ type Result string
 // The results.
 const (
 	ResultOK         Result = "ok"
-	ResultFailed     Result = "failed"      // the login did not work; the person is told why
+	ResultFailed     Result = "failed"      // the login did not work; the answer says why
 	ResultStranger   Result = "stranger"    // from another chat
 	ResultStale      Result = "stale"       // too old
 	ResultNotALogin  Result = "not_a_login" // it holds no address of a login
