@@ -142,8 +142,8 @@ func (s *Server) channels() ready.Channels {
 			c.Failed = append(c.Failed, r.Channel+": "+r.Reason)
 		}
 	}
-	heard, faults := s.replies.Listening()
-	for _, kind := range heard {
+	admitted, faults := s.replies.Listening()
+	for _, kind := range admitted {
 		if !slices.Contains(c.Tried, kind) {
 			c.Tried = append(c.Tried, kind)
 		}
