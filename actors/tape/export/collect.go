@@ -129,7 +129,7 @@ func (s *splitter) add(r *tape.Record) (int, error) {
 	n := 0
 	tape.Packets([]tape.Record{*r}, func(_ *tape.Record, packet []byte) {
 		n++
-		to := &s.frames[binary.BigEndian.Uint32(packet)%uint32(len(s.frames))]
+		to := &s.frames[bucketOf(binary.BigEndian.Uint32(packet), len(s.frames))]
 		if len(*to) == 0 {
 			*to = append(*to, 0, 0)
 		}
@@ -154,10 +154,15 @@ func (s *splitter) add(r *tape.Record) (int, error) {
 	return n, nil
 }
 
+// bucketOf spreads instruments evenly: the low byte of an instrument token is its
+// segment, so it is no number to divide by itself.
+func bucketOf(token uint32, n int) int { return int(token*0x9e3779b1>>12) % n }
+
 func (s *splitter) close() error {
 	var errs []error
 	for _, w := range s.writers {
 		errs = append(errs, w.Close())
 	}
+	s.writers = nil // their memory is needed now
 	return errors.Join(errs...)
 }

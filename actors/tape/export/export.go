@@ -4,8 +4,8 @@
 // receipt; a file has its name only after it was written to the disk, read back
 // and compared with what was recorded, value by value. Times are UTC, beside
 // them stands the date in India. Symbols are those of the day's instruments
-// file. Memory is bounded whatever a day holds: a large one is first split by
-// instrument, on the disk of the output.
+// file. Memory is some hundred megabytes whatever a day holds: a large one is
+// first split by instrument, on the disk of the output.
 //
 // Limits: what the recording left out is not there: damaged parts of files (they
 // are in the Report), frames that were dropped. A tick that came on two sockets
@@ -66,7 +66,7 @@ type Report struct {
 var ErrExists = errors.New("there is an export of that day already")
 
 // bucketBytes is how much of the ticks is in memory at once.
-var bucketBytes = int64(128 << 20)
+var bucketBytes = int64(256 << 20)
 
 // tick is one row of ticks.
 type tick struct {
@@ -171,9 +171,9 @@ func (x *exporter) all(ctx context.Context, segments []tape.Segment) error {
 		}
 		ticks += index.Ticks
 	}
-	each := int64(96)
+	each := int64(150) // in memory, with what append keeps in reserve
 	if x.Full {
-		each += packetBytes
+		each = 550
 	}
 	x.buckets = int(ticks*each/bucketBytes) + 1
 	x.total = 2 * ticks

@@ -195,6 +195,18 @@ func TestALargeDayIsSplitByInstrument(t *testing.T) {
 	noTemporaryFiles(t, split)
 }
 
+func TestBucketsAreEven(t *testing.T) {
+	for _, n := range []int{2, 3, 7, 16, 64} {
+		count := make([]int, n)
+		for i := range 6000 {
+			count[bucketOf(uint32(100_001+i)<<8|uint32(1+i%2), n)]++
+		}
+		if most := slices.Max(count); most > 6000/n*3/2 {
+			t.Errorf("%d buckets: %v", n, count)
+		}
+	}
+}
+
 func TestADamagedDayGivesWhatIsReadable(t *testing.T) {
 	dir, _ := record(t, 20)
 	d, err := dir.Day(day)
