@@ -1,12 +1,13 @@
 // The analyses: the outlook with its votes, and every reading with its picture.
 
-import { signal } from "@preact/signals";
+import { signal, useSignalEffect } from "@preact/signals";
 import { post } from "./act";
-import { clockTime, none, price, sentence, signed, value, when, whole, words } from "./format";
+import { clockTime, minuteTime, none, price, sentence, signed, value, when, whole, words } from "./format";
+import { link } from "./link";
 import { Age, lean, Mark, ReadingStatus, Signal } from "./parts";
 import { Picture, Strip, usePictureBars, type HistoryPoint } from "./pictures";
 import { kindName, say, votesOf } from "./say";
-import { readings, readingsOf, status, underlying } from "./state";
+import { readings, readingsOf, underlying } from "./state";
 import type { Reading } from "./types";
 
 const order = ["outlook", "instant", "trend_base", "zone_control", "volume_pulse", "candle_intent", "pcr", "direct"];
@@ -122,8 +123,8 @@ interface Sign {
   signal: string;
   confidence: number;
   price: number | null;
-  after_15m: { price: number; change_percent: number } | null;
-  at_close: { price: number; change_percent: number } | null;
+  after_15m: { change_percent: number } | null;
+  at_close: { change_percent: number } | null;
 }
 
 interface History {
@@ -133,9 +134,34 @@ interface History {
 
 const histories = signal<Record<string, History>>({}); // underlying/kind
 
+const historyAgain = 60_000; // ms
+
+async function get<T>(path: string, cancel: AbortSignal): Promise<T | null> {
+  const answer = await fetch(path, { signal: cancel });
+  return answer.ok ? ((await answer.json()) as T) : null;
+}
+
 // useBackground loads what the cards need besides the readings.
 function useBackground(): void {
   usePictureBars();
+  useSignalEffect(() => {
+    const name = underlying.value;
+    if (!name || link.value !== "open") return;
+    const cancel = new AbortController();
+    const gone = () => undefined; // cancelled, or the server is gone: the banner says so
+    if (kinds.peek().length === 0) get<Kind[]>("/api/v1/kinds", cancel.signal).then((list) => list && (kinds.value = list), gone);
+    const load = () => {
+      for (const kind of order) {
+        get<History>(`/api/v1/readings/${encodeURIComponent(name)}/${kind}/history`, cancel.signal).then((h) => h && (histories.value = { ...histories.peek(), [`${name}/${kind}`]: h }), gone);
+      }
+    };
+    load();
+    const timer = setInterval(() => !document.hidden && load(), historyAgain);
+    return () => {
+      clearInterval(timer);
+      cancel.abort();
+    };
+  });
 }
 
 // flat gives each figure of a reading its dotted name; a list stays one.
@@ -161,11 +187,11 @@ function Details({ r }: { r: Reading }) {
           const f = fields.get(k);
           return (
             <div key={k}>
-              <dt>{f?.label ?? words(k.replaceAll(".", " "))}</dt>
-              <dd>
-                {value(v)}
-                {f?.unit && v !== null ? ` ${f.unit}` : ""}
-              </dd>
+              <dt>
+                {f?.label ?? words(k.replaceAll(".", " "))}
+                {f?.unit && <span class="hint"> {f.unit}</span>}
+              </dt>
+              <dd>{value(v)}</dd>
               {f?.help && <dd class="help">{f.help}</dd>}
             </div>
           );
@@ -178,7 +204,7 @@ function Details({ r }: { r: Reading }) {
   );
 }
 
-const after = (of: { price: number; change_percent: number } | null): string => (of ? `${price(of.price)} (${signed(of.change_percent)} %)` : none);
+const after = (of: { change_percent: number } | null): string => (of ? `${signed(of.change_percent)} %` : none);
 
 // Signs is what it signalled in this session, and what the price did then.
 function Signs({ list }: { list: Sign[] }) {
@@ -195,17 +221,17 @@ function Signs({ list }: { list: Sign[] }) {
                 Price
               </th>
               <th scope="col" class="num">
-                15 min later
+                15 min
               </th>
               <th scope="col" class="num">
-                At the close
+                Close
               </th>
             </tr>
           </thead>
           <tbody>
-            {list.map((s) => (
-              <tr key={s.at}>
-                <td>{clockTime(when(s.at))}</td>
+            {list.map((s, i) => (
+              <tr key={i}>
+                <td>{minuteTime(when(s.at))}</td>
                 <td>
                   <Signal signal={s.signal} /> {whole(Math.round(s.confidence))}
                 </td>
@@ -217,13 +243,13 @@ function Signs({ list }: { list: Sign[] }) {
           </tbody>
         </table>
       </div>
-      <p class="hint">A dash: not yet, or no price then. What the price did is no measure of the next signal.</p>
+      <p class="hint">What the price did 15 minutes later and to the close; a dash: not yet, or no price then. It is no measure of the next signal.</p>
     </details>
   );
 }
 
 // standby is a cross-check that nobody needs while the feed lives.
-const standby = (r: Reading) => r.kind === "direct" && !usable(r) && status.value?.feed.state === "streaming";
+const standby = (r: Reading) => r.signal === "standby";
 
 // ReadingCard is one reading: its picture, its sentence, and the rest behind it.
 export function ReadingCard({ reading: r }: { reading: Reading }) {
@@ -238,20 +264,16 @@ export function ReadingCard({ reading: r }: { reading: Reading }) {
         <h2 id={id}>{title}</h2>
         {standby(r) ? <Mark tone="dim" glyph={"\u25cc"}>on demand</Mark> : <ReadingStatus status={r.status} />}
       </div>
-      {usable(r) && (
+      {usable(r) && !standby(r) && (
         <p class="figure">
           <Signal signal={r.signal || "none"} big />
           <span class="unit">{whole(Math.round(r.confidence))} of 100</span>
         </p>
       )}
-      {usable(r) && <Picture reading={r} />}
+      {usable(r) && !standby(r) && <Picture reading={r} />}
       {r.kind === "outlook" && usable(r) && <Votes reading={r} />}
-      {saying && <p class="saying">{saying}</p>}
-      {standby(r) ? (
-        <p class="note dim">A second opinion over REST: it refreshes when the feed drops, or press Ask.</p>
-      ) : (
-        r.status !== "active" && r.reason && <p class="note dim">{sentence(r.reason)}.</p>
-      )}
+      {saying && !standby(r) && <p class="saying">{saying}</p>}
+      {r.status !== "active" && r.reason && <p class="note dim">{sentence(r.reason)}.</p>}
       {r.kind === "direct" && <AskNow underlying={r.underlying} />}
       <p class="lead">
         {newest === null ? "No input yet" : `As of ${clockTime(newest)} IST`}, <Age at={r.as_of} exchange />; {inputs(r)}

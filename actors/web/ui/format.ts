@@ -88,7 +88,7 @@ export function latency(seconds: number): string {
 // value writes one of a reading's values, whatever its shape.
 export function value(v: unknown): string {
   if (v === null || v === undefined || v === "") return none;
-  if (typeof v === "number") return Number.isInteger(v) ? whole(v) : loose.format(v);
+  if (typeof v === "number") return (Number.isInteger(v) ? whole(v) : loose.format(v)).replace("-", "\u2212");
   if (typeof v === "boolean") return v ? "yes" : "no";
   if (typeof v === "string") return /^\d{4}-\d\d-\d\dT/.test(v) ? clockTime(when(v)) : words(v);
   if (Array.isArray(v)) return v.length === 0 ? "none" : v.map(value).join(", ");

@@ -271,7 +271,7 @@ export function Strip({ list, lean }: { list: HistoryPoint[]; lean: (signal: str
         {list.map((h, i) => {
           const from = x(Date.parse(h.at));
           const to = x(i + 1 < list.length ? Date.parse(list[i + 1]!.at) : now);
-          return h.status === "unavailable" ? null : <rect key={h.at} class={lean(h.signal)} opacity={h.status === "active" ? 0.45 + 0.55 * Math.min(1, h.confidence / 100) : 0.3} x={from} width={Math.max(1, to - from)} height="14" />;
+          return h.status === "unavailable" ? null : <rect key={i} class={lean(h.signal)} opacity={h.status === "active" ? 0.45 + 0.55 * Math.min(1, h.confidence / 100) : 0.3} x={from} width={Math.max(1, to - from)} height="14" />;
         })}
       </svg>
       <figcaption class="hint between">

@@ -130,9 +130,11 @@ func analysesPage(b *tab) {
 	} {
 		b.await(soon, `section[aria-labelledby="reading-`+kind+`"] .saying`, says)
 	}
-	for kind, picture := range map[string]string{"trend_base": ".candle", "zone_control": ".candle", "volume_pulse": "rect", "candle_intent": ".candle", "pcr": "rect"} {
+	for kind, picture := range map[string]string{"trend_base": ".candle", "zone_control": ".candle", "volume_pulse": "rect", "candle_intent": ".candle", "instant": ".checks li", "pcr": "rect"} {
 		b.holds("the picture of "+kind, fmt.Sprintf("document.querySelectorAll(`section[aria-labelledby=\"reading-%s\"] :is(.picture, .checks)%s`).length > 0", kind, strings.TrimPrefix(" "+picture, " .checks")))
 	}
+	b.holds("the details say what a figure is", `((d) => (d.open = true, d.querySelectorAll("dd.help").length > 3))(document.querySelector("section[aria-labelledby=reading-volume_pulse] details.more:last-of-type"))`)
+	b.holds("the strip of the session is drawn", `document.querySelectorAll(".strip svg rect").length > 8`)
 	b.keep("analyses")
 }
 
