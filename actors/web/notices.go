@@ -25,7 +25,8 @@ func (s *Store) noteInstruments(m messages.InstrumentsResolved) {
 	for _, u := range m.Underlyings {
 		state := messages.DataState{What: "prices of " + u.Name, At: at}
 		if u.Index.Token == 0 && u.Reason != "" {
-			state.Reason = u.Reason + "; correct the underlyings of the configuration file"
+			why, _, _ := strings.Cut(u.Reason, ";") // the index's part is the first
+			state.Reason = why + "; correct the underlyings of the configuration file"
 		}
 		s.noteData(state)
 	}

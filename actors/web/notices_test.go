@@ -24,7 +24,7 @@ func TestNotices(t *testing.T) {
 	if n := len(s.events); n != 3 {
 		t.Errorf("%d events of three things that came two times: %+v", n, s.events)
 	}
-	s.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTYX", Reason: "no index or share NSE:NIFTYX in the instruments file"}}})
+	s.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTYX", Reason: "no index or share NSE:NIFTYX in the instruments file; no future of it"}}})
 	wrong := "What does not come: prices of NIFTYX: no index or share NSE:NIFTYX in the instruments file; correct the underlyings of the configuration file."
 	if notes := s.notes(); !slices.Contains(notes, wrong) {
 		t.Errorf("a wrong underlying is not named: %q", notes)

@@ -127,7 +127,7 @@ function Quotes() {
                   <Age at={q.at} exchange />
                 </>
               ) : (
-                <span class="dim reason">{status.value?.missing.find((m) => m.what === `prices of ${name}`)?.reason ?? "no price yet"}</span>
+                <span class="dim reason">{status.value?.missing.find((m) => m.what === `prices of ${name}`)?.reason.split(";")[0] ?? "no price yet"}</span>
               )}
             </button>
           </li>
