@@ -222,7 +222,11 @@ type trading struct {
 	count   uint64  // packets made, also the seed of the depth
 	seq     uint32  // of sequence mode
 	days    []tradedDay
-	raw     []byte // of a recording: the last packet; stale says that packet is an earlier one
+
+	// Of a recording:
+	raw    []byte // the last packet; stale says that packet is an earlier one
+	primed []byte // the first one of a higher mode, before any was played; nil: none
+	played uint64
 
 	unwatched uint32 // volume of a virtual trade in this minute
 }

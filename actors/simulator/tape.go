@@ -35,8 +35,10 @@ const (
 	// client learns what to subscribe to.
 	primed = 5 * time.Second
 	// settled is for how long no subscription has come when the recording starts to
-	// run: a client that subscribes in steps misses nothing.
-	settled = 2 * time.Second
+	// run: a client that subscribes in steps misses nothing. complete is the same
+	// when everything is subscribed to that the beginning has.
+	settled  = 5 * time.Second
+	complete = 300 * time.Millisecond
 	// longest is the longest silence of a recording that is waited for.
 	longest = time.Minute
 	// atOnce is how many packets go out together when they are due.
@@ -127,8 +129,12 @@ func (e *Exchange) prime() error {
 	p.ahead = ahead
 	for _, m := range ahead {
 		for _, packet := range m.packets {
-			if in := e.recordedInstrument(binary.BigEndian.Uint32(packet)); in.raw == nil {
+			in := e.recordedInstrument(binary.BigEndian.Uint32(packet))
+			if in.raw == nil {
 				in.raw, in.stale = bytes.Clone(packet), true
+			}
+			if in.played == 0 && len(packet) > max(len(in.raw), len(in.primed)) {
+				in.primed = packet // the first one may be the quote before the mode had acted
 			}
 		}
 	}
@@ -186,7 +192,7 @@ func (e *Exchange) awaitClients(ctx context.Context) bool {
 	for {
 		e.mu.Lock()
 		p := e.tape
-		if !p.running && !p.subscribed.IsZero() && time.Since(p.subscribed) >= settled {
+		if !p.running && !p.subscribed.IsZero() && time.Since(p.subscribed) >= e.patience() {
 			p.running = true
 			if !p.Max {
 				e.clock.set(clockSetting{Speed: &p.speed})
@@ -203,6 +209,16 @@ func (e *Exchange) awaitClients(ctx context.Context) bool {
 		case <-tick.C:
 		}
 	}
+}
+
+// patience is how long no subscription may have come. mu is held.
+func (e *Exchange) patience() time.Duration {
+	for token, in := range e.listing.tokens {
+		if in.raw != nil && e.topics[token] == nil {
+			return settled
+		}
+	}
+	return complete
 }
 
 // reach waits for a moment of the recording; false: ctx has ended.
@@ -274,7 +290,8 @@ func (e *Exchange) playMessage(m recorded) {
 	for _, packet := range m.packets {
 		in := e.recordedInstrument(binary.BigEndian.Uint32(packet))
 		e.recordPacket(in, packet, m.at)
-		in.raw, in.stale = append(in.raw[:0], packet...), true
+		in.raw, in.stale, in.primed = append(in.raw[:0], packet...), true, nil
+		in.played++
 		e.counts.ticks++
 		if t := e.topics[in.Token]; t != nil {
 			for _, sub := range t.subs {
@@ -299,6 +316,17 @@ func cut(packet []byte, mode messages.Mode) []byte {
 		return packet[:min(44, len(packet))]
 	}
 	return packet
+}
+
+// cached is the answer to a subscription; nil: nothing has come yet.
+func (in *instrument) cached(mode messages.Mode) []byte {
+	switch {
+	case in.raw == nil:
+		return nil
+	case mode == messages.ModeFull && in.primed != nil:
+		return in.primed
+	}
+	return cut(in.raw, mode)
 }
 
 // recordPacket adds a packet to the day's minutes.

@@ -130,8 +130,8 @@ func (e *Exchange) snapshot(s *socket, t *topic, session *session, now time.Time
 		return
 	}
 	if e.tape != nil {
-		if t.in.raw != nil {
-			e.send(s, t, cut(t.in.raw, mode))
+		if packet := t.in.cached(mode); packet != nil {
+			e.send(s, t, packet)
 		}
 		return
 	}

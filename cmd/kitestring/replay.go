@@ -108,8 +108,8 @@ A client gets its instruments' packets, cut to its mode; an answer to a
 subscription is the last packet before. Time is that of the recording, as
 received. REST has the day's instruments, quotes of the last packets, and candles
 of what was recorded. The recording runs once a client has subscribed to
-something and then to nothing more for 2 s; a silence of over a minute is passed
-over. At the end time goes on, without ticks.
+all that its beginning has, or to something and then to nothing more for 5 s; a
+silence of over a minute is passed over. At the end time goes on, without ticks.
 
 One JSON line {api_url, ws_url, login_url, api_key} is printed when it listens. It
 has no access control and listens on loopback only.`,

@@ -40,6 +40,7 @@ const (
 	REST
 	Gateway
 	Market
+	Recorder
 	Actors
 	Chaos
 )
