@@ -51,6 +51,7 @@ func promtool(t *testing.T, dir string, args ...string) {
 var wanted = []string{
 	"KitestringDown", "KitestringLoginDue", "KitestringTokenRejected", "KitestringNotCoherent", "KitestringNoTicks", "KitestringStale", "KitestringRestartStorm",
 	"KitestringQuarantined", "KitestringMailboxFull", "KitestringActorStuck", "KitestringSlowRotation", "KitestringDrops", "KitestringAssumptionContradicted",
+	"KitestringRecordStopped", "KitestringRecordDrops", "KitestringDiskSoonFull",
 	"KitestringGatewayClientSlow", "KitestringGatewayBudgetExhausted", "KitestringGatewayCapacity",
 }
 
