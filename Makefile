@@ -36,6 +36,7 @@ test: lint ## everything that must hold before a change lands: about five minute
 	  { command -v chromium >/dev/null || missing "the dashboard in a browser" "apt-get install chromium"; } && \
 	  { [ -d actors/web/ui/node_modules ] || missing "the dashboard's rebuild and accessibility" "cd actors/web/ui && npm ci"; } && \
 	  { [ -d actors/gateway/testdata/node/node_modules ] || missing "the official JavaScript clients" "cd actors/gateway/testdata/node && npm ci"; } && \
+	  { [ -d actors/web/openapi/testdata/node/node_modules ] || missing "the linter and the clients of the API's description" "cd actors/web/openapi/testdata/node && npm ci"; } && \
 	  { command -v prometheus >/dev/null || missing "alerts in a real Prometheus" "apt-get install prometheus"; } && \
 	  { command -v systemd-analyze >/dev/null || missing "the systemd unit" "apt-get install systemd"; }
 	CGO_ENABLED=0 $(GO) test -timeout 15m $$($(GO) list ./... | grep -xE '$(PURE)')

@@ -34,14 +34,15 @@ type route struct {
 
 // shape is the request and the response.
 type shape struct {
-	admin bool
-	code  int                 // of a success; 0: 200
-	takes any                 // a value of the body's type; nil: no body
-	gives any                 // a value of a success' type; nil: no JSON
-	media string              // of a success that is no JSON
-	query map[string][]string // parameters, with what they may be; nil: anything
-	csv   bool                // a list that is also to be had as CSV
-	free  bool                // takes whatever parameters Kite or a browser sends
+	admin  bool
+	code   int                 // of a success; 0: 200
+	takes  any                 // a value of the body's type; nil: no body
+	gives  any                 // a value of a success' type; nil: no JSON
+	media  string              // of a success that is no JSON
+	query  map[string][]string // parameters, with what they may be; nil: anything
+	events map[string]any      // of an event stream: what each topic carries
+	csv    bool                // a list that is also to be had as CSV
+	free   bool                // takes whatever parameters Kite or a browser sends
 }
 
 func (s *server) table() []route {
@@ -77,7 +78,7 @@ func (s *server) table() []route {
 		{"GET", "/api/v1/ticks", "the last tick of every subscribed instrument, by exchange and tradingsymbol; instruments is a list with commas of instrument tokens and EXCHANGE:TRADINGSYMBOL", s.ticks, shape{gives: []api.Tick{}, csv: true, query: map[string][]string{"instruments": nil}}},
 		{"GET", "/api/v1/clients", "the programs that may use the gateway, with what they use", s.gated(s.clients), shape{gives: []api.Client{}}},
 		{"GET", "/api/v1/clients/{name}", "one program", s.gated(s.oneClient), shape{gives: api.Client{}}},
-		{"GET", "/api/v1/stream", "server-sent events: what is true now, then each change, at most ten times a second; topics is a list with commas of " + strings.Join(topics, ", ") + "; instruments (a list as for /api/v1/ticks, or all) makes topic tick carry their ticks in place of the underlyings' prices; underlying and expiry choose the one option chain that topic chain shows, without them it is the nearest of each underlying", s.stream, shape{media: "text/event-stream", query: map[string][]string{"topics": nil, "instruments": nil, "underlying": nil, "expiry": nil}}},
+		{"GET", "/api/v1/stream", "server-sent events: what is true now, then each change, at most ten times a second; topics is a list with commas of " + strings.Join(topics, ", ") + "; instruments (a list as for /api/v1/ticks, or all) makes topic tick carry their ticks in place of the underlyings' prices; underlying and expiry choose the one option chain that topic chain shows, without them it is the nearest of each underlying", s.stream, shape{media: "text/event-stream", events: streamed, query: map[string][]string{"topics": nil, "instruments": nil, "underlying": nil, "expiry": nil}}},
 		{"GET", "/api/v1/openapi.json", "this description", s.openapi, shape{gives: map[string]any{}}},
 		{"POST", "/api/v1/actors/{name}/restart", "restart an actor; reinstates a quarantined one", s.restart, shape{admin: true, code: accepted, gives: map[string]string{}}},
 		{"POST", "/api/v1/chaos", "inject a fault into an actor; answers before it strikes", s.chaos, shape{admin: true, code: accepted, takes: api.Chaos{}, gives: api.Chaos{}}},
