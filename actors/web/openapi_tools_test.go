@@ -17,6 +17,9 @@ const toolsFolder = "openapi/testdata/node"
 // a generator makes types of it, and a program in TypeScript that uses them
 // compiles; one that reads a field which is not there does not.
 func TestDescriptionPassesALinterAndMakesAClient(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a linter, a generator and a compiler are not for -short")
+	}
 	node := actorstest.Tool(t, "node", "nodejs")
 	modules, err := filepath.Abs(filepath.Join(toolsFolder, "node_modules"))
 	if err != nil {

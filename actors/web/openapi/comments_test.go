@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write comments.json again, from the sou
 // TestCommentsAreThoseOfTheSources: go test ./actors/web/openapi -update
 func TestCommentsAreThoseOfTheSources(t *testing.T) {
 	found := map[string]string{}
-	for _, folder := range []string{"actors/web/api", "messages"} {
+	for _, folder := range []string{"actors/web/api", "actors/web/history", "actors/kinds", "messages"} {
 		files, err := filepath.Glob(filepath.Join(actorstest.ModuleRoot(t), folder, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatal(folder, err)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// What types and fields are stands beside them, in the comments of packages api
-// and messages; the program does not carry its sources. comments.json holds
+// What types and fields are stands beside them, in the comments of packages api,
+// messages and others; the program does not carry its sources. comments.json holds
 // them by "package.Type" and "package.Type.Field": a test makes it, and fails
 // when it is not what the sources say.
 //
