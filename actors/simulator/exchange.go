@@ -19,6 +19,43 @@
 // secret accepts those of the day; the state directory holds only what was
 // withdrawn. At 06:00 IST of the exchange's clock the day's tokens expire.
 //
+// # What it claims of Kite, and from where
+//
+// docs is Kite Connect's documentation v3, by page; forum the Kite Connect
+// developer forum, by discussion; code the official clients; mocks
+// zerodha/kiteconnect-mocks. A claim that only the real exchange can prove is a
+// row of package actors/assume, by name; each can be contradicted by a fault or
+// a setting.
+//
+//	login page, redirect with action, type, status, request_token       docs User; forum 48197
+//	a cancelled login comes back with its status alone                  forum 4852, 47307
+//	request token: once, five minutes; checksum                         docs User; javakiteconnect#2; forum 3016, 40134
+//	fields of a session, a profile                                      mocks generate_session.json, profile.json
+//	tokens end at 06:00 IST                                             docs User; row flush_hour
+//	a second login: another token (or the same: Relogin)                docs Exceptions, forum 9775; row same_token
+//	open sockets outlive their token (or are cut: OldSockets)           forum 19843, 7088, 38787; row old_socket_lives
+//	403 TokenException of REST; 403 of the upgrade without a type       docs Exceptions; openalgo#1387; rows refusals_agree, refusal_is_final
+//	429 over 1, 3, 10 requests a second, in HTML at times               docs Exceptions; forum 4540, 52882; row request_limits
+//	instruments without authentication, gzip, text/csv                  forum 48095; code (kiteconnectjs)
+//	columns of the instruments file                                     docs Market quotes; mocks instruments_all.csv
+//	the file of a day is there and whole at 08:30 IST                   no source; row whole_file
+//	instrument tokens mean another contract after an expiry only        docs Historical; row instrument_tokens
+//	unknown symbols are absent from quotes; 500 and 1000 a request      docs Market quotes
+//	spans of history by interval, IST, six or seven cells a candle      docs Historical; forum 12774; row history_limits
+//	three sockets a key, the fourth gets 429                            docs WebSocket; forum 8500, 40313; row slot_freed
+//	3000 instruments a socket; duplicates and unknown ones are silent   docs WebSocket; forum 7069
+//	a mode alone subscribes; the default is quote                       code (phpkiteconnect)
+//	one cached packet follows each subscription                         forum 766, 6651; row cached_packet
+//	frames, lengths, order of fields, divisors of segments              docs WebSocket; mocks ticker_*.packet; code; row known_packets
+//	full packets of indices carry the exchange's time                   docs WebSocket; row index_time
+//	a heartbeat of one byte each second                                 docs WebSocket; forum 766; openalgo#1419; row heartbeat
+//	every socket gets the same bytes (or samples: SamplingIndependent)  no source; row equal_packets
+//	texts instruments_meta and app_code after the upgrade               observed on the web terminal, 2025-08
+//	order updates as postbacks                                          docs Postbacks; forum 6808; mocks postback.json; row order_fields
+//	pings are answered                                                  code (pykiteconnect, javakiteconnect)
+//	the socket stays open, with heartbeats, after the close             forum 766; row heartbeat
+//	sessions and holidays                                               package actors/hours
+//
 // The package is larger than others because it stands in for a whole exchange:
 // tokens and login, REST, sockets, a market with history, a clock and every
 // fault that the drills need. These share one lock and one state (a tick, its

@@ -15,8 +15,8 @@ import (
 
 // Kite's limits of instruments in one request.
 const (
-	maxQuotes = 500
-	maxLTPs   = 1000
+	maxQuotes = 500  // docs, Market quotes
+	maxLTPs   = 1000 // likewise
 )
 
 func parseToken(text string) (uint32, bool) {

@@ -51,7 +51,7 @@ const (
 	classes
 )
 
-// perSecond are Kite's limits for one API key.
+// perSecond are Kite's limits for one API key (docs, Exceptions; forum 52882).
 var perSecond = [classes]int{classQuote: 1, classHistorical: 3, classOther: 10}
 
 // limits counts requests in a sliding second. A request that comes a little

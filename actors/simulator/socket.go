@@ -96,7 +96,7 @@ func (e *Exchange) register(s *socket, token messages.AccessToken) {
 	}
 }
 
-// maxSockets is Kite's limit for one API key.
+// maxSockets is Kite's limit for one API key (forum 8500, 40313).
 const maxSockets = 3
 
 // socket is one client's WebSocket. Its handler's goroutine reads, a second

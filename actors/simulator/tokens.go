@@ -54,7 +54,7 @@ type withdrawn struct {
 	Hashes map[string]int64 `json:"revoked"`            // hex SHA-256 of a token -> its day
 }
 
-// requestTokenLife is how long a request token waits for its exchange.
+// requestTokenLife is how long a request token waits for its exchange (javakiteconnect#2).
 const requestTokenLife = 5 * time.Minute
 
 // Why a login did not come to a session.

@@ -54,3 +54,18 @@ func TestSharedAssumptionsNameNoOne(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestTheSimulatorNamesEachAssumption: what it claims of Kite without a proof is
+// in its list of sources, with the row that watches it.
+func TestTheSimulatorNamesEachAssumption(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(actorstest.ModuleRoot(t), "actors", "simulator", "exchange.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, _, _ := strings.Cut(string(source), "\npackage simulator\n")
+	for _, r := range assume.Table {
+		if !strings.Contains(doc, string(r.Name)) {
+			t.Errorf("the simulator's list of claims does not name the row %s", r.Name)
+		}
+	}
+}

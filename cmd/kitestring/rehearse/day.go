@@ -29,8 +29,41 @@ func dayDrill(name, what string, start time.Time, speed float64, table string, s
 		}},
 		Inject: what + ": flush at 06:00, reminder, login, a burst at each open, the close",
 		Hold:   "every expected event in order, nothing else",
-		Steps:  func(r *Rig) { tradingDay(r, start, sessions) },
+		Steps:  func(r *Rig) { tradingDay(r, start, sessions, nil, nil) },
 	}
+}
+
+// wholeMorning is the drill of a day on which nobody logs in before 09:10: the
+// messages come, and ready says the same.
+func wholeMorning(d Drill, sessions ...string) Drill {
+	var phone *reminders
+	d.Setup.Prepare = func(r *Rig) {
+		phone = r.receiveReminders()
+		r.startWith(func(content, _ string) string {
+			return content + "WEBHOOK_URL=" + phone.url + "\nDASHBOARD_URL=http://kite.example\n"
+		})
+	}
+	d.Inject += "; nobody logs in before 09:10"
+	d.Hold += "; the messages of 08:00, 08:45, 09:05 and 09:10 in order, ready names the token alone until the login and nothing after it"
+	said := [][2]string{
+		{"login", "reminder of 08:00"}, {"login", "reminder of 08:45"}, {"market", "pre_open"}, {"login", "reminder of 09:05"}, {"market", "matching"}, {"ready", "message of 09:10"},
+	}
+	start := d.Setup.Start
+	d.Steps = func(r *Rig) {
+		tradingDay(r, start, sessions, said, func() {
+			line := r.missing("token")
+			r.note("ready says of the token: %s. Fix: %s", line.Detail, line.Fix)
+			r.clock(map[string]any{"now": start.Add(3*time.Hour - 30*time.Second), "speed": 120})
+			r.within(3*time.Minute, "the message of 09:10 has come", func() (bool, any) {
+				got := phone.messages()
+				return slices.Equal(got, []string{"08:00 login_due", "08:45 login_due", "09:05 login_due", "09:10 not_ready"}), got
+			})
+			r.clock(map[string]any{"speed": 1})
+			r.missing("token")
+			r.note("messages: %s", strings.Join(phone.messages(), ", "))
+		})
+	}
+	return d
 }
 
 // saturday is a table with two sessions on a Saturday, as the exchanges hold them
@@ -41,7 +74,7 @@ from 2000-01-01 NSE,BSE,NFO,BFO,INDICES 09:15-15:30
 `
 
 var (
-	_ = register(dayDrill("day", "a trading day in 66 s", at(2026, time.March, 4, 5, 0, 0), 600, "", "09:15-15:30"))
+	_ = register(wholeMorning(dayDrill("day", "a trading day in two minutes", at(2026, time.March, 4, 5, 0, 0), 600, ""), "09:15-15:30"))
 	_ = register(dayDrill("day-july", "a trading day before the closing auction came", at(2026, time.July, 15, 5, 0, 0), 600, "", "09:15-15:30"))
 	_ = register(dayDrill("day-december", "a trading day whose derivatives close at 15:40", at(2026, time.December, 16, 5, 0, 0), 600, "", "09:15-15:40"))
 	_ = register(dayDrill("day-muhurat", "an evening session on a Sunday", at(2026, time.November, 8, 5, 0, 0), 300, "", "18:00-19:00"))
@@ -50,7 +83,9 @@ var (
 )
 
 // tradingDay compares the events of a day with what a day should bring.
-func tradingDay(r *Rig, start time.Time, sessions []string) {
+// What happens before the login is morning's, with said as its events; nil:
+// nothing.
+func tradingDay(r *Rig, start time.Time, sessions []string, said [][2]string, morning func()) {
 	r.clock(map[string]any{"skip_nights": false})
 	before := r.workers()
 	table := hours.BuiltIn()
@@ -67,12 +102,19 @@ func tradingDay(r *Rig, start time.Time, sessions []string) {
 	}
 	r.within(30*time.Second, "the flush is noticed and a login is due", func() (bool, any) {
 		t := r.token()
-		return t.State == messages.Rejected && t.LoginDue && strings.Contains(t.Reason, "flush"), t
+		return t.State == messages.Rejected && t.LoginDue && strings.Contains(t.Reason, "session has expired"), t
 	})
+	if morning != nil {
+		morning()
+	}
 	begun := time.Now()
 	r.login()
 	r.adopted(2, 10*time.Second)
 	r.recovery(begun)
+	if morning != nil {
+		r.green()
+		r.clock(map[string]any{"speed": r.setup.Speed})
+	}
 	until := func(t time.Time) time.Duration { // real time, with slack
 		return 20*time.Second + time.Duration(float64(t.Sub(start))/r.setup.Speed)
 	}
@@ -96,25 +138,28 @@ func tradingDay(r *Rig, start time.Time, sessions []string) {
 		m := r.status().Market
 		return m.Phase == messages.Closed, m
 	})
-	check(asADay(r.events("", 0), day))
+	check(asADay(r.events("", 0), day, said))
 	r.untouched(before, "")
 }
 
 // asADay demands the events of a day in their order, and no others. The login's
 // own event comes when its token is in the file: the feed may have taken that up
 // before.
-func asADay(events []api.Event, day hours.Day) error {
+func asADay(events []api.Event, day hours.Day, said [][2]string) error {
 	expected := [][2]string{
 		{"feed", "streaming"},
 		{"token", "session has expired"},
-		{"token", "adopted as generation 2"},
-		{"rotation", "to generation 2: adopted"},
 	}
+	expected = append(expected, said...)
+	expected = append(expected, [2]string{"token", "adopted as generation 2"}, [2]string{"rotation", "to generation 2: adopted"})
 	for i := range day.Spans {
 		if i > 0 {
 			expected = append(expected, [2]string{"market", "closed"})
 		}
-		expected = append(expected, [2]string{"market", "pre_open"}, [2]string{"market", "matching"}, [2]string{"market", "open"})
+		if i > 0 || said == nil { // else it is in what was said
+			expected = append(expected, [2]string{"market", "pre_open"}, [2]string{"market", "matching"})
+		}
+		expected = append(expected, [2]string{"market", "open"})
 	}
 	expected = append(expected, [2]string{"market", "closing"}, [2]string{"market", "closed"})
 	streamed, logins := false, 0
@@ -126,12 +171,16 @@ func asADay(events []api.Event, day hours.Day) error {
 			expected = expected[1:]
 		}
 		switch e.Kind {
-		case "token", "login", "rotation", "market":
+		case "token", "login", "rotation", "market", "ready", "record":
 		case "feed":
 			if streamed {
 				return fmt.Errorf("the feed did not just stream through the day: %s", e.Text)
 			}
 			streamed = e.Text == "feed streaming"
+		case "data": // history is refused as long as nobody logs in
+			if said == nil {
+				return fmt.Errorf("data is missing: %s", e.Text)
+			}
 		default:
 			return fmt.Errorf("not of an ordinary day: %s: %s", e.Kind, e.Text)
 		}
