@@ -7,7 +7,7 @@
 // announced, that a rewrite of the same value is no news, and that writing one
 // key loses nothing else in the file.
 //
-// Its parts: [Env], the lexer and editor that keep every byte; [Store], which
+// Its parts: package dotenv, the lexer and editor that keep every byte; [Store], which
 // numbers the values (generations), remembers what was adopted and refused,
 // and writes; and the watcher, the actor "token" ([New]).
 //

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"kitestring/actors/token/dotenv"
 	"kitestring/messages"
 )
 
@@ -38,7 +39,7 @@ type event interface{ event() }
 type (
 	// observation is a look at the file that showed something new.
 	observation struct {
-		env     *Env
+		env     *dotenv.File
 		read    reading
 		finding finding
 		via     messages.ChangeSource // event or poll

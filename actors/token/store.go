@@ -14,7 +14,16 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/spare"
+	"kitestring/actors/token/dotenv"
 	"kitestring/messages"
+)
+
+// The keys of a session.
+const (
+	KeyAPIKey      = dotenv.KeyAPIKey
+	KeyAPISecret   = dotenv.KeyAPISecret
+	KeyAccessToken = dotenv.KeyAccessToken
+	KeyRedirectURL = dotenv.KeyRedirectURL
 )
 
 // StoreConfig is what a Store needs.
@@ -40,11 +49,11 @@ type Store struct {
 	spare   spare.Files
 
 	mu        sync.Mutex
-	env       *Env   // the file as it was last read; empty when it was not there
-	unread    error  // why the first reading failed; nil: it did not
-	looked    bool   // the watcher has read the file once
-	fromFile  bool   // the newest value is the file's, not the environment's
-	apiKey    string // of the newest value
+	env       *dotenv.File // the file as it was last read; empty when it was not there
+	unread    error        // why the first reading failed; nil: it did not
+	looked    bool         // the watcher has read the file once
+	fromFile  bool         // the newest value is the file's, not the environment's
+	apiKey    string       // of the newest value
 	token     messages.AccessToken
 	newest    messages.Generation
 	records   map[messages.Generation]*record // from the adopted one on, and some before
@@ -84,7 +93,7 @@ func Open(cfg StoreConfig) (*Store, error) {
 	}
 	s := &Store{
 		path: path, getenv: cfg.Getenv, log: cfg.Log, now: cfg.Now, metrics: cfg.Metrics,
-		env: Parse(nil), records: make(map[messages.Generation]*record),
+		env: dotenv.Parse(nil), records: make(map[messages.Generation]*record),
 		spare: spare.Files{N: 3}, // a write has the lock, and the new file or the directory open, while the watcher reads
 	}
 	if s.getenv == nil {
@@ -105,7 +114,7 @@ func Open(cfg StoreConfig) (*Store, error) {
 		defer s.mu.Unlock()
 		switch {
 		case err == nil:
-			s.env = Parse(text)
+			s.env = dotenv.Parse(text)
 		case !errors.Is(err, fs.ErrNotExist):
 			s.unread = err
 		}
@@ -331,9 +340,9 @@ func (s *Store) Value(key string) (value string, ok bool) {
 
 // Contents is what the file itself holds, without any value.
 type Contents struct {
-	Keys       []string // of the good lines, in their order, each once
-	Faults     []Fault  // the lines that were skipped
-	Unreadable error    // it is there and cannot be read; nil: it can, or it is not there
+	Keys       []string       // of the good lines, in their order, each once
+	Faults     []dotenv.Fault // the lines that were skipped
+	Unreadable error          // it is there and cannot be read; nil: it can, or it is not there
 }
 
 // Contents says what the file held when it was last read.
@@ -341,9 +350,9 @@ func (s *Store) Contents() Contents {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := Contents{Faults: s.env.Faults(), Unreadable: s.unread}
-	for _, l := range s.env.lines {
-		if l.key != "" && l.fault == "" && !slices.Contains(c.Keys, l.key) {
-			c.Keys = append(c.Keys, l.key)
+	for _, l := range s.env.Lines() {
+		if l.Key != "" && l.Fault == "" && !slices.Contains(c.Keys, l.Key) {
+			c.Keys = append(c.Keys, l.Key)
 		}
 	}
 	return c

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kitestring/actors"
+	"kitestring/actors/token/dotenv"
 	"kitestring/messages"
 )
 
@@ -27,7 +28,7 @@ func see(s *Store, token string) (messages.TokenChanged, bool) {
 }
 
 func observe(s *Store, f finding) (messages.TokenChanged, bool) {
-	seen := observation{env: Parse(nil), finding: f, via: messages.ChangeByEvent, changed: time.Now()}
+	seen := observation{env: dotenv.Parse(nil), finding: f, via: messages.ChangeByEvent, changed: time.Now()}
 	s.observe(&seen)
 	return seen.change, seen.fresh
 }

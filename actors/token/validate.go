@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kitestring/actors/spare"
+	"kitestring/actors/token/dotenv"
 	"kitestring/messages"
 )
 
@@ -45,12 +46,12 @@ const outOfDescriptors = "the file cannot be read now, and nothing is wrong with
 // before: then a file without one is unfinished or damaged, and a stale one of
 // the process environment must not step in. still says that the file has not
 // changed for stillAfter: then a last line without a newline is whole.
-func examine(e *Env, getenv func(string) string, hadToken, still bool) finding {
-	if e.wide {
-		return finding{refusal: &refusal{line: 1, reason: wideFile}}
+func examine(e *dotenv.File, getenv func(string) string, hadToken, still bool) finding {
+	if e.IsWide() {
+		return finding{refusal: &refusal{line: 1, reason: dotenv.Wide}}
 	}
 	f := finding{warnings: contentWarnings(e, getenv)}
-	for _, key := range ourKeys {
+	for _, key := range dotenv.Session {
 		r := checkLine(e, key)
 		if r != nil && r.unfinished && still {
 			f.warnings = append(f.warnings, fmt.Sprintf("line %d (%s) has no newline at its end; it is used because the file has not changed for %v: end it with a newline", r.line, key, stillAfter))
@@ -97,24 +98,24 @@ func examine(e *Env, getenv func(string) string, hadToken, still bool) finding {
 }
 
 // judge says what a reading of the file means.
-func judge(path string, r *reading, getenv func(string) string, hadToken, still bool) (*Env, finding) {
+func judge(path string, r *reading, getenv func(string) string, hadToken, still bool) (*dotenv.File, finding) {
 	switch {
 	case errors.Is(r.err, fs.ErrNotExist):
-		f := examine(Parse(nil), getenv, hadToken, still)
+		f := examine(dotenv.Parse(nil), getenv, hadToken, still)
 		if f.refusal != nil {
 			f.refusal = &refusal{reason: "the file does not exist: create it, or log in"}
 		} else {
 			f.warnings = append(f.warnings, "the file does not exist")
 		}
-		return Parse(nil), f
+		return dotenv.Parse(nil), f
 	case errors.Is(r.err, fs.ErrPermission):
-		return Parse(nil), finding{refusal: &refusal{reason: "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
+		return dotenv.Parse(nil), finding{refusal: &refusal{reason: "the file cannot be read (permission denied): give it to this user, or chmod 600 it"}}
 	case spare.NoneLeft(r.err):
-		return Parse(nil), finding{refusal: &refusal{reason: outOfDescriptors, process: true}}
+		return dotenv.Parse(nil), finding{refusal: &refusal{reason: outOfDescriptors, process: true}}
 	case r.err != nil:
-		return Parse(nil), finding{refusal: &refusal{reason: fmt.Sprintf("the file cannot be read: %v", r.err)}}
+		return dotenv.Parse(nil), finding{refusal: &refusal{reason: fmt.Sprintf("the file cannot be read: %v", r.err)}}
 	}
-	env := Parse(r.text)
+	env := dotenv.Parse(r.text)
 	f := examine(env, getenv, hadToken, still)
 	f.warnings = append(f.warnings, modeWarning(r.mode)...)
 	if r.links == 0 || isMountPoint(path) {
@@ -124,17 +125,17 @@ func judge(path string, r *reading, getenv func(string) string, hadToken, still 
 }
 
 // checkLine finds fault with the line that has the last word on a key.
-func checkLine(e *Env, key string) *refusal {
-	l := e.last(key)
+func checkLine(e *dotenv.File, key string) *refusal {
+	l, held := e.Last(key)
 	switch {
-	case l == nil:
+	case !held:
 		return nil
-	case l.fault != "":
-		return &refusal{line: l.number, reason: fmt.Sprintf("line %d (%s) cannot be used: %s; write %s=value", l.number, key, l.fault, key)}
-	case l.several:
-		return &refusal{line: l.number, reason: fmt.Sprintf("line %d (%s): the value spans lines; write it on one", l.number, key)}
-	case !l.terminated() && key != KeyRedirectURL:
-		return &refusal{l.number, fmt.Sprintf("line %d (%s) has no newline at its end, so it may be half written: end it with a newline, or leave the file as it is for %v", l.number, key, stillAfter), true, false}
+	case l.Fault != "":
+		return &refusal{line: l.Number, reason: fmt.Sprintf("line %d (%s) cannot be used: %s; write %s=value", l.Number, key, l.Fault, key)}
+	case l.Several:
+		return &refusal{line: l.Number, reason: fmt.Sprintf("line %d (%s): the value spans lines; write it on one", l.Number, key)}
+	case !l.Ended && key != KeyRedirectURL:
+		return &refusal{l.Number, fmt.Sprintf("line %d (%s) has no newline at its end, so it may be half written: end it with a newline, or leave the file as it is for %v", l.Number, key, stillAfter), true, false}
 	}
 	return nil
 }
@@ -168,15 +169,15 @@ var environName = regexp.MustCompile(`^[A-Z_]+$`)
 func FromLine(line string, anyLength bool) (messages.AccessToken, error) {
 	none := messages.AccessToken{}
 	value := strings.TrimSpace(line)
-	if e := Parse([]byte(value + "\n")); len(e.lines) == 1 && strings.Contains(value, "=") && environName.MatchString(e.lines[0].key) {
-		l := e.lines[0]
-		if l.key != KeyAccessToken {
-			return none, fmt.Errorf("the input sets %s, not %s", l.key, KeyAccessToken)
+	if e := dotenv.Parse([]byte(value + "\n")); len(e.Lines()) == 1 && strings.Contains(value, "=") && environName.MatchString(e.Lines()[0].Key) {
+		l := e.Lines()[0]
+		if l.Key != KeyAccessToken {
+			return none, fmt.Errorf("the input sets %s, not %s", l.Key, KeyAccessToken)
 		}
-		if l.fault != "" {
-			return none, fmt.Errorf("the input cannot be read: %s", l.fault)
+		if l.Fault != "" {
+			return none, fmt.Errorf("the input cannot be read: %s", l.Fault)
 		}
-		value = l.value
+		value = l.Value
 	} else if len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
 		value = value[1 : len(value)-1]
 	}
@@ -196,15 +197,15 @@ func FromLine(line string, anyLength bool) (messages.AccessToken, error) {
 }
 
 // contentWarnings lists what is odd but does no harm.
-func contentWarnings(e *Env, getenv func(string) string) []string {
+func contentWarnings(e *dotenv.File, getenv func(string) string) []string {
 	var w []string
-	if e.mark {
+	if e.Marked() {
 		w = append(w, "the file begins with a byte order mark, which many other readers reject: save it as plain UTF-8")
 	}
 	const most = 5
 	shown := 0
 	for _, f := range e.Faults() {
-		if l := e.last(f.Key); f.Key != "" && slices.Contains(ourKeys[:], f.Key) && l.number == f.Line {
+		if l, _ := e.Last(f.Key); f.Key != "" && slices.Contains(dotenv.Session[:], f.Key) && l.Number == f.Line {
 			continue // that refuses the file
 		}
 		if shown++; shown > most {
@@ -213,9 +214,9 @@ func contentWarnings(e *Env, getenv func(string) string) []string {
 		}
 		w = append(w, fmt.Sprintf("line %d was skipped: %s", f.Line, f.Reason))
 	}
-	for _, key := range ourKeys {
-		if n := e.count(key); n > 1 {
-			w = append(w, fmt.Sprintf("%s stands in the file %d times; the last one counts (line %d)", key, n, e.last(key).number))
+	for _, key := range dotenv.Session {
+		if n := e.Count(key); n > 1 {
+			w = append(w, fmt.Sprintf("%s stands in the file %d times; the last one counts (line %d)", key, n, lineOf(e, key)))
 		}
 		if value, ok := e.Lookup(key); ok {
 			if shadow := getenv(key); shadow != "" && shadow != value {
@@ -228,18 +229,16 @@ func contentWarnings(e *Env, getenv func(string) string) []string {
 
 // either is the file's value of a key, or the environment's where the file
 // does not hold the key.
-func either(e *Env, getenv func(string) string, key string) string {
+func either(e *dotenv.File, getenv func(string) string, key string) string {
 	if value, ok := e.Lookup(key); ok {
 		return value
 	}
 	return getenv(key)
 }
 
-func lineOf(e *Env, key string) int {
-	if l := e.last(key); l != nil {
-		return l.number
-	}
-	return 0
+func lineOf(e *dotenv.File, key string) int {
+	l, _ := e.Last(key)
+	return l.Number
 }
 
 // Inspection is what one look at a file shows, for a person to read.
@@ -273,7 +272,7 @@ func Inspect(path string, getenv func(string) string) Inspection {
 		i.Line, i.Refusal = f.refusal.line, f.refusal.reason
 	}
 	i.Odd = contentWarnings(env, func(string) string { return "" })
-	for _, key := range ourKeys {
+	for _, key := range dotenv.Session {
 		if value, held := env.Lookup(key); held && getenv(key) != "" && getenv(key) != value {
 			i.Shadowed = append(i.Shadowed, key)
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kitestring/actors/token/dotenv"
 )
 
 func TestExamine(t *testing.T) {
@@ -58,7 +60,7 @@ func TestExamine(t *testing.T) {
 		{name: "UTF-16", text: "\xff\xfeZ\x00E\x00R\x00", refusal: "is UTF-16", line: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := examine(Parse([]byte(c.text)), func(k string) string { return c.environ[k] }, c.had, false)
+			f := examine(dotenv.Parse([]byte(c.text)), func(k string) string { return c.environ[k] }, c.had, false)
 			switch {
 			case c.refusal == "" && f.refusal != nil:
 				t.Errorf("refused: %s", f.refusal.reason)
@@ -90,7 +92,7 @@ func TestExamine(t *testing.T) {
 func TestExamineAStillFile(t *testing.T) {
 	none := func(string) string { return "" }
 	token := newToken()
-	e := Parse([]byte("ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN=" + token))
+	e := dotenv.Parse([]byte("ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN=" + token))
 	if f := examine(e, none, false, false); f.refusal == nil || !f.refusal.unfinished || !strings.Contains(f.refusal.reason, "no newline") {
 		t.Errorf("a file that may be written: %+v", f.refusal)
 	}
@@ -98,7 +100,7 @@ func TestExamineAStillFile(t *testing.T) {
 	if f.refusal != nil || f.token.Reveal() != token || len(f.warnings) != 1 || !strings.Contains(f.warnings[0], "line 2") {
 		t.Errorf("a still file: %+v, warnings %q", f.refusal, f.warnings)
 	}
-	if f := examine(Parse([]byte("ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN='abc")), none, false, true); f.refusal == nil || f.refusal.unfinished {
+	if f := examine(dotenv.Parse([]byte("ZERODHA_API_KEY=key\nZERODHA_ACCESS_TOKEN='abc")), none, false, true); f.refusal == nil || f.refusal.unfinished {
 		t.Errorf("another fault: %+v", f.refusal)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kitestring/actors/spare"
+	"kitestring/actors/token/dotenv"
 	"kitestring/messages"
 )
 
@@ -68,7 +69,7 @@ func (s *Store) expectLogin(hash [sha256.Size]byte) {
 // until ctx ends.
 func (s *Store) Set(ctx context.Context, key, value string) error {
 	type result struct {
-		env     *Env
+		env     *dotenv.File
 		inPlace bool
 	}
 	written := make(chan result, 1)
@@ -117,7 +118,7 @@ func explain(path string, err error) error {
 // read again after it: a writer that had read before us and replaced the file
 // after us has undone our key, and it is set again. replaced is called between the
 // two.
-func setKey(ctx context.Context, path, key, value string, replaced func()) (written *Env, inPlace bool, err error) {
+func setKey(ctx context.Context, path, key, value string, replaced func()) (written *dotenv.File, inPlace bool, err error) {
 	const attempts = 4
 	target, err := resolve(path)
 	if err != nil {
@@ -133,7 +134,7 @@ func setKey(ctx context.Context, path, key, value string, replaced func()) (writ
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, inPlace, err
 		}
-		before := Parse(old)
+		before := dotenv.Parse(old)
 		if written, err = before.With(key, value); err != nil {
 			return nil, inPlace, err
 		}
@@ -152,7 +153,7 @@ func setKey(ctx context.Context, path, key, value string, replaced func()) (writ
 		if err != nil {
 			continue // somebody is replacing it right now
 		}
-		after := Parse(now)
+		after := dotenv.Parse(now)
 		got, held := after.Lookup(key)
 		was, wasHeld := before.Lookup(key)
 		if got != value && held == wasHeld && got == was {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/token/dotenv"
 	"kitestring/messages"
 )
 
@@ -309,15 +310,15 @@ func TestWriters(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), ".env")
 	put(t, path, fmt.Sprintf(fileText, newToken()), 0o600)
-	want := Parse([]byte(get(t, path))).values()
+	want := dotenv.Parse([]byte(get(t, path))).Values()
 	done := make(chan struct{})
 	var reading, writing sync.WaitGroup
 	looks := 0
 	reading.Go(func() {
 		for {
 			text, _, err := readWhole(path)
-			e := Parse(text)
-			if err != nil || len(e.Faults()) > 0 || len(e.values()) < len(want) {
+			e := dotenv.Parse(text)
+			if err != nil || len(e.Faults()) > 0 || len(e.Values()) < len(want) {
 				t.Errorf("a reader found an unusable file: %v %v", err, e.Faults())
 				return
 			}
@@ -361,7 +362,7 @@ func TestWriters(t *testing.T) {
 				if timer != nil {
 					timer.Stop()
 				}
-				value, _ := Parse([]byte(get(t, path))).Lookup(key)
+				value, _ := dotenv.Parse([]byte(get(t, path))).Lookup(key)
 				if n, _ := strconv.Atoi(value); n < said {
 					t.Errorf("%s: the file has %d, written was %d", key, n, said)
 					return
@@ -374,11 +375,11 @@ func TestWriters(t *testing.T) {
 	writing.Wait()
 	close(done)
 	reading.Wait()
-	final := Parse([]byte(get(t, path)))
+	final := dotenv.Parse([]byte(get(t, path)))
 	for w := range writers {
 		want[fmt.Sprintf("WRITER_%d", w)] = strconv.Itoa(updates)
 	}
-	got := final.values()
+	got := final.Values()
 	for key, value := range want {
 		if got[key] != value {
 			t.Errorf("%s is %q, want %q", key, got[key], value)

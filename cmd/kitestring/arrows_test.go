@@ -32,7 +32,8 @@ var arrows = map[string][]string{
 	"actors/kite":             {"actors", "messages", "messages/..."},
 	"actors/internal/serve":   {},
 	"actors/spare":            {}, // file descriptors held back, no actor
-	"actors/token":            append([]string{"actors/spare"}, actorPackage...),
+	"actors/token":            append([]string{"actors/spare", "actors/token/dotenv"}, actorPackage...),
+	"actors/token/dotenv":     {},
 	"actors/token/envstyles":  {},
 	"actors/auth":             actorPackage,
 	"actors/merger":           {"messages"},
@@ -72,7 +73,7 @@ var arrows = map[string][]string{
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
 
 	"cmd/kitestring/assets":           {},
-	"cmd/kitestring/doctor":           {"supervisor/tree", "actors/kite", "actors/tape", "actors/token", "actors/web/api", "messages"},
+	"cmd/kitestring/doctor":           {"supervisor/tree", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
 	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":              {}, // tests only: a whole server and a browser
@@ -84,7 +85,7 @@ var arrows = map[string][]string{
 var actorPackage = []string{"actors", "actors/hours", "actors/kite", "actors/tape", "messages", "messages/..."}
 
 // stdOnly are the packages that import no other module.
-var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/channels", "actors/hours", "actors/internal/serve", "actors/spare", "actors/web/api", "actors/web/csv", "actors/web/history", "actors/web/hub", "actors/web/openapi", "actors/web/ticks", "actors/kinds", "actors/token/envstyles"}
+var stdOnly = []string{"messages", "messages/ist", "messages/minute", "messages/scrub", "messages/wire", "actors/channels", "actors/hours", "actors/internal/serve", "actors/spare", "actors/web/api", "actors/web/csv", "actors/web/history", "actors/web/hub", "actors/web/openapi", "actors/web/ticks", "actors/kinds", "actors/token/dotenv", "actors/token/envstyles"}
 
 func TestArrowsRunDown(t *testing.T) {
 	root := actorstest.ModuleRoot(t)

@@ -11,6 +11,7 @@ import (
 
 	"kitestring/actors/kite"
 	"kitestring/actors/token"
+	"kitestring/actors/token/dotenv"
 )
 
 // The simulator's credentials. They open nothing but a simulator.
@@ -119,7 +120,7 @@ func onlySims(store *token.Store) error {
 }
 
 // skipped names the lines that were not understood, without any value.
-func skipped(faults []token.Fault) string {
+func skipped(faults []dotenv.Fault) string {
 	var lines []string
 	for i, f := range faults {
 		if i == 5 {

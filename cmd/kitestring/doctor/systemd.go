@@ -12,6 +12,7 @@ import (
 	"github.com/coreos/go-systemd/v22/unit"
 
 	"kitestring/actors/token"
+	"kitestring/actors/token/dotenv"
 )
 
 // systemdUnitDirs are where systemd looks for units of the system.
@@ -55,7 +56,7 @@ func (e *examination) holdsToken(path string) bool {
 	if err != nil {
 		return false // systemd's "-" allows it to be missing; what this user may not read, nobody can judge for them
 	}
-	_, held := token.Parse(text).Lookup(token.KeyAccessToken)
+	_, held := dotenv.Parse(text).Lookup(token.KeyAccessToken)
 	return held
 }
 

@@ -1,4 +1,10 @@
-package token
+// Package dotenv reads and edits .env files and keeps every byte of them. Its
+// grammar is in the documentation of package token, which decides what a file
+// means.
+//
+// Limit: a value that the known readers of such files do not agree on is not
+// written.
+package dotenv
 
 import (
 	"bytes"
@@ -9,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// The keys that kitestring uses.
+// The keys of a session, whose lines must be right.
 const (
 	KeyAPIKey      = "ZERODHA_API_KEY"
 	KeyAPISecret   = "ZERODHA_API_SECRET"
@@ -17,18 +23,19 @@ const (
 	KeyRedirectURL = "REDIRECT_URL"
 )
 
-// ourKeys are the keys whose lines must be right.
-var ourKeys = [...]string{KeyAPIKey, KeyAPISecret, KeyAccessToken, KeyRedirectURL}
+// Session are these keys.
+var Session = [...]string{KeyAPIKey, KeyAPISecret, KeyAccessToken, KeyRedirectURL}
 
-const wideFile = "the file is UTF-16 (as PowerShell's > writes it): save it as UTF-8"
+// Wide says why nothing in a UTF-16 file can be used.
+const Wide = "the file is UTF-16 (as PowerShell's > writes it): save it as UTF-8"
 
 const byteOrderMark = "\xef\xbb\xbf"
 
-// Env is a .env file with every byte of it, so that it can be edited without
+// File is a .env file with every byte of it, so that it can be edited without
 // loss: Bytes gives back exactly what Parse was given. It is immutable and
 // never prints its content, which is why that hides behind a pointer (fmt does
 // not call methods on unexported fields, but neither does it follow pointers).
-type Env struct{ *content }
+type File struct{ *content }
 
 type content struct {
 	mark  bool // a byte order mark came first
@@ -57,8 +64,8 @@ type Fault struct {
 }
 
 // Parse reads a file. It never fails: lines that make no sense become Faults.
-func Parse(text []byte) *Env {
-	e := &Env{&content{}}
+func Parse(text []byte) *File {
+	e := &File{&content{}}
 	rest := bytes.Clone(text) // lines keep parts of it
 	if bytes.HasPrefix(rest, []byte(byteOrderMark)) {
 		e.mark, rest = true, rest[len(byteOrderMark):]
@@ -75,7 +82,7 @@ func Parse(text []byte) *Env {
 }
 
 // Bytes is the file, byte for byte.
-func (e *Env) Bytes() []byte {
+func (e *File) Bytes() []byte {
 	var b []byte
 	if e.mark {
 		b = append(b, byteOrderMark...)
@@ -87,7 +94,7 @@ func (e *Env) Bytes() []byte {
 }
 
 // Lookup is the value of a key: that of the last good line that holds it.
-func (e *Env) Lookup(key string) (value string, ok bool) {
+func (e *File) Lookup(key string) (value string, ok bool) {
 	for i := len(e.lines) - 1; i >= 0; i-- {
 		if l := &e.lines[i]; l.key == key && l.fault == "" {
 			return l.value, true
@@ -97,10 +104,10 @@ func (e *Env) Lookup(key string) (value string, ok bool) {
 }
 
 // Faults lists the lines that were skipped.
-func (e *Env) Faults() []Fault {
+func (e *File) Faults() []Fault {
 	var faults []Fault
 	if e.wide {
-		return []Fault{{1, "", wideFile}}
+		return []Fault{{1, "", Wide}}
 	}
 	for _, l := range e.lines {
 		if l.fault != "" {
@@ -111,10 +118,47 @@ func (e *Env) Faults() []Fault {
 }
 
 // Format implements fmt.Formatter without the content.
-func (e *Env) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[.env file of %d lines]", len(e.lines)) }
+func (e *File) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[.env file of %d lines]", len(e.lines)) }
+
+// Line is what a reader must know of a line.
+type Line struct {
+	Number  int    // of its first physical line, from 1
+	Key     string // also of a faulty line, where it is known; "": blank or comment
+	Value   string
+	Fault   string // why the line is skipped; "": it is good
+	Several bool   // it spans physical lines
+	Ended   bool   // by a newline
+}
+
+func (l *line) public() Line {
+	return Line{l.number, l.key, l.value, l.fault, l.several, l.terminated()}
+}
+
+// Lines are all lines.
+func (e *File) Lines() []Line {
+	lines := make([]Line, len(e.lines))
+	for i := range e.lines {
+		lines[i] = e.lines[i].public()
+	}
+	return lines
+}
+
+// Last is the line that has the last word on a key, good or not; false: none.
+func (e *File) Last(key string) (Line, bool) {
+	if l := e.last(key); l != nil {
+		return l.public(), true
+	}
+	return Line{}, false
+}
+
+// IsWide reports whether the file is UTF-16: nothing in it can be used.
+func (e *File) IsWide() bool { return e.wide }
+
+// Marked reports whether a byte order mark comes first.
+func (e *File) Marked() bool { return e.mark }
 
 // last is the line that has the last word on a key, good or not; nil: none.
-func (e *Env) last(key string) *line {
+func (e *File) last(key string) *line {
 	for i := len(e.lines) - 1; i >= 0; i-- {
 		if e.lines[i].key == key {
 			return &e.lines[i]
@@ -123,8 +167,8 @@ func (e *Env) last(key string) *line {
 	return nil
 }
 
-// count is the number of lines with the key.
-func (e *Env) count(key string) (n int) {
+// Count is the number of lines with the key.
+func (e *File) Count(key string) (n int) {
 	for i := range e.lines {
 		if e.lines[i].key == key {
 			n++
@@ -184,7 +228,7 @@ func lexLine(text []byte) line {
 
 // lexQuoted reads a quoted value at l.from of text and extends l.raw when it
 // spans lines. A quote that is closed nowhere, or where something else stands
-// behind the closing one, or across a line with one of ourKeys, makes only its own line faulty.
+// behind the closing one, or across a line with one of Session, makes only its own line faulty.
 func lexQuoted(l *line, text []byte) {
 	quote := text[l.from]
 	closing := closingQuote(text, l.from, quote)
@@ -278,11 +322,11 @@ func endsCleanly(body []byte, at int) bool {
 	return next == len(body) || body[next] == '#' && next > at
 }
 
-// holdsOurs reports whether one of the lines sets one of ourKeys.
+// holdsOurs reports whether one of the lines sets one of Session.
 func holdsOurs(text []byte) bool {
 	for l := range bytes.Lines(text) {
 		at := skipExport(l, skipBlanks(l, 0))
-		for _, key := range ourKeys {
+		for _, key := range Session {
 			if after, ok := bytes.CutPrefix(l[at:], []byte(key)); ok {
 				if eq := skipBlanks(after, 0); eq < len(after) && after[eq] == '=' {
 					return true
@@ -318,7 +362,7 @@ func foreignBytes(body []byte) string {
 // ([A-Za-z0-9_./:+=@%-]), else in single quotes. What no form can hold for all
 // of them is refused: a single quote, a line break, a control character, a
 // backslash at the end.
-func (e *Env) With(key, value string) (*Env, error) {
+func (e *File) With(key, value string) (*File, error) {
 	if !validKey(key) {
 		return nil, fmt.Errorf("%q is not a key: letters, digits and _ only", key)
 	}
@@ -328,7 +372,7 @@ func (e *Env) With(key, value string) (*Env, error) {
 	if err := writable(value); err != nil {
 		return nil, fmt.Errorf("value of %s: %w", key, err)
 	}
-	edited := &Env{&content{mark: e.mark, lines: append([]line(nil), e.lines...)}}
+	edited := &File{&content{mark: e.mark, lines: append([]line(nil), e.lines...)}}
 	eol := e.eol()
 	if old := edited.last(key); old != nil {
 		old.raw = old.replaced(key, value, eol)
@@ -339,9 +383,9 @@ func (e *Env) With(key, value string) (*Env, error) {
 		edited.lines = append(edited.lines, line{raw: []byte(key + "=" + rendered(value, 0) + eol)})
 	}
 	result := Parse(edited.Bytes())
-	want := e.values()
+	want := e.Values()
 	want[key] = value
-	if !maps.Equal(result.values(), want) {
+	if !maps.Equal(result.Values(), want) {
 		return nil, fmt.Errorf("setting %s would change other keys: an unclosed quote stands in the file; close it first", key)
 	}
 	return result, nil
@@ -407,14 +451,15 @@ func writable(value string) error {
 }
 
 // eol is the line end of the file: that of its first line, LF for none.
-func (e *Env) eol() string {
+func (e *File) eol() string {
 	if len(e.lines) > 0 && bytes.HasSuffix(e.lines[0].raw, []byte("\r\n")) {
 		return "\r\n"
 	}
 	return "\n"
 }
 
-func (e *Env) values() map[string]string {
+// Values are the good lines: of several with one key the last.
+func (e *File) Values() map[string]string {
 	values := make(map[string]string)
 	for _, l := range e.lines {
 		if l.key != "" && l.fault == "" {

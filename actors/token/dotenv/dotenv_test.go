@@ -1,4 +1,4 @@
-package token
+package dotenv
 
 import (
 	"bytes"
@@ -125,7 +125,7 @@ func TestLineNumbers(t *testing.T) {
 
 func TestEnvNeverPrints(t *testing.T) {
 	e := Parse([]byte("K=canary\n"))
-	holder := struct{ e *Env }{e}
+	holder := struct{ e *File }{e}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		if out := fmt.Sprintf(verb+verb, e, holder); strings.Contains(out, "canary") || strings.Contains(out, fmt.Sprintf("%x", "canary")) {
 			t.Errorf("%s prints the content: %s", verb, out)
@@ -210,16 +210,16 @@ func FuzzEnv(f *testing.F) {
 			t.Fatalf("%q came back as %q", text, e.Bytes())
 		}
 		if edited, err := e.With("K", value); err == nil {
-			want := e.values()
+			want := e.Values()
 			want["K"] = value
-			if got := Parse(edited.Bytes()).values(); !maps.Equal(got, want) {
+			if got := Parse(edited.Bytes()).Values(); !maps.Equal(got, want) {
 				t.Fatalf("after setting K in %q: %q, want %q", text, got, want)
 			}
 		}
 		if !literal(text) {
 			return
 		}
-		ours := e.values()
+		ours := e.Values()
 		theirs, err := godotenv.UnmarshalBytes(text)
 		if err != nil || !maps.Equal(ours, theirs) {
 			t.Fatalf("%q: godotenv reads %q (%v), we %q", text, theirs, err, ours)
@@ -241,7 +241,7 @@ func FuzzAgreement(f *testing.F) {
 		if !literal(text) {
 			return
 		}
-		ours := Parse(text).values()
+		ours := Parse(text).Values()
 		theirs, err := godotenv.UnmarshalBytes(text)
 		if err != nil || !maps.Equal(ours, theirs) {
 			t.Fatalf("%q: godotenv reads %q (%v), we %q", text, theirs, err, ours)
