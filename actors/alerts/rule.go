@@ -89,7 +89,7 @@ func (r *Rule) judge(reading messages.Reading, p price, now time.Time, open bool
 		return unknown("%s rests on data with a gap", r.Kind)
 	case !ist.Day(reading.AsOf).Equal(ist.Day(now)):
 		return unknown("%s is of an earlier session", r.Kind)
-	case now.Sub(reading.AsOf) > oldestReading:
+	case now.Sub(reading.AsOf) > oldestReading, reading.ValidUntil != nil && now.After(*reading.ValidUntil):
 		return unknown("%s is of %s IST", r.Kind, reading.AsOf.In(ist.Zone).Format("15:04"))
 	}
 	enough := reading.Confidence >= r.MinConfidence && reading.Coverage >= r.MinCoverage

@@ -118,6 +118,7 @@ func TestConditions(t *testing.T) {
 			{moment{at(9, 21, 0), with(active("bullish", 70), func(r *messages.Reading) { r.Gapped = true }), 0, false}, ""},
 			{moment{at(9, 22, 0), with(active("bullish", 70), func(r *messages.Reading) { r.AsOf = at(-9, 0, 0) }), 0, false}, ""},
 			{moment{at(10, 0, 0), with(active("bullish", 70), func(r *messages.Reading) { r.AsOf = at(9, 24, 0) }), 0, false}, ""},
+			{moment{at(10, 0, 30), with(active("bullish", 70), func(r *messages.Reading) { r.AsOf, r.ValidUntil = at(9, 55, 0), new(at(10, 0, 29)) }), 0, false}, ""},
 			{moment{at(10, 1, 0), active("bullish", 70), 0, false}, "fired"},
 			{moment{at(10, 2, 0), with(active("neutral", 70), func(r *messages.Reading) { r.Status = messages.Unavailable }), 0, false}, ""},
 			{moment{at(10, 3, 0), active("bullish", 70), 0, false}, ""},

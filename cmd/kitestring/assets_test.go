@@ -140,7 +140,7 @@ func TestDebianPackage(t *testing.T) {
 	if said := run(filepath.Join(root, "usr/bin/kitestring"), "version"); !strings.Contains(said, "v0.1-test") {
 		t.Errorf("the installed binary is %q", said)
 	}
-	for _, file := range []string{"lib/systemd/system/kitestring.service", "usr/share/doc/kitestring/runbook.md", "usr/share/kitestring/alerts.yml"} {
+	for _, file := range []string{"lib/systemd/system/kitestring.service", "usr/share/doc/kitestring/runbook.md", "usr/share/kitestring/alerts.yml", "usr/share/man/man1/kitestring-run.1.gz", "usr/share/bash-completion/completions/kitestring", "usr/share/zsh/vendor-completions/_kitestring"} {
 		if _, err := os.Stat(filepath.Join(root, file)); err != nil {
 			t.Error(err)
 		}
