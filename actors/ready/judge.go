@@ -102,8 +102,8 @@ type Channels struct {
 
 // Limits of what is still well.
 const (
-	diskLeast  = 256 << 20
-	diskLittle = 1 << 30
+	diskLeast  = 250_000_000
+	diskLittle = 1_000_000_000
 	deadAfter  = 5 * time.Second // without a frame
 	firstAfter = 5 * time.Second // a packet of each instrument follows a subscription at once
 	throttled  = 2 * time.Minute
@@ -237,12 +237,12 @@ func (j *judge) disk() {
 			said = append(said, "the "+d.What+" does not answer: "+d.Err)
 		case d.Free < diskLeast:
 			state, fix = messages.ReadyMissing, "make room on the disk of the "+d.What
-			said = append(said, fmt.Sprintf("%d MB are free for the %s", d.Free>>20, d.What))
+			said = append(said, fmt.Sprintf("%d MB are free for the %s", d.Free/1_000_000, d.What))
 		case d.Free < diskLittle && state == messages.ReadyOK:
 			state, fix = messages.ReadyWarning, "make room on the disk of the "+d.What+" soon"
-			said = append(said, fmt.Sprintf("%d MB are free for the %s", d.Free>>20, d.What))
+			said = append(said, fmt.Sprintf("%d MB are free for the %s", d.Free/1_000_000, d.What))
 		default:
-			said = append(said, fmt.Sprintf("%.1f GB are free for the %s", float64(d.Free)/(1<<30), d.What))
+			said = append(said, fmt.Sprintf("%.1f GB are free for the %s", float64(d.Free)/1e9, d.What))
 		}
 	}
 	j.add(Disk, state, fix, "%s", strings.Join(said, "; "))

@@ -26,7 +26,7 @@ func healthy() Snapshot {
 	return Snapshot{
 		Now: now, Hours: hours.BuiltIn(), LoginURL: "http://127.0.0.1:8420/login",
 		Token: messages.TokenStatus{Generation: 2, State: messages.Valid}, TokenProven: at(11, 8, 49),
-		Disks:   []DiskSpace{{What: "state directory", Free: 10 << 30}},
+		Disks:   []DiskSpace{{What: "state directory", Free: 10_000_000_000}},
 		FileDay: at(11, 0, 0), FileWant: at(11, 0, 0),
 		Underlyings: []messages.Underlying{{Name: "NIFTY", Future: future, Expiry: at(17, 0, 0), Chain: []messages.Instrument{future}}},
 		Shards:      []Shard{{ShardStatus: messages.ShardStatus{State: messages.Streaming}, Streams: time.Minute, Silent: time.Second, Wanted: 4, Arrived: 4}},
@@ -53,7 +53,7 @@ func TestJudge(t *testing.T) {
 		"a mounted file":          {func(s *Snapshot) { s.EnvMounted = true }, "env_mount missing", "mounted by itself"},
 		"a directory read-only":   {func(s *Snapshot) { s.EnvReadOnly = true }, "env_mount missing", "cannot be written"},
 		"no file events":          {func(s *Snapshot) { s.EnvUnwatched = "nfs" }, "env_mount warning", "polled"},
-		"little room":             {func(s *Snapshot) { s.Disks[0].Free = 800 << 20 }, "disk warning", "800 MB"},
+		"little room":             {func(s *Snapshot) { s.Disks[0].Free = 800_000_000 }, "disk warning", "800 MB"},
 		"a disk that hangs":       {func(s *Snapshot) { s.Disks[0].Err = "input/output error" }, "disk missing", "does not answer"},
 		"no login yet": {func(s *Snapshot) {
 			s.Token = messages.TokenStatus{State: messages.Rejected, Reason: "The flush ended it."}

@@ -52,7 +52,9 @@ func (s *Store) take(found []messages.ReadyCheck, at time.Time) (r messages.Read
 		c := &found[i]
 		c.Since = at.UTC()
 		if before := slices.IndexFunc(s.now.Checks, func(b messages.ReadyCheck) bool { return b.Name == c.Name }); before >= 0 && s.now.Checks[before].State == c.State {
-			c.Since = s.now.Checks[before].Since
+			if since := s.now.Checks[before].Since; since.Before(c.Since) { // a clock may be moved back
+				c.Since = since
+			}
 		}
 		r.Ready = r.Ready && c.State != messages.ReadyMissing && c.State != messages.ReadyWaiting
 		s.missing[c.Name].Set(one(c.State == messages.ReadyMissing))
