@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/analysis/indicators"
 )
 
 // candleIntent reads the shape of the newest closed bar of the future.
@@ -28,7 +29,7 @@ var (
 // "near" is measured in ATR, an emotional bar has its own colour, a breakout
 // setup must be an inside bar, and no strength exceeds 100.
 func judgeCandleIntent(in *Input) Judgement {
-	context := in.Future.Last(indicatorMemory)
+	context := in.Future.Last(indicators.Memory)
 	bars := classic.LastN(context, classic.CandleIntentWindow)
 	if len(bars) < classic.CandleIntentWindow {
 		return lacking(bars, "the future has %d closed bars of the %d needed", len(bars), classic.CandleIntentWindow)
@@ -47,7 +48,7 @@ func judgeCandleIntent(in *Input) Judgement {
 		j.Values = classic.Object{"pattern": "flat", "intent": "neutral", "volume": last.Volume, "volume_ratio": last.Volume / mean}
 		return j
 	}
-	reach, _ := atr(context, atrPeriod)
+	reach, _ := indicators.ATR(context, indicators.ATRPeriod)
 	reach *= in.Settings.of(candleNearness)
 	upper, lower := classic.Wicks(last)
 	s := classic.CandleShape{

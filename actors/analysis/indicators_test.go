@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/analysis/indicators"
 
 	talib "github.com/markcheno/go-talib"
 )
@@ -78,31 +79,31 @@ func TestIndicatorsAgreeWithTalibAndTheirDefinition(t *testing.T) {
 			}{
 				{
 					"ema 9", 9,
-					func(b []Candle) (float64, bool) { return ema(b, emaFast) },
+					func(b []Candle) (float64, bool) { return indicators.EMA(b, indicators.Fast) },
 					func(b []Candle) float64 { return plainEMA(b, 9) },
 					func(_, _, c []float64) []float64 { return talib.Ema(c, 9) },
 				},
 				{
 					"ema 21", 21,
-					func(b []Candle) (float64, bool) { return ema(b, emaMiddle) },
+					func(b []Candle) (float64, bool) { return indicators.EMA(b, indicators.Middle) },
 					func(b []Candle) float64 { return plainEMA(b, 21) },
 					func(_, _, c []float64) []float64 { return talib.Ema(c, 21) },
 				},
 				{
 					"ema 50", 50,
-					func(b []Candle) (float64, bool) { return ema(b, emaSlow) },
+					func(b []Candle) (float64, bool) { return indicators.EMA(b, indicators.Slow) },
 					func(b []Candle) float64 { return plainEMA(b, 50) },
 					func(_, _, c []float64) []float64 { return talib.Ema(c, 50) },
 				},
 				{
 					"rsi 14", 15,
-					func(b []Candle) (float64, bool) { return rsi(b, rsiPeriod) },
+					func(b []Candle) (float64, bool) { return indicators.RSI(b, indicators.RSIPeriod) },
 					func(b []Candle) float64 { return plainRSI(b, 14) },
 					func(_, _, c []float64) []float64 { return talib.Rsi(c, 14) },
 				},
 				{
 					"atr 14", 15,
-					func(b []Candle) (float64, bool) { return atr(b, atrPeriod) },
+					func(b []Candle) (float64, bool) { return indicators.ATR(b, indicators.ATRPeriod) },
 					func(b []Candle) float64 { return plainATR(b, 14) },
 					func(h, l, c []float64) []float64 { return talib.Atr(h, l, c, 14) },
 				},
@@ -114,12 +115,12 @@ func TestIndicatorsAgreeWithTalibAndTheirDefinition(t *testing.T) {
 				if !ok {
 					continue
 				}
-				seen := classic.LastN(bars[:k], indicatorMemory)
-				high, low := make([]float64, len(seen)), make([]float64, len(seen))
+				seen := classic.LastN(bars[:k], indicators.Memory)
+				high, low, closed := make([]float64, len(seen)), make([]float64, len(seen)), make([]float64, len(seen))
 				for i := range seen {
-					high[i], low[i] = seen[i].High, seen[i].Low
+					high[i], low[i], closed[i] = seen[i].High, seen[i].Low, seen[i].Close
 				}
-				reference := c.talib(high, low, closes(seen))
+				reference := c.talib(high, low, closed)
 				for _, want := range []float64{c.plain(seen), reference[len(reference)-1]} {
 					if math.Abs(got-want) > 1e-9 {
 						t.Fatalf("%s %s of %d bars: got %.12f, want %.12f", symbol, c.name, k, got, want)
@@ -134,39 +135,39 @@ func TestIndicatorsAgreeWithTalibAndTheirDefinition(t *testing.T) {
 
 func TestIndicatorsByHand(t *testing.T) {
 	// Nine closes 1..9 have the mean 5; the tenth moves a fifth of the way.
-	if got, ok := ema(closeBars(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), 9); !ok || math.Abs(got-6) > 1e-12 {
+	if got, ok := indicators.EMA(closeBars(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), 9); !ok || math.Abs(got-6) > 1e-12 {
 		t.Errorf("ema: %v %t, want 6", got, ok)
 	}
 	// Gains of 2, losses of 1: three gains and one loss in four moves.
-	if got, ok := rsi(closeBars(10, 12, 14, 13, 15), 4); !ok || math.Abs(got-100*6.0/7) > 1e-12 {
+	if got, ok := indicators.RSI(closeBars(10, 12, 14, 13, 15), 4); !ok || math.Abs(got-100*6.0/7) > 1e-12 {
 		t.Errorf("rsi: %v %t, want %v", got, ok, 100*6.0/7)
 	}
 	// A range of 2 and a gap: |11-8| = 3.
 	bars := closeBars(9, 9, 9)
 	bars[1].High, bars[1].Low, bars[1].Close = 10, 8, 8
 	bars[2].High, bars[2].Low, bars[2].Close = 11, 10, 10
-	if got, ok := atr(bars, 2); !ok || math.Abs(got-2.5) > 1e-12 {
+	if got, ok := indicators.ATR(bars, 2); !ok || math.Abs(got-2.5) > 1e-12 {
 		t.Errorf("atr: %v %t, want 2.5", got, ok)
 	}
 }
 
 func TestIndicatorsInventNothing(t *testing.T) {
 	flat := closeBars(make([]float64, 60)...)
-	if v, ok := rsi(flat, rsiPeriod); ok {
+	if v, ok := indicators.RSI(flat, indicators.RSIPeriod); ok {
 		t.Errorf("rsi of a price that never moved: %v", v)
 	}
 	for n := range 3 {
 		bars := closeBars(make([]float64, n)...)
-		if _, ok := ema(bars, emaFast); ok {
+		if _, ok := indicators.EMA(bars, indicators.Fast); ok {
 			t.Errorf("ema of %d bars", n)
 		}
-		if _, ok := rsi(bars, rsiPeriod); ok {
+		if _, ok := indicators.RSI(bars, indicators.RSIPeriod); ok {
 			t.Errorf("rsi of %d bars", n)
 		}
-		if _, ok := atr(bars, atrPeriod); ok {
+		if _, ok := indicators.ATR(bars, indicators.ATRPeriod); ok {
 			t.Errorf("atr of %d bars", n)
 		}
-		if _, ok := sessionVWAP(bars); ok {
+		if _, ok := indicators.SessionVWAP(bars); ok {
 			t.Errorf("vwap of %d bars without volume", n)
 		}
 	}
@@ -176,7 +177,7 @@ func TestSessionVWAP(t *testing.T) {
 	bars := closeBars(500, 100, 200)
 	bars[0].Volume, bars[1].Volume, bars[2].Volume = 1000, 30, 10
 	bars[0].Time = bars[0].Time.Add(-24 * time.Hour) // the day before does not count
-	if got, ok := sessionVWAP(bars); !ok || got != 125 {
+	if got, ok := indicators.SessionVWAP(bars); !ok || got != 125 {
 		t.Errorf("vwap %v %t, want (100*30 + 200*10) / 40 = 125", got, ok)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/analysis/indicators"
 	"kitestring/actors/hours"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -105,9 +106,9 @@ func judgeInstant(in *Input) Judgement {
 	} else {
 		check("trend", "averages: no bar of this session yet")
 	}
-	strength, ok := rsi(in.Index.Closed, rsiPeriod)
+	strength, ok := indicators.RSI(in.Index.Closed, indicators.RSIPeriod)
 	have("rsi", strength, ok)
-	width, measured := atr(in.Index.Closed, atrPeriod)
+	width, measured := indicators.ATR(in.Index.Closed, indicators.ATRPeriod)
 	have("atr", width, measured)
 	if !current { // shown, and not counted as an input
 		for _, known := range [...]bool{ok, measured} {
@@ -138,7 +139,7 @@ func judgeInstant(in *Input) Judgement {
 	if tick.Close > 0 {
 		j.Values["prev_day_close"] = tick.Close
 	}
-	j.Over(in.Index.Last(emaSlow))
+	j.Over(in.Index.Last(indicators.Slow))
 	j.Coverage = float64(parts) / instantParts
 
 	j.Values["points_up"], j.Values["points_down"], j.Values["reasons"] = s.Bull, s.Bear, s.Reasons
@@ -211,7 +212,7 @@ func offVWAP(in *Input, j *Judgement) (off, vwap float64, ok bool) {
 	}
 	vwap = tick.Average
 	if vwap <= 0 {
-		if vwap, ok = sessionVWAP(in.Future.Closed); !ok {
+		if vwap, ok = indicators.SessionVWAP(in.Future.Closed); !ok {
 			return 0, 0, false
 		}
 	}
@@ -222,9 +223,9 @@ func offVWAP(in *Input, j *Judgement) (off, vwap float64, ok bool) {
 // averagesTrend notes the moving averages and names their order; false without
 // all three.
 func averagesTrend(w *Window, values classic.Object) (trend string, ok bool) {
-	fast, ok9 := ema(w.Closed, emaFast)
-	middle, ok21 := ema(w.Closed, emaMiddle)
-	slow, ok50 := ema(w.Closed, emaSlow)
+	fast, ok9 := indicators.EMA(w.Closed, indicators.Fast)
+	middle, ok21 := indicators.EMA(w.Closed, indicators.Middle)
+	slow, ok50 := indicators.EMA(w.Closed, indicators.Slow)
 	values["trend"] = nil
 	for _, e := range []struct {
 		name  string

@@ -31,10 +31,8 @@ var (
 )
 
 const (
-	pcrBullish    = 1.2
-	pcrBearish    = 0.8
-	leastRotation = 500.0 // contracts of open interest
-	rotationShare = 0.02  // of the smaller side's open interest
+	pcrBullish = 1.2
+	pcrBearish = 0.8
 )
 
 // ChainLimits are the put/call analysis' demands on the chain, so that others who
@@ -102,57 +100,15 @@ func judgePCR(in *Input) Judgement {
 		"call_oi": calls.OI, "put_oi": puts.OI, "sentiment": j.Signal,
 		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": orNil(optionchain.MaxPain(counted)),
 		"straddle": straddle(in, reference, fresh), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
-		"pcr_oi_change": nil, "rotation": nil, "defender": defender(calls.OI, puts.OI),
+		"pcr_oi_change": nil, "rotation": nil, "defender": optionchain.Defender(calls.OI, puts.OI),
 	}
 	// The change since the open is given only where the open was seen.
 	if enough := coverage * float64(len(in.Chain)); float64(calls.With+puts.With) >= enough {
 		j.Values["pcr_oi_change"] = orNil(optionchain.Ratio(puts.Change, calls.Change))
 		j.Values["call_oi_change"], j.Values["put_oi_change"] = calls.Change, puts.Change
-		j.Values["rotation"] = rotation(calls, puts)
+		j.Values["rotation"] = optionchain.Rotation(calls, puts)
 	}
 	return j
-}
-
-// rotation names what the open interest has done since the open. One side that
-// moves alone builds or unwinds; a move within max(500, 2 % of the smaller
-// side) is none.
-func rotation(calls, puts optionchain.Side) string {
-	limit := max(leastRotation, rotationShare*min(calls.OI, puts.OI))
-	direction := func(x float64) int {
-		switch {
-		case x > limit:
-			return 1
-		case x < -limit:
-			return -1
-		default:
-			return 0
-		}
-	}
-	switch c, p := direction(calls.Change), direction(puts.Change); {
-	case c < 0 && p > 0:
-		return "ce_to_pe"
-	case c > 0 && p < 0:
-		return "pe_to_ce"
-	case c > 0 || p > 0:
-		return "building"
-	case c < 0 || p < 0:
-		return "unwinding"
-	default:
-		return "stable"
-	}
-}
-
-// defender names the side whose writers stand firmer: 1.3 times the other's
-// open interest.
-func defender(calls, puts float64) string {
-	switch {
-	case calls >= 1.3*puts:
-		return "calls"
-	case puts >= 1.3*calls:
-		return "puts"
-	default:
-		return "none"
-	}
 }
 
 // orNil is the number, or nil when there is none.

@@ -118,15 +118,15 @@ func TestPCRRotation(t *testing.T) {
 		{500, -500, "stable"}, // the limit itself is no move
 		{0, 0, "stable"},
 	} {
-		if got := rotation(optionchain.Side{OI: 20000, Change: c.calls}, optionchain.Side{OI: 26000, Change: c.puts}); got != c.want {
+		if got := optionchain.Rotation(optionchain.Side{OI: 20000, Change: c.calls}, optionchain.Side{OI: 26000, Change: c.puts}); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}
 	// 2 % of the smaller side is more than 500.
-	if got := rotation(optionchain.Side{OI: 100_000, Change: 1999}, optionchain.Side{OI: 300_000}); got != "stable" {
+	if got := optionchain.Rotation(optionchain.Side{OI: 100_000, Change: 1999}, optionchain.Side{OI: 300_000}); got != "stable" {
 		t.Error(got)
 	}
-	if got := rotation(optionchain.Side{OI: 100_000, Change: 2001}, optionchain.Side{OI: 300_000}); got != "building" {
+	if got := optionchain.Rotation(optionchain.Side{OI: 100_000, Change: 2001}, optionchain.Side{OI: 300_000}); got != "building" {
 		t.Error(got)
 	}
 	in := pcrInput(t)

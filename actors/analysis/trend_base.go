@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/analysis/indicators"
 	"kitestring/messages/ist"
 )
 
@@ -139,7 +140,7 @@ func confirmedPeak(v []float64, i, order int) bool {
 // there are too few for the whole period.
 func atrAt(bars []Candle, i int) float64 {
 	seen := bars[max(0, i+1-trendMemory) : i+1]
-	if v, ok := atr(seen, atrPeriod); ok {
+	if v, ok := indicators.ATR(seen, indicators.ATRPeriod); ok {
 		return v
 	}
 	return classic.MeanSpan(seen)

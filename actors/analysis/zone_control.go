@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/analysis/indicators"
 )
 
 // zoneControl finds the prices at which the index turned more than once.
@@ -42,7 +43,7 @@ func judgeZoneControl(in *Input) Judgement {
 		return lacking(bars, "the index has %d closed bars of the %d needed", len(bars), classic.ZoneControlLeast)
 	}
 	price := bars[len(bars)-1].Close
-	width, _ := atr(bars, atrPeriod)
+	width, _ := indicators.ATR(bars, indicators.ATRPeriod)
 	width *= in.Settings.of(zoneTolerance)
 	lows, highs := confirmedZoneSwings(bars)
 	support := calibratedZones(bars, lows, price, width, true, in.Settings)

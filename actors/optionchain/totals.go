@@ -90,6 +90,53 @@ func MaxPain(positions []Position) *float64 {
 	return best
 }
 
+const (
+	leastRotation = 500.0 // contracts of open interest
+	rotationShare = 0.02  // of the smaller side's open interest
+)
+
+// Rotation names what the open interest has done since the open. One side that
+// moves alone builds or unwinds; a move within max(500, 2 % of the smaller
+// side) is none.
+func Rotation(calls, puts Side) string {
+	limit := max(leastRotation, rotationShare*min(calls.OI, puts.OI))
+	direction := func(x float64) int {
+		switch {
+		case x > limit:
+			return 1
+		case x < -limit:
+			return -1
+		default:
+			return 0
+		}
+	}
+	switch c, p := direction(calls.Change), direction(puts.Change); {
+	case c < 0 && p > 0:
+		return "ce_to_pe"
+	case c > 0 && p < 0:
+		return "pe_to_ce"
+	case c > 0 || p > 0:
+		return "building"
+	case c < 0 || p < 0:
+		return "unwinding"
+	default:
+		return "stable"
+	}
+}
+
+// Defender names the side whose writers stand firmer: 1.3 times the other's
+// open interest.
+func Defender(calls, puts float64) string {
+	switch {
+	case calls >= 1.3*puts:
+		return "calls"
+	case puts >= 1.3*calls:
+		return "puts"
+	default:
+		return "none"
+	}
+}
+
 // rounded is to two decimals, as they are printed.
 func rounded(x float64) float64 {
 	r, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'f', 2, 64), 64) // reads back what it wrote

@@ -51,7 +51,7 @@ var arrows = map[string][]string{
 	"actors/bars":             actorPackage,
 	"actors/optionchain":      {"actors/hours", "messages", "messages/ist"}, // formulas, no actor
 	"actors/chain":            append([]string{"actors/optionchain"}, actorPackage...),
-	"actors/analysis":         {"actors/analysis/classic", "actors/hours", "actors/optionchain", "messages", "messages/ist"}, // formulas, no actor
+	"actors/analysis":         {"actors/analysis/classic", "actors/analysis/indicators", "actors/hours", "actors/optionchain", "messages", "messages/ist"}, // formulas, no actor
 	"actors/analysis/classic": {"messages"},
 	"actors/readings":         append([]string{"actors/analysis", "actors/optionchain"}, actorPackage...),
 	"actors/barfile":          {"actors/analysis", "actors/hours", "messages", "messages/ist"},
@@ -68,6 +68,8 @@ var arrows = map[string][]string{
 	"actors/web/ticks":        {"actors/web/api", "messages", "messages/wire"},
 
 	"actors/channels/channelstest": {}, // servers of channels, for tests and drills
+
+	"actors/analysis/indicators": {"actors/analysis/classic", "messages/ist"},
 
 	"supervisor":      {"actors", "messages"},
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},

@@ -1,4 +1,8 @@
-package analysis
+// Package indicators has the indicators of the analyses over closed bars, oldest
+// first: exponential averages, RSI, ATR and the day's VWAP. Each is the plain
+// definition, by go-talib where it has one, and gives false where the bars do not
+// suffice; none is made up.
+package indicators
 
 import (
 	talib "github.com/markcheno/go-talib"
@@ -9,23 +13,23 @@ import (
 
 // The periods of the indicators, in bars.
 const (
-	emaFast   = 9
-	emaMiddle = 21
-	emaSlow   = 50
-	rsiPeriod = 14
-	atrPeriod = 14
+	Fast      = 9
+	Middle    = 21
+	Slow      = 50
+	RSIPeriod = 14
+	ATRPeriod = 14
 )
 
-// indicatorMemory is how many bars the smoothed indicators look back: a fixed
+// Memory is how many bars the smoothed indicators look back: a fixed
 // number, so that a bar's value does not depend on how much history happens to
 // be held. What is older would weigh 0.3 % in EMA 50 and next to nothing in
 // the others.
-const indicatorMemory = 200
+const Memory = 200
 
-// ema is the exponential moving average of the closes, seeded with the plain
+// EMA is the exponential moving average of the closes, seeded with the plain
 // mean of the first period; false with fewer bars than the period.
-func ema(bars []Candle, period int) (float64, bool) {
-	bars = classic.LastN(bars, indicatorMemory)
+func EMA(bars []classic.Candle, period int) (float64, bool) {
+	bars = classic.LastN(bars, Memory)
 	if len(bars) < period {
 		return 0, false
 	}
@@ -33,10 +37,10 @@ func ema(bars []Candle, period int) (float64, bool) {
 	return values[len(values)-1], true
 }
 
-// rsi is Wilder's relative strength index, 0-100; false with fewer bars than
+// RSI is Wilder's relative strength index, 0-100; false with fewer bars than
 // the period + 1, or when no close differs from the one before.
-func rsi(bars []Candle, period int) (float64, bool) {
-	bars = classic.LastN(bars, indicatorMemory)
+func RSI(bars []classic.Candle, period int) (float64, bool) {
+	bars = classic.LastN(bars, Memory)
 	if len(bars) < period+1 {
 		return 0, false
 	}
@@ -51,10 +55,10 @@ func rsi(bars []Candle, period int) (float64, bool) {
 	return values[len(values)-1], true
 }
 
-// atr is Wilder's average true range in points; false with fewer bars than the
+// ATR is Wilder's average true range in points; false with fewer bars than the
 // period + 1.
-func atr(bars []Candle, period int) (float64, bool) {
-	bars = classic.LastN(bars, indicatorMemory)
+func ATR(bars []classic.Candle, period int) (float64, bool) {
+	bars = classic.LastN(bars, Memory)
 	if len(bars) < period+1 {
 		return 0, false
 	}
@@ -66,9 +70,9 @@ func atr(bars []Candle, period int) (float64, bool) {
 	return values[len(values)-1], true
 }
 
-// sessionVWAP is the volume-weighted typical price of the newest bar's day;
+// SessionVWAP is the volume-weighted typical price of the newest bar's day;
 // false when that day has no volume yet.
-func sessionVWAP(bars []Candle) (float64, bool) {
+func SessionVWAP(bars []classic.Candle) (float64, bool) {
 	if len(bars) == 0 {
 		return 0, false
 	}
@@ -85,7 +89,7 @@ func sessionVWAP(bars []Candle) (float64, bool) {
 	return weighted / volume, true
 }
 
-func closes(bars []Candle) []float64 {
+func closes(bars []classic.Candle) []float64 {
 	v := make([]float64, len(bars))
 	for i := range bars {
 		v[i] = bars[i].Close
