@@ -49,16 +49,17 @@ type queue struct {
 }
 
 func newQueue(every time.Duration, burst int) queue {
-	return queue{make(chan struct{}, 1), rate.NewLimiter(rate.Every(every), burst), &usage{limit: int(time.Minute / every)}}
+	return queue{make(chan struct{}, 1), rate.NewLimiter(rate.Every(every), burst), &usage{limit: int(time.Minute / every), began: time.Now()}}
 }
 
 // usage counts the requests of the last minute, by second.
 type usage struct {
 	limit int // a minute
+	began time.Time
 
 	mu      sync.Mutex
 	seconds [60]int
-	newest  int64 // second, of the process's monotonic time
+	newest  int64 // second since it began
 }
 
 // count adds n requests, and answers how many there were within a minute.
@@ -77,8 +78,6 @@ func (u *usage) count(n int, now time.Duration) (sum int) {
 	return sum
 }
 
-var started = time.Now()
-
 // Use is how much of one of Kite's limits was used.
 type Use struct {
 	Kind  string // quotes, history, orders, other
@@ -93,7 +92,7 @@ func (b *Budget) Used() []Use {
 		kind string
 		queue
 	}{{"quotes", b.quote}, {"history", b.historical}, {"orders", b.order}, {"other", b.other}} {
-		all = append(all, Use{q.kind, q.used.count(0, time.Since(started)), q.used.limit})
+		all = append(all, Use{q.kind, q.used.count(0, time.Since(q.used.began)), q.used.limit})
 	}
 	return all
 }
@@ -108,7 +107,7 @@ func (q queue) wait(ctx context.Context) error {
 	if err := q.limiter.Wait(ctx); err != nil {
 		return err
 	}
-	q.used.count(1, time.Since(started))
+	q.used.count(1, time.Since(q.used.began))
 	return nil
 }
 
