@@ -1,6 +1,9 @@
 package tape
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // lengths are the lengths of the packets that are coded as differences, by
 // class. classOther is any other length: its bytes are taken as they are.
@@ -128,7 +131,7 @@ func unhalf(packet, base, diff []byte) {
 func transpose(dst, rows []byte, width int) []byte {
 	n := len(rows) / width
 	start := len(dst)
-	dst = append(dst, rows...)
+	dst = slices.Grow(dst, len(rows))[:start+len(rows)]
 	out := dst[start:]
 	const tile = 64
 	for r0 := 0; r0 < n; r0 += tile {
@@ -147,7 +150,7 @@ func transpose(dst, rows []byte, width int) []byte {
 func untranspose(dst, columns []byte, width int) []byte {
 	n := len(columns) / width
 	start := len(dst)
-	dst = append(dst, columns...)
+	dst = slices.Grow(dst, len(columns))[:start+len(columns)]
 	out := dst[start:]
 	const tile = 64
 	for r0 := 0; r0 < n; r0 += tile {
