@@ -79,7 +79,7 @@ func BenchmarkFrames(b *testing.B) {
 			t.await(soon, ".hero .word", "Live")
 			t.holds("the page has its data", `document.querySelectorAll("main svg").length > 0`)
 			t.measure(4, 3*time.Second) // loaded
-			const d = 10 * time.Second
+			const d = 5 * time.Second
 			for b.Loop() {
 				f := t.measure(4, d)
 				b.ReportMetric(float64(f.Frames)/d.Seconds(), "frames/s")
