@@ -123,6 +123,20 @@ func TestStreamShowsTheChainAskedFor(t *testing.T) {
 			t.Errorf("%q: %v", query, got)
 		}
 	}
+	// A chain is large: a stream that names no topic has the others only.
+	resp, err := http.Get("http://" + addr + "/api/v1/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	store.Note("drill", "the end of this test")
+	for lines.Scan() && !strings.Contains(lines.Text(), "the end of this test") {
+		if lines.Text() == "event: chain" {
+			t.Error("a stream without topics brings chains")
+		}
+	}
 	if !slices.Contains(h.asked, "NIFTY 2023-11-23") {
 		t.Errorf("the stream did not ask: %v", h.asked)
 	}

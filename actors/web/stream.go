@@ -116,9 +116,12 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var wanted map[string]bool
-	if list := r.URL.Query().Get("topics"); list != "" {
-		wanted = map[string]bool{}
+	wanted := map[string]bool{}
+	if list := r.URL.Query().Get("topics"); list == "" {
+		for _, t := range topics {
+			wanted[t] = t != "chain" // it is large: only for those that ask for it
+		}
+	} else {
 		for _, t := range strings.Split(list, ",") {
 			if !slices.Contains(topics, t) {
 				writeProblem(w, http.StatusBadRequest, "unknown topic", "There is no topic "+quoted(t)+".", topics)
@@ -127,7 +130,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 			wanted[t] = true
 		}
 	}
-	if !choice.IsZero() && wanted != nil && !wanted["tick"] {
+	if !choice.IsZero() && !wanted["tick"] {
 		writeProblem(w, http.StatusBadRequest, "instruments without ticks", "instruments= chooses what the topic tick carries, and topics= does not have it.", nil)
 		return
 	}
