@@ -523,3 +523,19 @@ func TestSeedIsAtomic(t *testing.T) {
 		}
 	}
 }
+
+// A loss shows when the instrument's next tick comes, which may be after the
+// receipt was closed: it is counted again a second later.
+func TestReceiptIsCountedAgain(t *testing.T) {
+	r := adoptedRig(t, instruments(1))
+	r.offer(2, "B")
+	r.until("the swap", func() bool {
+		x := r.state.Rotations()[0]
+		return x.Generation == 2 && x.Result == adopted
+	})
+	r.state.tables[0].locked(func() { r.state.tables[0].counts.Lost += 3 })
+	r.until("the loss is on the receipt", func() bool {
+		lost := r.state.Rotations()[0].Lost
+		return lost != nil && *lost == 3
+	})
+}
