@@ -133,8 +133,10 @@ func (e *Exchange) prime() error {
 			if in.raw == nil {
 				in.raw, in.stale = bytes.Clone(packet), true
 			}
-			if in.played == 0 && len(packet) > max(len(in.raw), len(in.primed)) {
-				in.primed = packet // the first one may be the quote before the mode had acted
+			// The first one may be the quote from before the mode had acted. One that
+			// says something else is not sent ahead of its time.
+			if in.played == 0 && in.primed == nil && len(packet) > len(in.raw) && bytes.HasPrefix(packet, in.raw) {
+				in.primed = packet
 			}
 		}
 	}

@@ -457,13 +457,13 @@ func (s *server) profiles(w http.ResponseWriter, r *http.Request) {
 
 // trace writes what the flight recorder holds to disk.
 func (s *server) trace(w http.ResponseWriter, _ *http.Request) {
-	file, err := s.Trace()
+	written, err := s.Trace()
 	if err != nil {
 		writeError(w, err)
 		return
 	}
-	s.Store.Note("actor", "a trace of the last seconds was written on request: %s", file)
-	writeJSON(w, http.StatusCreated, api.Trace{File: file})
+	s.Store.Note("actor", "a trace of the last seconds was written on request: %s", written.File)
+	writeJSON(w, http.StatusCreated, written)
 }
 
 // decodeBody decodes a request's JSON, naming what is wrong with it.

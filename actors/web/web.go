@@ -119,8 +119,8 @@ type Config struct {
 	ChainDay   func(underlying string) []messages.ChainPoint // the newest session, oldest first
 	Reminders  func() api.Reminders
 	Alerts     Alerts
-	Runbook    string                          // Markdown, a section an alert
-	Trace      func() (file string, err error) // writes the last seconds of the program's execution
+	Runbook    string                    // Markdown, a section an alert
+	Trace      func() (api.Trace, error) // writes the last seconds of the program's execution
 	Clock      actors.Clock
 	Metrics    http.Handler
 	Instrument *Metrics

@@ -139,7 +139,7 @@ func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *act
 		Assumptions: func() []messages.AssumptionStatus {
 			return []messages.AssumptionStatus{{Name: "old_socket_lives", Verdict: "open"}}
 		},
-		Trace:   func() (string, error) { return "now.trace", h.untraced },
+		Trace:   func() (api.Trace, error) { return api.Trace{File: "now.trace", Recorded: []string{}}, h.untraced },
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Instrument: web.NewMetrics(registry),
 		AdminToken: func() messages.Secret { return h.admin }, Profile: "sim",
 		DashboardURL: func() string { return "" }, Secrets: func() []messages.Secret { return []messages.Secret{h.admin} },

@@ -43,13 +43,14 @@ func (f *soakFlags) add(c *cobra.Command, span time.Duration, what string) *cobr
 func (p *program) soakLoadCommand() *cobra.Command {
 	var f soakFlags
 	var instruments, rate, clients int
+	var unrecorded bool
 	c := f.add(&cobra.Command{
 		Use: "load", Short: "The heaviest load, with a rotation of the token each minute",
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return p.soak(f, 10*time.Second, func(o rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
 				p.soakHeader(f, rehearse.LoadHeader)
-				report, err := rehearse.SoakLoad(c.Context(), rehearse.LoadOptions{SoakOptions: o, Instruments: instruments, Rate: rate, Clients: clients})
+				report, err := rehearse.SoakLoad(c.Context(), rehearse.LoadOptions{SoakOptions: o, Instruments: instruments, Rate: rate, Clients: clients, Unrecorded: unrecorded})
 				if err == nil {
 					p.soakTotal(f, report, report.Total, report.Verdicts, report.Machine)
 				}
@@ -59,6 +60,7 @@ func (p *program) soakLoadCommand() *cobra.Command {
 	}, 10*time.Minute, "how long to measure, in minutes that are rounded up")
 	c.Flags().IntVar(&instruments, "instruments", 6000, "instruments subscribed to, in full mode")
 	c.Flags().IntVar(&clients, "clients", 0, "programs that stream the load through the gateway, up to 64; with 3000 instruments or fewer their latency is measured against a direct socket")
+	c.Flags().BoolVar(&unrecorded, "no-record", false, "without the recorder, to compare")
 	c.Flags().IntVar(&rate, "rate", 36_000, "ticks a second over all of them")
 	return c
 }

@@ -70,3 +70,9 @@ func baseName(path string) string {
 	}
 	return filepath.Base(path)
 }
+
+// recordedNow names the files that hold what came in the last seconds.
+func (s *Server) recordedNow() []string {
+	now := s.clock.Now()
+	return s.recorder.Around(now.Add(-flightAge), now)
+}

@@ -239,6 +239,8 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	if s.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), s.log); err != nil {
 		s.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
+	} else {
+		s.flight.recorded = s.recordedNow
 	}
 	if err := s.startTree(ctx); err != nil {
 		return nil, err

@@ -42,7 +42,8 @@ type flight struct {
 	dir      string
 	log      *slog.Logger
 	recorder *trace.FlightRecorder
-	reasons  chan string // of failures; one waits at most
+	recorded func() []string // files of the recording that hold the same seconds; nil: none
+	reasons  chan string     // of failures; one waits at most
 	end      context.CancelFunc
 	ended    chan struct{}
 
@@ -104,10 +105,19 @@ func (f *flight) serve(ctx context.Context) {
 			case err != nil:
 				f.log.Warn("trace not written", "reason", reason, "error", err)
 			default:
-				f.log.Info("trace written", "reason", reason, "file", filepath.Join(f.dir, name))
+				f.log.Info("trace written", "reason", reason, "file", filepath.Join(f.dir, name), "recorded", f.segments())
 			}
 		}
 	}
+}
+
+// segments are the files of the recording around now, to attach to a report with
+// the trace: "kitestring record cut" makes one file of them.
+func (f *flight) segments() []string {
+	if f.recorded == nil {
+		return []string{}
+	}
+	return append([]string{}, f.recorded()...)
 }
 
 // write puts what the recorder holds into a file and returns its name.

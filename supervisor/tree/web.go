@@ -80,11 +80,13 @@ func (s *Server) reminderStatus() api.Reminders {
 }
 
 // traceNow writes what the flight recorder holds, for a person.
-func (s *Server) traceNow() (file string, err error) {
+func (s *Server) traceNow() (t api.Trace, err error) {
 	if s.flight == nil {
-		return "", errors.New("this process has no flight recorder; its log says why")
+		return t, errors.New("this process has no flight recorder; its log says why")
 	}
-	return s.flight.write("request")
+	t.Recorded = s.flight.segments()
+	t.File, err = s.flight.write("request")
+	return t, err
 }
 
 // loginLink is where a message over a channel leads for the login: to the

@@ -249,6 +249,9 @@ type Problem struct {
 // Trace is the answer of POST /api/v1/debug/trace.
 type Trace struct {
 	File string `json:"file"` // its name, in the folder traces of the state directory; for "go tool trace"
+	// The files of the recording that hold the same seconds: "kitestring record cut"
+	// makes one file of them.
+	Recorded []string `json:"recorded"`
 }
 
 // Reminders is GET /api/v1/reminders: how a due login is announced.

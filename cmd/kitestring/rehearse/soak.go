@@ -115,8 +115,9 @@ func (s *soak) extraShares(n int) (wants []messages.Want) {
 	return wants
 }
 
-// writeConfig writes the server's configuration file with these instruments.
-func (s *soak) writeConfig(wants []messages.Want) (path string) {
+// writeConfig writes the server's configuration file with these instruments,
+// and with the recorder on or off.
+func (s *soak) writeConfig(wants []messages.Want, recorded bool) (path string) {
 	type entry struct {
 		Token  uint32        `json:"instrument_token"`
 		Symbol string        `json:"tradingsymbol"`
@@ -127,6 +128,10 @@ func (s *soak) writeConfig(wants []messages.Want) (path string) {
 		list = append(list, entry{w.InstrumentToken, w.Tradingsymbol, w.Mode})
 	}
 	path = filepath.Join(s.Rig.Dir, "config.json")
-	check(os.WriteFile(path, must(json.Marshal(map[string]any{"instruments": list})), 0o600))
+	config := map[string]any{"instruments": list}
+	if !recorded {
+		config["record"] = "off"
+	}
+	check(os.WriteFile(path, must(json.Marshal(config)), 0o600))
 	return path
 }

@@ -13,9 +13,18 @@ import (
 // LoadOptions are those of SoakLoad.
 type LoadOptions struct {
 	SoakOptions
-	Instruments int // subscribed to in all, in full mode
-	Rate        int // ticks a second over all of them
-	Clients     int // programs that stream every instrument of the load through the gateway; 0: no gateway
+	Instruments int  // subscribed to in all, in full mode
+	Rate        int  // ticks a second over all of them
+	Clients     int  // programs that stream every instrument of the load through the gateway; 0: no gateway
+	Unrecorded  bool // the recorder is off
+}
+
+// Recorded is what the recorder of a soak has written.
+type Recorded struct {
+	Ticks        int64   `json:"ticks"`
+	Bytes        int64   `json:"bytes"`
+	BytesPerTick float64 `json:"bytes_per_tick"`
+	Dropped      uint64  `json:"dropped_frames"`
 }
 
 // Minute is a row of SoakLoad. It has one rotation in its middle.
@@ -35,6 +44,7 @@ type LoadReport struct {
 	Actors    int       `json:"actors"`
 	Receivers int       `json:"tick_actors"` // those that are given each tick; the others live on bars
 	Clients   *Clients  `json:"clients"`     // null: no gateway
+	Recorded  *Recorded `json:"recorded"`    // null: the recorder was off
 	Verdicts  []Verdict `json:"verdicts"`
 	Machine   Machine   `json:"machine"`
 }
@@ -43,6 +53,11 @@ type LoadReport struct {
 const (
 	mostCPU = 15.0  // % of one core
 	mostRSS = 150.0 // MB
+
+	// What the recorder may take of either, and of the disk.
+	recorderCPU    = 4.0
+	recorderRSS    = 48.0
+	mostBytesATick = 35.0
 )
 
 // own is room for the instruments that the analyses of the three default
@@ -95,6 +110,10 @@ func SoakLoad(ctx context.Context, o LoadOptions) (report LoadReport, err error)
 			}
 		}
 		report.Clients = programs.end(report.Total)
+		if !o.Unrecorded {
+			rec := st.Record
+			report.Recorded = &Recorded{Ticks: rec.Ticks, Bytes: rec.Written, Dropped: rec.Dropped, BytesPerTick: float64(rec.Written) / float64(max(1, rec.Ticks))}
+		}
 		report.Verdicts = append(judgeLoad(report, o), judgeClients(report.Clients)...)
 		report.Machine = machine(report.Total.OtherCPU)
 	})
@@ -105,7 +124,7 @@ func SoakLoad(ctx context.Context, o LoadOptions) (report LoadReport, err error)
 func (s *soak) openLoad(o LoadOptions) {
 	s.openSim(nil, "--instruments", strconv.Itoa(o.Instruments), "--rate", strconv.Itoa(o.Rate))
 	s.load = s.extraShares(o.Instruments - own)
-	config := s.writeConfig(s.load)
+	config := s.writeConfig(s.load, !o.Unrecorded)
 	s.byRename(s.rotate())
 	gateway := "off"
 	if o.Clients > 0 {
@@ -160,7 +179,16 @@ func judgeLoad(r LoadReport, o LoadOptions) []Verdict {
 	// In the first third buffers and pools grow to what bursts want of them.
 	warm, last := r.Minutes[len(r.Minutes)/3], r.Minutes[len(r.Minutes)-1]
 	rate := float64(t.Received) / t.Seconds
-	return []Verdict{
+	mostCPU, mostRSS := mostCPU, mostRSS
+	var recorded []Verdict
+	if rec := r.Recorded; rec != nil {
+		mostCPU, mostRSS = mostCPU+recorderCPU, mostRSS+recorderRSS
+		recorded = []Verdict{
+			verdict(rec.Dropped == 0, "0 frames not recorded", "%d of %d ticks", rec.Dropped, rec.Ticks),
+			verdict(rec.BytesPerTick <= mostBytesATick, fmt.Sprintf("<= %.0f bytes a recorded tick", mostBytesATick), "%.1f", rec.BytesPerTick),
+		}
+	}
+	return append([]Verdict{
 		verdict(rate >= 0.97*float64(o.Rate), fmt.Sprintf("%d ticks/s", o.Rate), "%.0f ticks/s over %d instruments on %d sockets; %d actors, %d of them take ticks", rate, r.Wanted, r.Sockets, r.Actors, r.Receivers),
 		verdict(t.CPU <= mostCPU, fmt.Sprintf("CPU <= %.0f %% of one core", mostCPU), "%.1f %%", t.CPU),
 		verdict(t.RSS <= mostRSS, fmt.Sprintf("RSS <= %.0f MB", mostRSS), "%.0f MB", t.RSS),
@@ -171,5 +199,5 @@ func judgeLoad(r LoadReport, o LoadOptions) []Verdict {
 		verdict(t.Repeated == 0, "0 ticks duplicated", "%d", t.Repeated),
 		verdict(t.Malformed == 0, "0 malformed frames", "%d", t.Malformed),
 		verdict(t.Rotations == len(r.Minutes), "a rotation each minute", "%d rotations in %d minutes, the longest %.0f ms", t.Rotations, len(r.Minutes), t.RotationMS),
-	}
+	}, recorded...)
 }
