@@ -14,10 +14,12 @@ package replay
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/maphash"
 	"io"
 	"os"
@@ -75,9 +77,14 @@ type shard struct {
 // feed.
 const mergeFor = 3 * time.Second
 
+// of is the stream of files.
+func of(segments []tape.Segment) *Stream {
+	return &Stream{segments: segments, shards: map[int]*shard{}, index: map[uint32]int{}}
+}
+
 // Open opens what is recorded of a day (2026-11-27) in a directory, or one file.
 func Open(directory, what string) (*Stream, error) {
-	s := &Stream{shards: map[int]*shard{}, index: map[uint32]int{}}
+	s := of(nil)
 	if strings.HasSuffix(what, ".ks") {
 		if _, err := os.Stat(what); err != nil {
 			return nil, fmt.Errorf("the file to replay: %w", err)
@@ -392,4 +399,43 @@ func momentOf(packet []byte) (m merger.Moment) {
 		m.Exchange = at(28)
 	}
 	return m
+}
+
+// Hash is what Hashes finds of an instrument.
+type Hash struct {
+	Packets int64
+	SHA256  string
+}
+
+// Hashes are of the packets of each instrument in the stream of segments.
+func Hashes(segments []tape.Segment) (map[uint32]Hash, []tape.Damage, error) {
+	s := of(segments)
+	defer s.Close()
+	type one struct {
+		hash    hash.Hash
+		packets int64
+	}
+	all := map[uint32]*one{}
+	for {
+		b, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, packet := range b.Packets {
+			token := binary.BigEndian.Uint32(packet)
+			if all[token] == nil {
+				all[token] = &one{hash: sha256.New()}
+			}
+			all[token].hash.Write(packet)
+			all[token].packets++
+		}
+	}
+	hashes := map[uint32]Hash{}
+	for token, o := range all {
+		hashes[token] = Hash{o.packets, fmt.Sprintf("%x", o.hash.Sum(nil))}
+	}
+	return hashes, s.Damage(), nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,6 +71,15 @@ func (r *recording) frame(id uint64, packets ...[]byte) {
 	}
 }
 
+func segments(t *testing.T, dir string) []tape.Segment {
+	t.Helper()
+	day, err := tape.Open(dir).Day("2026-11-27")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return day.Segments
+}
+
 // replayed are the last prices of each instrument, in the order of the stream.
 func replayed(t *testing.T, dir, what string) map[uint32][]uint32 {
 	t.Helper()
@@ -133,6 +143,19 @@ func TestASwapIsOneStream(t *testing.T) {
 		r.frame(1, full(1, 9))
 		r.frame(1, full(1, 10), full(2, 10))
 	})
+	swapped, damage, err := replay.Hashes(segments(t, dir))
+	if err != nil || len(damage) > 0 {
+		t.Fatal(damage, err)
+	}
+	straight := record(t, func(r *recording) {
+		r.socket(tape.SocketOpened, 1)
+		for n := uint32(1); n <= 10; n++ {
+			r.frame(1, full(1, n), full(2, n))
+		}
+	})
+	if want, _, err := replay.Hashes(segments(t, straight)); err != nil || !maps.Equal(swapped, want) || len(want) != 2 {
+		t.Errorf("hashes %v, without a swap %v, %v", swapped, want, err)
+	}
 	got := replayed(t, dir, "2026-11-27")
 	for instrument := uint32(1); instrument <= 2; instrument++ {
 		if !slices.Equal(got[instrument], upTo(10)) {

@@ -1,12 +1,8 @@
 package tape
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
-	"hash/maphash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -114,63 +110,4 @@ func Packets(records []Record, each func(r *Record, packet []byte)) {
 			rest = rest[2+n:]
 		}
 	}
-}
-
-// Hash is what Hashes finds of an instrument.
-type Hash struct {
-	Packets int64
-	SHA256  string
-}
-
-// recentPackets is how far a packet is looked for that another socket brought.
-const recentPackets = 64
-
-// Hashes are of the packets of each instrument in the order of recording, each
-// once: not when it is the packet before again, or its beginning, as the answer
-// to a subscription is; and not when another socket brought it a moment before,
-// for in a swap two sockets stream at the same time.
-func Hashes(segments []Segment) (map[uint32]Hash, []Damage, error) {
-	type one struct {
-		hash    hash.Hash
-		packets int64
-		recent  [recentPackets]uint64 // checksums of the last packets
-		from    [recentPackets]source
-		last    []byte
-		socket  source // of the last packet
-	}
-	seed := maphash.MakeSeed()
-	all := map[uint32]*one{}
-	_, left, err := Read(segments, time.Time{}, time.Time{}, func(records []Record) error {
-		Packets(records, func(r *Record, packet []byte) {
-			token := binary.BigEndian.Uint32(packet)
-			o := all[token]
-			from := source{r.Shard, r.Socket, r.Generation}
-			if o == nil {
-				o = &one{hash: sha256.New(), socket: from}
-				all[token] = o
-			}
-			if bytes.HasPrefix(o.last, packet) {
-				return
-			}
-			sum := maphash.Bytes(seed, packet)
-			if from != o.socket {
-				for i, recent := range o.recent {
-					if recent == sum && o.from[i] != from {
-						return
-					}
-				}
-			}
-			o.hash.Write(packet)
-			o.last = append(o.last[:0], packet...)
-			at := o.packets % recentPackets
-			o.recent[at], o.from[at], o.socket = sum, from, from
-			o.packets++
-		})
-		return nil
-	})
-	hashes := map[uint32]Hash{}
-	for token, o := range all {
-		hashes[token] = Hash{o.packets, fmt.Sprintf("%x", o.hash.Sum(nil))}
-	}
-	return hashes, left, err
 }

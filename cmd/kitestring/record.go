@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kitestring/actors/replay"
 	"kitestring/actors/tape"
 	"kitestring/messages/ist"
 )
@@ -566,7 +567,7 @@ a rotation, counts once.
 Exit code 1 when an instrument differs.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			var hashes [2]map[uint32]tape.Hash
+			var hashes [2]map[uint32]replay.Hash
 			for i, arg := range args {
 				var days []string
 				segments, err := f.segments([]string{arg}, &days)
@@ -574,7 +575,7 @@ Exit code 1 when an instrument differs.`,
 					return err
 				}
 				var damage []tape.Damage
-				if hashes[i], damage, err = tape.Hashes(segments); err != nil {
+				if hashes[i], damage, err = replay.Hashes(segments); err != nil {
 					return explained(err)
 				}
 				for _, d := range damage {
