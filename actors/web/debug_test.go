@@ -27,7 +27,7 @@ func TestDebugIsForTheAdmin(t *testing.T) {
 		{"GET", "/debug/pprof/symbol", http.StatusOK, "num_symbols"},
 		{"GET", "/debug/pprof/trace?seconds=0.01", http.StatusOK, "go 1."},
 		{"GET", "/debug/pprof/nonsense", http.StatusNotFound, "Unknown profile"},
-		{"POST", "/api/v1/debug/trace", http.StatusCreated, `{"file":"now.trace"}`},
+		{"POST", "/api/v1/debug/trace", http.StatusCreated, `{"file":"now.trace","recorded":[]}`},
 	} {
 		if resp, _ := request(t, c.method, "http://"+addr+c.path, ""); resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s %s without the admin token: %s", c.method, c.path, resp.Status)
