@@ -2,6 +2,7 @@ package ready
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -388,6 +389,10 @@ func (j *judge) chain() {
 			continue
 		}
 		said = append(said, fmt.Sprintf("%s %d options to %s", u.Name, len(u.Chain), u.Expiry.In(ist.Zone).Format("2 Jan")))
+	}
+	if len(missing) > 0 && slices.ContainsFunc(j.Shards, func(s Shard) bool { return s.Streams < firstAfter }) {
+		j.add(Chain, messages.ReadyWaiting, "", "%s", strings.Join(missing, "; "))
+		return
 	}
 	if len(missing) > 0 {
 		j.add(Chain, messages.ReadyMissing, "look whether its index ticks (kitestring status) and Kite's file lists its options; then: kitestring restart instruments", "%s", strings.Join(missing, "; "))

@@ -77,6 +77,7 @@ func TestJudge(t *testing.T) {
 		"no packet yet":           {func(s *Snapshot) { s.Shards[0].Arrived, s.Shards[0].Streams = 0, time.Second }, "first_packet waiting, option_chain waiting", "0 of 4"},
 		"no packet at all":        {func(s *Snapshot) { s.Shards[0].Arrived = 0 }, "first_packet missing, option_chain waiting", "0 of 4"},
 		"no chain":                {func(s *Snapshot) { s.Underlyings[0].Chain = nil }, "option_chain missing", "NIFTY has no option chain"},
+		"no chain yet":            {func(s *Snapshot) { s.Underlyings[0].Chain, s.Shards[0].Streams = nil, time.Second }, "option_chain waiting", "NIFTY has no option chain"},
 		"a refused instrument":    {func(s *Snapshot) { s.Refused = []string{"X is not listed"} }, "capacity missing", "X is not listed"},
 		"three full sockets":      {func(s *Snapshot) { s.Wanted = 6001 }, "capacity warning", "with a gap"},
 		"the gateway given up":    {func(s *Snapshot) { s.Gateway.Fault, s.Gateway.Fix = "is quarantined", "restart it" }, "gateway missing", "quarantined"},

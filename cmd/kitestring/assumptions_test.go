@@ -9,6 +9,7 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/assume"
+	"kitestring/actors/ready"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/messages"
@@ -66,6 +67,15 @@ func TestTheSimulatorNamesEachAssumption(t *testing.T) {
 	for _, r := range assume.Table {
 		if !strings.Contains(doc, string(r.Name)) {
 			t.Errorf("the simulator's list of claims does not name the row %s", r.Name)
+		}
+	}
+}
+
+// TestEachLineOfTheMorningHasADrill: a line that nothing breaks may never say so.
+func TestEachLineOfTheMorningHasADrill(t *testing.T) {
+	for _, name := range ready.Names {
+		if _, err := rehearse.Find([]string{"ready-" + strings.ReplaceAll(name, "_", "-")}); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -201,6 +201,14 @@ var (
 		r.reconnect()
 	}))
 
+	_ = register(readyDrill("option_chain", "the index of SENSEX sends no packet before the open", Setup{Cold: true, ManualLogin: true}, func(r *Rig) {
+		r.fault(simulator.Fault{Kind: simulator.FaultNoCached, InstrumentToken: 265})
+		r.login()
+	}, func(r *Rig) {
+		r.lift()
+		r.reconnect()
+	}))
+
 	_ = register(readyDrill("capacity", "the configuration wants an instrument that nobody lists", Setup{Prepare: func(r *Rig) {
 		r.config.Reloadable.Instruments = []messages.Want{{InstrumentToken: 9999<<8 | uint32(messages.NSE), Mode: messages.ModeFull, Tradingsymbol: "NOSUCH"}}
 	}}, nil, func(r *Rig) { check(r.Server.Reload(tree.Reloadable{})) }))
