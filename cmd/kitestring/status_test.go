@@ -93,7 +93,8 @@ func TestStatusTellsTheLastGap(t *testing.T) {
 func TestStatusNamesWhatIsMissing(t *testing.T) {
 	st := statusOf(true, messages.Valid, messages.Streaming, "Data is live.")
 	st.At = time.Now()
-	st.Missing = []api.StatusMissing{{What: "history of bars", Reason: "Kite refuses it: Insufficient permission for that call.", Since: st.At.Add(-time.Minute)}}
+	st.Market.ExchangeTime = st.At.Add(-17 * time.Hour) // the clock that ages of data are counted on
+	st.Missing = []api.StatusMissing{{What: "history of bars", Reason: "Kite refuses it: Insufficient permission for that call.", Since: st.Market.ExchangeTime.Add(-time.Minute)}}
 	addr := fakeServer(t, map[string]any{"/api/v1/status": st, "/api/v1/rotations": []messages.Rotation{}})
 	if _, stdout, _ := kitestring(t, t.Context(), nil, "", "status", "--addr", addr); !strings.Contains(stdout, "history of bars, for 1m0s: Kite refuses it: Insufficient") {
 		t.Errorf("%q", stdout)

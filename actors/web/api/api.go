@@ -38,7 +38,7 @@ type Status struct {
 type StatusMissing struct {
 	What   string    `json:"what"`
 	Reason string    `json:"reason"` // with Kite's own words where it gave some
-	Since  time.Time `json:"since"`
+	Since  time.Time `json:"since"`  // exchange time
 }
 
 // StatusToken is the adopted token.
