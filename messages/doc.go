@@ -43,6 +43,10 @@
 // carries the session's [Generation]. Receivers drop what is older than what
 // they hold.
 //
+// In an edge (supervisor/tree/edge.go) the actor edge stands in the place of feed
+// and auth: the gateway's messages to them go to it, and it sends the gateway
+// Ticks and OrderUpdated.
+//
 // [ToAuth] and [ToFeed] are sealed: the sum-type check reports a message that
 // their receiver does not answer.
 //

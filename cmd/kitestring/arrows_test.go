@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"actors/feed":             append([]string{"actors/merger", "actors/spare"}, actorPackage...),
 	"actors/market":           actorPackage,
 	"actors/instruments":      actorPackage,
+	"actors/edge":             append([]string{"actors/merger"}, actorPackage...),
 	"actors/gateway":          append([]string{"actors/internal/serve"}, actorPackage...),
 	"actors/record":           append([]string{"actors/tape"}, actorPackage...),
 	"actors/alerts":           append([]string{"actors/channels"}, actorPackage...),
@@ -79,7 +80,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
 	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":              {}, // tests only: a whole server and a browser
-	"cmd/kitestring":                  {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/assume", "actors/barfile", "actors/bars", "actors/channels", "actors/hours", "actors/instruments", "actors/kinds", "actors/kite", "actors/replay", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "actors/web/csv", "messages", "messages/..."},
+	"cmd/kitestring":                  {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/assume", "actors/barfile", "actors/bars", "actors/channels", "actors/edge", "actors/hours", "actors/instruments", "actors/kinds", "actors/kite", "actors/replay", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "actors/web/csv", "messages", "messages/..."},
 }
 
 // actorPackage is what any actor may import: the contract, what lies below the

@@ -96,7 +96,7 @@ command, NO_COLOR turns colours off, STATE_DIRECTORY is the default of --state-d
 	})
 	root.PersistentFlags().SortFlags = false
 	root.AddCommand(
-		p.runCommand(), p.simCommand(), p.replayCommand(), // servers
+		p.runCommand(), p.edgeCommand(), p.simCommand(), p.replayCommand(), // servers
 		p.statusCommand(), p.readyCommand(), p.assumptionsCommand(), p.loginCommand(), p.tokenCommand(), p.rotationsCommand(), p.actorsCommand(), p.clientsCommand(), p.alertsCommand(), p.readingsCommand(), p.barsCommand(), p.eventsCommand(), p.chainCommand(), p.restartCommand(), p.chaosCommand(), // ask one
 		p.doctorCommand(), p.analyseCommand(), p.recordCommand(), p.exportCommand(), p.drillCommand(), p.soakCommand(), // need none
 		p.assetsCommand(), p.completionCommand(), p.manCommand(), p.licencesCommand(), p.versionCommand(), // print what the binary holds

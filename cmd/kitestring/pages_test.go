@@ -86,7 +86,7 @@ func TestCompletion(t *testing.T) {
 // TestEveryCommandExplainsItself: help and usage hold what a person needs.
 func TestEveryCommandExplainsItself(t *testing.T) {
 	silent := map[string]bool{ // these do something else than report, or print JSON always
-		"kitestring": true, "kitestring run": true, "kitestring sim": true, "kitestring replay": true, "kitestring token": true, "kitestring token set": true,
+		"kitestring": true, "kitestring run": true, "kitestring edge": true, "kitestring sim": true, "kitestring replay": true, "kitestring token": true, "kitestring token set": true,
 		"kitestring record": true, "kitestring soak": true, "kitestring man": true, "kitestring completion": true, "kitestring assets": true, "kitestring assets print": true,
 	}
 	everyCommand(func(c *cobra.Command) {

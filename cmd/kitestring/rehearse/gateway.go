@@ -271,15 +271,16 @@ func (r *Rig) connect(name, key string) *client {
 	return c
 }
 
+// gatewayAddr is asked for once: programs may still run when the server has ended.
 func (r *Rig) gatewayAddr() string {
-	if r.Server != nil { // not a process
-		return r.Server.GatewayAddr()
+	if r.gateway == "" {
+		status := r.status().Gateway
+		if status == nil {
+			failf("the server has no gateway")
+		}
+		r.gateway = status.Addr
 	}
-	status := r.status().Gateway
-	if status == nil {
-		failf("the server has no gateway")
-	}
-	return status.Addr
+	return r.gateway
 }
 
 // untroubled demands that the program has noticed nothing.

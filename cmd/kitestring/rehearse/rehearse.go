@@ -39,6 +39,7 @@ const (
 	Feed
 	REST
 	Gateway
+	TwoServers
 	Market
 	Recorder
 	Actors

@@ -28,6 +28,7 @@ type Rig struct {
 	config       tree.Config
 	process      *process // nil: it is in this process
 	web, sim     string   // addresses of the server and of the exchange
+	gateway      string   // of the server's gateway; "": not known yet, or there is none
 	http         *http.Client
 	log          *capture        // of a server in this process
 	before       map[string]bool // goroutines that were there already

@@ -69,7 +69,7 @@ func (r *Rig) open(setup Setup) {
 		failf("start the server: %w", err)
 	}
 	r.Server = server
-	r.web, r.sim = server.Addr(), server.SimAddr()
+	r.web, r.sim, r.gateway = server.Addr(), server.SimAddr(), server.GatewayAddr()
 	r.cleanup(r.close)
 	if !setup.Cold {
 		r.live()

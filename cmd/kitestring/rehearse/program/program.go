@@ -33,6 +33,7 @@ type Program struct {
 	closed      atomic.Bool
 	closeFrames atomic.Int64
 	ticks       atomic.Int64
+	silence     atomic.Int64 // nanoseconds: the longest between two frames with ticks
 	text        atomic.Value // string: the newest error text
 
 	mu       sync.Mutex
@@ -101,6 +102,10 @@ func (p *Program) ErrorText() string {
 	return text
 }
 
+// LongestSilence is the longest time between two frames with ticks since the
+// last call.
+func (p *Program) LongestSilence() time.Duration { return time.Duration(p.silence.Swap(0)) }
+
 // Missed answers how many ticks it lost and got more than once.
 func (p *Program) Missed() (lost, repeated int64) {
 	p.mu.Lock()
@@ -113,6 +118,7 @@ func (p *Program) read() {
 	defer p.closed.Store(true)
 	var decoder wire.Decoder
 	var ticks []messages.Tick
+	var lastAt time.Time
 	for {
 		for p.stopReading.Load() {
 			<-time.After(10 * time.Millisecond)
@@ -130,6 +136,12 @@ func (p *Program) read() {
 		at := time.Now()
 		if ticks, err = decoder.Decode(frame, ticks[:0]); err != nil {
 			continue
+		}
+		if len(ticks) > 0 {
+			if !lastAt.IsZero() {
+				p.silence.Store(max(p.silence.Load(), int64(at.Sub(lastAt))))
+			}
+			lastAt = at
 		}
 		p.count(ticks)
 		if p.arrivals != nil {
