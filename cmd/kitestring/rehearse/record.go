@@ -384,9 +384,6 @@ func (r *Rig) paused(why string) {
 // tapes is where the server of the rig records.
 func (r *Rig) tapes() string { return tape.Folder(filepath.Join(r.Dir, "state"), "sim") }
 
-// recordedFolder is a server process of its own that a drill may kill.
-func (r *Rig) recordedFolder(name string) *Rig { return r.folder(name) }
-
 // day is the only day that is recorded.
 func (r *Rig) day() tape.Day {
 	days := must(tape.Open(r.tapes()).Days())
