@@ -43,6 +43,7 @@ type ReadyCheck struct {
 // Sent by ready; received by web.
 type Readiness struct {
 	Ready  bool         `json:"ready"`
+	Shown  bool         `json:"shown"` // the page shows it: from 08:00 of a day with a session, until data has been live for a minute
 	Checks []ReadyCheck `json:"checks"`
 }
 

@@ -38,6 +38,9 @@ type Snapshot struct {
 	Now time.Time // exchange time
 
 	Hours      *hours.Table
+	Phase      messages.Phase
+	Next       time.Time     // when the phase changes
+	Live       bool          // data is live, or nothing keeps it from it while no session runs
 	HoursFault string        // why the file that replaces the table is not in use; "": it is, or there is none
 	ClockOff   time.Duration // of this machine before the exchange's; 0: right, or not known
 
@@ -130,6 +133,26 @@ func Judge(s Snapshot) []messages.ReadyCheck {
 	j.part(Recorder, s.Recorder)
 	j.reminder()
 	return j.checks
+}
+
+// The morning is shown from showFrom o'clock until data has been live for showLive.
+const (
+	showFrom = 8
+	showLive = time.Minute
+)
+
+// shown reports whether a person is to see the morning: a session is to come
+// today, or runs and has no data, or has it since less than a minute.
+func shown(s Snapshot, liveSince time.Time) bool {
+	switch {
+	case s.Now.Before(ist.At(s.Now, showFrom, 0, 0)):
+		return false
+	case s.Phase == messages.Open:
+		return !s.Live || s.Now.Sub(liveSince) < showLive
+	case s.Phase == messages.Closing:
+		return false
+	}
+	return !s.Next.IsZero() && ist.Day(s.Next).Equal(ist.Day(s.Now))
 }
 
 type judge struct {

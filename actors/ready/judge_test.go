@@ -138,7 +138,7 @@ func TestSinceIsWhenTheStateBegan(t *testing.T) {
 	store := NewStore(prometheus.NewRegistry())
 	s := healthy()
 	take := func(now time.Time) messages.Readiness {
-		r, _ := store.take(Judge(s), now)
+		r, _ := store.take(Judge(s), true, now)
 		return r
 	}
 	began := take(at(11, 8, 0))
@@ -151,5 +151,38 @@ func TestSinceIsWhenTheStateBegan(t *testing.T) {
 	}
 	if len(r.Missing()) != 1 || r.Missing()[0].Name != Clock {
 		t.Errorf("missing: %+v", r.Missing())
+	}
+}
+
+// TestShown goes through a day: the morning is there from 08:00 until data has
+// been live for a minute, and again when it is not.
+func TestShown(t *testing.T) {
+	store := NewStore(prometheus.NewRegistry())
+	clock := func(hour, minute int) time.Time { return at(11, hour, minute) }
+	for _, c := range []struct {
+		now   time.Time
+		phase messages.Phase
+		next  time.Time
+		live  bool
+		want  bool
+	}{
+		{clock(7, 59), messages.Closed, clock(9, 0), true, false},
+		{clock(8, 0), messages.Closed, clock(9, 0), true, true},
+		{clock(9, 10), messages.Matching, clock(9, 15), true, true},
+		{clock(9, 15), messages.Open, clock(15, 30), false, true},
+		{clock(9, 20), messages.Open, clock(15, 30), false, true},
+		{clock(9, 21), messages.Open, clock(15, 30), true, true}, // the first live minute
+		{clock(9, 22), messages.Open, clock(15, 30), true, false},
+		{clock(13, 0), messages.Open, clock(15, 30), false, true},
+		{clock(13, 1), messages.Open, clock(15, 30), true, false},
+		{clock(15, 31), messages.Closing, clock(16, 0), true, false},
+		{clock(16, 0), messages.Closed, at(12, 9, 0), true, false},
+		{at(12, 8, 30), messages.Closed, at(12, 9, 0), true, true},
+		{at(12, 9, 15), messages.Open, at(12, 15, 30), true, true}, // of a new day
+		{at(15, 8, 30), messages.Closed, at(16, 9, 0), true, false},
+	} {
+		if got := store.shows(Snapshot{Now: c.now, Phase: c.phase, Next: c.next, Live: c.live}); got != c.want {
+			t.Errorf("at %s: shown %t", c.now.Format("2 15:04"), got)
+		}
 	}
 }

@@ -56,7 +56,7 @@ func (w *watch) Receive(msg any) {
 		w.look()
 	case seen:
 		w.looking = time.Time{}
-		w.judged(Judge(m.snapshot), m.snapshot.Now)
+		w.judged(Judge(m.snapshot), w.Store.shows(m.snapshot), m.snapshot.Now)
 	case actors.Stopped:
 	default:
 		w.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg))
@@ -78,18 +78,19 @@ func (w *watch) look() {
 
 // stuck marks the disk: nothing else that a look asks can hang.
 func (w *watch) stuck() {
-	checks := w.Store.Readiness().Checks
+	now := w.Store.Readiness()
+	checks := now.Checks
 	if i := slices.IndexFunc(checks, func(c messages.ReadyCheck) bool { return c.Name == Disk }); i >= 0 {
 		checks[i].State, checks[i].Detail = messages.ReadyMissing, "a disk does not answer, that of the .env file or of the state directory"
 		checks[i].Fix = "look for a mount that hangs (df, mount), and mount it again"
-		w.judged(checks, w.Clock.Now())
+		w.judged(checks, now.Shown, w.Clock.Now())
 	}
 }
 
 // judged keeps what was found and says it where it has changed.
-func (w *watch) judged(found []messages.ReadyCheck, at time.Time) {
+func (w *watch) judged(found []messages.ReadyCheck, shown bool, at time.Time) {
 	before := w.Store.Readiness()
-	r, changed := w.Store.take(found, at)
+	r, changed := w.Store.take(found, shown, at)
 	if !changed {
 		return
 	}

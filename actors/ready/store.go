@@ -15,6 +15,7 @@ import (
 type Store struct {
 	mu      sync.Mutex
 	now     messages.Readiness
+	live    time.Time // exchange time since when data has been live in the session that runs; zero: it has not
 	ready   prometheus.Gauge
 	missing map[string]prometheus.Gauge
 }
@@ -40,14 +41,27 @@ func NewStore(reg prometheus.Registerer) *Store {
 func (s *Store) Readiness() messages.Readiness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return messages.Readiness{Ready: s.now.Ready, Checks: slices.Clone(s.now.Checks)}
+	return messages.Readiness{Ready: s.now.Ready, Shown: s.now.Shown, Checks: slices.Clone(s.now.Checks)}
 }
 
-// take dates what was found; changed: a state or a text is another than before.
-func (s *Store) take(found []messages.ReadyCheck, at time.Time) (r messages.Readiness, changed bool) {
+// shows reports whether a person is to see the morning now.
+func (s *Store) shows(snap Snapshot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.Ready = true
+	switch {
+	case snap.Phase != messages.Open:
+		s.live = time.Time{}
+	case s.live.IsZero() && snap.Live:
+		s.live = snap.Now
+	}
+	return shown(snap, s.live)
+}
+
+// take dates what was found; changed: something is another than before.
+func (s *Store) take(found []messages.ReadyCheck, shown bool, at time.Time) (r messages.Readiness, changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.Ready, r.Shown = true, shown
 	for i := range found {
 		c := &found[i]
 		c.Since = at.UTC()
@@ -61,9 +75,9 @@ func (s *Store) take(found []messages.ReadyCheck, at time.Time) (r messages.Read
 	}
 	s.ready.Set(one(r.Ready))
 	r.Checks = found
-	changed = r.Ready != s.now.Ready || !slices.Equal(r.Checks, s.now.Checks)
+	changed = r.Ready != s.now.Ready || r.Shown != s.now.Shown || !slices.Equal(r.Checks, s.now.Checks)
 	s.now = r
-	return messages.Readiness{Ready: r.Ready, Checks: slices.Clone(found)}, changed
+	return messages.Readiness{Ready: r.Ready, Shown: r.Shown, Checks: slices.Clone(found)}, changed
 }
 
 func one(is bool) float64 {

@@ -202,6 +202,14 @@ func (s *Store) WatchFault() string {
 	return ""
 }
 
+// Live reports whether data is live at an exchange time, as the status says.
+func (s *Store) Live(stats FeedStats, exchange time.Time) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	live, _ := judge(view{s.auth, s.env.Warnings, s.feed, s.phase, stats, exchange, time.Now()})
+	return live
+}
+
 // readiness is what is known of the morning.
 func (s *Store) readiness() messages.Readiness {
 	s.mu.RLock()

@@ -34,7 +34,7 @@ var schemas = map[string]schema{
 		".actors.running": "number", ".actors.total": "number", ".actors.quarantined": "number", ".market.phase": "string", ".underlyings[]": "string",
 	},
 	"ready": {
-		".ready": "bool", ".checks[].name": "string", ".checks[].state": "=ok|warning|missing|waiting|not_due|off", ".checks[].since": "string",
+		".ready": "bool", ".shown": "bool", ".checks[].name": "string", ".checks[].state": "=ok|warning|missing|waiting|not_due|off", ".checks[].since": "string",
 		".checks[].detail": "string", ".checks[].fix": "string",
 	},
 	"assumptions": {

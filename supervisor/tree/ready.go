@@ -26,9 +26,10 @@ func (s *Server) morning() ready.Snapshot {
 	now, machine := s.clock.Now(), time.Now()
 	phase, _ := s.phases.Phase()
 	snap := ready.Snapshot{
-		Now: now, Hours: s.hours.Table(), HoursFault: phase.HoursFault, ClockOff: phase.ClockOff,
+		Now: now, Hours: s.hours.Table(), Phase: phase.Phase, Next: phase.Next, HoursFault: phase.HoursFault, ClockOff: phase.ClockOff,
 		LoginURL: s.URL() + "login", EnvFault: s.store.Fault(), EnvUnwatched: s.webStore.WatchFault(),
 		Gateway: s.gatewayPart(), Recorder: s.recorderPart(), Channels: s.channels(), Room: roomWithoutGap,
+		Live: s.webStore.Live(feedView{s.feed, s.clock}.Stats(), now),
 	}
 	if snap.ClockOff == 0 {
 		snap.ClockOff = s.answers.clockOff()

@@ -39,6 +39,7 @@ export interface ReadyCheck {
 
 export interface Readiness {
   ready: boolean;
+  shown: boolean;
   checks: ReadyCheck[];
 }
 

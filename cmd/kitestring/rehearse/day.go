@@ -29,7 +29,7 @@ func dayDrill(name, what string, start time.Time, speed float64, table string, s
 		}},
 		Inject: what + ": flush at 06:00, reminder, login, a burst at each open, the close",
 		Hold:   "every expected event in order, nothing else",
-		Steps:  func(r *Rig) { tradingDay(r, start, sessions, nil, nil) },
+		Steps:  func(r *Rig) { tradingDay(r, start, sessions, morning{}) },
 	}
 }
 
@@ -44,26 +44,70 @@ func wholeMorning(d Drill, sessions ...string) Drill {
 		})
 	}
 	d.Inject += "; nobody logs in before 09:10"
-	d.Hold += "; the messages of 08:00, 08:45, 09:05 and 09:10 in order, ready names the token alone until the login and nothing after it"
-	said := [][2]string{
-		{"login", "reminder of 08:00"}, {"login", "reminder of 08:45"}, {"market", "pre_open"}, {"login", "reminder of 09:05"}, {"market", "matching"}, {"ready", "message of 09:10"},
-	}
+	d.Hold += "; the messages of 08:00, 08:45, 09:05 and 09:10 in order; the card is shown from 08:00 to the first live minute, the token alone missing in it until the login and nothing after it"
 	start := d.Setup.Start
+	clock := func(hour, minute, second int) time.Time { return ist.At(start, hour, minute, second) }
 	d.Steps = func(r *Rig) {
-		tradingDay(r, start, sessions, said, func() {
-			line := r.missing("token")
-			r.note("ready says of the token: %s. Fix: %s", line.Detail, line.Fix)
-			r.clock(map[string]any{"now": start.Add(3*time.Hour - 30*time.Second), "speed": 120})
-			r.within(3*time.Minute, "the message of 09:10 has come", func() (bool, any) {
-				got := phone.messages()
-				return slices.Equal(got, []string{"08:00 login_due", "08:45 login_due", "09:05 login_due", "09:10 not_ready"}), got
-			})
-			r.clock(map[string]any{"speed": 1})
-			r.missing("token")
-			r.note("messages: %s", strings.Join(phone.messages(), ", "))
+		tradingDay(r, start, sessions, morning{
+			said: [][2]string{
+				{"login", "reminder of 08:00"}, {"login", "reminder of 08:45"}, {"market", "pre_open"}, {"login", "reminder of 09:05"}, {"market", "matching"}, {"ready", "message of 09:10"},
+			},
+			before: func() {
+				r.clock(map[string]any{"now": clock(7, 59, 40), "speed": 1})
+				r.card(false, "token")
+				line := r.missing("token")
+				r.note("ready says of the token: %s. Fix: %s", line.Detail, line.Fix)
+				r.clock(map[string]any{"speed": 120})
+				want := []string{"08:00 login_due", "08:45 login_due", "09:05 login_due", "09:10 not_ready"}
+				for i := range want {
+					r.within(time.Minute, "the message of "+want[i]+" has come", func() (bool, any) {
+						got := phone.messages()
+						return slices.Equal(got, want[:i+1]), got
+					})
+					r.card(true, "token")
+				}
+				r.clock(map[string]any{"speed": 1})
+				r.note("messages: %s", strings.Join(phone.messages(), ", "))
+			},
+			after: func() {
+				r.green()
+				r.card(true)
+				r.clock(map[string]any{"now": clock(9, 14, 55), "speed": 5})
+				r.within(30*time.Second, "data is live", func() (bool, any) {
+					st := r.status()
+					return st.Live && st.Market.Phase == messages.Open, st
+				})
+				r.card(true)
+				r.within(time.Minute, "the first live minute is over", func() (bool, any) {
+					at := r.status().Market.ExchangeTime
+					return at.After(clock(9, 16, 5)), at
+				})
+				r.card(false)
+			},
 		})
 	}
 	return d
+}
+
+// card demands that the page shows the morning, or does not, and that these
+// lines of it are missing.
+func (r *Rig) card(shown bool, missing ...string) {
+	r.within(5*time.Second, fmt.Sprintf("the card is shown (%t), missing: %q", shown, missing), func() (bool, any) {
+		now := r.readiness()
+		var names []string
+		for _, c := range now.Missing() {
+			names = append(names, c.Name)
+		}
+		return len(now.Checks) > 0 && now.Shown == shown && slices.Equal(names, missing), now
+	})
+	r.note("%s: card shown %t, missing %q", clockTime(r.status().Market.ExchangeTime), shown, missing)
+}
+
+// morning is what is done round the login of a day, and the events before it.
+// The zero value: nobody has to wait for the login.
+type morning struct {
+	said          [][2]string
+	before, after func()
 }
 
 // saturday is a table with two sessions on a Saturday, as the exchanges hold them
@@ -83,9 +127,7 @@ var (
 )
 
 // tradingDay compares the events of a day with what a day should bring.
-// What happens before the login is morning's, with said as its events; nil:
-// nothing.
-func tradingDay(r *Rig, start time.Time, sessions []string, said [][2]string, morning func()) {
+func tradingDay(r *Rig, start time.Time, sessions []string, m morning) {
 	r.clock(map[string]any{"skip_nights": false})
 	before := r.workers()
 	table := hours.BuiltIn()
@@ -104,15 +146,15 @@ func tradingDay(r *Rig, start time.Time, sessions []string, said [][2]string, mo
 		t := r.token()
 		return t.State == messages.Rejected && t.LoginDue && strings.Contains(t.Reason, "session has expired"), t
 	})
-	if morning != nil {
-		morning()
+	if m.before != nil {
+		m.before()
 	}
 	begun := time.Now()
 	r.login()
 	r.adopted(2, 10*time.Second)
 	r.recovery(begun)
-	if morning != nil {
-		r.green()
+	if m.after != nil {
+		m.after()
 		r.clock(map[string]any{"speed": r.setup.Speed})
 	}
 	until := func(t time.Time) time.Duration { // real time, with slack
@@ -138,7 +180,7 @@ func tradingDay(r *Rig, start time.Time, sessions []string, said [][2]string, mo
 		m := r.status().Market
 		return m.Phase == messages.Closed, m
 	})
-	check(asADay(r.events("", 0), day, said))
+	check(asADay(r.events("", 0), day, m.said))
 	r.untouched(before, "")
 }
 

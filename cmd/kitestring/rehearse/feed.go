@@ -48,25 +48,8 @@ var _ = register(Drill{
 	Inject: "a login elsewhere kills the token and cuts the socket; the new token comes later",
 	Hold:   "parked after one refused dial; the gap ledger is exact: times and volumes as an observer saw them",
 	Steps: func(r *Rig) {
-		r.ticked() // before, there may be no chains yet
-		var watched []uint32
-		for _, u := range r.underlyings() {
-			watched = append(watched, u.Future.Token)
-			if u.Next != nil {
-				watched = append(watched, u.Next.Token)
-			}
-			for _, in := range u.Chain {
-				watched = append(watched, in.Token)
-			}
-		}
 		g := r.generation() + 1
-		before := r.observe(r.fileToken(), watched)
-		// Both must know what came last, the server and the observer.
-		r.ticked()
-		r.within(30*time.Second, "the observer has seen every instrument", func() (bool, any) {
-			n := before.instruments()
-			return n == len(watched), fmt.Sprintf("%d of %d", n, len(watched))
-		})
+		before, watched := r.observeAll()
 		last, cut := r.lastEvent(), time.Now()
 		value := r.rotate()
 		after := r.observe(value, watched)
@@ -78,20 +61,7 @@ var _ = register(Drill{
 		r.adopted(g, 10*time.Second)
 		r.live()
 		r.recovery(start)
-		var gaps map[uint32]messages.Gap
-		r.within(30*time.Second, "every instrument that traded has its gap", func() (bool, any) {
-			gaps = r.gapsSince(cut)
-			return len(gaps) == len(watched), fmt.Sprintf("%d of %d", len(gaps), len(watched))
-		})
-		volume := int64(0)
-		for _, gap := range gaps {
-			// The observer may read the same frames later than the server.
-			r.within(10*time.Second, "the gap is what was sent", func() (bool, any) {
-				return proves(before, after, gap), fmt.Sprintf("%+v: before %+v, after %+v", gap, before.at(gap.InstrumentToken, gap.From), after.at(gap.InstrumentToken, gap.To))
-			})
-			volume += gap.VolumeWhile
-		}
-		r.note("%d gaps exact, volume %d in the gap", len(gaps), volume)
+		r.gapsExact(cut, watched, before, after)
 	},
 })
 

@@ -1,6 +1,7 @@
 package rehearse
 
 import (
+	"fmt"
 	"net/url"
 	"sync"
 	"time"
@@ -24,8 +25,13 @@ type observer struct {
 
 // observe subscribes to instruments in full mode until the end of the drill.
 func (r *Rig) observe(token string, instruments []uint32) *observer {
-	query := url.Values{"api_key": {tree.SimAPIKey}, "access_token": {token}}
-	conn, _, err := websocket.DefaultDialer.DialContext(r.ctx, "ws://"+r.sim+"/?"+query.Encode(), nil)
+	return r.observeAt(r.sim, tree.SimAPIKey, token, instruments)
+}
+
+// observeAt does so at the exchange, or at the gateway with a client's key.
+func (r *Rig) observeAt(addr, apiKey, token string, instruments []uint32) *observer {
+	query := url.Values{"api_key": {apiKey}, "access_token": {token}}
+	conn, _, err := websocket.DefaultDialer.DialContext(r.ctx, "ws://"+addr+"/?"+query.Encode(), nil)
 	if err != nil {
 		failf("the observer's socket: %w", err)
 	}
@@ -92,4 +98,68 @@ func proves(before, after *observer, g messages.Gap) bool {
 		}
 	}
 	return false
+}
+
+// inOrder demands that no tick came repeated or after a newer one, by the exchange's
+// sequence, and that no volume fell; it returns the newest number of each instrument.
+func (o *observer) inOrder() map[uint32]int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	newest := map[uint32]int64{}
+	for instrument, all := range o.seen {
+		for i, tick := range all {
+			if i > 0 && (tick.LastQuantity <= all[i-1].LastQuantity || tick.Volume < all[i-1].Volume) {
+				failf("instrument %d: after number %d, volume %d came number %d, volume %d", instrument, all[i-1].LastQuantity, all[i-1].Volume, tick.LastQuantity, tick.Volume)
+			}
+			newest[instrument] = int64(tick.LastQuantity)
+		}
+	}
+	return newest
+}
+
+// observeAll observes every instrument that trades, until the server and the
+// observer know what came last of each.
+func (r *Rig) observeAll() (o *observer, watched []uint32) {
+	watched = r.traded()
+	o = r.observe(r.fileToken(), watched)
+	r.ticked()
+	r.within(30*time.Second, "the observer has seen every instrument", func() (bool, any) {
+		n := o.instruments()
+		return n == len(watched), fmt.Sprintf("%d of %d", n, len(watched))
+	})
+	return o, watched
+}
+
+// gapsExact demands one gap of each instrument since a moment, with the times
+// and the volume that observers saw before and after it.
+func (r *Rig) gapsExact(since time.Time, watched []uint32, before, after *observer) {
+	var gaps map[uint32]messages.Gap
+	r.within(30*time.Second, "every instrument that traded has its gap", func() (bool, any) {
+		gaps = r.gapsSince(since)
+		return len(gaps) == len(watched), fmt.Sprintf("%d of %d", len(gaps), len(watched))
+	})
+	volume := int64(0)
+	for _, gap := range gaps {
+		// The observer may read the same frames later than the server.
+		r.within(10*time.Second, "the gap is what was sent", func() (bool, any) {
+			return proves(before, after, gap), fmt.Sprintf("%+v: before %+v, after %+v", gap, before.at(gap.InstrumentToken, gap.From), after.at(gap.InstrumentToken, gap.To))
+		})
+		volume += gap.VolumeWhile
+	}
+	r.note("%d gaps exact, volume %d in the gap", len(gaps), volume)
+}
+
+// traded are the futures and options of today, each after its first tick.
+func (r *Rig) traded() (instruments []uint32) {
+	r.ticked() // before, there may be no chains yet
+	for _, u := range r.underlyings() {
+		instruments = append(instruments, u.Future.Token)
+		if u.Next != nil {
+			instruments = append(instruments, u.Next.Token)
+		}
+		for _, in := range u.Chain {
+			instruments = append(instruments, in.Token)
+		}
+	}
+	return instruments
 }
