@@ -89,6 +89,12 @@ func TestATickAnHourAheadMakesNoBar(t *testing.T) {
 			if b.High == 29999 {
 				t.Errorf("the price of the wrong tick: %+v", b)
 			}
+			if at := b.Start.Unix(); at == clockTime(t, "2026-11-26 10:02:00") && (b.Backfilled || b.Ticks != 60) {
+				t.Errorf("not made of its ticks: %+v", b)
+			}
+		}
+		if b, ok := s.series.Running("NIFTY", messages.FromFuture, time.Minute); !ok || b.Start.Unix() != clockTime(t, "2026-11-26 10:03:00") {
+			t.Errorf("running: %+v", b)
 		}
 	})
 }
@@ -125,6 +131,40 @@ func TestHistoryThatIsBehindIsAskedForWithBackoff(t *testing.T) {
 		s.ticks(10*time.Minute, 0)
 		if _, asked := s.past.questions(); len(asked)-n < 3 || len(asked)-n > 30 {
 			t.Errorf("%d questions in 10 minutes", len(asked)-n)
+		}
+	})
+}
+
+// History that comes 45 s late heals its minute: the useless answers before
+// do not use up its tries.
+func TestLateHistoryHeals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startAt(t, "2026-11-26 10:00:30", &archive{})
+		s.ticks(100*time.Second, 0)
+		late := func(is bool) (asked int) {
+			s.past.mu.Lock()
+			defer s.past.mu.Unlock()
+			s.past.empty = is
+			return len(s.past.asked)
+		}
+		n := late(true)
+		at := s.clock.Now()
+		s.Tell(messages.GapDetected{Gaps: []messages.Gap{{InstrumentToken: niftyFuture, From: at.Add(-50 * time.Second), To: at.Add(-40 * time.Second)}}})
+		s.ticks(5*time.Second, 0)
+		if _, asked := s.past.questions(); len(asked)-n < 2 || len(asked)-n > 5 {
+			t.Errorf("%d questions in 5 s", len(asked)-n)
+		}
+		gapped := func() bool {
+			return slices.ContainsFunc(s.minutes(messages.FromFuture), func(b messages.Bar) bool { return b.Gapped })
+		}
+		s.ticks(40*time.Second, 0)
+		if !gapped() {
+			t.Error("no minute is gapped while history is late")
+		}
+		late(false)
+		s.ticks(70*time.Second, 0)
+		if gapped() {
+			t.Error("the minute is still gapped after its history came")
 		}
 	})
 }
