@@ -78,8 +78,8 @@ func (r *Rig) onlyRestarted(victim string, before map[string]uint64) {
 
 var _ = register(Drill{
 	Name: "panic-while-rotating", Topic: Actors, Short: true, Setup: Setup{Sampling: simulator.SamplingIndependent},
-	Inject: "each actor panics and the token changes while it is down",
-	Hold:   "it starts with the new generation",
+	Inject: "each actor panics, and the token changes at once: the actor is down or has just come back",
+	Hold:   "it is restarted and works with the new generation: the store says it, the message waits for the actor, or auth sends it again",
 	Steps: func(r *Rig) {
 		workers := r.workers()
 		for _, victim := range workers {
