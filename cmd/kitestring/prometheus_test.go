@@ -9,17 +9,25 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	client "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"kitestring/actors/actorstest"
+	"kitestring/actors/assume"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/messages"
 	"kitestring/supervisor/tree"
 )
 
@@ -32,14 +40,22 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 	program := actorstest.Tool(t, "prometheus", "prometheus")
 	h := &liveServer{t: t, env: filepath.Join(t.TempDir(), ".env"), log: &safeBuffer{}}
 	h.open()
-	prometheus, rules := startPrometheus(t, program, h.server.Addr())
+	ledger := assume.NewLedger(wallClock{}, func(assume.Row) {})
+	rows := serveMetrics(t, ledger)
+	prometheus, rules := startPrometheus(t, program, h.server.Addr(), rows)
 
-	eventually(t, time.Minute, "the target is up", func() (bool, string) {
+	eventually(t, time.Minute, "the targets are up", func() (bool, string) {
 		var targets struct {
 			ActiveTargets []struct{ Health, LastError string }
 		}
 		err := prometheus.get("/api/v1/targets", &targets)
-		return err == nil && len(targets.ActiveTargets) == 1 && targets.ActiveTargets[0].Health == "up", fmt.Sprint(err, targets)
+		up := 0
+		for _, target := range targets.ActiveTargets {
+			if target.Health == "up" {
+				up++
+			}
+		}
+		return err == nil && up == 2, fmt.Sprint(err, targets)
 	})
 	eventually(t, time.Minute, "every rule is loaded and evaluated", func() (bool, string) {
 		var groups struct {
@@ -65,6 +81,28 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 		firing, err := prometheus.firing()
 		return err == nil && len(firing) == 0, fmt.Sprint(firing, err)
 	})
+
+	// Each row of what is assumed of Kite raises an alert of its own: first every other row.
+	var contradicted []string
+	for _, first := range []int{0, 1} {
+		for i := first; i < len(assume.Table); i += 2 {
+			name := assume.Table[i].Name
+			ledger.Note(name, false, 1)
+			contradicted = append(contradicted, string(name))
+		}
+		slices.Sort(contradicted)
+		eventually(t, time.Minute, "the alert fires for these rows alone: "+strings.Join(contradicted, ", "), func() (bool, string) {
+			var names []string
+			firing, err := prometheus.alerts()
+			for _, labels := range firing {
+				if labels["alertname"] == "KitestringAssumptionContradicted" && labels["instance"] == rows {
+					names = append(names, labels["name"])
+				}
+			}
+			slices.Sort(names)
+			return err == nil && slices.Equal(names, contradicted), fmt.Sprint(names, err)
+		})
+	}
 
 	good := h.rotate()
 	for _, c := range []struct {
@@ -96,11 +134,30 @@ func TestAlertsFireAndEndInARealPrometheus(t *testing.T) {
 	}
 	prometheus.await("KitestringRestartStorm", true)
 	h.sim(http.MethodPost, "/faults", map[string]any{"kind": "malformed", "text": `{"type":"order","data":{"status":"OPEN"}}`}, nil)
-	prometheus.await("KitestringAssumptionContradicted", true)
+	eventually(t, time.Minute, "the alert fires for a row that the exchange has contradicted", func() (bool, string) {
+		firing, err := prometheus.alerts()
+		return slices.ContainsFunc(firing, func(labels map[string]string) bool {
+			return labels["alertname"] == "KitestringAssumptionContradicted" && labels["instance"] == h.server.Addr() && labels["name"] == string(messages.OrderFields)
+		}), fmt.Sprint(firing, err)
+	})
 
 	h.stop()
 	prometheus.await("KitestringDown", true)
 }
+
+// serveMetrics is a target that exposes c alone; it returns its address.
+func serveMetrics(t *testing.T, c client.Collector) (addr string) {
+	t.Helper()
+	registry := client.NewRegistry()
+	registry.MustRegister(c)
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+type wallClock struct{}
+
+func (wallClock) Now() time.Time { return time.Now() }
 
 // prometheus is a running Prometheus.
 type prometheus struct {
@@ -110,7 +167,7 @@ type prometheus struct {
 }
 
 // startPrometheus also gives the number of rules that it loaded.
-func startPrometheus(t *testing.T, program, target string) (p *prometheus, rules int) {
+func startPrometheus(t *testing.T, program string, targets ...string) (p *prometheus, rules int) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"alerts", "recording"} {
@@ -131,8 +188,8 @@ scrape_configs:
   - job_name: kitestring
     scrape_interval: 1s
     scrape_timeout: 1s
-    static_configs: [{targets: [%q]}]
-`, target)
+    static_configs: [{targets: %s}]
+`, must(json.Marshal(targets)))
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -189,8 +246,8 @@ func (p *prometheus) get(path string, into any) error {
 	return nil
 }
 
-// firing are the alerts that fire now.
-func (p *prometheus) firing() (map[string]bool, error) {
+// alerts are the labels of those that fire now.
+func (p *prometheus) alerts() (firing []map[string]string, err error) {
 	var alerts struct {
 		Alerts []struct {
 			State  string
@@ -200,13 +257,22 @@ func (p *prometheus) firing() (map[string]bool, error) {
 	if err := p.get("/api/v1/alerts", &alerts); err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
 	for _, a := range alerts.Alerts {
 		if a.State == "firing" {
-			names[a.Labels["alertname"]] = true
+			firing = append(firing, a.Labels)
 		}
 	}
-	return names, nil
+	return firing, nil
+}
+
+// firing are the names of the alerts that fire now.
+func (p *prometheus) firing() (map[string]bool, error) {
+	alerts, err := p.alerts()
+	names := map[string]bool{}
+	for _, labels := range alerts {
+		names[labels["alertname"]] = true
+	}
+	return names, err
 }
 
 func (p *prometheus) await(alert string, fires bool) {
