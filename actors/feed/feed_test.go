@@ -302,6 +302,7 @@ func TestSilence(t *testing.T) {
 		bytes, payload, messages int64
 		want                     int
 	}
+	const still = 1000 // added to the time of a look before which there was none
 	for name, looks := range map[string][]look{
 		"nothing":              {{1.4, 0, 0, 0, alive}, {1.5, 0, 0, 0, pingDue}, {1.6, 0, 0, 0, alive}, {2.8, 0, 0, 0, alive}, {2.9, 0, 0, 0, noByte}},
 		"heartbeats":           {{1, 3, 1, 1, alive}, {2, 6, 2, 2, alive}, {4, 9, 3, 3, alive}, {5, 12, 4, 4, alive}},
@@ -310,9 +311,20 @@ func TestSilence(t *testing.T) {
 		"one that never ends":  {{2, 9, 9, 0, alive}, {4.5, 18, 18, 0, alive}, {7, 27, 27, 0, alive}, {7.8, 30, 30, 0, alive}, {7.9, 31, 31, 0, noMessage}},
 		"empty pieces of one":  {{2, 2, 0, 0, alive}, {4, 4, 0, 0, alive}, {5.1, 6, 0, 0, noMessage}},
 		"a pong after silence": {{1.5, 0, 0, 0, pingDue}, {1.6, 2, 0, 0, alive}, {3.1, 2, 0, 0, pingDue}, {4.6, 2, 0, 0, noByte}},
+		// What came in its standstill is read after the look.
+		"the machine stood still": {{1, 3, 1, 1, alive}, {still + 9, 3, 1, 1, alive}, {9.1, 99, 9, 9, alive}, {11.9, 99, 9, 9, alive}, {12, 99, 9, 9, noByte}},
 	} {
 		s := newSilence(&l, start)
+		var last look
 		for _, k := range looks {
+			if k.at >= still {
+				k.at -= still
+				last.at = k.at
+			}
+			for last.at += 0.1; last.at < k.at-0.05; last.at += 0.1 { // one each pulse
+				s.look(at(last.at), last.bytes, last.payload, last.messages)
+			}
+			last = k
 			if got := s.look(at(k.at), k.bytes, k.payload, k.messages); got != k.want {
 				t.Errorf("%s, after %.1f s: %d, want %d", name, k.at, got, k.want)
 			}

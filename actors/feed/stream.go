@@ -320,6 +320,7 @@ type silence struct {
 	bytes, payload, messages int64
 	byteAt, payloadAt        time.Time // the last ones that were new
 	messageAt                time.Time
+	lookedAt                 time.Time
 	pinged                   bool
 }
 
@@ -332,11 +333,20 @@ const (
 )
 
 func newSilence(t *timeouts, now time.Time) *silence {
-	return &silence{dead: t.dead, noData: t.noData, byteAt: now, payloadAt: now, messageAt: now}
+	return &silence{dead: t.dead, noData: t.noData, byteAt: now, payloadAt: now, messageAt: now, lookedAt: now}
 }
 
-// look compares the totals with those of before.
+// stoodStill is how long after the last look the machine, or this process,
+// must have stood still: what came meanwhile may wait to be read.
+const stoodStill = time.Second
+
+// look compares the totals with those of before. Time in which nobody could
+// read is no silence.
 func (s *silence) look(now time.Time, bytes, payload, messages int64) int {
+	if away := now.Sub(s.lookedAt); away > stoodStill {
+		s.byteAt, s.payloadAt, s.messageAt = s.byteAt.Add(away), s.payloadAt.Add(away), s.messageAt.Add(away)
+	}
+	s.lookedAt = now
 	if bytes != s.bytes {
 		s.bytes, s.byteAt, s.pinged = bytes, now, false
 	}
