@@ -60,6 +60,7 @@ type link struct {
 	phase      phase
 	since      time.Time // of the phase
 	liveAt     time.Time // of its first valid frame; zero: none yet
+	lookedAt   time.Time // last, while it waits to lead
 }
 
 // cause says why a socket or a dial ended.
@@ -506,6 +507,7 @@ func (s *shard) move(w *world) (out []effect) {
 		}
 		return nil
 	case live:
+		s.next.standstill(w.now)
 		switch {
 		case w.rejected(s.next.generation):
 			s.next.phase = closing
@@ -552,6 +554,18 @@ func (s *shard) move(w *world) (out []effect) {
 	}
 	s.next = link{id: w.newID(), generation: target, phase: dialling, since: w.now}
 	return []effect{dial{s.next.id, target}}
+}
+
+// standstill takes out of a phase's time what nobody could read in: what the
+// older socket brought meanwhile still waits, and a forced move would lose it.
+func (l *link) standstill(now time.Time) {
+	if l.lookedAt.Before(l.since) {
+		l.lookedAt = l.since
+	}
+	if away := now.Sub(l.lookedAt); away > stoodStill {
+		l.since = l.since.Add(away)
+	}
+	l.lookedAt = now
 }
 
 // moving reports whether a shard's sockets are changing: one shard at a time

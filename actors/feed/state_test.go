@@ -115,7 +115,25 @@ func TestStates(t *testing.T) {
 			c.up(2, 2)
 			c.after(400 * time.Millisecond)
 			c.on(looked{}, "end wait 2")
-			c.after(2 * time.Second)
+			c.after(900 * time.Millisecond)
+			c.on(looked{}, "end wait 2")
+			c.after(900 * time.Millisecond)
+			c.on(looked{}, "force 2")
+		},
+		"the machine stands still within a swap": func(c *script) {
+			c.w.adopted = 1
+			c.on(looked{}, "dial 1 g1")
+			c.up(1, 1)
+			c.w.candidate = 2
+			c.on(looked{}, "dial 2 g2")
+			c.up(2, 2)
+			c.after(400 * time.Millisecond)
+			c.on(looked{}, "end wait 2")
+			c.after(5 * time.Second)
+			c.on(looked{}, "end wait 2") // what the older one brought waits to be read
+			c.after(900 * time.Millisecond)
+			c.on(looked{}, "end wait 2")
+			c.after(900 * time.Millisecond)
 			c.on(looked{}, "force 2")
 		},
 		"a candidate without a frame": func(c *script) {
