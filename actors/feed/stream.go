@@ -155,6 +155,7 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	state.count(state.disconnects, label)
 	s.fact(messages.SocketFact{Kind: messages.SocketClosed, Cause: label, Reason: why})
+	<-closed // its slot is free before another socket is dialled
 	s.report(ended{s.id, c, why}, time.Now())
 	return nil
 }
