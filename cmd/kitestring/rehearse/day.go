@@ -225,7 +225,7 @@ func asADay(events []api.Event, day hours.Day, said [][2]string) error {
 				return fmt.Errorf("not of an ordinary day: %s", e.Text)
 			}
 		case "data": // history is refused as long as nobody logs in
-			if said == nil {
+			if said == nil && !strings.Contains(e.Text, "token_refused") && !strings.Contains(e.Text, "comes again") {
 				return fmt.Errorf("data is missing: %s", e.Text)
 			}
 		default:
