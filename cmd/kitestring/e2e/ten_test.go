@@ -100,9 +100,12 @@ func (p *sequenceProgram) asks(ctx context.Context, every time.Duration, ask fun
 	}
 }
 
-// officialGo is a program with the official Go client.
-func officialGo(ctx context.Context, done *sync.WaitGroup, addr, key string, tokens []uint32) *sequenceProgram {
+// officialGo is a program with the official Go client. It is connected when
+// officialGo returns: each client writes to the WebSocket library's default
+// dialer as it connects, so that no two may do so at once.
+func officialGo(ctx context.Context, t *testing.T, done *sync.WaitGroup, addr, key string, tokens []uint32) *sequenceProgram {
 	p := &sequenceProgram{last: map[uint32]uint32{}}
+	connected := make(chan struct{}, 1)
 	ticker := kiteticker.New("any", key)
 	ticker.SetRootURL(url.URL{Scheme: "ws", Host: addr})
 	ticker.OnConnect(func() {
@@ -111,6 +114,10 @@ func officialGo(ctx context.Context, done *sync.WaitGroup, addr, key string, tok
 		}
 		if err := ticker.SetMode(kiteticker.ModeFull, tokens); err != nil {
 			p.trouble("mode: %v", err)
+		}
+		select {
+		case connected <- struct{}{}:
+		default: // it has connected again, which OnReconnect reports
 		}
 	})
 	ticker.OnTick(func(t models.Tick) {
@@ -122,6 +129,11 @@ func officialGo(ctx context.Context, done *sync.WaitGroup, addr, key string, tok
 	ticker.OnClose(func(code int, reason string) { p.trouble("closed: %d %s", code, reason) })
 	ticker.OnReconnect(func(attempt int, _ time.Duration) { p.trouble("reconnect %d", attempt) })
 	done.Go(func() { ticker.ServeWithContext(ctx) })
+	select {
+	case <-connected:
+	case <-time.After(time.Minute):
+		t.Fatal("the official Go client does not connect")
+	}
 	client := kiteconnect.New("any")
 	client.SetBaseURI("http://" + addr)
 	client.SetAccessToken(key)
@@ -134,7 +146,7 @@ func officialGo(ctx context.Context, done *sync.WaitGroup, addr, key string, tok
 // ownProgram is a program with a client of this test, which asks for something else.
 func ownProgram(ctx context.Context, t *testing.T, done *sync.WaitGroup, addr, key string, tokens []uint32, every time.Duration, path func(n int) string) *sequenceProgram {
 	p := &sequenceProgram{last: map[uint32]uint32{}}
-	conn, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"?api_key=any&access_token="+key, nil)
+	conn, _, err := new(websocket.Dialer).Dial("ws://"+addr+"?api_key=any&access_token="+key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +228,7 @@ func TestTenPrograms(t *testing.T) {
 	addr := s.GatewayAddr()
 	var programs []*sequenceProgram
 	for i := range 3 {
-		programs = append(programs, officialGo(ctx, &done, addr, add(fmt.Sprint("go", i)), tokens))
+		programs = append(programs, officialGo(ctx, t, &done, addr, add(fmt.Sprint("go", i)), tokens))
 	}
 	// Kite's limits are 10 requests a second together, one for quotes, three for
 	// history: all ten programs together stay just below what the server may use.
