@@ -43,8 +43,8 @@ function tokenNotes(): [Tone, string][] {
   return notes;
 }
 
-// Line is a part of the server in one line, with its facts behind it.
-function Line({ title, id, mark, says, wrong, children }: { title: string; id: string; mark?: ComponentChildren; says: ComponentChildren; wrong: boolean; children: ComponentChildren }) {
+// Line says in one line how something stands, with the facts behind it.
+export function Line({ title, id, mark, says, wrong, children }: { title: string; id: string; mark?: ComponentChildren; says: ComponentChildren; wrong: boolean; children: ComponentChildren }) {
   return (
     <details class="card line" id={`card-${id}`} open={wrong}>
       <summary>

@@ -1,7 +1,8 @@
 // The morning: what the open needs, as long as the server says that it is shown.
 
+import { Line } from "./cards";
 import { minuteTime, when, words } from "./format";
-import { Card, Mark, type Tone } from "./parts";
+import { Mark, type Tone } from "./parts";
 import { readiness } from "./state";
 import type { ReadyCheck } from "./types";
 
@@ -14,7 +15,7 @@ const marks: Record<string, [Tone, string]> = {
   off: ["dim", "\u25cc"],
 };
 
-function Line({ check }: { check: ReadyCheck }) {
+function Check({ check }: { check: ReadyCheck }) {
   const [tone, glyph] = marks[check.state] ?? ["dim", "?"];
   return (
     <div>
@@ -38,12 +39,12 @@ export function Morning() {
   const missing = r.checks.filter((c) => c.state === "missing").length;
   const head = r.ready ? "Ready for the open" : missing > 0 ? `Not ready: ${missing} ${missing === 1 ? "thing is" : "things are"} missing` : "Not ready yet";
   return (
-    <Card title={head} id="morning">
+    <Line title={head} id="morning" says={`${r.checks.filter((c) => c.state === "ok").length} of ${r.checks.length} checks are ok`} wrong={!r.ready}>
       <dl class="facts morning">
         {r.checks.map((c) => (
-          <Line key={c.name} check={c} />
+          <Check key={c.name} check={c} />
         ))}
       </dl>
-    </Card>
+    </Line>
   );
 }

@@ -20,7 +20,8 @@ func TestMorningCard(t *testing.T) {
 	if code, body := server.post("/api/v1/exchange/rotate", ""); code >= 300 {
 		t.Fatalf("%d %s", code, body)
 	}
-	b.await(2*soon, "#card-morning", `Ready for the open[\s\S]*session: ok[\s\S]*trading today 09:15-15:30 IST[\s\S]*token: ok`)
+	b.await(2*soon, "#card-morning", `Ready for the open\s+\d+ of \d+ checks are ok$`)
+	b.unfolded("#card-morning", `session: ok[\s\S]*trading today 09:15-15:30 IST[\s\S]*token: ok`)
 	b.keep("morning-ready")
 	server.sim(http.MethodPost, "/clock", `{"now":"2026-03-11T09:14:57+05:30","speed":20,"skip_nights":false}`)
 	b.await(2*soon, ".hero .word", "Live")
