@@ -51,14 +51,20 @@ var _ = register(Drill{
 	},
 })
 
-// profileFails lets a check of the token by hand fail.
+// profileFails lets a check of the token by hand fail, and waits until the server
+// has had the answer: it doubts the token, or has asked again.
 func (r *Rig) profileFails(f simulator.Fault) {
-	before := sum(r.exchange().Requests.Refused)
+	requests := r.exchange().Requests
+	before, answered := sum(requests.Refused), requests.Answered["profile"]
 	r.fault(f)
 	r.validate()
 	r.within(sayWithin, "the profile was asked for, in vain", func() (bool, any) {
 		n := sum(r.exchange().Requests.Refused) - before
 		return n > 0, n
+	})
+	r.within(sayWithin, "the answer is known to the server", func() (bool, any) {
+		st := r.status()
+		return st.Token.State != messages.Valid || r.exchange().Requests.Answered["profile"] > answered, st.Token
 	})
 }
 
