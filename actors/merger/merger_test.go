@@ -354,3 +354,17 @@ func TestMergerForgetsWhatASideSkips(t *testing.T) {
 		t.Errorf("%d packets due of %d instruments", len(tr.due), p.m.due)
 	}
 }
+
+// TestNothingOlderGoesOutInASecondSwap: the older socket may still bring what the
+// swap before this one has overtaken.
+func TestNothingOlderGoesOutInASecondSwap(t *testing.T) {
+	out := Moment{Exchange: 1000, Volume: 50, Trade: 1000}
+	m := New(0, 1)
+	m.Known(0, 1, out, nil)
+	if keep, _ := m.Offer(0, Older, Arrival{Hash: 2, Moment: Moment{Exchange: 999, Volume: 49, Trade: 999}}); keep {
+		t.Error("a packet goes out after a newer one")
+	}
+	if keep, _ := m.Offer(0, Older, Arrival{Hash: 3, Moment: Moment{Exchange: 1001, Volume: 51, Trade: 1001}}); !keep {
+		t.Error("a newer packet does not go out")
+	}
+}
