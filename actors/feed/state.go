@@ -61,6 +61,7 @@ type link struct {
 	since      time.Time // of the phase
 	liveAt     time.Time // of its first valid frame; zero: none yet
 	lookedAt   time.Time // last, while it waits to lead
+	kept       bool      // it leads already, and moved is on its way
 }
 
 // cause says why a socket or a dial ended.
@@ -222,7 +223,7 @@ func next(s shard, e event, w *world) (shard, []effect) {
 		out = s.ended(e, w)
 	case kept:
 		if l := s.link(e.id); l == &s.next && l.phase == closing {
-			l.phase, l.since, l.liveAt = live, w.now, w.now
+			l.phase, l.since, l.liveAt, l.kept = live, w.now, w.now, true
 			if s.main.phase == idle {
 				s.main, s.next = s.next, link{}
 				s.to(messages.Streaming, "", w.now)
@@ -509,6 +510,8 @@ func (s *shard) move(w *world) (out []effect) {
 	case live:
 		s.next.standstill(w.now)
 		switch {
+		case s.next.kept: // to withdraw it again would be answered in the same way
+			return nil
 		case w.rejected(s.next.generation):
 			s.next.phase = closing
 			return []effect{withdraw{s.next.id, byUs, "the token has been rejected"}}

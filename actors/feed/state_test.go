@@ -173,6 +173,18 @@ func TestStates(t *testing.T) {
 			c.on(moved{2}, "hang up 1")
 			c.on(ended{1, byUs, ""}, "dial 3 g3")
 		},
+		"a candidate that leads already is rejected": func(c *script) {
+			c.w.adopted = 1
+			c.on(looked{}, "dial 1 g1")
+			c.up(1, 1)
+			c.w.candidate = 2
+			c.on(looked{}, "dial 2 g2")
+			c.up(2, 2)
+			c.rejected[2] = true
+			c.on(looked{}, "withdraw 2")
+			c.on(kept{2}) // not withdrawn again: the answer would be the same, without end
+			c.on(looked{})
+		},
 		"a candidate is refused": func(c *script) {
 			c.w.adopted = 1
 			c.on(looked{}, "dial 1 g1")
