@@ -98,7 +98,7 @@ func judgePCR(in *Input) Judgement {
 	j.Values = map[string]any{
 		"pcr": classic.RoundDecimal(ratio, 2), "pcr_volume": orNil(optionchain.Ratio(puts.Volume, calls.Volume)),
 		"call_oi": calls.OI, "put_oi": puts.OI, "sentiment": j.Signal,
-		"call_wall": wallOrNil(calls), "put_wall": wallOrNil(puts), "max_pain": orNil(optionchain.MaxPain(counted)),
+		"call_wall": largestOrNil(calls), "put_wall": largestOrNil(puts), "max_pain": orNil(optionchain.MaxPain(counted)),
 		"straddle": straddle(in, reference, fresh), "expiry": in.Expiry.In(ist.Zone).Format(time.DateOnly), "options": len(in.Chain),
 		"pcr_oi_change": nil, "rotation": nil, "defender": optionchain.Defender(calls.OI, puts.OI),
 	}
@@ -119,11 +119,11 @@ func orNil(v *float64) any {
 	return *v
 }
 
-func wallOrNil(s optionchain.Side) any {
-	if s.WallOI == 0 {
+func largestOrNil(s optionchain.Side) any {
+	if s.LargestOI == 0 {
 		return nil
 	}
-	return s.Wall
+	return s.Largest
 }
 
 // straddle is the price of call and put at the strike nearest to the index,

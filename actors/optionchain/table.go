@@ -372,11 +372,11 @@ func (m *moment) total(c *messages.Chain) {
 	if calls.OI+puts.OI == 0 {
 		s.MaxPain = nil
 	}
-	if calls.WallOI > 0 {
-		s.CallWall = ptr(calls.Wall)
+	if calls.LargestOI > 0 {
+		s.CallWall = ptr(calls.Largest)
 	}
-	if puts.WallOI > 0 {
-		s.PutWall = ptr(puts.Wall)
+	if puts.LargestOI > 0 {
+		s.PutWall = ptr(puts.Largest)
 	}
 	if float64(calls.With+puts.With) >= m.limits.Coverage*float64(len(m.Options)) {
 		s.CallOIChange, s.PutOIChange, s.PCRChange = ptr(calls.Change), ptr(puts.Change), Ratio(puts.Change, calls.Change)

@@ -83,7 +83,7 @@ func TestTotalsAgainstBruteForce(t *testing.T) {
 				}
 				first := slices.IndexFunc(side, func(o Position) bool { return o.OI >= p.OI })
 				if p.OI > 0 && first == i && !slices.ContainsFunc(side, func(o Position) bool { return o.OI > p.OI }) {
-					want.Wall, want.WallOI = p.Strike, p.OI
+					want.Largest, want.LargestOI = p.Strike, p.OI
 				}
 			}
 			if got != want {

@@ -18,8 +18,8 @@ type Position struct {
 type Side struct {
 	OI, Volume  float64
 	Change      float64 // of the open interest since the open
-	Wall        float64 // strike of the largest open interest
-	WallOI      int64   // 0: there is no wall
+	Largest     float64 // strike of the largest open interest
+	LargestOI   int64   // at that strike; 0: there is none
 	Known, With int     // options counted; of them with an open to compare
 }
 
@@ -34,8 +34,8 @@ func Sum(positions []Position) (calls, puts Side) {
 		side.Known++
 		side.OI += float64(p.OI)
 		side.Volume += float64(p.Volume)
-		if p.OI > side.WallOI {
-			side.Wall, side.WallOI = p.Strike, p.OI
+		if p.OI > side.LargestOI {
+			side.Largest, side.LargestOI = p.Strike, p.OI
 		}
 		if p.HasOpen {
 			side.With++

@@ -123,7 +123,7 @@ func same(a, b channels.Channel) bool {
 	return a.Address.Equal(b.Address) && a.Token.Equal(b.Token) && a.Chat.Equal(b.Chat) && a.Reply.Equal(b.Reply)
 }
 
-// listen hears a channel in a task until it is stopped.
+// listen receives from a channel in a task until it is stopped.
 func (r *replies) listen(c channels.Channel) {
 	ctx, stop := context.WithCancel(context.Background())
 	r.listeners[c.Kind] = &listener{c, stop}

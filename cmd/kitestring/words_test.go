@@ -25,7 +25,7 @@ var retired = map[string]string{
 	"knock": "", "doorway": "sharedListener", "rehearsal": "drill, simulatorControl", "deaf": "drop_token_messages",
 	"told": "received, sent, announced", "spoilt": "broken, checkLine", "looker": "poller", "sighting": "observation",
 	"analyst": "analysisActor", "analysts": "analysisActor", "desk": "perUnderlying", "whoever": "whatever; it",
-	"twice": "repeated, two times", "hear": "receive", "heard": "received",
+	"twice": "repeated, two times", "hear": "receive", "hears": "receives", "heard": "received",
 }
 
 // retiredNames are retired as words of identifiers only, retiredPhrases as a

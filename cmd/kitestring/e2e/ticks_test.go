@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -22,23 +21,7 @@ func pythonProgram(t *testing.T, source string, args ...string) (lines <-chan st
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), actorstest.Tool(t, "python3", "python3"), append([]string{"-I", "-"}, args...)...)
 	cmd.Stdin = strings.NewReader(source)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	received := make(chan string, 10_000)
-	go func() {
-		defer close(received)
-		for scanner := bufio.NewScanner(out); scanner.Scan(); {
-			received <- scanner.Text()
-		}
-		_ = cmd.Wait() // it is killed at the end of the test
-	}()
-	return received
+	return linesOf(t, cmd)
 }
 
 // The README's program for ticks works as printed, through a new token, for an

@@ -99,7 +99,7 @@ var (
 	}))
 
 	_ = register(assumeDrill(messages.Heartbeat, "a socket stays open and sends nothing", "it is opened again within 3 s (verdict: 15 s), the gap ledger is exact", Setup{Start: ordinary}, func(r *Rig) {
-		// The observer keeps the socket of the token before: it hears all.
+		// The observer keeps the socket of the token before: it receives all.
 		observer, watched := r.observeAll()
 		r.receipt(r.rotated(20 * time.Second))
 		r.ticked()
