@@ -67,8 +67,8 @@ func (l *sharedListener) Accept() (net.Conn, error) {
 			return &countedConn{TCPConn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1); l.all.Add(-1) })}, nil
 		}
 		l.all.Add(-1)
-		_ = conn.Close()
 		l.refuse("too many are open; find out which clients hold them", conn.RemoteAddr().String())
+		_ = conn.Close()
 	}
 }
 
