@@ -176,6 +176,7 @@ func TestWatchdogDoesNotCountItsOwnAbsence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, group("root", worker("a", nil)), Options{})
 		c := s.cells["a/main"]
+		synctest.Wait() // until it has handled Started, and sleeps
 		in := c.current.Load()
 		in.asleep.Store(false) // as if a handler ran
 		w := s.newWatchdog()

@@ -73,13 +73,10 @@ func (b *Board) Status() Status {
 	}
 	for _, r := range b.clients.List() {
 		c := ClientStatus{Name: r.Name, Scopes: r.Scopes, Created: r.Created, Instruments: map[messages.Mode]int{}}
-		c.Sent, c.Conflated, c.Requests, c.Refusals = b.metrics.totals(r.Name)
-		if g != nil {
-			for _, sock := range g.all() {
-				if sock.name == r.Name {
-					c.add(g, sock)
-				}
-			}
+		open, gone := g.countsOf(r.Name, b.metrics)
+		c.Sent, c.Conflated, c.Requests, c.Refusals = gone.sent, gone.conflated, gone.requests, gone.refusals
+		for _, sock := range open {
+			c.add(g, sock)
 		}
 		s.Clients = append(s.Clients, c)
 	}

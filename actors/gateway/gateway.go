@@ -26,6 +26,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -292,11 +293,29 @@ func (g *Gateway) socketsOf(name string) (n int) {
 	return n
 }
 
+// forget moves a socket's counts into its client's totals in one step: nobody
+// reads them in both places, or in neither.
 func (g *Gateway) forget(c *client) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	delete(g.clients, c)
-	g.mu.Unlock()
 	g.cfg.Metrics.gone(c)
+}
+
+// countsOf answers a client's open sockets, and the counts of those that have
+// gone, at one moment. Without a gateway none is open.
+func (g *Gateway) countsOf(name string, m *Metrics) (open []*client, gone totals) {
+	if g == nil {
+		return nil, m.totals(name)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.clients {
+		if c.name == name {
+			open = append(open, c)
+		}
+	}
+	return open, m.totals(name)
 }
 
 // mayUpgrade spends one of the key's upgrades.
@@ -354,11 +373,7 @@ func (g *Gateway) dropAll() {
 func (g *Gateway) all() []*client {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	list := make([]*client, 0, len(g.clients))
-	for c := range g.clients {
-		list = append(list, c)
-	}
-	return list
+	return slices.Collect(maps.Keys(g.clients))
 }
 
 func (g *Gateway) lastLine(c *client) {

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -105,11 +107,10 @@ func (m *Metrics) upgrade(name, result string) { m.upgrades.WithLabelValues(name
 func (m *Metrics) dropped(name, reason string) { m.disconnects.WithLabelValues(name, reason).Inc() }
 
 // totals are a client's counts without its open sockets.
-func (m *Metrics) totals(name string) (sent, conflated, requests, refusals uint64) {
+func (m *Metrics) totals(name string) totals {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := m.of(name)
-	return t.sent, t.conflated, t.requests, t.refusals
+	return *m.of(name)
 }
 
 // show brings the counters up to what a socket has counted.
@@ -132,6 +133,19 @@ func (m *Metrics) gone(c *client) {
 	delete(m.shown, c)
 }
 
+// showAll shows every open socket, and answers them: none that has gone, whose
+// counts would be added again.
+func (m *Metrics) showAll(g *Gateway) []*client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c := range g.clients {
+		m.show(c)
+	}
+	return slices.Collect(maps.Keys(g.clients))
+}
+
 // observe brings every series up to date, once a second.
 func (m *Metrics) observe(g *Gateway) {
 	type sum struct {
@@ -142,13 +156,7 @@ func (m *Metrics) observe(g *Gateway) {
 	for _, r := range g.cfg.Clients.List() {
 		sums[r.Name] = &sum{}
 	}
-	all := g.all()
-	m.mu.Lock()
-	for _, c := range all {
-		m.show(c)
-	}
-	m.mu.Unlock()
-	for _, c := range all {
+	for _, c := range m.showAll(g) {
 		s := sums[c.name]
 		if s == nil {
 			continue // revoked this moment
