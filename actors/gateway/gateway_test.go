@@ -26,6 +26,7 @@ import (
 	"github.com/anthdm/hollywood/actor"
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	kiteconnect "github.com/zerodha/gokiteconnect/v4"
 	"github.com/zerodha/gokiteconnect/v4/models"
 	kiteticker "github.com/zerodha/gokiteconnect/v4/ticker"
@@ -705,3 +706,49 @@ func TestNothingSecretInTheFile(t *testing.T) {
 }
 
 var _ actors.TokenSource = (*actorstest.Tokens)(nil)
+
+// A socket's packets are counted once, also at the moment when it ends: in the
+// status, in the totals and in the series.
+func TestCountsOfASocketThatEnds(t *testing.T) {
+	b := begin(t)
+	b.add("one", ScopeData)
+	var g *Gateway
+	actorstest.Until(t, "the gateway", func() bool {
+		b.board.mu.Lock()
+		defer b.board.mu.Unlock()
+		g = b.board.now
+		return g != nil
+	})
+	const sockets, packets = 20_000, 3
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range sockets {
+			c := &client{name: "one", out: newOutbox(), modes: map[uint32]messages.Mode{}}
+			c.out.sent = packets
+			g.mu.Lock()
+			g.clients[c] = struct{}{}
+			g.mu.Unlock()
+			g.forget(c)
+		}
+	}()
+	for last, running := uint64(0), true; running; {
+		select {
+		case <-ended:
+			running = false
+		default:
+		}
+		g.cfg.Metrics.observe(g)
+		sent := b.board.Status().Clients[0].Sent
+		if sent < last || sent%packets != 0 {
+			t.Fatalf("%d packets after %d", sent, last)
+		}
+		last = sent
+	}
+	if got := b.board.Status().Clients[0].Sent; got != sockets*packets {
+		t.Errorf("%d packets in the status, want %d", got, sockets*packets)
+	}
+	if got := testutil.ToFloat64(g.cfg.Metrics.packets.WithLabelValues("one")); got != sockets*packets {
+		t.Errorf("%v packets in the series, want %d", got, sockets*packets)
+	}
+}
