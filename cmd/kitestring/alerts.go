@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages/ist"
 )
 
-func (p *program) alertsCommand() *cobra.Command {
-	c := p.reading(&cobra.Command{
+func alertsCommand(p *cli.Program) *cobra.Command {
+	c := p.Reading(&cobra.Command{
 		Use: "alerts", Short: "Alerts on signals and levels, as configured; try one",
 		Long: `The alerts of the configuration file: what each waits for, whether that holds now,
 and when it was sent last. "run --help" shows how to write one. They go to the
@@ -26,24 +27,24 @@ WEBHOOK_URL), to the page, and to the topic alert of the API's stream.
   kitestring alerts                  list them
   kitestring alerts test             send a test message over every channel
   kitestring alerts test pcr-high    send one where this alert goes`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all api.Alerts
-			if err := p.get(c.Context(), "/api/v1/alerts", &all); err != nil || p.client.json {
+			if err := p.Get(c.Context(), "/api/v1/alerts", &all); err != nil || p.JSON {
 				return err
 			}
-			return p.listAlerts(all)
+			return listAlerts(p, all)
 		},
 	})
-	c.AddCommand(p.testAlertCommand())
+	c.AddCommand(testAlertCommand(p))
 	return c
 }
 
-func (p *program) listAlerts(all api.Alerts) error {
+func listAlerts(p *cli.Program, all api.Alerts) error {
 	if len(all.Alerts) == 0 {
-		fmt.Fprintln(p.stdout, `no alert is configured: "kitestring run --help" shows how to write one`)
+		fmt.Fprintln(p.Stdout, `no alert is configured: "kitestring run --help" shows how to write one`)
 	} else {
-		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "ALERT\tWAITS FOR\tUNDERLYING\tNOW\tLAST SENT (IST)\tCHANNELS")
 		for _, a := range all.Alerts {
 			channels := cmp.Or(strings.Join(a.Channels, ","), "none set up")
@@ -73,7 +74,7 @@ func (p *program) listAlerts(all api.Alerts) error {
 		if i == 5 {
 			break
 		}
-		fmt.Fprintln(p.stdout, delivered(d))
+		fmt.Fprintln(p.Stdout, delivered(d))
 	}
 	return nil
 }
@@ -86,31 +87,31 @@ func delivered(d api.AlertDelivery) string {
 	return fmt.Sprintf("%s IST  %s over %s was given up: %s", at, cmp.Or(d.Alert, "a test"), d.Channel, d.Reason)
 }
 
-func (p *program) testAlertCommand() *cobra.Command {
+func testAlertCommand(p *cli.Program) *cobra.Command {
 	wait := 30 * time.Second
-	c := p.acting(&cobra.Command{
+	c := p.Acting(&cobra.Command{
 		Use: "test [NAME]", Short: "Send a test message and say what came of it; exit 1 when one did not arrive",
-		Args: usage(cobra.MaximumNArgs(1)),
+		Args: cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			asJSON := p.client.json
-			p.client.json = false // what is printed is what came of it
+			asJSON := p.JSON
+			p.JSON = false // what is printed is what came of it
 			var in api.AlertTest
 			if len(args) == 1 {
 				in.Name = args[0]
 			}
 			var sent api.AlertTested
-			if err := p.post(c.Context(), "/api/v1/alerts/test", in, &sent); err != nil {
+			if err := p.Post(c.Context(), "/api/v1/alerts/test", in, &sent); err != nil {
 				return err
 			}
 			if len(sent.Channels) == 0 {
 				return errors.New("none of its channels is set up: put NTFY_URL, or TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID, or WEBHOOK_URL into the .env file; the page and the stream have the test")
 			}
-			results, err := p.awaitDeliveries(c.Context(), sent, wait)
+			results, err := awaitDeliveries(c.Context(), p, sent, wait)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				if err := p.printJSON(results); err != nil {
+				if err := p.PrintJSON(results); err != nil {
 					return err
 				}
 			}
@@ -118,14 +119,14 @@ func (p *program) testAlertCommand() *cobra.Command {
 			for _, d := range results {
 				failed = failed || !d.Arrived
 				if !asJSON {
-					fmt.Fprintln(p.stdout, delivered(d))
+					fmt.Fprintln(p.Stdout, delivered(d))
 				}
 			}
 			switch {
 			case len(results) < len(sent.Channels):
 				return fmt.Errorf("%d of %d channels have not answered within %s; the server goes on trying, and \"kitestring alerts\" says what comes of it", len(sent.Channels)-len(results), len(sent.Channels), wait)
 			case failed:
-				return &exitWith{exitError, nil}
+				return cli.Exit(cli.ExitError, nil)
 			}
 			return nil
 		},
@@ -135,10 +136,10 @@ func (p *program) testAlertCommand() *cobra.Command {
 }
 
 // awaitDeliveries waits until each channel's message has arrived or was given up.
-func (p *program) awaitDeliveries(ctx context.Context, sent api.AlertTested, most time.Duration) ([]api.AlertDelivery, error) {
+func awaitDeliveries(ctx context.Context, p *cli.Program, sent api.AlertTested, most time.Duration) ([]api.AlertDelivery, error) {
 	for end := time.Now().Add(most); ; {
 		var all api.Alerts
-		if err := p.get(ctx, "/api/v1/alerts", &all); err != nil {
+		if err := p.Get(ctx, "/api/v1/alerts", &all); err != nil {
 			return nil, err
 		}
 		results := []api.AlertDelivery{}

@@ -16,9 +16,10 @@ import (
 
 	"kitestring/actors/analysis"
 	"kitestring/actors/barfile"
+	"kitestring/cmd/kitestring/cli"
 )
 
-func (p *program) analyseCommand() *cobra.Command {
+func analyseCommand(p *cli.Program) *cobra.Command {
 	var bars, profile, config string
 	var kinds []string
 	var asJSON bool
@@ -43,25 +44,25 @@ thresholds: what each means, its default and its range.
 
 With --json, one object a line: {time_ist, kind, output} in profile classic, the
 fields of a reading in calibrated.`, strings.Join(analysis.FileKinds(), ", ")),
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if bars == "" {
-				return &exitWith{exitUsage, errors.New("--bars is missing; for example: kitestring analyse --bars nifty_5m.csv --json")}
+				return cli.Misuse("--bars is missing; for example: kitestring analyse --bars nifty_5m.csv --json")
 			}
 			formula, thresholds, err := formulas(config, profile, c.Flags().Changed("profile"))
 			if err != nil {
-				return &exitWith{exitUsage, err}
+				return cli.Exit(cli.ExitUsage, err)
 			}
 			for _, kind := range kinds {
 				if !slices.Contains(analysis.FileKinds(), kind) {
-					return &exitWith{exitUsage, fmt.Errorf("--kind %q: it is one of %s", kind, strings.Join(analysis.FileKinds(), ", "))}
+					return cli.Misuse("--kind %q: it is one of %s", kind, strings.Join(analysis.FileKinds(), ", "))
 				}
 			}
-			loaded, err := p.loadBars(bars, formula)
+			loaded, err := loadBars(p, bars, formula)
 			if err != nil {
 				return err
 			}
-			out := bufio.NewWriter(p.stdout)
+			out := bufio.NewWriter(p.Stdout)
 			show := func(l barfile.Line) error { return printLine(out, l) }
 			if asJSON {
 				enc := json.NewEncoder(out)
@@ -106,7 +107,7 @@ func formulas(config, profile string, typed bool) (analysis.Profile, analysis.Th
 }
 
 // loadBars reads the file and reports on standard error what became of it.
-func (p *program) loadBars(path string, profile analysis.Profile) (barfile.Loaded, error) {
+func loadBars(p *cli.Program, path string, profile analysis.Profile) (barfile.Loaded, error) {
 	f, err := os.Open(path)
 	if err == nil {
 		defer f.Close()
@@ -116,24 +117,14 @@ func (p *program) loadBars(path string, profile analysis.Profile) (barfile.Loade
 		}
 	}
 	if err != nil {
-		return barfile.Loaded{}, &exitWith{exitUsage, fmt.Errorf("--bars %s: %w", path, cause(err))}
+		return barfile.Loaded{}, cli.Misuse("--bars %s: %w", path, cli.Cause(err))
 	}
 	loaded, err := barfile.Load(f, path, profile)
 	if err != nil {
 		return loaded, err
 	}
-	printReport(p.stderr, filepath.Base(path), loaded)
+	printReport(p.Stderr, filepath.Base(path), loaded)
 	return loaded, nil
-}
-
-// cause is an error without the call and the path that the message names
-// already.
-func cause(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }
 
 // mostDropped bounds the lines of a report; what is wrong with a file shows in

@@ -12,6 +12,7 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
+	"kitestring/cmd/kitestring/cli"
 )
 
 // goldenTexts are the free texts of the golden files: not compared.
@@ -41,7 +42,7 @@ func withoutTexts(v any) any {
 func analysed(t *testing.T, args ...string) map[string]map[string]any {
 	t.Helper()
 	code, stdout, stderr := kitestring(t, t.Context(), nil, "", append([]string{"analyse", "--json"}, args...)...)
-	if code != exitOK {
+	if code != cli.ExitOK {
 		t.Fatalf("%v: exit %d: %s", args, code, stderr)
 	}
 	lines := map[string]map[string]any{}
@@ -104,7 +105,7 @@ func TestAnalyseReportsAndChooses(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := kitestring(t, t.Context(), nil, "", "analyse", "--bars", bars, "--kind", "trend_base,candle_intent")
-	if code != exitOK || strings.Count(stdout, "\n") != 6 || strings.Contains(stdout, "zone_control") {
+	if code != cli.ExitOK || strings.Count(stdout, "\n") != 6 || strings.Contains(stdout, "zone_control") {
 		t.Errorf("exit %d, %s%s", code, stdout, stderr)
 	}
 	for _, want := range []string{
@@ -128,7 +129,7 @@ func TestAnalyseReportsAndChooses(t *testing.T) {
 	}
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _, _ := kitestring(t, interrupted, nil, "", "analyse", "--bars", bars); code != exitInterrupted {
+	if code, _, _ := kitestring(t, interrupted, nil, "", "analyse", "--bars", bars); code != cli.ExitInterrupted {
 		t.Errorf("interrupted: exit %d", code)
 	}
 }
@@ -153,7 +154,7 @@ func TestAnalyseRefusesWithLineAndReason(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, stdout, stderr := kitestring(t, t.Context(), nil, "", "analyse", "--bars", path)
-		if code != exitError || stdout != "" || strings.Count(stderr, "\n") != 1 {
+		if code != cli.ExitError || stdout != "" || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", name, code, stdout, stderr)
 		}
 		for _, want := range append(c.want, name) {

@@ -76,6 +76,7 @@ var arrows = map[string][]string{
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
 
 	"cmd/kitestring/assets":           {},
+	"cmd/kitestring/cli":              {"actors/token", "actors/web/api", "messages"},
 	"cmd/kitestring/doctor":           {"supervisor/tree", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
 	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},

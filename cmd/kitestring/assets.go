@@ -7,15 +7,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/cli"
 )
 
-func (p *program) assetsCommand() *cobra.Command {
+func assetsCommand(p *cli.Program) *cobra.Command {
 	var asJSON bool
 	list := func(*cobra.Command, []string) error {
 		if asJSON {
-			return p.printJSON(assets.All())
+			return p.PrintJSON(assets.All())
 		}
-		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 		for _, a := range assets.All() {
 			fmt.Fprintf(w, "%s\t%s\n", a.Name, a.About)
 		}
@@ -28,18 +29,18 @@ of metrics and of the analyses' parameters, alert and recording rules for
 Prometheus, a Grafana dashboard, a systemd unit and a Dockerfile. For example:
 
   kitestring assets print alerts > /etc/prometheus/kitestring-alerts.yml`,
-		Args: usage(cobra.NoArgs), RunE: list,
+		Args: cli.Args(cobra.NoArgs), RunE: list,
 	}
-	listing := &cobra.Command{Use: "list", Short: "Name what the binary carries", Args: usage(cobra.NoArgs), RunE: list}
+	listing := &cobra.Command{Use: "list", Short: "Name what the binary carries", Args: cli.Args(cobra.NoArgs), RunE: list}
 	listing.Flags().BoolVar(&asJSON, "json", false, "print a JSON list of {name, file, about}")
 	c.AddCommand(listing, &cobra.Command{
-		Use: "print NAME", Short: "Print one of them to standard output", Args: usage(cobra.ExactArgs(1)),
+		Use: "print NAME", Short: "Print one of them to standard output", Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			content, err := assets.Read(args[0])
 			if err != nil {
-				return &exitWith{exitUsage, err}
+				return cli.Exit(cli.ExitUsage, err)
 			}
-			_, err = p.stdout.Write(content)
+			_, err = p.Stdout.Write(content)
 			return err
 		},
 	})

@@ -12,13 +12,14 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
 )
 
 func TestAssetsArePrinted(t *testing.T) {
 	for _, args := range [][]string{{"assets"}, {"assets", "list"}} {
 		code, out, errs := kitestring(t, t.Context(), nil, "", args...)
-		if code != exitOK {
+		if code != cli.ExitOK {
 			t.Fatalf("%v: exit %d: %s", args, code, errs)
 		}
 		for _, a := range assets.All() {
@@ -29,12 +30,12 @@ func TestAssetsArePrinted(t *testing.T) {
 	}
 	for _, name := range []string{"alerts", "recording", "dashboard", "runbook", "systemd"} {
 		code, out, _ := kitestring(t, t.Context(), nil, "", "assets", "print", name)
-		if want, err := assets.Read(name); err != nil || code != exitOK || out != string(want) {
+		if want, err := assets.Read(name); err != nil || code != cli.ExitOK || out != string(want) {
 			t.Errorf("assets print %s: exit %d, %d bytes, want %d (%v)", name, code, len(out), len(want), err)
 		}
 	}
 	code, _, errs := kitestring(t, t.Context(), nil, "", "assets", "print", "moon")
-	if code != exitUsage || !strings.Contains(errs, "moon") || !strings.Contains(errs, "runbook") {
+	if code != cli.ExitUsage || !strings.Contains(errs, "moon") || !strings.Contains(errs, "runbook") {
 		t.Errorf("an unknown asset: exit %d, %q", code, errs)
 	}
 }
@@ -49,7 +50,7 @@ func TestCommandsOfTheRunbookAreReal(t *testing.T) {
 	}
 	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"))
 	live(t, addr)
-	root := (&program{getenv: func(string) string { return "" }}).command()
+	root := command(&cli.Program{Getenv: func(string) string { return "" }})
 	ran, looked := map[string]bool{}, map[string]bool{}
 	for _, m := range regexp.MustCompile("(?m)(?:^|`)kitestring ([^`\n>]+)").FindAllStringSubmatch(string(runbook), -1) {
 		args := strings.Fields(m[1])
@@ -75,7 +76,7 @@ func TestCommandsOfTheRunbookAreReal(t *testing.T) {
 			if args[0] != "assets" {
 				args = append(args, "--addr", addr)
 			}
-			if code, _, errs := kitestring(t, t.Context(), nil, "", args...); code != exitOK {
+			if code, _, errs := kitestring(t, t.Context(), nil, "", args...); code != cli.ExitOK {
 				t.Errorf("kitestring %s: exit %d: %s", line, code, errs)
 			}
 			ran[line] = true
@@ -151,7 +152,7 @@ func TestDebianPackage(t *testing.T) {
 	}
 	p := startProcess(t, filepath.Join(root, "usr/bin/kitestring"), nil, "--env-file", filepath.Join(state, ".env"), "--state-dir", state)
 	live(t, p.addr)
-	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+	if code, _ := p.end(t, syscall.SIGTERM); code != cli.ExitOK {
 		t.Errorf("the installed server ended with %d", code)
 	}
 	run(dpkg, append(into, "--remove", "kitestring")...)

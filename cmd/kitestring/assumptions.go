@@ -11,11 +11,12 @@ import (
 
 	"kitestring/actors/assume"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-func (p *program) assumptionsCommand() *cobra.Command {
+func assumptionsCommand(p *cli.Program) *cobra.Command {
 	var share, table bool
 	c := &cobra.Command{
 		Use: "assumptions", Short: "What is assumed of Kite, and what was seen of each since the start",
@@ -27,25 +28,25 @@ one contradiction stands until the server is started again.
 --share prints a text without secrets that you can post where others ask whether
 Kite does the same for them. --table prints the table alone, as the README has
 it, and needs no server.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if table {
-				fmt.Fprint(p.stdout, assume.Markdown())
+				fmt.Fprint(p.Stdout, assume.Markdown())
 				return nil
 			}
 			var rows []messages.AssumptionStatus
-			if err := p.get(c.Context(), "/api/v1/assumptions", &rows); err != nil || p.client.json {
+			if err := p.Get(c.Context(), "/api/v1/assumptions", &rows); err != nil || p.JSON {
 				return err
 			}
 			if share {
 				var st api.Status
-				if err := p.get(c.Context(), "/api/v1/status", &st); err != nil {
+				if err := p.Get(c.Context(), "/api/v1/status", &st); err != nil {
 					return err
 				}
-				shareAssumptions(p.stdout, rows, st)
+				shareAssumptions(p.Stdout, rows, st)
 				return nil
 			}
-			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+			w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tVERDICT\tSEEN\tAGAINST\tFIRST AGAINST (IST)\tCLAIM")
 			for _, r := range rows {
 				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, r.Verdict, r.Seen, r.Contradicted, firstAgainst(r), r.Claim)
@@ -58,7 +59,7 @@ it, and needs no server.`,
 	}
 	c.Flags().BoolVar(&share, "share", false, "print a text without secrets, to post")
 	c.Flags().BoolVar(&table, "table", false, "print the table alone, without a server")
-	return p.reading(c)
+	return p.Reading(c)
 }
 
 func firstAgainst(r messages.AssumptionStatus) string {

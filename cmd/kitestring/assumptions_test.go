@@ -11,6 +11,7 @@ import (
 	"kitestring/actors/assume"
 	"kitestring/actors/ready"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/messages"
 )
@@ -18,7 +19,7 @@ import (
 // TestTheREADMEHasTheTableOfAssumptions compares it with what the command prints.
 func TestTheREADMEHasTheTableOfAssumptions(t *testing.T) {
 	code, printed, stderr := kitestring(t, t.Context(), nil, "", "assumptions", "--table")
-	if code != exitOK || printed != assume.Markdown() {
+	if code != cli.ExitOK || printed != assume.Markdown() {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	readme, err := os.ReadFile(filepath.Join(actorstest.ModuleRoot(t), "README.md"))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -126,7 +127,7 @@ func TestCaseAnalyseKiteShapes(t *testing.T) {
 		"datetime.csv": strings.Replace(frame, ",date,", ",datetime,", 1), "timestamp.csv": strings.Replace(frame, ",date,", ",timestamp,", 1), "time.csv": strings.Replace(frame, ",date,", ",time,", 1),
 	} {
 		code, out, errs := kitestring(t, t.Context(), nil, "", "analyse", "--bars", file(t, "nifty_"+name, content), "--kind", "candle_intent", "--json")
-		if code != exitOK || strings.Count(out, "\n") != 77 {
+		if code != cli.ExitOK || strings.Count(out, "\n") != 77 {
 			t.Errorf("%s: exit %d, %d readings of 77 bars: %s", name, code, strings.Count(out, "\n"), errs)
 		}
 	}
@@ -177,7 +178,7 @@ func TestCaseForeignEnvFile(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		code, _, errs := kitestring(t, ctx, nil, "", "run", "--env-file", path, "--addr", "127.0.0.1:0", "--log-format", "json")
 		cancel()
-		if code != exitError || !strings.Contains(errs, "--profile sim") {
+		if code != cli.ExitError || !strings.Contains(errs, "--profile sim") {
 			t.Errorf("%s: exit %d, %s", name, code, lastLines(errs, 3))
 		}
 		if now, _ := os.ReadFile(path); string(now) != content {
@@ -420,7 +421,7 @@ func TestCaseSimulatorLeavesARealSecret(t *testing.T) {
 		if now, _ := os.ReadFile(path); !strings.Contains(string(now), "realkeyrealkey12") || !strings.Contains(string(now), "realsecretrealsecret") {
 			t.Errorf("--profile %s: the file is now %q", profile, now)
 		}
-		if code == exitError && !strings.Contains(errs, "KITESTRING_PROFILE") || code != exitError && profile == "sim" {
+		if code == cli.ExitError && !strings.Contains(errs, "KITESTRING_PROFILE") || code != cli.ExitError && profile == "sim" {
 			t.Errorf("--profile %s: exit %d, %s", profile, code, lastLines(errs, 3))
 		}
 	}
@@ -471,7 +472,7 @@ func TestCaseTokenSet(t *testing.T) {
 		path := file(t, ".env", before)
 		code, _, errs := kitestring(t, t.Context(), nil, stdin+"\n", "token", "set", "--env-file", path)
 		now, _ := os.ReadFile(path)
-		if got := strings.Trim(tokenLine(string(now)), `'"`); got != want || (code == exitOK) != (want == tokenB) || (code == exitOK) != (errs == "") {
+		if got := strings.Trim(tokenLine(string(now)), `'"`); got != want || (code == cli.ExitOK) != (want == tokenB) || (code == cli.ExitOK) != (errs == "") {
 			t.Errorf("%q: exit %d, the file holds %q, %s", stdin, code, got, errs)
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -10,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-func (p *program) chainCommand() *cobra.Command {
+func chainCommand(p *cli.Program) *cobra.Command {
 	var expiry string
 	var csv bool
 	strikes := 10
@@ -27,10 +27,10 @@ number; --json says why.
 
 Volatility and delta are by Black's formula of 1976 on the forward that the first
 lines name. Another expiry than the nearest is subscribed to when it is asked for.`,
-		Args: usage(cobra.MaximumNArgs(1)),
+		Args: cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if strikes < 0 {
-				return &exitWith{exitUsage, fmt.Errorf("--strikes %d: it is 0 or more on either side of the money", strikes)}
+				return cli.Misuse("--strikes %d: it is 0 or more on either side of the money", strikes)
 			}
 			query := url.Values{}
 			if expiry != "" {
@@ -38,44 +38,44 @@ lines name. Another expiry than the nearest is subscribed to when it is asked fo
 			}
 			path := "/api/v1/chain/" + url.PathEscape(strings.ToUpper(strings.Join(append(args, "NIFTY")[:1], "")))
 			if csv {
-				if p.client.json {
-					return &exitWith{exitUsage, errors.New("--csv and --json exclude each other")}
+				if p.JSON {
+					return cli.Misuse("--csv and --json exclude each other")
 				}
 				query.Set("format", "csv")
-				return p.get(c.Context(), path+"?"+query.Encode(), csvText{})
+				return p.Get(c.Context(), path+"?"+query.Encode(), cli.CSVText{})
 			}
 			var chain messages.Chain
-			if err := p.get(c.Context(), path+"?"+query.Encode(), &chain); err != nil || p.client.json {
+			if err := p.Get(c.Context(), path+"?"+query.Encode(), &chain); err != nil || p.JSON {
 				return err
 			}
-			return p.printChain(chain, strikes)
+			return printChain(p, chain, strikes)
 		},
 	}
 	c.Flags().StringVar(&expiry, "expiry", "", "day of the expiry, as 2026-12-08; the nearest by default")
 	c.Flags().BoolVar(&csv, "csv", false, "print a line an option, as CSV")
 	c.Flags().IntVar(&strikes, "strikes", strikes, "strikes on either side of the money that are shown")
-	return p.reading(c)
+	return p.Reading(c)
 }
 
-func (p *program) printChain(c messages.Chain, strikes int) error {
+func printChain(p *cli.Program, c messages.Chain, strikes int) error {
 	s := c.Summary
 	if c.Expiry == "" {
-		fmt.Fprintf(p.stdout, "%s has no option chain: %s\n", c.Underlying, c.Reason)
+		fmt.Fprintf(p.Stdout, "%s has no option chain: %s\n", c.Underlying, c.Reason)
 		return nil
 	}
-	fmt.Fprintf(p.stdout, "%s %s, expires %s IST; other expiries: %s\n", c.Underlying, c.Expiry, c.Pricing.ExpiresAt.In(ist.Zone).Format("Mon 2 Jan 15:04"),
+	fmt.Fprintf(p.Stdout, "%s %s, expires %s IST; other expiries: %s\n", c.Underlying, c.Expiry, c.Pricing.ExpiresAt.In(ist.Zone).Format("Mon 2 Jan 15:04"),
 		cmp.Or(strings.Join(slices.DeleteFunc(slices.Clone(c.Expiries), func(e string) bool { return e == c.Expiry }), ", "), "none"))
-	fmt.Fprintf(p.stdout, "spot %s, forward %s (%s), at the money %s: volatility %s %%, straddle %s\n", amount(c.Spot.LastPrice, 2), amount(c.Pricing.Forward, 2),
+	fmt.Fprintf(p.Stdout, "spot %s, forward %s (%s), at the money %s: volatility %s %%, straddle %s\n", amount(c.Spot.LastPrice, 2), amount(c.Pricing.Forward, 2),
 		cmp.Or(c.Pricing.ForwardFrom, c.Pricing.Reason), amount(s.ATM, -1), percentage(s.ATMVol), amount(s.Straddle, 2))
-	fmt.Fprintf(p.stdout, "put/call ratio %s, max pain %s, call wall %s, put wall %s; newest packet %s\n", amount(s.PCR, 2), amount(s.MaxPain, -1), amount(s.CallWall, -1), amount(s.PutWall, -1), ago(c.AgeSeconds))
+	fmt.Fprintf(p.Stdout, "put/call ratio %s, max pain %s, call wall %s, put wall %s; newest packet %s\n", amount(s.PCR, 2), amount(s.MaxPain, -1), amount(s.CallWall, -1), amount(s.PutWall, -1), ago(c.AgeSeconds))
 	for _, reason := range []string{c.Reason, s.Reason} {
 		if reason != "" {
-			fmt.Fprintln(p.stdout, reason)
+			fmt.Fprintln(p.Stdout, reason)
 		}
 	}
-	t := &table{
-		head:  []string{"OI", "CHANGE", "VOLUME", "IV %", "DELTA", "BID", "ASK", "CALL", "STRIKE", "PUT", "BID", "ASK", "DELTA", "IV %", "VOLUME", "CHANGE", "OI"},
-		ranks: []int{0, 3, 5, 1, 2, 4, 4, 0, 0, 0, 4, 4, 2, 1, 5, 3, 0},
+	t := &cli.Table{
+		Head:  []string{"OI", "CHANGE", "VOLUME", "IV %", "DELTA", "BID", "ASK", "CALL", "STRIKE", "PUT", "BID", "ASK", "DELTA", "IV %", "VOLUME", "CHANGE", "OI"},
+		Ranks: []int{0, 3, 5, 1, 2, 4, 4, 0, 0, 0, 4, 4, 2, 1, 5, 3, 0},
 	}
 	middle := slices.IndexFunc(c.Rows, func(r messages.ChainRow) bool { return r.ATM })
 	for i, r := range c.Rows {
@@ -89,9 +89,9 @@ func (p *program) printChain(c messages.Chain, strikes int) error {
 		left, right := optionCells(r.Call), optionCells(r.Put)
 		slices.Reverse(right[1:3])
 		right = []string{right[7], right[5], right[6], right[4], right[3], right[1], right[2], right[0]}
-		t.add(append(append(left, strike), right...)...)
+		t.Add(append(append(left, strike), right...)...)
 	}
-	return p.print(t)
+	return p.Print(t)
 }
 
 // optionCells are OI, change, volume, volatility, delta, bid, ask and last price.

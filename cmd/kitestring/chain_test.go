@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 )
 
@@ -38,16 +39,16 @@ func TestChainAndReadingsForPeople(t *testing.T) {
 		code      int
 		want, not []string
 	}{
-		{[]string{"chain", "--strikes", "1"}, exitOK, []string{
+		{[]string{"chain", "--strikes", "1"}, cli.ExitOK, []string{
 			"NIFTY 2026-12-01, expires Fri 27 Nov 09:30 IST; other expiries: 2026-12-08\n", "forward 27465.40 (parity), at the money 27450",
 			"3 of 6 options", "103  -       -       13.0  -      161.65  -    161.70  27500    -    ", "27450 *",
 		}, []string{"27350 ", "27550"}},
-		{[]string{"chain", "plain"}, exitOK, []string{"PLAIN has no option chain: no option of PLAIN"}, nil},
-		{[]string{"chain", "--csv", "--json"}, exitUsage, []string{"exclude each other"}, nil},
-		{[]string{"chain", "--strikes", "-1"}, exitUsage, []string{"--strikes -1"}, nil},
-		{[]string{"chain", "NIFTY", "SENSEX"}, exitUsage, nil, nil},
-		{[]string{"readings"}, exitOK, []string{"trend_base  watching     buy     85          100 %     17 h 48 min  from yesterday's close: higher highs\n", "unavailable  -       0           0 %       -            no option chain is known yet"}, nil},
-		{[]string{"readings", "--csv", "--watch"}, exitUsage, []string{"--csv goes with neither"}, nil},
+		{[]string{"chain", "plain"}, cli.ExitOK, []string{"PLAIN has no option chain: no option of PLAIN"}, nil},
+		{[]string{"chain", "--csv", "--json"}, cli.ExitUsage, []string{"exclude each other"}, nil},
+		{[]string{"chain", "--strikes", "-1"}, cli.ExitUsage, []string{"--strikes -1"}, nil},
+		{[]string{"chain", "NIFTY", "SENSEX"}, cli.ExitUsage, nil, nil},
+		{[]string{"readings"}, cli.ExitOK, []string{"trend_base  watching     buy     85          100 %     17 h 48 min  from yesterday's close: higher highs\n", "unavailable  -       0           0 %       -            no option chain is known yet"}, nil},
+		{[]string{"readings", "--csv", "--watch"}, cli.ExitUsage, []string{"--csv goes with neither"}, nil},
 	} {
 		code, stdout, stderr := kitestring(t, t.Context(), nil, "", append(c.args, "--addr", addr)...)
 		for _, want := range c.want {

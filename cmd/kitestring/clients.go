@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages/ist"
 )
 
-func (p *program) clientsCommand() *cobra.Command {
-	c := p.reading(&cobra.Command{
+func clientsCommand(p *cli.Program) *cobra.Command {
+	c := p.Reading(&cobra.Command{
 		Use: "clients", Short: "The programs that use the gateway; add, show and revoke them",
 		Long: `The gateway speaks Kite's own protocol on this machine: a program written for
 Kite Connect, in any language, changes its root URL to the gateway's and its
@@ -31,20 +32,20 @@ never holds the real token.
 Scopes: data (ticks, quotes, instruments, history), account (order updates;
 reading orders, positions, holdings, funds), orders (placing them; only where the
 server's configuration says {"gateway": {"orders": true}} as well).`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []api.Client
-			if err := p.get(c.Context(), "/api/v1/clients", &all); err != nil || p.client.json {
+			if err := p.Get(c.Context(), "/api/v1/clients", &all); err != nil || p.JSON {
 				return err
 			}
 			if len(all) == 0 {
-				fmt.Fprintln(p.stdout, "no program has a key yet: kitestring clients add NAME")
+				fmt.Fprintln(p.Stdout, "no program has a key yet: kitestring clients add NAME")
 				return nil
 			}
-			return listClients(p.stdout, all)
+			return listClients(p.Stdout, all)
 		},
 	})
-	c.AddCommand(p.addClientCommand(), p.showClientCommand(), p.revokeClientCommand())
+	c.AddCommand(addClientCommand(p), showClientCommand(p), revokeClientCommand(p))
 	return c
 }
 
@@ -62,17 +63,17 @@ func listClients(out io.Writer, all []api.Client) error {
 	return w.Flush()
 }
 
-func (p *program) addClientCommand() *cobra.Command {
+func addClientCommand(p *cli.Program) *cobra.Command {
 	var scopes []string
-	c := p.acting(&cobra.Command{
+	c := p.Acting(&cobra.Command{
 		Use: "add NAME", Short: "Let a program use the gateway; prints its key, once",
-		Args: usage(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			var key api.ClientKey
-			if err := p.post(c.Context(), "/api/v1/clients", api.ClientAdd{Name: args[0], Scopes: scopes}, &key); err != nil || p.client.json {
+			if err := p.Post(c.Context(), "/api/v1/clients", api.ClientAdd{Name: args[0], Scopes: scopes}, &key); err != nil || p.JSON {
 				return err
 			}
-			return showKey(p.stdout, key)
+			return showKey(p.Stdout, key)
 		},
 	})
 	c.Flags().StringSliceVar(&scopes, "scope", []string{"data"}, "what it may do: data, account, orders (a list with commas)")
@@ -101,30 +102,30 @@ func showKey(out io.Writer, key api.ClientKey) error {
 	return w.Flush()
 }
 
-func (p *program) showClientCommand() *cobra.Command {
-	return p.reading(&cobra.Command{
+func showClientCommand(p *cli.Program) *cobra.Command {
+	return p.Reading(&cobra.Command{
 		Use: "show NAME", Short: "One program: its scopes, sockets, instruments and requests",
-		Args: usage(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			var one api.Client
-			if err := p.get(c.Context(), "/api/v1/clients/"+url.PathEscape(args[0]), &one); err != nil || p.client.json {
+			if err := p.Get(c.Context(), "/api/v1/clients/"+url.PathEscape(args[0]), &one); err != nil || p.JSON {
 				return err
 			}
-			return listClients(p.stdout, []api.Client{one})
+			return listClients(p.Stdout, []api.Client{one})
 		},
 	})
 }
 
-func (p *program) revokeClientCommand() *cobra.Command {
-	return p.acting(&cobra.Command{
+func revokeClientCommand(p *cli.Program) *cobra.Command {
+	return p.Acting(&cobra.Command{
 		Use: "revoke NAME", Short: "Take a program's key away; its sockets drop at once",
-		Args: usage(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			var revoked map[string]string
-			if err := p.call(c.Context(), http.MethodDelete, "/api/v1/clients/"+url.PathEscape(args[0]), nil, &revoked); err != nil || p.client.json {
+			if err := p.Call(c.Context(), http.MethodDelete, "/api/v1/clients/"+url.PathEscape(args[0]), nil, &revoked); err != nil || p.JSON {
 				return err
 			}
-			fmt.Fprintln(p.stdout, revoked["revoked"], "is revoked")
+			fmt.Fprintln(p.Stdout, revoked["revoked"], "is revoked")
 			return nil
 		},
 	})

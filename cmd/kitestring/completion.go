@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,11 +10,12 @@ import (
 	"kitestring/actors/tape/export"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/supervisor"
 )
 
-func (p *program) completionCommand() *cobra.Command {
+func completionCommand(p *cli.Program) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use: "completion bash|zsh|fish|powershell", Short: "Print a shell's completion script",
@@ -28,26 +28,29 @@ zsh: kitestring completion zsh > "${fpath[1]}/_kitestring"
 fish: kitestring completion fish > ~/.config/fish/completions/kitestring.fish
 powershell: kitestring completion powershell | Out-String | Invoke-Expression`,
 		ValidArgs: shells,
-		Args:      usage(cobra.ExactArgs(1)),
+		Args:      cli.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch root := c.Root(); args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(p.stdout, true)
+				return root.GenBashCompletionV2(p.Stdout, true)
 			case "zsh":
-				return root.GenZshCompletion(p.stdout)
+				return root.GenZshCompletion(p.Stdout)
 			case "fish":
-				return root.GenFishCompletion(p.stdout, true)
+				return root.GenFishCompletion(p.Stdout, true)
 			case "powershell":
-				return root.GenPowerShellCompletionWithDesc(p.stdout)
+				return root.GenPowerShellCompletionWithDesc(p.Stdout)
 			}
-			return &exitWith{exitUsage, fmt.Errorf("completion for %q: it is for %s", args[0], strings.Join(shells, ", "))}
+			return cli.Misuse("completion for %q: it is for %s", args[0], strings.Join(shells, ", "))
 		},
 	}
 }
 
 // complete gives the shell the allowed values of a command's flags and
 // arguments, and of the commands below it.
-func (p *program) complete(c *cobra.Command) {
+func complete(p *cli.Program, c *cobra.Command) {
+	actors := func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return completeActor(p, c, args)
+	}
 	values := map[string][]cobra.Completion{
 		"log-format": {"auto", "text", "json"},
 		"log-level":  {"debug", "info", "warn", "error"},
@@ -60,7 +63,7 @@ func (p *program) complete(c *cobra.Command) {
 		values["profile"], values["kind"] = []cobra.Completion{string(analysis.Calibrated), string(analysis.Classic)}, analysis.FileKinds()
 	case "chaos":
 		values["kind"] = chaosKinds()
-		c.ValidArgsFunction = p.completeActor
+		c.ValidArgsFunction = actors
 	case "export":
 		values["format"], values["columns"] = []cobra.Completion{export.Parquet, export.CSV, export.Bars}, []cobra.Completion{"narrow", "full"}
 	case "print":
@@ -69,7 +72,7 @@ func (p *program) complete(c *cobra.Command) {
 			c.ValidArgs = append(c.ValidArgs, cobra.CompletionWithDesc(a.Name, a.About))
 		}
 	case "restart":
-		c.ValidArgsFunction = p.completeActor
+		c.ValidArgsFunction = actors
 	case "drill":
 		c.ValidArgs = []cobra.Completion{"all", "list"}
 		for _, d := range rehearse.All() {
@@ -83,15 +86,15 @@ func (p *program) complete(c *cobra.Command) {
 		}
 	}
 	for _, sub := range c.Commands() {
-		p.complete(sub)
+		complete(p, sub)
 	}
 }
 
 // completeActor offers the actors of the running server; without a server
 // there is nothing to offer.
-func (p *program) completeActor(c *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+func completeActor(p *cli.Program, c *cobra.Command, args []string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 	var all []api.Actor
-	if len(args) == 0 && p.get(c.Context(), "/api/v1/actors", &all) == nil {
+	if len(args) == 0 && p.Get(c.Context(), "/api/v1/actors", &all) == nil {
 		for _, a := range slices.DeleteFunc(all, func(a api.Actor) bool { return a.Kind != "worker" }) {
 			names = append(names, cobra.CompletionWithDesc(a.Name, a.State))
 		}

@@ -1,21 +1,19 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/simulator"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages/ist"
 	"kitestring/supervisor/tree"
 )
@@ -25,24 +23,7 @@ import (
 // for credentials and endpoints, the process environment for keys that the file
 // lacks.
 
-const (
-	defaultAddr        = "127.0.0.1:8420"
-	defaultGatewayAddr = "127.0.0.1:8430"
-)
-
-// defaultAddr is where the server listens and is looked for.
-func (p *program) defaultAddr() string {
-	if addr := p.getenv("KITESTRING_ADDR"); addr != "" {
-		return addr
-	}
-	return defaultAddr
-}
-
-// stateDir is the folder that a server keeps its state in.
-func (p *program) stateDir(flag, envFile string) string {
-	// systemd's StateDirectory; otherwise a folder next to the file that it serves.
-	return cmp.Or(flag, p.getenv("STATE_DIRECTORY"), filepath.Join(filepath.Dir(envFile), ".kitestring"))
-}
+const defaultGatewayAddr = "127.0.0.1:8430"
 
 // runFlags are the flags of "kitestring run".
 type runFlags struct {
@@ -90,7 +71,7 @@ func (f *simFlags) check(prefix string) error {
 	case f.instruments < 0 || f.instruments > 9000:
 		return fmt.Errorf("--%sinstruments %d: it is between 0 and 9000", prefix, f.instruments)
 	}
-	if err := loopback("--"+prefix+"addr", f.addr); err != nil {
+	if err := cli.CheckLoopback("--"+prefix+"addr", f.addr); err != nil {
 		return err
 	}
 	if f.bars != "" {
@@ -101,53 +82,20 @@ func (f *simFlags) check(prefix string) error {
 	return nil
 }
 
-func loopback(flag, addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%s %q: it looks like 127.0.0.1:8421", flag, addr)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("%s %q: the simulator listens on loopback only, e.g. 127.0.0.1:8421", flag, addr)
-	}
-	return nil
-}
-
-// checkAddr is for every --addr, of a server and of its clients.
-func checkAddr(addr string) error { return checkAddrOf("--addr", addr, defaultAddr) }
-
-func checkAddrOf(flag, addr, like string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
-		return fmt.Errorf("%s %q: it looks like %s, with a port up to 65535", flag, addr, like)
-	}
-	return nil
-}
-
-func checkProfile(profile string) error {
-	switch profile {
-	case "auto", "sim", "sandbox", "live":
-		return nil
-	}
-	return fmt.Errorf("--profile %q: it is auto, sim, sandbox or live", profile)
-}
-
 // config checks the flags and makes the server's configuration of them.
-func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
+func (f *runFlags) config(p *cli.Program, stream io.Writer) (tree.Config, error) {
 	bad := func(err error) (tree.Config, error) {
-		return tree.Config{}, &exitWith{exitUsage, err}
+		return tree.Config{}, cli.Exit(cli.ExitUsage, err)
 	}
-	if err := checkAddr(f.addr); err != nil {
+	if err := cli.CheckAddr(f.addr); err != nil {
 		return bad(err)
 	}
 	if f.gatewayAddr == "off" {
 		f.gatewayAddr = ""
-	} else if err := checkAddrOf("--gateway-addr", f.gatewayAddr, defaultGatewayAddr); err != nil {
+	} else if err := cli.CheckAddrOf("--gateway-addr", f.gatewayAddr, defaultGatewayAddr); err != nil {
 		return bad(fmt.Errorf("%w, or off", err))
 	}
-	if err := checkProfile(f.profile); err != nil {
+	if err := cli.CheckProfile(f.profile); err != nil {
 		return bad(err)
 	}
 	if err := f.sim.check("sim-"); err != nil {
@@ -162,8 +110,8 @@ func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 		return bad(fmt.Errorf("--env-file %q: %w", f.envFile, err))
 	}
 	cfg := tree.Config{
-		EnvFile: envFile, StateDir: p.stateDir(f.stateDir, envFile), Addr: f.addr, GatewayAddr: f.gatewayAddr, GatewayOptional: f.gatewayAddr == defaultGatewayAddr, Profile: f.profile, Version: version,
-		Getenv: p.getenv, Log: log,
+		EnvFile: envFile, StateDir: p.StateDir(f.stateDir, envFile), Addr: f.addr, GatewayAddr: f.gatewayAddr, GatewayOptional: f.gatewayAddr == defaultGatewayAddr, Profile: f.profile, Version: version,
+		Getenv: p.Getenv, Log: log,
 		Sim: tree.SimConfig{
 			Addr: f.sim.addr, ManualLogin: f.sim.login == "manual", Bars: f.sim.bars, Seed: f.sim.seed,
 			Speed: f.sim.speed, Rate: f.sim.rate, Instruments: f.sim.instruments,
@@ -180,12 +128,12 @@ func (f *runFlags) config(p *program, stream io.Writer) (tree.Config, error) {
 }
 
 // logger writes to standard error: coloured text on a terminal, JSON elsewhere.
-func (f *runFlags) logger(p *program, stream io.Writer) (*slog.Logger, error) {
+func (f *runFlags) logger(p *cli.Program, stream io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: it is debug, info, warn or error", f.logLevel)
 	}
-	terminal := isTerminal(p.stderr)
+	terminal := cli.IsTerminal(p.Stderr)
 	format := f.logFormat
 	if format == "auto" {
 		format = "json"
@@ -198,7 +146,7 @@ func (f *runFlags) logger(p *program, stream io.Writer) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(stream, &slog.HandlerOptions{Level: level})), nil
 	case "text":
 		return slog.New(tint.NewTextHandler(stream, &tint.Options{
-			Level: level, TimeFormat: "15:04:05.000", NoColor: !terminal || p.getenv("NO_COLOR") != "",
+			Level: level, TimeFormat: "15:04:05.000", NoColor: !terminal || p.Getenv("NO_COLOR") != "",
 			ReplaceAttr: inIST,
 		})), nil
 	}

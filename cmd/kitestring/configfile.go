@@ -16,6 +16,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/bars"
 	"kitestring/actors/instruments"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
 )
@@ -66,7 +67,7 @@ func readConfigFile(path string) (cfg tree.Reloadable, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return cfg, fmt.Errorf("--config %s: %w", path, cause(err))
+		return cfg, fmt.Errorf("--config %s: %w", path, cli.Cause(err))
 	case !info.Mode().IsRegular():
 		return cfg, fmt.Errorf("--config %s: it is not a file", path)
 	case info.Size() > maxConfigSize:
@@ -74,7 +75,7 @@ func readConfigFile(path string) (cfg tree.Reloadable, err error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return cfg, fmt.Errorf("--config %s: %w", path, cause(err))
+		return cfg, fmt.Errorf("--config %s: %w", path, cli.Cause(err))
 	}
 	err = parseConfig(filepath.Base(path), text, &cfg)
 	return cfg, err

@@ -11,6 +11,7 @@ import (
 	"kitestring/actors/alerts"
 	"kitestring/actors/analysis"
 	"kitestring/actors/instruments"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
 )
@@ -168,7 +169,7 @@ func TestRunRefusesAWrongConfigFile(t *testing.T) {
 		filepath.Join(dir, "other"): "no such file",
 	} {
 		code, _, stderr := kitestring(t, t.Context(), nil, "", "run", "--env-file", filepath.Join(dir, ".env"), "--addr", "127.0.0.1:0", "--config", arg)
-		if code != exitUsage || !strings.Contains(stderr, want) {
+		if code != cli.ExitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, %q", arg, code, stderr)
 		}
 	}

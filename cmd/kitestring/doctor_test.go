@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/doctor"
 	"kitestring/messages"
 )
@@ -131,7 +132,7 @@ func (p *patient) examined(t *testing.T) (code int, report doctor.Report) {
 
 func TestDoctorFindsNothingWrong(t *testing.T) {
 	code, report := newPatient(t).examined(t)
-	if code != exitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 18 {
+	if code != cli.ExitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 18 {
 		t.Errorf("exit %d, %+v", code, report)
 	}
 	for _, c := range report.Checks {
@@ -149,14 +150,14 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 		says    string // of detail or fix: a regular expression
 		code    int
 	}{
-		"no file":        {func(_ *testing.T, p *patient) { p.noFile = true }, doctor.EnvFile, doctor.Failed, "there is no", exitError},
-		"a directory":    {func(_ *testing.T, p *patient) { p.noFile = true; _ = os.Mkdir(p.path, 0o700) }, doctor.EnvFile, doctor.Failed, "is a directory", exitError},
-		"no directory":   {func(_ *testing.T, p *patient) { p.noFile = true; p.path = filepath.Join(p.dir, "none", ".env") }, doctor.Writable, doctor.Failed, "no such file", exitError},
-		"open to others": {func(_ *testing.T, p *patient) { p.mode = 0o644 }, doctor.Permissions, doctor.Warned, "chmod 600", exitOK},
-		"an open quote":  {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken) }, doctor.Parseable, doctor.Failed, "ZERODHA_ACCESS_TOKEN", exitError},
+		"no file":        {func(_ *testing.T, p *patient) { p.noFile = true }, doctor.EnvFile, doctor.Failed, "there is no", cli.ExitError},
+		"a directory":    {func(_ *testing.T, p *patient) { p.noFile = true; _ = os.Mkdir(p.path, 0o700) }, doctor.EnvFile, doctor.Failed, "is a directory", cli.ExitError},
+		"no directory":   {func(_ *testing.T, p *patient) { p.noFile = true; p.path = filepath.Join(p.dir, "none", ".env") }, doctor.Writable, doctor.Failed, "no such file", cli.ExitError},
+		"open to others": {func(_ *testing.T, p *patient) { p.mode = 0o644 }, doctor.Permissions, doctor.Warned, "chmod 600", cli.ExitOK},
+		"an open quote":  {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken) }, doctor.Parseable, doctor.Failed, "ZERODHA_ACCESS_TOKEN", cli.ExitError},
 		"a URL for token": {func(_ *testing.T, p *patient) {
 			p.set("ZERODHA_ACCESS_TOKEN", "ZERODHA_ACCESS_TOKEN=https://kite.trade")
-		}, doctor.Parseable, doctor.Failed, "is a URL", exitError},
+		}, doctor.Parseable, doctor.Failed, "is a URL", cli.ExitError},
 		"a refused file's token": {func(t *testing.T, p *patient) {
 			p.set("ZERODHA_ACCESS_TOKEN", `ZERODHA_ACCESS_TOKEN="`+doctorToken)
 			t.Cleanup(func() {
@@ -164,21 +165,21 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 					t.Errorf("Kite was asked with a token that the file's reader refuses: %q", p.authorized.String())
 				}
 			})
-		}, doctor.Token, doctor.Skipped, "cannot be used", exitError},
-		"repeated key":                       {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, doctor.Parseable, doctor.Warned, "2 times", exitOK},
-		"a junk line":                        {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, doctor.Parseable, doctor.Warned, "skipped", exitOK},
-		"no secret":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, doctor.Keys, doctor.Warned, "ZERODHA_API_SECRET", exitOK},
-		"no key":                             {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, doctor.Keys, doctor.Failed, "ZERODHA_API_KEY", exitError},
-		"no credentials":                     {func(_ *testing.T, p *patient) { p.lines = nil }, doctor.Keys, doctor.Failed, "ZERODHA_API_SECRET=...", exitError},
-		"another bot's file":                 {func(_ *testing.T, p *patient) { p.lines = []string{"KITE_API_KEY=abc"} }, doctor.Profile, doctor.Failed, "KITE_API_KEY. Add the lines ZERODHA_API_KEY=[.]{3} and .*--profile sim", exitError},
-		"a real key in the simulator's file": {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "KITESTRING_PROFILE=sim") }, doctor.Profile, doctor.Failed, "remove the line KITESTRING_PROFILE=sim", exitError},
-		"a bad key":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", ""); p.env["ZERODHA_API_KEY"] = "a b" }, doctor.Keys, doctor.Failed, "blanks", exitError},
-		"a shadow":                           {func(_ *testing.T, p *patient) { p.env["ZERODHA_ACCESS_TOKEN"] = "yesterdays" }, doctor.Environment, doctor.Warned, "ZERODHA_ACCESS_TOKEN", exitOK},
-		"live without":                       {func(_ *testing.T, p *patient) { p.lines = nil; p.args = []string{"--profile", "live"} }, doctor.Profile, doctor.Failed, "--profile sim", exitError},
-		"sim on real":                        {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, doctor.Profile, doctor.Failed, "real account", exitError},
-		"bad endpoint":                       {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, doctor.Profile, doctor.Failed, "KITE_API_URL", exitError},
-		"open to all":                        {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, doctor.Profile, doctor.Failed, "ADMIN_TOKEN", exitError},
-		"a short admin token":                {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ADMIN_TOKEN=short") }, doctor.Profile, doctor.Failed, "can be guessed. make it at least 32 [(]openssl", exitError},
+		}, doctor.Token, doctor.Skipped, "cannot be used", cli.ExitError},
+		"repeated key":                       {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ZERODHA_API_KEY=thekey") }, doctor.Parseable, doctor.Warned, "2 times", cli.ExitOK},
+		"a junk line":                        {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "what is this") }, doctor.Parseable, doctor.Warned, "skipped", cli.ExitOK},
+		"no secret":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_SECRET", "") }, doctor.Keys, doctor.Warned, "ZERODHA_API_SECRET", cli.ExitOK},
+		"no key":                             {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=") }, doctor.Keys, doctor.Failed, "ZERODHA_API_KEY", cli.ExitError},
+		"no credentials":                     {func(_ *testing.T, p *patient) { p.lines = nil }, doctor.Keys, doctor.Failed, "ZERODHA_API_SECRET=...", cli.ExitError},
+		"another bot's file":                 {func(_ *testing.T, p *patient) { p.lines = []string{"KITE_API_KEY=abc"} }, doctor.Profile, doctor.Failed, "KITE_API_KEY. Add the lines ZERODHA_API_KEY=[.]{3} and .*--profile sim", cli.ExitError},
+		"a real key in the simulator's file": {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "KITESTRING_PROFILE=sim") }, doctor.Profile, doctor.Failed, "remove the line KITESTRING_PROFILE=sim", cli.ExitError},
+		"a bad key":                          {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", ""); p.env["ZERODHA_API_KEY"] = "a b" }, doctor.Keys, doctor.Failed, "blanks", cli.ExitError},
+		"a shadow":                           {func(_ *testing.T, p *patient) { p.env["ZERODHA_ACCESS_TOKEN"] = "yesterdays" }, doctor.Environment, doctor.Warned, "ZERODHA_ACCESS_TOKEN", cli.ExitOK},
+		"live without":                       {func(_ *testing.T, p *patient) { p.lines = nil; p.args = []string{"--profile", "live"} }, doctor.Profile, doctor.Failed, "--profile sim", cli.ExitError},
+		"sim on real":                        {func(_ *testing.T, p *patient) { p.args = []string{"--profile", "sim"} }, doctor.Profile, doctor.Failed, "real account", cli.ExitError},
+		"bad endpoint":                       {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=nowhere") }, doctor.Profile, doctor.Failed, "KITE_API_URL", cli.ExitError},
+		"open to all":                        {func(_ *testing.T, p *patient) { p.addr = "0.0.0.0:" + port(p.addr) }, doctor.Profile, doctor.Failed, "ADMIN_TOKEN", cli.ExitError},
+		"a short admin token":                {func(_ *testing.T, p *patient) { p.lines = append(p.lines, "ADMIN_TOKEN=short") }, doctor.Profile, doctor.Failed, "can be guessed. make it at least 32 [(]openssl", cli.ExitError},
 		"port taken": {func(t *testing.T, p *patient) {
 			l, err := net.Listen("tcp", p.addr)
 			if err != nil {
@@ -187,29 +188,29 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 			srv := &http.Server{Handler: http.NotFoundHandler()}
 			go func() { _ = srv.Serve(l) }()
 			t.Cleanup(func() { _ = srv.Close() })
-		}, doctor.Port, doctor.Failed, "another program", exitError},
-		"any port":         {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:0" }, doctor.Port, doctor.Warned, "port 0", exitError},
-		"another file":     {func(t *testing.T, p *patient) { p.serve(t, "aaaaaaaa", true) }, doctor.Server, doctor.Warned, "another file", exitOK},
-		"a lagging holder": {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), false) }, doctor.Server, doctor.Warned, "older token", exitOK},
-		"not live":         {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), true) }, doctor.Server, doctor.Warned, "The feed is down", exitOK},
-		"not our address":  {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, doctor.Redirect, doctor.Failed, "127.0.0.1:1/callback", exitError},
-		"wrong path":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/login") }, doctor.Redirect, doctor.Failed, "/callback", exitError},
-		"root as redirect": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, doctor.Redirect, doctor.OK, "leads to the server", exitOK},
+		}, doctor.Port, doctor.Failed, "another program", cli.ExitError},
+		"any port":         {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:0" }, doctor.Port, doctor.Warned, "port 0", cli.ExitError},
+		"another file":     {func(t *testing.T, p *patient) { p.serve(t, "aaaaaaaa", true) }, doctor.Server, doctor.Warned, "another file", cli.ExitOK},
+		"a lagging holder": {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), false) }, doctor.Server, doctor.Warned, "older token", cli.ExitOK},
+		"not live":         {func(t *testing.T, p *patient) { p.serve(t, p.fingerprint(), true) }, doctor.Server, doctor.Warned, "The feed is down", cli.ExitOK},
+		"not our address":  {func(_ *testing.T, p *patient) { p.addr = "127.0.0.1:1" }, doctor.Redirect, doctor.Failed, "127.0.0.1:1/callback", cli.ExitError},
+		"wrong path":       {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/login") }, doctor.Redirect, doctor.Failed, "/callback", cli.ExitError},
+		"root as redirect": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/") }, doctor.Redirect, doctor.OK, "leads to the server", cli.ExitOK},
 		"slash at the end": {func(_ *testing.T, p *patient) {
 			p.set("REDIRECT_URL", "REDIRECT_URL=http://"+p.addr+"/callback/")
 			p.set("KITE_API_URL", "KITE_API_URL="+p.kite.URL+"/")
-		}, doctor.Token, doctor.OK, "Kite accepts", exitOK},
-		"no address":   {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, doctor.Redirect, doctor.Failed, "not an address", exitError},
-		"another host": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, doctor.Redirect, doctor.Warned, "another host", exitOK},
-		"https":        {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, doctor.Redirect, doctor.Warned, "https", exitOK},
+		}, doctor.Token, doctor.OK, "Kite accepts", cli.ExitOK},
+		"no address":   {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=callback") }, doctor.Redirect, doctor.Failed, "not an address", cli.ExitError},
+		"another host": {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://kite.example/callback") }, doctor.Redirect, doctor.Warned, "another host", cli.ExitOK},
+		"https":        {func(_ *testing.T, p *patient) { p.set("REDIRECT_URL", "REDIRECT_URL=https://"+p.addr+"/callback") }, doctor.Redirect, doctor.Warned, "https", cli.ExitOK},
 		"a password in it": {func(_ *testing.T, p *patient) {
 			p.set("KITE_API_URL", "KITE_API_URL=http://me:"+doctorSecret+"@127.0.0.1:1/"+doctorSecret)
-		}, doctor.API, doctor.Failed, "no answer from http://127.0.0.1:1", exitError},
-		"no answer":    {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, doctor.API, doctor.Failed, "refused", exitError},
-		"clock ahead":  {func(_ *testing.T, p *patient) { p.ahead = 10*time.Minute + 30*time.Second }, doctor.Clock, doctor.Failed, "10m[1-5][0-9]s ahead", exitError},
-		"clock behind": {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, doctor.Clock, doctor.Failed, "behind", exitError},
-		"no token":     {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, doctor.Token, doctor.Failed, "kitestring login", exitLogin},
-		"a dead token": {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, doctor.Token, doctor.Failed, "refuses", exitLogin},
+		}, doctor.API, doctor.Failed, "no answer from http://127.0.0.1:1", cli.ExitError},
+		"no answer":    {func(_ *testing.T, p *patient) { p.set("KITE_API_URL", "KITE_API_URL=http://127.0.0.1:1") }, doctor.API, doctor.Failed, "refused", cli.ExitError},
+		"clock ahead":  {func(_ *testing.T, p *patient) { p.ahead = 10*time.Minute + 30*time.Second }, doctor.Clock, doctor.Failed, "10m[1-5][0-9]s ahead", cli.ExitError},
+		"clock behind": {func(_ *testing.T, p *patient) { p.ahead = -time.Hour }, doctor.Clock, doctor.Failed, "behind", cli.ExitError},
+		"no token":     {func(_ *testing.T, p *patient) { p.set("ZERODHA_ACCESS_TOKEN", "") }, doctor.Token, doctor.Failed, "kitestring login", cli.ExitLogin},
+		"a dead token": {func(_ *testing.T, p *patient) { p.set("ZERODHA_API_KEY", "ZERODHA_API_KEY=another") }, doctor.Token, doctor.Failed, "refuses", cli.ExitLogin},
 		"another user's recording": {func(t *testing.T, p *patient) {
 			state := t.TempDir()
 			p.args = []string{"--state-dir", state}
@@ -219,15 +220,15 @@ func TestDoctorNamesEachTrap(t *testing.T) {
 			if err := os.Chown(filepath.Join(state, "record"), 12345, 12345); err != nil {
 				t.Skip("only root gives files away:", err)
 			}
-		}, doctor.Recording, doctor.Warned, "belongs to the user with id 12345", exitOK},
+		}, doctor.Recording, doctor.Warned, "belongs to the user with id 12345", cli.ExitOK},
 		"a file for the state": {func(t *testing.T, p *patient) {
 			file := filepath.Join(t.TempDir(), "state")
 			if err := os.WriteFile(file, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			p.args = []string{"--state-dir", file}
-		}, doctor.Recording, doctor.Failed, "not a directory", exitError},
-		"Kite has a 502": {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, doctor.Token, doctor.Warned, "says nothing", exitOK},
+		}, doctor.Recording, doctor.Failed, "not a directory", cli.ExitError},
+		"Kite has a 502": {func(_ *testing.T, p *patient) { p.status = http.StatusBadGateway }, doctor.Token, doctor.Warned, "says nothing", cli.ExitOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)

@@ -9,10 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
 )
 
-func (p *program) drillCommand() *cobra.Command {
+func drillCommand(p *cli.Program) *cobra.Command {
 	var asJSON bool
 	var options rehearse.Options
 	c := &cobra.Command{
@@ -25,27 +26,27 @@ did, and how long the recovery took. A running server is not touched.
 one fails; a drill that this machine cannot run is skipped with its reason.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 || len(args) == 1 && args[0] == "list" {
-				return p.listDrills(asJSON)
+				return listDrills(p, asJSON)
 			}
 			selected, err := rehearse.Find(args)
 			if err != nil {
-				return &exitWith{exitUsage, err}
+				return cli.Exit(cli.ExitUsage, err)
 			}
 			failed := 0
 			for _, d := range selected {
-				result, err := p.drill(c, d, options)
+				result, err := drill(p, c, d, options)
 				if err != nil {
 					return err
 				}
 				if !result.OK {
 					failed++
 				}
-				if err := p.printResult(result, asJSON); err != nil {
+				if err := printResult(p, result, asJSON); err != nil {
 					return err
 				}
 			}
 			if failed > 0 {
-				return &exitWith{exitError, fmt.Errorf("%d of %d drills failed", failed, len(selected))}
+				return cli.Exit(cli.ExitError, fmt.Errorf("%d of %d drills failed", failed, len(selected)))
 			}
 			return nil
 		},
@@ -57,7 +58,7 @@ one fails; a drill that this machine cannot run is skipped with its reason.`,
 	return c
 }
 
-func (p *program) drill(c *cobra.Command, d rehearse.Drill, options rehearse.Options) (result rehearse.Result, err error) {
+func drill(p *cli.Program, c *cobra.Command, d rehearse.Drill, options rehearse.Options) (result rehearse.Result, err error) {
 	dir, err := os.MkdirTemp("", "kitestring-drill-")
 	if err != nil {
 		return result, fmt.Errorf("a folder for the drill: %w", err)
@@ -67,9 +68,9 @@ func (p *program) drill(c *cobra.Command, d rehearse.Drill, options rehearse.Opt
 	return result, c.Context().Err()
 }
 
-func (p *program) printResult(r rehearse.Result, asJSON bool) error {
+func printResult(p *cli.Program, r rehearse.Result, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(p.stdout).Encode(r)
+		return json.NewEncoder(p.Stdout).Encode(r)
 	}
 	verdict := "ok"
 	switch {
@@ -82,13 +83,13 @@ func (p *program) printResult(r rehearse.Result, asJSON bool) error {
 	if r.RecoveryMS != nil {
 		recovery = fmt.Sprintf("%.0f ms", *r.RecoveryMS)
 	}
-	_, err := fmt.Fprintf(p.stdout, "%-22s %-8s %9s  %s\n", r.Name, verdict, recovery, r.Detail)
+	_, err := fmt.Fprintf(p.Stdout, "%-22s %-8s %9s  %s\n", r.Name, verdict, recovery, r.Detail)
 	return err
 }
 
-func (p *program) listDrills(asJSON bool) error {
+func listDrills(p *cli.Program, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(p.stdout)
+		enc := json.NewEncoder(p.Stdout)
 		for _, d := range rehearse.All() {
 			if err := enc.Encode(map[string]any{"name": d.Name, "inject": d.Inject, "hold": d.Hold, "short": d.Short}); err != nil {
 				return err
@@ -96,7 +97,7 @@ func (p *program) listDrills(asJSON bool) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 	for _, d := range rehearse.All() {
 		fmt.Fprintf(w, "%s\t%s\t-> %s\n", d.Name, d.Inject, d.Hold)
 	}

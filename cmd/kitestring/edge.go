@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/edge"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
 )
 
-func (p *program) edgeCommand() *cobra.Command {
+func edgeCommand(p *cli.Program) *cobra.Command {
 	var upstreams, scopes []string
 	var keyFile, client string
 	var cfg tree.EdgeConfig
@@ -40,13 +41,13 @@ Two servers of one API key share Kite's three sockets: give one of them
 One JSON line {addr, upstreams, client} is printed when it listens; client is
 {name, key, scopes}, the key shown this once, or null where the name is known
 already. The edge holds no token. It carries 3000 instruments.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if cfg.Upstreams, err = readUpstreams(upstreams, keyFile); err != nil {
-				return &exitWith{exitUsage, err}
+				return cli.Exit(cli.ExitUsage, err)
 			}
-			cfg.Log = slog.New(slog.NewJSONHandler(p.stderr, nil))
-			return p.serveEdge(c.Context(), cfg, client, scopes)
+			cfg.Log = slog.New(slog.NewJSONHandler(p.Stderr, nil))
+			return serveEdge(c.Context(), p, cfg, client, scopes)
 		},
 	}
 	flags := c.Flags()
@@ -95,7 +96,7 @@ type edgeClient struct {
 	Scopes []string `json:"scopes"`
 }
 
-func (p *program) serveEdge(ctx context.Context, cfg tree.EdgeConfig, client string, scopes []string) error {
+func serveEdge(ctx context.Context, p *cli.Program, cfg tree.EdgeConfig, client string, scopes []string) error {
 	e, err := tree.OpenEdge(ctx, cfg)
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (p *program) serveEdge(ctx context.Context, cfg tree.EdgeConfig, client str
 			line.Client = &edgeClient{client, key.Reveal(), scopes}
 		}
 	}
-	if err := json.NewEncoder(p.stdout).Encode(line); err != nil {
+	if err := json.NewEncoder(p.Stdout).Encode(line); err != nil {
 		return err
 	}
 	<-ctx.Done()

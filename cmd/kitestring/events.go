@@ -9,24 +9,25 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages/ist"
 )
 
-func (p *program) eventsCommand() *cobra.Command {
+func eventsCommand(p *cli.Program) *cobra.Command {
 	var follow bool
 	limit := 50
-	c := p.reading(&cobra.Command{
+	c := p.Reading(&cobra.Command{
 		Use: "events", Short: "What happened, oldest first; -f goes on with what happens",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON := p.client.json
-			p.client.json = false // an event a line
+			asJSON := p.JSON
+			p.JSON = false // an event a line
 			var last uint64
 			tick := time.NewTicker(time.Second)
 			defer tick.Stop()
 			for first := true; ; first = false {
 				var all []api.Event
-				if err := p.get(c.Context(), "/api/v1/events", &all); err != nil {
+				if err := p.Get(c.Context(), "/api/v1/events", &all); err != nil {
 					return err
 				}
 				if len(all) > 0 && all[0].ID < last {
@@ -41,12 +42,12 @@ func (p *program) eventsCommand() *cobra.Command {
 					}
 					last = e.ID
 					if asJSON {
-						if err := json.NewEncoder(p.stdout).Encode(e); err != nil {
+						if err := json.NewEncoder(p.Stdout).Encode(e); err != nil {
 							return err
 						}
 						continue
 					}
-					fmt.Fprintf(p.stdout, "%s  %-11s  %s\n", e.At.In(ist.Zone).Format("01-02 15:04:05"), e.Kind, e.Text)
+					fmt.Fprintf(p.Stdout, "%s  %-11s  %s\n", e.At.In(ist.Zone).Format("01-02 15:04:05"), e.Kind, e.Text)
 				}
 				if !follow {
 					return nil

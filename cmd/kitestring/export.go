@@ -12,9 +12,10 @@ import (
 
 	"kitestring/actors/tape"
 	"kitestring/actors/tape/export"
+	"kitestring/cmd/kitestring/cli"
 )
 
-func (p *program) exportCommand() *cobra.Command {
+func exportCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
 	var format, columns, out string
 	var replace bool
@@ -36,57 +37,57 @@ that a mode does not carry is null.
 
 A file gets its name when it was written, read back and compared. What was
 damaged on disk is left out, and named.`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case out == "":
-				return &exitWith{exitUsage, errors.New("-o is missing; for example: kitestring export " + args[0] + " --format parquet -o ticks")}
+				return cli.Exit(cli.ExitUsage, errors.New("-o is missing; for example: kitestring export "+args[0]+" --format parquet -o ticks"))
 			case !slices.Contains(formats, format):
-				return &exitWith{exitUsage, fmt.Errorf("--format %q: it is one of %s", format, strings.Join(formats, ", "))}
+				return cli.Misuse("--format %q: it is one of %s", format, strings.Join(formats, ", "))
 			case columns != "narrow" && columns != "full":
-				return &exitWith{exitUsage, fmt.Errorf("--columns %q: it is narrow or full", columns)}
+				return cli.Misuse("--columns %q: it is narrow or full", columns)
 			}
 			dir, err := f.directory()
 			if err != nil {
 				return err
 			}
-			var bar *progressBar
+			var bar *cli.ProgressBar
 			started := time.Now()
 			report, err := export.Run(c.Context(), export.Config{
 				Directory: dir, Day: args[0], Format: format, Full: columns == "full", Out: out, Replace: replace,
 				Progress: func(done, total int64) {
 					if bar == nil {
-						if bar = p.progress("exporting "+args[0], total); bar == nil {
+						if bar = p.Progress("exporting "+args[0], total); bar == nil {
 							return
 						}
 					}
-					bar.add(done - bar.done)
+					bar.Set(done)
 				},
 			})
-			bar.end()
+			bar.End()
 			for _, d := range report.Damage {
-				fmt.Fprintf(p.stderr, "damaged: %s: %s at byte %d; the rest of it is left out\n", d.Path, d.Reason, d.Offset)
+				fmt.Fprintf(p.Stderr, "damaged: %s: %s at byte %d; the rest of it is left out\n", d.Path, d.Reason, d.Offset)
 			}
 			switch {
 			case errors.Is(err, export.ErrExists):
-				return &exitWith{exitUsage, fmt.Errorf("%w; --replace exports it again", err)}
+				return cli.Misuse("%w; --replace exports it again", err)
 			case errors.Is(err, tape.ErrNoDay):
 				return noDay(dir, err)
 			case err != nil:
 				return explained(err)
 			case f.json:
-				return p.printJSON(report)
+				return p.PrintJSON(report)
 			}
 			for _, path := range report.Files {
-				fmt.Fprintln(p.stdout, path)
+				fmt.Fprintln(p.Stdout, path)
 			}
 			what := "ticks"
 			if format == export.Bars {
 				what = fmt.Sprintf("bars of %d ticks", report.Ticks)
 			}
-			fmt.Fprintf(p.stdout, "%d %s, %s (%s B a row) in %s, in %s\n", report.Rows, what, bytesOf(report.Bytes), perTick(report.Bytes, report.Rows), time.Since(started).Round(100*time.Millisecond), filepath.Clean(out))
+			fmt.Fprintf(p.Stdout, "%d %s, %s (%s B a row) in %s, in %s\n", report.Rows, what, bytesOf(report.Bytes), perTick(report.Bytes, report.Rows), time.Since(started).Round(100*time.Millisecond), filepath.Clean(out))
 			if report.Unnamed > 0 {
-				fmt.Fprintf(p.stderr, "%d instruments have no tradingsymbol: they are not in the instruments file of that day\n", report.Unnamed)
+				fmt.Fprintf(p.Stderr, "%d instruments have no tradingsymbol: they are not in the instruments file of that day\n", report.Unnamed)
 			}
 			return nil
 		},

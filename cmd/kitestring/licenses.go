@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/web"
+	"kitestring/cmd/kitestring/cli"
 )
 
 // thirdParty holds the licences of every Go module in the binary, as their
@@ -39,7 +40,7 @@ func licences() (all []licence) {
 	return append(all, licence{"dashboard", version, web.Licences()})
 }
 
-func (p *program) licencesCommand() *cobra.Command {
+func licencesCommand(p *cli.Program) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "licenses [MODULE...]", Short: "Print the licences of the software in the binary",
@@ -49,15 +50,15 @@ of Go itself and of the dashboard's script. Name modules to see only theirs.`,
 			wanted := licences()
 			for _, name := range args {
 				if !slices.ContainsFunc(wanted, func(l licence) bool { return l.Module == name }) {
-					return &exitWith{exitUsage, fmt.Errorf("no module %q in the binary; see \"kitestring licenses --json\"", name)}
+					return cli.Misuse("no module %q in the binary; see \"kitestring licenses --json\"", name)
 				}
 			}
 			wanted = slices.DeleteFunc(wanted, func(l licence) bool { return len(args) > 0 && !slices.Contains(args, l.Module) })
 			if asJSON {
-				return p.printJSON(wanted)
+				return p.PrintJSON(wanted)
 			}
 			for _, l := range wanted {
-				if _, err := fmt.Fprintf(p.stdout, "%s%s %s\n\n%s\n", licenceMark, l.Module, l.Version, l.Text); err != nil {
+				if _, err := fmt.Fprintf(p.Stdout, "%s%s %s\n\n%s\n", licenceMark, l.Module, l.Version, l.Text); err != nil {
 					return err
 				}
 			}

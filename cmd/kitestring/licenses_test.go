@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"kitestring/actors/actorstest"
+	"kitestring/cmd/kitestring/cli"
 )
 
 var update = flag.Bool("update", false, "write licenses.txt")
@@ -96,7 +97,7 @@ func TestLicencesCommand(t *testing.T) {
 	if strings.Count(one, licenceMark) != 1 || !strings.Contains(one, "Gorilla") {
 		t.Errorf("one module: %q", one)
 	}
-	if code, _, stderr := kitestring(t, t.Context(), nil, "", "licenses", "moon"); code != exitUsage || !strings.Contains(stderr, "moon") {
+	if code, _, stderr := kitestring(t, t.Context(), nil, "", "licenses", "moon"); code != cli.ExitUsage || !strings.Contains(stderr, "moon") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 }

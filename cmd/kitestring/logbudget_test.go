@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kitestring/actors/simulator"
+	"kitestring/cmd/kitestring/cli"
 )
 
 // A flood of one message costs the log a bounded number of lines, each line that
@@ -62,7 +63,7 @@ func TestAFloodOfTextsDoesNotFloodTheLog(t *testing.T) {
 		if n := len(s.log.String()) - before; n > 200_000 {
 			t.Errorf("%s: %d bytes of log in 3 s", kind, n)
 		}
-		if code := s.stop(); code != exitOK {
+		if code := s.stop(); code != cli.ExitOK {
 			t.Errorf("exit %d", code)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 )
 
@@ -69,52 +70,52 @@ func TestWrongUseIsNamed(t *testing.T) {
 		code int
 		want []string // all on one line of standard error
 	}{
-		{[]string{"--moon"}, exitUsage, []string{"--moon", "--help"}},
-		{[]string{"run", "--moon"}, exitUsage, []string{"--moon", "kitestring run --help"}},
-		{[]string{"nothing"}, exitUsage, []string{"nothing"}},
-		{[]string{"run", "extra"}, exitUsage, []string{"extra"}},
-		{[]string{"run", "--profile", "moon"}, exitUsage, []string{"moon", "auto, sim, sandbox or live"}},
-		{[]string{"run", "--log-level", "loud"}, exitUsage, []string{"loud", "debug, info, warn or error"}},
-		{[]string{"run", "--log-format", "loud"}, exitUsage, []string{"loud", "auto, text or json"}},
-		{[]string{"run", "--addr", "nowhere"}, exitUsage, []string{"nowhere", "127.0.0.1:8420"}},
-		{[]string{"run", "--sim-login", "never"}, exitUsage, []string{"never", "auto or manual"}},
-		{[]string{"run", "--sim-speed", "0"}, exitUsage, []string{"--sim-speed"}},
-		{[]string{"run", "--sim-addr", "0.0.0.0:0"}, exitUsage, []string{"loopback"}},
-		{[]string{"run", "--sim-bars", "/no/such/folder"}, exitUsage, []string{"/no/such/folder"}},
-		{[]string{"run", "--env-file", env, "--addr", busy.Addr().String()}, exitError, []string{busy.Addr().String(), "in use", "--addr"}},
-		{[]string{"run", "--env-file", env, "--addr", "0.0.0.0:0"}, exitError, []string{"ADMIN_TOKEN"}},
-		{[]string{"run", "--env-file", env, "--profile", "live"}, exitError, []string{"ZERODHA_API_KEY", "--profile sim"}},
-		{[]string{"run", "--env-file", realFile, "--profile", "sim", "--addr", "127.0.0.1:0"}, exitError, []string{"real account", "--env-file"}},
-		{[]string{"run", "--env-file", env, "--addr", "127.0.0.1:0", "--state-dir", realFile}, exitError, []string{"--state-dir"}},
-		{[]string{"status", "--addr", busy.Addr().String() + "x"}, exitUsage, []string{"--addr"}},
-		{[]string{"status", "--addr", "127.0.0.1:1"}, exitUnreachable, []string{"127.0.0.1:1", "kitestring run"}},
-		{[]string{"chaos", "feed"}, exitUsage, []string{"--kind", "panic"}},
-		{[]string{"chaos", "feed", "--kind", "moon"}, exitUsage, []string{"moon", "goroutine"}},
-		{[]string{"chaos", "feed", "--kind", "hang", "--for", "-1s"}, exitUsage, []string{"-1s", "10s"}},
-		{[]string{"chaos", "feed", "--kind", "hang", "--for", "long"}, exitUsage, []string{"--for", "long"}},
-		{[]string{"login", "--wait", "0s"}, exitUsage, []string{"--wait", "10m"}},
-		{[]string{"statsu"}, exitUsage, []string{`"kitestring statsu"`, "did you mean status?", "--help"}},
-		{[]string{"token", "shwo"}, exitUsage, []string{`"kitestring token shwo"`, "did you mean show?"}},
-		{[]string{"zzzzzz"}, exitUsage, []string{`no command "kitestring zzzzzz". See`}},
-		{[]string{"completion"}, exitUsage, []string{"bash|zsh|fish|powershell"}},
-		{[]string{"completion", "tcsh"}, exitUsage, []string{"tcsh", "bash, zsh, fish, powershell"}},
-		{[]string{"man", "moon"}, exitUsage, []string{"moon", "--help"}},
-		{[]string{"man", "run", "--dir", dir}, exitUsage, []string{"--dir"}},
-		{[]string{"man", "--dir", filepath.Join(realFile, "man")}, exitError, []string{"--dir", "not a directory"}},
-		{[]string{"licenses", "moon"}, exitUsage, []string{"moon"}},
-		{[]string{"doctor", "--addr", "8420"}, exitUsage, []string{"8420", "127.0.0.1:8420"}},
-		{[]string{"doctor", "--profile", "moon"}, exitUsage, []string{"moon", "auto, sim, sandbox or live"}},
-		{[]string{"doctor", "--env-file", "/"}, exitUsage, []string{"directory"}},
-		{[]string{"run", "--addr", "127.0.0.1:65536"}, exitUsage, []string{"65536", "65535"}},
-		{[]string{"status", "--watch", "--addr", "nowhere"}, exitUsage, []string{"nowhere", "127.0.0.1:8420"}},
-		{[]string{"drill", "moonwalk"}, exitUsage, []string{"moonwalk", "rotate-valid"}},
-		{[]string{"token", "set", "--env-file", env}, exitUsage, []string{"standard input"}},
-		{[]string{"restart"}, exitUsage, []string{"restart NAME"}},
-		{[]string{"analyse"}, exitUsage, []string{"--bars", "nifty_5m.csv"}},
-		{[]string{"analyse", "--bars", "/no/such/file.csv"}, exitUsage, []string{"/no/such/file.csv", "no such file"}},
-		{[]string{"analyse", "--bars", dir}, exitUsage, []string{dir, "folder"}},
-		{[]string{"analyse", "--bars", realFile, "--profile", "moon"}, exitUsage, []string{"moon", "calibrated or classic"}},
-		{[]string{"analyse", "--bars", realFile, "--kind", "pcr"}, exitUsage, []string{"pcr", "volume_pulse"}},
+		{[]string{"--moon"}, cli.ExitUsage, []string{"--moon", "--help"}},
+		{[]string{"run", "--moon"}, cli.ExitUsage, []string{"--moon", "kitestring run --help"}},
+		{[]string{"nothing"}, cli.ExitUsage, []string{"nothing"}},
+		{[]string{"run", "extra"}, cli.ExitUsage, []string{"extra"}},
+		{[]string{"run", "--profile", "moon"}, cli.ExitUsage, []string{"moon", "auto, sim, sandbox or live"}},
+		{[]string{"run", "--log-level", "loud"}, cli.ExitUsage, []string{"loud", "debug, info, warn or error"}},
+		{[]string{"run", "--log-format", "loud"}, cli.ExitUsage, []string{"loud", "auto, text or json"}},
+		{[]string{"run", "--addr", "nowhere"}, cli.ExitUsage, []string{"nowhere", "127.0.0.1:8420"}},
+		{[]string{"run", "--sim-login", "never"}, cli.ExitUsage, []string{"never", "auto or manual"}},
+		{[]string{"run", "--sim-speed", "0"}, cli.ExitUsage, []string{"--sim-speed"}},
+		{[]string{"run", "--sim-addr", "0.0.0.0:0"}, cli.ExitUsage, []string{"loopback"}},
+		{[]string{"run", "--sim-bars", "/no/such/folder"}, cli.ExitUsage, []string{"/no/such/folder"}},
+		{[]string{"run", "--env-file", env, "--addr", busy.Addr().String()}, cli.ExitError, []string{busy.Addr().String(), "in use", "--addr"}},
+		{[]string{"run", "--env-file", env, "--addr", "0.0.0.0:0"}, cli.ExitError, []string{"ADMIN_TOKEN"}},
+		{[]string{"run", "--env-file", env, "--profile", "live"}, cli.ExitError, []string{"ZERODHA_API_KEY", "--profile sim"}},
+		{[]string{"run", "--env-file", realFile, "--profile", "sim", "--addr", "127.0.0.1:0"}, cli.ExitError, []string{"real account", "--env-file"}},
+		{[]string{"run", "--env-file", env, "--addr", "127.0.0.1:0", "--state-dir", realFile}, cli.ExitError, []string{"--state-dir"}},
+		{[]string{"status", "--addr", busy.Addr().String() + "x"}, cli.ExitUsage, []string{"--addr"}},
+		{[]string{"status", "--addr", "127.0.0.1:1"}, cli.ExitUnreachable, []string{"127.0.0.1:1", "kitestring run"}},
+		{[]string{"chaos", "feed"}, cli.ExitUsage, []string{"--kind", "panic"}},
+		{[]string{"chaos", "feed", "--kind", "moon"}, cli.ExitUsage, []string{"moon", "goroutine"}},
+		{[]string{"chaos", "feed", "--kind", "hang", "--for", "-1s"}, cli.ExitUsage, []string{"-1s", "10s"}},
+		{[]string{"chaos", "feed", "--kind", "hang", "--for", "long"}, cli.ExitUsage, []string{"--for", "long"}},
+		{[]string{"login", "--wait", "0s"}, cli.ExitUsage, []string{"--wait", "10m"}},
+		{[]string{"statsu"}, cli.ExitUsage, []string{`"kitestring statsu"`, "did you mean status?", "--help"}},
+		{[]string{"token", "shwo"}, cli.ExitUsage, []string{`"kitestring token shwo"`, "did you mean show?"}},
+		{[]string{"zzzzzz"}, cli.ExitUsage, []string{`no command "kitestring zzzzzz". See`}},
+		{[]string{"completion"}, cli.ExitUsage, []string{"bash|zsh|fish|powershell"}},
+		{[]string{"completion", "tcsh"}, cli.ExitUsage, []string{"tcsh", "bash, zsh, fish, powershell"}},
+		{[]string{"man", "moon"}, cli.ExitUsage, []string{"moon", "--help"}},
+		{[]string{"man", "run", "--dir", dir}, cli.ExitUsage, []string{"--dir"}},
+		{[]string{"man", "--dir", filepath.Join(realFile, "man")}, cli.ExitError, []string{"--dir", "not a directory"}},
+		{[]string{"licenses", "moon"}, cli.ExitUsage, []string{"moon"}},
+		{[]string{"doctor", "--addr", "8420"}, cli.ExitUsage, []string{"8420", "127.0.0.1:8420"}},
+		{[]string{"doctor", "--profile", "moon"}, cli.ExitUsage, []string{"moon", "auto, sim, sandbox or live"}},
+		{[]string{"doctor", "--env-file", "/"}, cli.ExitUsage, []string{"directory"}},
+		{[]string{"run", "--addr", "127.0.0.1:65536"}, cli.ExitUsage, []string{"65536", "65535"}},
+		{[]string{"status", "--watch", "--addr", "nowhere"}, cli.ExitUsage, []string{"nowhere", "127.0.0.1:8420"}},
+		{[]string{"drill", "moonwalk"}, cli.ExitUsage, []string{"moonwalk", "rotate-valid"}},
+		{[]string{"token", "set", "--env-file", env}, cli.ExitUsage, []string{"standard input"}},
+		{[]string{"restart"}, cli.ExitUsage, []string{"restart NAME"}},
+		{[]string{"analyse"}, cli.ExitUsage, []string{"--bars", "nifty_5m.csv"}},
+		{[]string{"analyse", "--bars", "/no/such/file.csv"}, cli.ExitUsage, []string{"/no/such/file.csv", "no such file"}},
+		{[]string{"analyse", "--bars", dir}, cli.ExitUsage, []string{dir, "folder"}},
+		{[]string{"analyse", "--bars", realFile, "--profile", "moon"}, cli.ExitUsage, []string{"moon", "calibrated or classic"}},
+		{[]string{"analyse", "--bars", realFile, "--kind", "pcr"}, cli.ExitUsage, []string{"pcr", "volume_pulse"}},
 	} {
 		code, stdout, stderr := kitestring(t, t.Context(), nil, "", c.args...)
 		line := strings.TrimSpace(stderr)
@@ -192,7 +193,7 @@ func live(t *testing.T, addr string) {
 	t.Helper()
 	eventually(t, time.Minute, "the server is live", func() (bool, string) {
 		code, out, errs := kitestring(t, t.Context(), nil, "", "status", "--addr", addr)
-		return code == exitOK, fmt.Sprintf("exit %d: %s%s", code, out, errs)
+		return code == cli.ExitOK, fmt.Sprintf("exit %d: %s%s", code, out, errs)
 	})
 }
 
@@ -215,7 +216,7 @@ func TestANewcomersPath(t *testing.T) {
 		// On a machine that stands still for seconds a live server may seem dead.
 		eventually(t, time.Minute, fmt.Sprintf("%v says %q", c.args, c.want), func() (bool, string) {
 			code, out, errs := kitestring(t, t.Context(), nil, "", append(c.args, "--addr", addr)...)
-			return code == exitOK && strings.Contains(out, c.want), fmt.Sprintf("exit %d: %s%s", code, out, errs)
+			return code == cli.ExitOK && strings.Contains(out, c.want), fmt.Sprintf("exit %d: %s%s", code, out, errs)
 		})
 	}
 	for _, c := range []struct {
@@ -223,11 +224,11 @@ func TestANewcomersPath(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"restart", "pcr"}, exitOK, "restarting pcr"},
-		{[]string{"restart", "moon"}, exitUsage, "feed"},
-		{[]string{"chaos", "auth", "--kind", "panic"}, exitOK, "injected"},
-		{[]string{"chaos", "auth", "--kind", "moon"}, exitUsage, "panic"},
-		{[]string{"chaos", "moon", "--kind", "panic"}, exitUsage, "feed"},
+		{[]string{"restart", "pcr"}, cli.ExitOK, "restarting pcr"},
+		{[]string{"restart", "moon"}, cli.ExitUsage, "feed"},
+		{[]string{"chaos", "auth", "--kind", "panic"}, cli.ExitOK, "injected"},
+		{[]string{"chaos", "auth", "--kind", "moon"}, cli.ExitUsage, "panic"},
+		{[]string{"chaos", "moon", "--kind", "panic"}, cli.ExitUsage, "feed"},
 	} {
 		code, out, errs := kitestring(t, t.Context(), nil, "", append(c.args, "--addr", addr)...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {
@@ -250,7 +251,7 @@ func TestANewcomersPath(t *testing.T) {
 	visit(t, addr)
 	select {
 	case code := <-loggedIn:
-		if said := out.String(); code != exitOK || !strings.Contains(said, "coherent") || !strings.Contains(said, fmt.Sprintf("generation %d,", before+1)) {
+		if said := out.String(); code != cli.ExitOK || !strings.Contains(said, "coherent") || !strings.Contains(said, fmt.Sprintf("generation %d,", before+1)) {
 			t.Errorf("login: exit %d, %s%s", code, said, errs.String())
 		}
 	case <-time.After(time.Minute):
@@ -259,7 +260,7 @@ func TestANewcomersPath(t *testing.T) {
 	if after := generation(t, addr); after != before+1 {
 		t.Errorf("generation %d after the login, %d before", after, before)
 	}
-	if code := stop(); code != exitOK {
+	if code := stop(); code != cli.ExitOK {
 		t.Errorf("the server ended with %d", code)
 	}
 
@@ -270,7 +271,7 @@ func TestANewcomersPath(t *testing.T) {
 	}
 	addr, stop = server(t, "--env-file", env, "--sim-login", "manual")
 	live(t, addr)
-	if code := stop(); code != exitOK {
+	if code := stop(); code != cli.ExitOK {
 		t.Errorf("the second server ended with %d", code)
 	}
 	again, err := os.ReadFile(env)

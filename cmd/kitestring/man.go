@@ -9,9 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"kitestring/cmd/kitestring/cli"
 )
 
-func (p *program) manCommand() *cobra.Command {
+func manCommand(p *cli.Program) *cobra.Command {
 	var dir string
 	c := &cobra.Command{
 		Use: "man [COMMAND...]", Short: "Print a manual page, or write all of them into a folder",
@@ -27,21 +29,21 @@ them into a folder. For example:
 			keepExamples(root)
 			if dir != "" {
 				if len(args) > 0 {
-					return &exitWith{exitUsage, errors.New("--dir writes every page: leave the command out")}
+					return cli.Misuse("--dir writes every page: leave the command out")
 				}
 				// Everybody may read manual pages: the program's umask is for secrets.
 				defer syscall.Umask(syscall.Umask(0o022))
 				if err := errors.Join(os.MkdirAll(dir, 0o755), doc.GenManTree(root, header, dir)); err != nil {
-					return fmt.Errorf("--dir %s: %w", dir, cause(err))
+					return fmt.Errorf("--dir %s: %w", dir, cli.Cause(err))
 				}
-				fmt.Fprintln(p.stderr, "manual pages written into", dir)
+				fmt.Fprintln(p.Stderr, "manual pages written into", dir)
 				return nil
 			}
 			about, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return &exitWith{exitUsage, fmt.Errorf("there is no command %q; see \"kitestring --help\"", args)}
+				return cli.Misuse("there is no command %q; see \"kitestring --help\"", args)
 			}
-			return doc.GenMan(about, header, p.stdout)
+			return doc.GenMan(about, header, p.Stdout)
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "write every page into this folder (made when it is missing)")

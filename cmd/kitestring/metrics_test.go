@@ -20,6 +20,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/supervisor/tree"
 )
 
@@ -106,7 +107,7 @@ func TestExportedMetricsAreTheListedOnes(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"panic", "goroutine", "exit", "drop_token_messages"} {
-		if code, _, errs := kitestring(t, t.Context(), nil, "", "chaos", "pcr", "--kind", kind, "--addr", addr); code != exitOK {
+		if code, _, errs := kitestring(t, t.Context(), nil, "", "chaos", "pcr", "--kind", kind, "--addr", addr); code != cli.ExitOK {
 			t.Fatal(errs)
 		}
 	}

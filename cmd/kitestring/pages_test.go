@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"kitestring/cmd/kitestring/cli"
+
 	"github.com/spf13/cobra"
 )
 
 // everyCommand calls f with each command that a person can run.
 func everyCommand(f func(c *cobra.Command)) {
-	p := &program{getenv: func(string) string { return "" }}
+	p := &cli.Program{Getenv: func(string) string { return "" }}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		f(c)
@@ -19,13 +21,13 @@ func everyCommand(f func(c *cobra.Command)) {
 			walk(sub)
 		}
 	}
-	walk(p.command())
+	walk(command(p))
 }
 
 func TestManHasAPageForEveryCommand(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "man1")
 	code, _, stderr := kitestring(t, t.Context(), nil, "", "man", "--dir", dir)
-	if code != exitOK {
+	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	count := 0
@@ -57,7 +59,7 @@ func TestManHasAPageForEveryCommand(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if code, stdout, stderr := kitestring(t, t.Context(), nil, "", "completion", shell); code != exitOK || !strings.Contains(stdout, "kitestring") {
+		if code, stdout, stderr := kitestring(t, t.Context(), nil, "", "completion", shell); code != cli.ExitOK || !strings.Contains(stdout, "kitestring") {
 			t.Errorf("%s: exit %d, %q", shell, code, stderr)
 		}
 	}

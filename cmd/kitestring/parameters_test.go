@@ -13,6 +13,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 )
 
@@ -132,7 +133,7 @@ func TestAnalyseTakesTheFlagBeforeTheFile(t *testing.T) {
 		`--profile "modern": it is calibrated or classic`: {"--config", classic, "--profile", "modern"},
 	} {
 		code, _, stderr := kitestring(t, t.Context(), nil, "", append([]string{"analyse", "--bars", bars}, args...)...)
-		if code != exitUsage || !strings.Contains(stderr, want) {
+		if code != cli.ExitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("%v: exit %d, %q", args, code, stderr)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -179,7 +180,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	code, took := p.end(t, syscall.SIGTERM)
 	still.Stop()
 	// It takes a fifth of that. What other programs take of the machine is not the server's.
-	if code != exitOK || took > 5*time.Second+still.SoFar() {
+	if code != cli.ExitOK || took > 5*time.Second+still.SoFar() {
 		t.Errorf("SIGTERM under load: exit %d after %s, want 0 within 5 s; the machine stood still for %s", code, took, still.SoFar())
 	}
 	t.Logf("SIGTERM at 10 k ticks/s: exit %d after %s", code, took.Round(time.Millisecond))
@@ -190,7 +191,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 
 	p = startProcess(t, os.Args[0], nil, "--env-file", env, "--sim-login", "manual")
 	live(t, p.addr)
-	if code, _ := p.end(t, os.Interrupt); code != exitOK {
+	if code, _ := p.end(t, os.Interrupt); code != cli.ExitOK {
 		t.Errorf("the second server ended with %d", code)
 	}
 	if now, _ := os.ReadFile(env); tokenLine(string(now)) != tokenLine(string(held)) {
@@ -217,7 +218,7 @@ func TestAClosedLogDoesNotEndTheServer(t *testing.T) {
 	}
 	visit(t, p.addr)
 	live(t, p.addr)
-	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+	if code, _ := p.end(t, syscall.SIGTERM); code != cli.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 }
@@ -244,7 +245,7 @@ func TestAStalledLogStopsNoActor(t *testing.T) {
 		})
 	}
 	live(t, p.addr)
-	if code, took := p.end(t, syscall.SIGTERM); code != exitOK || took > stopWithin {
+	if code, took := p.end(t, syscall.SIGTERM); code != cli.ExitOK || took > stopWithin {
 		t.Errorf("exit %d after %s", code, took)
 	}
 }
@@ -313,7 +314,7 @@ func TestHangupReadsTheFileAgain(t *testing.T) {
 	if now := generation(t, p.addr); now != g {
 		t.Errorf("generation %d after hangups over the same token, %d before", now, g)
 	}
-	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+	if code, _ := p.end(t, syscall.SIGTERM); code != cli.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 }
@@ -416,7 +417,7 @@ func TestHangupReadsTheConfigurationAgain(t *testing.T) {
 	if now := epochs(); !maps.Equal(now, after) {
 		t.Errorf("epochs %v after files that are wrong, %v before", now, after)
 	}
-	if code, _ := p.end(t, syscall.SIGTERM); code != exitOK {
+	if code, _ := p.end(t, syscall.SIGTERM); code != cli.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 }
@@ -491,7 +492,7 @@ func TestSystemdReceivesTheState(t *testing.T) {
 		}
 	}()
 	await("STOPPING=1")
-	if code := <-ended; code != exitOK {
+	if code := <-ended; code != cli.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 }

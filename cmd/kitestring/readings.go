@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -13,10 +12,11 @@ import (
 
 	"kitestring/actors/kinds"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 )
 
-func (p *program) readingsCommand() *cobra.Command {
+func readingsCommand(p *cli.Program) *cobra.Command {
 	var watch, csv bool
 	var about strings.Builder
 	for _, k := range kinds.All() {
@@ -29,47 +29,49 @@ and coverage in percent, how old the newest input is, and why. A reading of an e
 session is watching, never active, and says which close it is from.
 ` + about.String() + `
 --json has every value; /api/v1/kinds explains each.`,
-		Args: usage(cobra.MaximumNArgs(1)),
+		Args: cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := "/api/v1/readings"
 			if len(args) > 0 {
 				path += "/" + url.PathEscape(strings.ToUpper(args[0]))
 			}
 			if csv {
-				if p.client.json || watch {
-					return &exitWith{exitUsage, errors.New("--csv goes with neither --json nor --watch")}
+				if p.JSON || watch {
+					return cli.Misuse("--csv goes with neither --json nor --watch")
 				}
-				return p.get(c.Context(), path+"?format=csv", csvText{})
+				return p.Get(c.Context(), path+"?format=csv", cli.CSVText{})
 			}
-			show := func(ctx context.Context, out io.Writer) error { return p.printReadings(ctx, out, path) }
+			show := func(ctx context.Context, p *cli.Program, out io.Writer) error {
+				return printReadings(ctx, p, out, path)
+			}
 			if watch {
-				return p.watch(c.Context(), time.Second, show)
+				return redraw(c.Context(), p, time.Second, show)
 			}
-			return show(c.Context(), p.stdout)
+			return show(c.Context(), p, p.Stdout)
 		},
 	}
 	c.Flags().BoolVar(&watch, "watch", false, "redraw each second until interrupted")
 	c.Flags().BoolVar(&csv, "csv", false, "print a line a reading, as CSV, without its values")
-	return p.reading(c)
+	return p.Reading(c)
 }
 
-func (p *program) printReadings(ctx context.Context, out io.Writer, path string) error {
+func printReadings(ctx context.Context, p *cli.Program, out io.Writer, path string) error {
 	var all []messages.Reading
-	if err := p.get(ctx, path, &all); err != nil || p.client.json {
+	if err := p.Get(ctx, path, &all); err != nil || p.JSON {
 		return err
 	}
 	var st api.Status
-	if err := p.get(ctx, "/api/v1/status", &st); err != nil {
+	if err := p.Get(ctx, "/api/v1/status", &st); err != nil {
 		return err
 	}
-	t := &table{
-		head:  []string{"UNDERLYING", "ANALYSIS", "STATUS", "SIGNAL", "CONFIDENCE", "COVERAGE", "AGE", "REASON"},
-		ranks: []int{0, 0, 0, 0, 1, 3, 2, 0},
+	t := &cli.Table{
+		Head:  []string{"UNDERLYING", "ANALYSIS", "STATUS", "SIGNAL", "CONFIDENCE", "COVERAGE", "AGE", "REASON"},
+		Ranks: []int{0, 0, 0, 0, 1, 3, 2, 0},
 	}
 	for _, r := range all {
-		t.add(r.Underlying, r.Kind, r.Status.String(), cellOr(r.Signal), fmt.Sprintf("%.0f", r.Confidence), fmt.Sprintf("%.0f %%", 100*r.Coverage), inputAge(r.AsOf, st.Market.ExchangeTime), r.Reason)
+		t.Add(r.Underlying, r.Kind, r.Status.String(), cellOr(r.Signal), fmt.Sprintf("%.0f", r.Confidence), fmt.Sprintf("%.0f %%", 100*r.Coverage), inputAge(r.AsOf, st.Market.ExchangeTime), r.Reason)
 	}
-	_, err := io.WriteString(out, p.lines(t))
+	_, err := io.WriteString(out, p.Lines(t))
 	return err
 }
 

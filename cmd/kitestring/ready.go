@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-func (p *program) readyCommand() *cobra.Command {
-	return p.reading(&cobra.Command{
+func readyCommand(p *cli.Program) *cobra.Command {
+	return p.Reading(&cobra.Command{
 		Use: "ready", Short: "Can the trading day begin? One line a check, each with its fix",
 		Long: `Can the trading day begin? One line for each thing that it needs: its state,
 since when, and what to do.
@@ -23,14 +24,14 @@ it now); off (it is not set up). On a day without a session the first line says
 when the next one begins, and nothing is missing.
 
 Exit codes: 0 ready, 5 no server answers, 6 a check is missing or waiting.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var r messages.Readiness
-			if err := p.get(c.Context(), "/api/v1/ready", &r); err != nil {
+			if err := p.Get(c.Context(), "/api/v1/ready", &r); err != nil {
 				return err
 			}
-			if !p.client.json {
-				w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+			if !p.JSON {
+				w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 				for _, check := range r.Checks {
 					fmt.Fprintf(w, "%s\t%s\tsince %s\t%s\n", check.Name, check.State, check.Since.In(ist.Zone).Format("2 Jan 15:04"), check.Detail)
 					if check.Fix != "" {
@@ -60,5 +61,5 @@ func notReady(r messages.Readiness) error {
 	if len(names) == 0 {
 		names = append(names, "the server has just started")
 	}
-	return &exitWith{exitDegraded, fmt.Errorf("not ready: %s", strings.Join(names, ", "))}
+	return cli.Exit(cli.ExitDegraded, fmt.Errorf("not ready: %s", strings.Join(names, ", ")))
 }

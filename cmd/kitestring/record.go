@@ -18,6 +18,7 @@ import (
 
 	"kitestring/actors/replay"
 	"kitestring/actors/tape"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages/ist"
 )
 
@@ -27,7 +28,7 @@ type recordFlags struct {
 	json              bool
 }
 
-func (p *program) recordCommand() *cobra.Command {
+func recordCommand(p *cli.Program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "record", Short: "What the server has recorded: list, check, keep, delete, cut and compare it",
 		Long: `A server records every frame that Kite sends, in segments of up to 15 minutes
@@ -35,36 +36,36 @@ below STATE_DIR/record. These commands work on the files, with or without a
 server; "kitestring export" makes Parquet and CSV of them.
 
 A file that is damaged, by a crash or by its disk, is read up to the damage.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(p.recordStatusCommand(), p.recordListCommand(), p.recordVerifyCommand(), p.recordKeepCommand(), p.recordPruneCommand(), p.recordCutCommand(), p.recordCompareCommand())
+	c.AddCommand(recordStatusCommand(p), recordListCommand(p), recordVerifyCommand(p), recordKeepCommand(p), recordPruneCommand(p), recordCutCommand(p), recordCompareCommand(p))
 	return c
 }
 
 // add adds the flags that name a recording.
-func (f *recordFlags) add(p *program, c *cobra.Command) *cobra.Command {
+func (f *recordFlags) add(p *cli.Program, c *cobra.Command) *cobra.Command {
 	f.names(p, c)
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }
 
-func (f *recordFlags) names(p *program, c *cobra.Command) {
+func (f *recordFlags) names(p *cli.Program, c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.stateDir, "state-dir", p.stateDir("", ".env"), "the server's --state-dir")
+	flags.StringVar(&f.stateDir, "state-dir", p.StateDir("", ".env"), "the server's --state-dir")
 	flags.StringVar(&f.profile, "profile", "", "live, sandbox or sim: whose recording (default: the one that there is, live before the others)")
 }
 
 // directory is the recording that the flags name.
 func (f *recordFlags) directory() (*tape.Directory, error) {
 	if f.profile != "" {
-		if err := checkProfile(f.profile); err != nil || f.profile == "auto" {
-			return nil, &exitWith{exitUsage, fmt.Errorf("--profile %q: it is live, sandbox or sim", f.profile)}
+		if err := cli.CheckProfile(f.profile); err != nil || f.profile == "auto" {
+			return nil, cli.Misuse("--profile %q: it is live, sandbox or sim", f.profile)
 		}
 		return tape.Open(tape.Folder(f.stateDir, f.profile)), nil
 	}
 	if _, err := os.Stat(f.stateDir); err != nil {
-		return nil, &exitWith{exitUsage, fmt.Errorf("--state-dir %s: %w; name the folder that the server was started with", f.stateDir, cause(err))}
+		return nil, cli.Misuse("--state-dir %s: %w; name the folder that the server was started with", f.stateDir, cli.Cause(err))
 	}
 	for _, profile := range []string{"live", "sandbox", "sim"} {
 		dir := tape.Open(tape.Folder(f.stateDir, profile))
@@ -157,13 +158,13 @@ func listDays(dir *tape.Directory) ([]recordedDay, error) {
 	return list, nil
 }
 
-func (p *program) recordListCommand() *cobra.Command {
+func recordListCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
 	return f.add(p, &cobra.Command{
 		Use: "ls", Short: "The days that are recorded",
 		Long: `The days that are recorded, oldest first. Counts are what the headers of the
 blocks say; "kitestring record verify" reads the blocks too.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			dir, err := f.directory()
 			if err != nil {
@@ -174,13 +175,13 @@ blocks say; "kitestring record verify" reads the blocks too.`,
 				return err
 			}
 			if f.json {
-				return p.printJSON(days)
+				return p.PrintJSON(days)
 			}
 			if len(days) == 0 {
-				fmt.Fprintf(p.stdout, "nothing is recorded in %s\n", dir.Path())
+				fmt.Fprintf(p.Stdout, "nothing is recorded in %s\n", dir.Path())
 				return nil
 			}
-			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+			w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "DAY\tFROM (IST)\tTO\tSEGMENTS\tFRAMES\tTICKS\tSIZE\tB/TICK\tKEPT\tDAMAGED")
 			for _, d := range days {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", d.Day, clock(d.From), clock(d.To), d.Segments, d.Frames, d.Ticks, bytesOf(d.Bytes),
@@ -238,7 +239,7 @@ type verified struct {
 	Damage []tape.Damage `json:"damage"`
 }
 
-func (p *program) recordVerifyCommand() *cobra.Command {
+func recordVerifyCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
 	return f.add(p, &cobra.Command{
 		Use: "verify [DAY|FILE]...", Short: "Read everything that is recorded and compare its checksums",
@@ -248,39 +249,39 @@ damage.
 
 Exit code 1 when something is damaged. What stands before the damage in a file
 is good, and every command uses it.`,
-		Args: usage(cobra.ArbitraryArgs),
+		Args: cli.Args(cobra.ArbitraryArgs),
 		RunE: func(c *cobra.Command, args []string) error {
 			v := verified{Days: []string{}, Damage: []tape.Damage{}}
 			segments, err := f.segments(args, &v.Days)
 			if err != nil {
 				return err
 			}
-			bar := p.progress("reading", total(segments))
+			bar := p.Progress("reading", total(segments))
 			for _, s := range segments {
 				if err := c.Context().Err(); err != nil {
 					return err
 				}
 				if err := v.read(s, bar); err != nil {
-					bar.end()
+					bar.End()
 					return err
 				}
 			}
-			bar.end()
+			bar.End()
 			v.OK = len(v.Damage) == 0
 			if f.json {
-				err = p.printJSON(v)
+				err = p.PrintJSON(v)
 			} else {
-				p.printVerified(v)
+				printVerified(p, v)
 			}
 			if err == nil && !v.OK {
-				err = &exitWith{exitError, nil}
+				err = cli.Exit(cli.ExitError, nil)
 			}
 			return err
 		},
 	})
 }
 
-func (v *verified) read(s tape.Segment, bar *progressBar) error {
+func (v *verified) read(s tape.Segment, bar *cli.ProgressBar) error {
 	counts, damage, err := tape.ReadFile(s.Path, func(records []tape.Record) error {
 		for i := range records {
 			at := records[i].At.UTC()
@@ -303,15 +304,15 @@ func (v *verified) read(s tape.Segment, bar *progressBar) error {
 	if damage != nil && !s.Open {
 		v.Damage = append(v.Damage, *damage)
 	}
-	bar.add(s.Bytes)
+	bar.Add(s.Bytes)
 	return nil
 }
 
-func (p *program) printVerified(v verified) {
+func printVerified(p *cli.Program, v verified) {
 	for _, d := range v.Damage {
-		fmt.Fprintf(p.stdout, "DAMAGED %s: %s at byte %d; the %d bytes from there on are left out\n", d.Path, d.Reason, d.Offset, d.Bytes)
+		fmt.Fprintf(p.Stdout, "DAMAGED %s: %s at byte %d; the %d bytes from there on are left out\n", d.Path, d.Reason, d.Offset, d.Bytes)
 	}
-	fmt.Fprintf(p.stdout, "%d segments, %d frames, %d ticks, %s (%s B a tick), %s damaged\n", v.Segments, v.Frames, v.Ticks, bytesOf(v.Bytes), perTick(v.Bytes, v.Ticks), bytesOf(v.DamagedBytes))
+	fmt.Fprintf(p.Stdout, "%d segments, %d frames, %d ticks, %s (%s B a tick), %s damaged\n", v.Segments, v.Frames, v.Ticks, bytesOf(v.Bytes), perTick(v.Bytes, v.Ticks), bytesOf(v.DamagedBytes))
 }
 
 func total(segments []tape.Segment) (bytes int64) {
@@ -355,7 +356,7 @@ func (f *recordFlags) segments(args []string, days *[]string) (all []tape.Segmen
 		}
 		list, err := tape.SegmentsOf(arg)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, &exitWith{exitUsage, fmt.Errorf("%q is neither a day, like 2026-11-27, nor a file", arg)}
+			return nil, cli.Misuse("%q is neither a day, like 2026-11-27, nor a file", arg)
 		}
 		if err != nil {
 			return nil, explained(err)
@@ -379,15 +380,15 @@ func noDay(dir *tape.Directory, err error) error {
 	if len(names) > 0 {
 		have = strings.Join(names, ", ")
 	}
-	return &exitWith{exitUsage, fmt.Errorf("%w in %s; recorded: %s", err, dir.Path(), have)}
+	return cli.Misuse("%w in %s; recorded: %s", err, dir.Path(), have)
 }
 
-func (p *program) recordKeepCommand() *cobra.Command {
+func recordKeepCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
 	var off bool
 	c := f.add(p, &cobra.Command{
 		Use: "keep DAY", Short: "Keep a day from being deleted by age or size",
-		Args: usage(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir, err := f.directory()
 			if err != nil {
@@ -397,12 +398,12 @@ func (p *program) recordKeepCommand() *cobra.Command {
 				return noDay(dir, err)
 			}
 			if f.json {
-				return p.printJSON(map[string]any{"day": args[0], "kept": !off})
+				return p.PrintJSON(map[string]any{"day": args[0], "kept": !off})
 			}
 			if off {
-				fmt.Fprintf(p.stdout, "%s is deleted when its time comes\n", args[0])
+				fmt.Fprintf(p.Stdout, "%s is deleted when its time comes\n", args[0])
 			} else {
-				fmt.Fprintf(p.stdout, "%s is kept; \"kitestring record keep --off %s\" ends that\n", args[0], args[0])
+				fmt.Fprintf(p.Stdout, "%s is kept; \"kitestring record keep --off %s\" ends that\n", args[0], args[0])
 			}
 			return nil
 		},
@@ -419,7 +420,7 @@ type deletedSegments struct {
 	DryRun   bool     `json:"dry_run"`
 }
 
-func (p *program) recordPruneCommand() *cobra.Command {
+func recordPruneCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
 	var days int
 	var gigabytes float64
@@ -429,10 +430,10 @@ func (p *program) recordPruneCommand() *cobra.Command {
 		Long: `Delete what the server would delete: segments older than --days days, and the
 oldest ones above --gigabytes. Days that are kept ("kitestring record keep") and
 the segment that a server writes stay.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if days < 1 || gigabytes < 0 {
-				return &exitWith{exitUsage, errors.New("--days is at least 1, and --gigabytes not negative")}
+				return cli.Misuse("--days is at least 1, and --gigabytes not negative")
 			}
 			dir, err := f.directory()
 			if err != nil {
@@ -456,16 +457,16 @@ the segment that a server writes stay.`,
 				d.Paths = append(d.Paths, s.Path)
 			}
 			if f.json {
-				return p.printJSON(d)
+				return p.PrintJSON(d)
 			}
 			for _, path := range d.Paths {
-				fmt.Fprintln(p.stdout, path)
+				fmt.Fprintln(p.Stdout, path)
 			}
 			word := "deleted"
 			if dry {
 				word = "would be deleted"
 			}
-			fmt.Fprintf(p.stdout, "%d segments, %s: %s\n", d.Segments, bytesOf(d.Bytes), word)
+			fmt.Fprintf(p.Stdout, "%d segments, %s: %s\n", d.Segments, bytesOf(d.Bytes), word)
 			return nil
 		},
 	})
@@ -475,15 +476,15 @@ the segment that a server writes stay.`,
 	return c
 }
 
-func (p *program) recordCutCommand() *cobra.Command {
+func recordCutCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
 	var from, to, out string
 	c := f.add(p, &cobra.Command{
 		Use: "cut DAY|FILE --from 09:15 --to 09:20 -o FILE", Short: "Copy a part of a day into one file, to attach it or to replay it",
-		Args: usage(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if from == "" || to == "" || out == "" {
-				return &exitWith{exitUsage, errors.New("--from, --to or -o is missing; for example: kitestring record cut 2026-11-27 --from 09:15 --to 09:20 -o open.ks")}
+				return cli.Misuse("--from, --to or -o is missing; for example: kitestring record cut 2026-11-27 --from 09:15 --to 09:20 -o open.ks")
 			}
 			var days []string
 			segments, err := f.segments(args, &days)
@@ -499,19 +500,19 @@ func (p *program) recordCutCommand() *cobra.Command {
 				return err
 			}
 			if !first.Before(last) {
-				return &exitWith{exitUsage, fmt.Errorf("--from %s is not before --to %s", from, to)}
+				return cli.Misuse("--from %s is not before --to %s", from, to)
 			}
 			counts, damage, err := tape.Cut(segments, first, last, out)
 			if errors.Is(err, fs.ErrExist) {
-				return &exitWith{exitUsage, fmt.Errorf("%s is there already; name a new file", out)}
+				return cli.Misuse("%s is there already; name a new file", out)
 			}
 			if err != nil {
 				return explained(err)
 			}
 			if f.json {
-				return p.printJSON(map[string]any{"file": out, "frames": counts.Frames, "ticks": counts.Ticks, "events": counts.Events, "bytes": counts.Bytes, "damage": append([]tape.Damage{}, damage...)})
+				return p.PrintJSON(map[string]any{"file": out, "frames": counts.Frames, "ticks": counts.Ticks, "events": counts.Events, "bytes": counts.Bytes, "damage": append([]tape.Damage{}, damage...)})
 			}
-			fmt.Fprintf(p.stdout, "%s: %d frames, %d ticks, %s\n", out, counts.Frames, counts.Ticks, bytesOf(counts.Bytes))
+			fmt.Fprintf(p.Stdout, "%s: %d frames, %d ticks, %s\n", out, counts.Frames, counts.Ticks, bytesOf(counts.Bytes))
 			return nil
 		},
 	})
@@ -538,7 +539,7 @@ func moment(flag, text string, segments []tape.Segment, arg string) (time.Time, 
 			return ist.At(day, t.Hour(), t.Minute(), t.Second()), nil
 		}
 	}
-	return time.Time{}, &exitWith{exitUsage, fmt.Errorf("%s %q: spell it 09:15 or 09:15:30 (IST), or 2026-11-27T09:15:00+05:30", flag, text)}
+	return time.Time{}, cli.Misuse("%s %q: spell it 09:15 or 09:15:30 (IST), or 2026-11-27T09:15:00+05:30", flag, text)
 }
 
 // comparison is the answer of "record compare".
@@ -555,7 +556,7 @@ type comparedHash struct {
 	Equal           bool      `json:"equal"`
 }
 
-func (p *program) recordCompareCommand() *cobra.Command {
+func recordCompareCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
 	return f.add(p, &cobra.Command{
 		Use: "compare A B", Short: "Compare two recordings: a SHA-256 of each instrument's packets",
@@ -565,7 +566,7 @@ the order of recording. What two sockets brought at the same time, in the swap o
 a rotation, counts once.
 
 Exit code 1 when an instrument differs.`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: cli.Args(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			var hashes [2]map[uint32]replay.Hash
 			for i, arg := range args {
@@ -579,7 +580,7 @@ Exit code 1 when an instrument differs.`,
 					return explained(err)
 				}
 				for _, d := range damage {
-					fmt.Fprintf(p.stderr, "damaged: %s: %s at byte %d; the rest of it is left out\n", d.Path, d.Reason, d.Offset)
+					fmt.Fprintf(p.Stderr, "damaged: %s: %s at byte %d; the rest of it is left out\n", d.Path, d.Reason, d.Offset)
 				}
 			}
 			r := comparison{Instruments: []comparedHash{}}
@@ -595,31 +596,31 @@ Exit code 1 when an instrument differs.`,
 			}
 			r.Equal = r.Differing == 0
 			if f.json {
-				if err := p.printJSON(r); err != nil {
+				if err := p.PrintJSON(r); err != nil {
 					return err
 				}
 			} else {
-				p.printComparison(r)
+				printComparison(p, r)
 			}
 			if !r.Equal {
-				return &exitWith{exitError, nil}
+				return cli.Exit(cli.ExitError, nil)
 			}
 			return nil
 		},
 	})
 }
 
-func (p *program) printComparison(r comparison) {
+func printComparison(p *cli.Program, r comparison) {
 	for _, i := range r.Instruments {
 		if i.Equal {
-			fmt.Fprintf(p.stdout, "%10d  %9d packets  %s  equal\n", i.InstrumentToken, i.Packets[0], i.SHA256[0])
+			fmt.Fprintf(p.Stdout, "%10d  %9d packets  %s  equal\n", i.InstrumentToken, i.Packets[0], i.SHA256[0])
 			continue
 		}
 		for n, side := range []string{"A", "B"} {
-			fmt.Fprintf(p.stdout, "%10d  %9d packets  %s  DIFFERS, in %s\n", i.InstrumentToken, i.Packets[n], cmp.Or(i.SHA256[n], strings.Repeat("-", 64)), side)
+			fmt.Fprintf(p.Stdout, "%10d  %9d packets  %s  DIFFERS, in %s\n", i.InstrumentToken, i.Packets[n], cmp.Or(i.SHA256[n], strings.Repeat("-", 64)), side)
 		}
 	}
-	fmt.Fprintf(p.stdout, "%d instruments, %d differ\n", len(r.Instruments), r.Differing)
+	fmt.Fprintf(p.Stdout, "%d instruments, %d differ\n", len(r.Instruments), r.Differing)
 }
 
 // recordStatus is the answer of "record status" without a server.
@@ -632,32 +633,32 @@ type recordStatus struct {
 	DiskFreeBytes int64 `json:"disk_free_bytes"`
 }
 
-func (p *program) recordStatusCommand() *cobra.Command {
+func recordStatusCommand(p *cli.Program) *cobra.Command {
 	var f recordFlags
-	c := p.reading(&cobra.Command{
+	c := p.Reading(&cobra.Command{
 		Use: "status", Short: "What is recorded now: state, size, age and losses",
 		Long: `What a running server records: state, size, age and what it had to drop. With
 --state-dir, and where no server answers, it is what the directory holds.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("state-dir") {
-				asJSON := p.client.json
-				p.client.json = false
+				asJSON := p.JSON
+				p.JSON = false
 				var status struct {
 					Record json.RawMessage `json:"record"`
 				}
-				err := p.get(c.Context(), "/api/v1/status", &status)
-				var exit *exitWith
+				err := p.Get(c.Context(), "/api/v1/status", &status)
+				var exit *cli.ExitWith
 				switch {
 				case err == nil:
-					return p.printRecordStatus(status.Record, asJSON)
-				case !errors.As(err, &exit) || exit.code != exitUnreachable:
+					return printRecordStatus(p, status.Record, asJSON)
+				case !errors.As(err, &exit) || exit.Code != cli.ExitUnreachable:
 					return err
 				}
 				if _, missing := os.Stat(f.stateDir); missing != nil {
 					return err
 				}
-				p.client.json = asJSON
+				p.JSON = asJSON
 			}
 			dir, err := f.directory()
 			if err != nil {
@@ -690,26 +691,26 @@ func (p *program) recordStatusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.printRecordStatus(text, p.client.json)
+			return printRecordStatus(p, text, p.JSON)
 		},
 	})
-	c.Flags().StringVar(&f.stateDir, "state-dir", p.stateDir("", ".env"), "a server's --state-dir, to look at its files instead of asking it")
+	c.Flags().StringVar(&f.stateDir, "state-dir", p.StateDir("", ".env"), "a server's --state-dir, to look at its files instead of asking it")
 	c.Flags().StringVar(&f.profile, "profile", "", "with --state-dir: live, sandbox or sim")
 	return c
 }
 
 // printRecordStatus prints one JSON object as it is, or a line for each of its
 // fields.
-func (p *program) printRecordStatus(object json.RawMessage, asJSON bool) error {
+func printRecordStatus(p *cli.Program, object json.RawMessage, asJSON bool) error {
 	if asJSON {
-		_, err := fmt.Fprintf(p.stdout, "%s\n", object)
+		_, err := fmt.Fprintf(p.Stdout, "%s\n", object)
 		return err
 	}
 	var fields map[string]any
 	if err := json.Unmarshal(object, &fields); err != nil || fields == nil {
-		return &exitWith{exitError, errors.New("this server does not record")}
+		return cli.Exit(cli.ExitError, errors.New("this server does not record"))
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		value := fields[name]
 		if n, number := value.(float64); number && strings.HasSuffix(name, "bytes") {

@@ -11,6 +11,7 @@ import (
 
 	"kitestring/actors/tape"
 	"kitestring/actors/tape/export"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 	"kitestring/messages/wire"
@@ -83,38 +84,38 @@ func TestRecordCommandsReadTheFiles(t *testing.T) {
 	stateDir := recordDay(t, 60)
 	here := []string{"--state-dir", stateDir, "--json"}
 	var days []map[string]any
-	asJSON(t, exitOK, &days, append([]string{"record", "ls"}, here...)...)
+	asJSON(t, cli.ExitOK, &days, append([]string{"record", "ls"}, here...)...)
 	if len(days) != 1 || days[0]["day"] != "2026-11-26" || days[0]["ticks"] != 180.0 || days[0]["frames"] != 60.0 || days[0]["segments"] != 1.0 ||
 		days[0]["damaged_bytes"] != 0.0 || days[0]["kept"] != false || days[0]["instruments"] != true || days[0]["from"] != "2026-11-26T03:45:00Z" {
 		t.Errorf("%v", days)
 	}
 	for _, command := range []string{"verify", "status"} {
 		var got map[string]any
-		asJSON(t, exitOK, &got, append([]string{"record", command}, here...)...)
+		asJSON(t, cli.ExitOK, &got, append([]string{"record", command}, here...)...)
 		for field, want := range map[string]float64{"ticks": 180, "frames": 60, "bytes": days[0]["bytes"].(float64), "damaged_bytes": 0, "segments": 1} {
 			if got[field] != want {
 				t.Errorf("%s: %s is %v, not %v", command, field, got[field], want)
 			}
 		}
 	}
-	if code, stdout, _ := kitestring(t, t.Context(), nil, "", "record", "ls", "--state-dir", stateDir); code != exitOK || !strings.Contains(stdout, "2026-11-26  09:15:00    09:15:59  1") {
+	if code, stdout, _ := kitestring(t, t.Context(), nil, "", "record", "ls", "--state-dir", stateDir); code != cli.ExitOK || !strings.Contains(stdout, "2026-11-26  09:15:00    09:15:59  1") {
 		t.Error(stdout)
 	}
 	var cut map[string]any
 	out := filepath.Join(t.TempDir(), "open.ks")
-	asJSON(t, exitOK, &cut, append([]string{"record", "cut", "2026-11-26", "--from", "09:15:10", "--to", "09:15:19", "-o", out}, here...)...)
+	asJSON(t, cli.ExitOK, &cut, append([]string{"record", "cut", "2026-11-26", "--from", "09:15:10", "--to", "09:15:19", "-o", out}, here...)...)
 	if cut["frames"] != 10.0 || cut["ticks"] != 30.0 {
 		t.Error(cut)
 	}
-	if code, _, stderr := kitestring(t, t.Context(), nil, "", append([]string{"record", "cut", "2026-11-26", "--from", "09:15:10", "--to", "09:15:19", "-o", out}, here...)...); code != exitUsage || !strings.Contains(stderr, "is there already") {
+	if code, _, stderr := kitestring(t, t.Context(), nil, "", append([]string{"record", "cut", "2026-11-26", "--from", "09:15:10", "--to", "09:15:19", "-o", out}, here...)...); code != cli.ExitUsage || !strings.Contains(stderr, "is there already") {
 		t.Error(code, stderr)
 	}
 	var same, other comparison
-	asJSON(t, exitOK, &same, append([]string{"record", "compare", "2026-11-26", filepath.Dir(segmentOf(t, stateDir))}, here...)...)
+	asJSON(t, cli.ExitOK, &same, append([]string{"record", "compare", "2026-11-26", filepath.Dir(segmentOf(t, stateDir))}, here...)...)
 	if !same.Equal || len(same.Instruments) != 2 || same.Instruments[0].Packets != [2]int64{60, 60} {
 		t.Errorf("%+v", same)
 	}
-	asJSON(t, exitError, &other, append([]string{"record", "compare", "2026-11-26", out}, here...)...)
+	asJSON(t, cli.ExitError, &other, append([]string{"record", "compare", "2026-11-26", out}, here...)...)
 	if other.Equal || other.Differing != 2 || other.Instruments[1].Packets != [2]int64{120, 20} {
 		t.Errorf("%+v", other)
 	}
@@ -125,27 +126,27 @@ func TestRecordKeepOutlivesPrune(t *testing.T) {
 	here := []string{"--state-dir", stateDir, "--json"}
 	prune := append([]string{"record", "prune", "--gigabytes", "0"}, here...)
 	var deleted deletedSegments
-	asJSON(t, exitOK, &deleted, append(prune, "--dry-run")...)
+	asJSON(t, cli.ExitOK, &deleted, append(prune, "--dry-run")...)
 	if deleted.Segments != 1 || !deleted.DryRun {
 		t.Errorf("%+v", deleted)
 	}
 	var kept map[string]any
-	asJSON(t, exitOK, &kept, append([]string{"record", "keep", "2026-11-26"}, here...)...)
-	asJSON(t, exitOK, &deleted, prune...)
+	asJSON(t, cli.ExitOK, &kept, append([]string{"record", "keep", "2026-11-26"}, here...)...)
+	asJSON(t, cli.ExitOK, &deleted, prune...)
 	if deleted.Segments != 0 {
 		t.Errorf("%+v", deleted)
 	}
-	asJSON(t, exitOK, &kept, append([]string{"record", "keep", "--off", "2026-11-26"}, here...)...)
-	asJSON(t, exitOK, &deleted, prune...)
+	asJSON(t, cli.ExitOK, &kept, append([]string{"record", "keep", "--off", "2026-11-26"}, here...)...)
+	asJSON(t, cli.ExitOK, &deleted, prune...)
 	if deleted.Segments != 1 {
 		t.Errorf("%+v", deleted)
 	}
 	var days []any
-	asJSON(t, exitOK, &days, append([]string{"record", "ls"}, here...)...)
+	asJSON(t, cli.ExitOK, &days, append([]string{"record", "ls"}, here...)...)
 	if len(days) != 0 {
 		t.Error(days)
 	}
-	if code, _, stderr := kitestring(t, t.Context(), nil, "", append([]string{"record", "keep", "2026-11-20"}, here...)...); code != exitUsage || !strings.Contains(stderr, "nothing is recorded of that day") {
+	if code, _, stderr := kitestring(t, t.Context(), nil, "", append([]string{"record", "keep", "2026-11-20"}, here...)...); code != cli.ExitUsage || !strings.Contains(stderr, "nothing is recorded of that day") {
 		t.Error(code, stderr)
 	}
 }
@@ -162,7 +163,7 @@ func TestRecordVerifyNamesTheDamage(t *testing.T) {
 		if err := os.WriteFile(path, change(bytes.Clone(data)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		asJSON(t, exitError, &v, "record", "verify", "--state-dir", stateDir, "--json")
+		asJSON(t, cli.ExitError, &v, "record", "verify", "--state-dir", stateDir, "--json")
 		return v
 	}
 	flipped := verify(func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
@@ -189,14 +190,14 @@ func TestRecordCommandsSayWhatIsMissing(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"record", "ls", "--state-dir", empty}, exitOK, "nothing is recorded in " + empty},
-		{[]string{"record", "ls", "--state-dir", filepath.Join(empty, "none")}, exitUsage, "no such file or directory; name the folder"},
-		{[]string{"record", "ls", "--profile", "x"}, exitUsage, "it is live, sandbox or sim"},
-		{[]string{"record", "verify", "moon", "--state-dir", empty}, exitUsage, `"moon" is neither a day`},
-		{[]string{"record", "verify", "2026-11-27", "--state-dir", empty}, exitUsage, "nothing is recorded of that day"},
-		{[]string{"record", "cut", "2026-11-27"}, exitUsage, "for example"},
-		{[]string{"record", "keep"}, exitUsage, "usage"},
-		{[]string{"record", "prune", "--days", "0"}, exitUsage, "at least 1"},
+		{[]string{"record", "ls", "--state-dir", empty}, cli.ExitOK, "nothing is recorded in " + empty},
+		{[]string{"record", "ls", "--state-dir", filepath.Join(empty, "none")}, cli.ExitUsage, "no such file or directory; name the folder"},
+		{[]string{"record", "ls", "--profile", "x"}, cli.ExitUsage, "it is live, sandbox or sim"},
+		{[]string{"record", "verify", "moon", "--state-dir", empty}, cli.ExitUsage, `"moon" is neither a day`},
+		{[]string{"record", "verify", "2026-11-27", "--state-dir", empty}, cli.ExitUsage, "nothing is recorded of that day"},
+		{[]string{"record", "cut", "2026-11-27"}, cli.ExitUsage, "for example"},
+		{[]string{"record", "keep"}, cli.ExitUsage, "usage"},
+		{[]string{"record", "prune", "--days", "0"}, cli.ExitUsage, "at least 1"},
 	} {
 		code, stdout, stderr := kitestring(t, t.Context(), nil, "", c.args...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
@@ -210,16 +211,16 @@ func TestExportWritesARowForEachTick(t *testing.T) {
 	out := t.TempDir()
 	here := []string{"export", "2026-11-26", "--state-dir", stateDir, "-o", out}
 	var r export.Report
-	asJSON(t, exitOK, &r, append(here, "--format", "csv", "--json")...)
+	asJSON(t, cli.ExitOK, &r, append(here, "--format", "csv", "--json")...)
 	text, err := os.ReadFile(filepath.Join(out, "ticks-2026-11-26.csv"))
 	if err != nil || r.Rows != 180 || strings.Count(string(text), "\n") != 181 || !strings.HasPrefix(string(text), "date,exchange,received,") {
 		t.Errorf("%+v %.200s %v", r, text, err)
 	}
 	code, stdout, stderr := kitestring(t, t.Context(), nil, "", append(here, "--columns", "full")...)
-	if code != exitOK || !strings.Contains(stdout, filepath.Join("date=2026-11-26", "exchange=NFO", "ticks-0.parquet")) || !strings.Contains(stdout, "180 ticks") {
+	if code != cli.ExitOK || !strings.Contains(stdout, filepath.Join("date=2026-11-26", "exchange=NFO", "ticks-0.parquet")) || !strings.Contains(stdout, "180 ticks") {
 		t.Error(code, stdout, stderr)
 	}
-	if code, stdout, stderr := kitestring(t, t.Context(), nil, "", append(here, "--format", "bars")...); code != exitOK || !strings.Contains(stdout, "2 bars of 180 ticks") {
+	if code, stdout, stderr := kitestring(t, t.Context(), nil, "", append(here, "--format", "bars")...); code != cli.ExitOK || !strings.Contains(stdout, "2 bars of 180 ticks") {
 		t.Error(code, stdout, stderr)
 	}
 	for _, c := range []struct {
@@ -233,7 +234,7 @@ func TestExportWritesARowForEachTick(t *testing.T) {
 		{append(here, "--columns", "all"), "narrow or full"},
 		{[]string{"export", "yesterday", "--state-dir", stateDir, "-o", out}, "spell it 2026-11-27"},
 	} {
-		if code, _, stderr := kitestring(t, t.Context(), nil, "", c.args...); code == exitOK || !strings.Contains(stderr, c.says) {
+		if code, _, stderr := kitestring(t, t.Context(), nil, "", c.args...); code == cli.ExitOK || !strings.Contains(stderr, c.says) {
 			t.Errorf("%v: exit %d, %s", c.args, code, stderr)
 		}
 	}

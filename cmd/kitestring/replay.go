@@ -14,6 +14,7 @@ import (
 
 	"kitestring/actors/replay"
 	"kitestring/actors/simulator"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 	"kitestring/supervisor/tree"
@@ -35,7 +36,7 @@ func (f *replayFlags) add(c *cobra.Command, prefix string) {
 // open opens the recording.
 func (f *replayFlags) open() (r *simulator.Recording, speed float64, err error) {
 	bad := func(format string, args ...any) (*simulator.Recording, float64, error) {
-		return nil, 0, &exitWith{exitUsage, fmt.Errorf(format, args...)}
+		return nil, 0, cli.Misuse(format, args...)
 	}
 	highest := f.speed == "max"
 	if speed = 1; !highest {
@@ -80,7 +81,7 @@ func (f *replayFlags) open() (r *simulator.Recording, speed float64, err error) 
 // in the simulator's profile.
 func (f *replayFlags) into(cfg *tree.Config, envFileNamed bool) (err error) {
 	if cfg.Profile != "auto" && cfg.Profile != "sim" {
-		return &exitWith{exitUsage, fmt.Errorf("--profile %s with --replay: a replay runs in the profile sim; leave --profile out", cfg.Profile)}
+		return cli.Misuse("--profile %s with --replay: a replay runs in the profile sim; leave --profile out", cfg.Profile)
 	}
 	f.stateDir = cfg.StateDir
 	if cfg.Sim.Tape, cfg.Sim.Speed, err = f.open(); err != nil {
@@ -96,7 +97,7 @@ func (f *replayFlags) into(cfg *tree.Config, envFileNamed bool) (err error) {
 	return nil
 }
 
-func (p *program) replayCommand() *cobra.Command {
+func replayCommand(p *cli.Program) *cobra.Command {
 	var f replayFlags
 	var addr, redirect, key, secret string
 	c := &cobra.Command{
@@ -113,17 +114,17 @@ silence of over a minute is passed over. At the end time goes on, without ticks.
 
 One JSON line {api_url, ws_url, login_url, api_key} is printed when it listens. It
 has no access control and listens on loopback only.`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := loopback("--addr", addr); err != nil {
-				return &exitWith{exitUsage, err}
+			if err := cli.CheckLoopback("--addr", addr); err != nil {
+				return cli.Exit(cli.ExitUsage, err)
 			}
 			f.what = args[0]
 			recording, speed, err := f.open()
 			if err != nil {
 				return err
 			}
-			return p.simulate(c.Context(), simulator.Config{
+			return simulate(c.Context(), p, simulator.Config{
 				APIKey: key, APISecret: messages.NewSecret(secret), RedirectURL: redirect, Speed: speed, Tape: recording,
 			}, addr)
 		},
@@ -132,7 +133,7 @@ has no access control and listens on loopback only.`,
 	f.add(c, "")
 	flags := c.Flags()
 	flags.StringVar(&addr, "addr", "127.0.0.1:8421", "address to listen on (loopback; port 0: any)")
-	flags.StringVar(&redirect, "redirect-url", "http://"+defaultAddr+"/callback", "where a login ends")
+	flags.StringVar(&redirect, "redirect-url", "http://"+cli.DefaultAddr+"/callback", "where a login ends")
 	flags.StringVar(&key, "api-key", tree.SimAPIKey, "the API key that it knows")
 	flags.StringVar(&secret, "api-secret", tree.SimAPISecret, "the secret of that key; it protects nothing")
 	return c

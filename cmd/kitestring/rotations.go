@@ -5,37 +5,38 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-func (p *program) rotationsCommand() *cobra.Command {
-	return p.reading(&cobra.Command{
+func rotationsCommand(p *cli.Program) *cobra.Command {
+	return p.Reading(&cobra.Command{
 		Use: "rotations", Short: "The receipts of the last rotations, newest first",
 		Long: `The receipts of the last rotations, newest first. Stages are milliseconds since
 the file changed; "-" where a stage did not happen, "?" where the exchange does
 not number its ticks. CLIENTS counts the sockets of the gateway's clients, which
 streamed on; "-" without a gateway. A start is no rotation.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []messages.Rotation
-			if err := p.get(c.Context(), "/api/v1/rotations", &all); err != nil || p.client.json {
+			if err := p.Get(c.Context(), "/api/v1/rotations", &all); err != nil || p.JSON {
 				return err
 			}
 			if len(all) == 0 {
-				fmt.Fprintln(p.stdout, "no rotation yet")
+				fmt.Fprintln(p.Stdout, "no rotation yet")
 				return nil
 			}
-			t := &table{
-				head:  []string{"GEN", "CHANGED (IST)", "SOURCE", "RESULT", "DETECTED", "VALIDATED", "DIALLED", "FIRST FRAME", "FIRST TICK", "OLD CLOSED", "TOTAL", "LOST", "REPEATED", "CLIENTS", "REASON"},
-				ranks: []int{0, 0, 4, 0, 8, 11, 10, 6, 5, 9, 0, 0, 3, 7, 2},
+			t := &cli.Table{
+				Head:  []string{"GEN", "CHANGED (IST)", "SOURCE", "RESULT", "DETECTED", "VALIDATED", "DIALLED", "FIRST FRAME", "FIRST TICK", "OLD CLOSED", "TOTAL", "LOST", "REPEATED", "CLIENTS", "REASON"},
+				Ranks: []int{0, 0, 4, 0, 8, 11, 10, 6, 5, 9, 0, 0, 3, 7, 2},
 			}
 			for _, r := range all {
-				t.add(fmt.Sprint(r.Generation), r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), string(r.Source), r.Result,
+				t.Add(fmt.Sprint(r.Generation), r.ChangedAt.In(ist.Zone).Format("01-02 15:04:05"), string(r.Source), r.Result,
 					stage(r.DetectedMS), stage(r.ValidatedMS), stage(r.DialledMS), stage(r.FirstFrameMS), stage(r.FirstTickMS), stage(r.RetiredMS), stage(r.TotalMS),
 					counted(r.Lost), counted(r.Repeated), clients(r.Clients), r.Reason)
 			}
-			return p.print(t)
+			return p.Print(t)
 		},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/cmd/kitestring/assets"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/supervisor/tree"
 )
 
@@ -21,7 +22,7 @@ const (
 	flushWithin = 2 * time.Second
 )
 
-func (p *program) runCommand() *cobra.Command {
+func runCommand(p *cli.Program) *cobra.Command {
 	f := &runFlags{}
 	c := &cobra.Command{
 		Use: "run", Short: "Run the server",
@@ -54,10 +55,10 @@ the day's instruments file does not have under its tradingsymbol is left out, an
 it, and its time is the server's. The recording is looked for in the state
 directory; the replay has a folder "replay" in there for a .env file and a state of
 its own, so that nothing of yours is touched, and is not recorded.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var cfg tree.Config
-			stream := tree.NewLogWriter(p.stderr, func(lines uint64) {
+			stream := tree.NewLogWriter(p.Stderr, func(lines uint64) {
 				cfg.Log.Warn("log lines dropped: the reader of the log is too slow or gone", "lines", lines)
 			})
 			defer stream.Close(flushWithin)
@@ -72,12 +73,12 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 				return err
 			}
 			cfg.Runbook = string(runbook)
-			return p.serve(c.Context(), cfg, f.configFile)
+			return runServer(c.Context(), p, cfg, f.configFile)
 		},
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.envFile, "env-file", ".env", "the file with the credentials and the token")
-	flags.StringVar(&f.addr, "addr", p.defaultAddr(), "address to listen on")
+	flags.StringVar(&f.addr, "addr", p.ServerAddr(), "address to listen on")
 	flags.StringVar(&f.gatewayAddr, "gateway-addr", defaultGatewayAddr, "address of the gateway, which speaks Kite's protocol to other programs; off: none")
 	flags.StringVar(&f.stateDir, "state-dir", "", "folder for what must survive a restart (default: $STATE_DIRECTORY, else .kitestring beside the .env file)")
 	flags.StringVar(&f.profile, "profile", "auto", "auto, sim, sandbox or live; auto is live when the file holds credentials that are not the simulator's")
@@ -90,17 +91,17 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 	return c
 }
 
-// serve runs the server until ctx ends, then stops it in order. A hangup makes
+// runServer runs the server until ctx ends, then stops it in order. A hangup makes
 // it read its configuration again. A server that was started in a terminal ends
 // at a hangup: the terminal is gone, and nobody could stop the server any more.
-func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string) error {
+func runServer(ctx context.Context, p *cli.Program, cfg tree.Config, configFile string) error {
 	budget := newLogBudget(cfg.Log.Handler())
 	defer budget.report()
 	cfg.Log = slog.New(budget)
 	// A reader of the log that goes away must not end the server: writes fail.
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
-	ends := p.endsWithTerminal() // asked now: a terminal that is gone is none any more
+	ends := endsWithTerminal(p) // asked now: a terminal that is gone is none any more
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -114,17 +115,17 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 	systemd.ready()
 	// A person finds the address below the lines of the start, a script at once.
 	var settled <-chan time.Time
-	if isTerminal(p.stdout) {
+	if cli.IsTerminal(p.Stdout) {
 		settled = time.After(settleAfter)
 	} else {
-		fmt.Fprintf(p.stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
+		fmt.Fprintf(p.Stdout, "kitestring %s (%s): dashboard at %s\n", version, server.Profile(), server.URL())
 	}
 	for running := true; running; {
 		select {
 		case <-ctx.Done():
 			running = false
 		case <-settled:
-			p.welcome(server)
+			welcome(p, server)
 		case <-hangups:
 			if ends {
 				running = false
@@ -154,17 +155,17 @@ func (p *program) serve(ctx context.Context, cfg tree.Config, configFile string)
 const settleAfter = 2 * time.Second
 
 // welcome says where things are, last and alone.
-func (p *program) welcome(server *tree.Server) {
-	fmt.Fprintf(p.stdout, "\n  Dashboard  %s\n", p.paint(green, server.URL()))
+func welcome(p *cli.Program, server *tree.Server) {
+	fmt.Fprintf(p.Stdout, "\n  Dashboard  %s\n", p.Paint(cli.Green, server.URL()))
 	if at := server.SimAddr(); at != "" {
-		fmt.Fprintf(p.stdout, "  Exchange   http://%s (built in; prices are simulated)\n", at)
-		fmt.Fprintf(p.stdout, "  Its clock  curl -d '{\"speed\": 60}' http://%s/sim/v1/clock   (or {\"now\": \"2026-11-27T15:25:00+05:30\"}; GET shows it)\n", at)
+		fmt.Fprintf(p.Stdout, "  Exchange   http://%s (built in; prices are simulated)\n", at)
+		fmt.Fprintf(p.Stdout, "  Its clock  curl -d '{\"speed\": 60}' http://%s/sim/v1/clock   (or {\"now\": \"2026-11-27T15:25:00+05:30\"}; GET shows it)\n", at)
 	}
-	fmt.Fprintln(p.stdout)
+	fmt.Fprintln(p.Stdout)
 }
 
 // endsWithTerminal reports whether the server was started in a terminal, and
 // not by nohup: it ends when that terminal is closed.
-func (p *program) endsWithTerminal() bool {
-	return (isTerminal(p.stdin) || isTerminal(p.stdout) || isTerminal(p.stderr)) && !signal.Ignored(syscall.SIGHUP)
+func endsWithTerminal(p *cli.Program) bool {
+	return (cli.IsTerminal(p.Stdin) || cli.IsTerminal(p.Stdout) || cli.IsTerminal(p.Stderr)) && !signal.Ignored(syscall.SIGHUP)
 }

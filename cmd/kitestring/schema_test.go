@@ -14,6 +14,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/analysis"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/doctor"
 	"kitestring/cmd/kitestring/rehearse"
 	"kitestring/messages"
@@ -167,7 +168,7 @@ func TestDocumentedFieldsExist(t *testing.T) {
 		eventually(t, time.Minute, command+" answers in one line", func() (bool, string) {
 			code, stdout, stderr := kitestring(t, t.Context(), nil, "", args...)
 			said = stdout
-			return code == exitOK && strings.Count(stdout, "\n") == 1, fmt.Sprintf("exit %d, %s%s", code, stdout, stderr)
+			return code == cli.ExitOK && strings.Count(stdout, "\n") == 1, fmt.Sprintf("exit %d, %s%s", code, stdout, stderr)
 		})
 		s.check(t, command, said)
 	}
@@ -233,7 +234,7 @@ func ask(t *testing.T, addr, path string, into any) {
 
 func TestDrillsPrintJSON(t *testing.T) {
 	code, stdout, _ := kitestring(t, t.Context(), nil, "", "drill", "list", "--json")
-	if code != exitOK || strings.Count(stdout, "\n") != len(rehearse.All()) {
+	if code != cli.ExitOK || strings.Count(stdout, "\n") != len(rehearse.All()) {
 		t.Errorf("exit %d, %s", code, stdout)
 	}
 	for line := range strings.Lines(stdout) {
@@ -242,7 +243,7 @@ func TestDrillsPrintJSON(t *testing.T) {
 	ms := 12.5
 	for _, r := range []rehearse.Result{{Name: "a", OK: true, RecoveryMS: &ms}, {Name: "b", OK: true, Skipped: true, Detail: "no privilege"}, {Name: "c"}} {
 		var out strings.Builder
-		if err := (&program{stdout: &out}).printResult(r, true); err != nil {
+		if err := printResult(&cli.Program{Stdout: &out}, r, true); err != nil {
 			t.Fatal(err)
 		}
 		schema{".name": "string", ".ok": "bool", ".skipped": "bool", ".recovery_ms": "number?", ".detail": "string"}.check(t, "drill", out.String())
@@ -257,7 +258,7 @@ func TestActingCommandsPrintJSON(t *testing.T) {
 	})
 	for _, args := range [][]string{{"restart", "pcr"}, {"chaos", "pcr", "--kind", "panic"}, {"login", "--paste"}} {
 		code, stdout, stderr := kitestring(t, t.Context(), nil, "abc\n", append(args, "--json", "--addr", addr)...)
-		if code != exitOK || stderr != "" || !json.Valid([]byte(stdout)) {
+		if code != cli.ExitOK || stderr != "" || !json.Valid([]byte(stdout)) {
 			t.Errorf("%v: exit %d, %q, %q", args, code, stdout, stderr)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
 )
 
@@ -19,16 +20,16 @@ type soakFlags struct {
 	json bool
 }
 
-func (p *program) soakCommand() *cobra.Command {
+func soakCommand(p *cli.Program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "soak", Short: "Run a server for long and measure it",
 		Long: `Run a server for long against a simulated exchange, each a process of its own,
 and measure it: CPU, memory, goroutines, files, ticks lost and duplicated,
 latency. A running server is not touched. Exit code 1 when a target is missed.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(p.soakLoadCommand(), p.soakDaysCommand())
+	c.AddCommand(soakLoadCommand(p), soakDaysCommand(p))
 	return c
 }
 
@@ -40,19 +41,19 @@ func (f *soakFlags) add(c *cobra.Command, span time.Duration, what string) *cobr
 	return c
 }
 
-func (p *program) soakLoadCommand() *cobra.Command {
+func soakLoadCommand(p *cli.Program) *cobra.Command {
 	var f soakFlags
 	var instruments, rate, clients int
 	var unrecorded bool
 	c := f.add(&cobra.Command{
 		Use: "load", Short: "The heaviest load, with a rotation of the token each minute",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.soak(f, 10*time.Second, func(o rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
-				p.soakHeader(f, rehearse.LoadHeader)
+			return soak(p, f, 10*time.Second, func(o rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
+				soakHeader(p, f, rehearse.LoadHeader)
 				report, err := rehearse.SoakLoad(c.Context(), rehearse.LoadOptions{SoakOptions: o, Instruments: instruments, Rate: rate, Clients: clients, Unrecorded: unrecorded})
 				if err == nil {
-					p.soakTotal(f, report, report.Total, report.Verdicts, report.Machine)
+					soakTotal(p, f, report, report.Total, report.Verdicts, report.Machine)
 				}
 				return report.Verdicts, err
 			})
@@ -65,18 +66,18 @@ func (p *program) soakLoadCommand() *cobra.Command {
 	return c
 }
 
-func (p *program) soakDaysCommand() *cobra.Command {
+func soakDaysCommand(p *cli.Program) *cobra.Command {
 	var f soakFlags
 	var days int
 	c := f.add(&cobra.Command{
 		Use: "days", Short: "Whole trading days on a fast clock: flush, reminders, login, open, faults, close",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.soak(f, time.Duration(days)*rehearse.LeastDay, func(o rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
-				p.soakHeader(f, rehearse.DaysHeader)
+			return soak(p, f, time.Duration(days)*rehearse.LeastDay, func(o rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
+				soakHeader(p, f, rehearse.DaysHeader)
 				report, err := rehearse.SoakDays(c.Context(), rehearse.DaysOptions{SoakOptions: o, Days: days})
 				if err == nil {
-					p.soakTotal(f, report, report.Total, report.Verdicts, report.Machine)
+					soakTotal(p, f, report, report.Total, report.Verdicts, report.Machine)
 				}
 				return report.Verdicts, err
 			})
@@ -87,9 +88,9 @@ func (p *program) soakDaysCommand() *cobra.Command {
 }
 
 // soak runs one in a folder of its own.
-func (p *program) soak(f soakFlags, least time.Duration, run func(rehearse.SoakOptions) ([]rehearse.Verdict, error)) (err error) {
+func soak(p *cli.Program, f soakFlags, least time.Duration, run func(rehearse.SoakOptions) ([]rehearse.Verdict, error)) (err error) {
 	if f.span < least {
-		return &exitWith{exitUsage, fmt.Errorf("--for %s: it is at least %s", f.span, least)}
+		return cli.Misuse("--for %s: it is at least %s", f.span, least)
 	}
 	dir := f.keep
 	if dir == "" {
@@ -98,11 +99,11 @@ func (p *program) soak(f soakFlags, least time.Duration, run func(rehearse.SoakO
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
-		return &exitWith{exitUsage, fmt.Errorf("--keep: %w", err)}
+		return cli.Misuse("--keep: %w", err)
 	} else if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		return &exitWith{exitUsage, errors.Join(err, fmt.Errorf("--keep %s: the folder is not empty; name a new one", dir))}
+		return cli.Exit(cli.ExitUsage, errors.Join(err, fmt.Errorf("--keep %s: the folder is not empty; name a new one", dir)))
 	}
-	verdicts, err := run(rehearse.SoakOptions{Options: rehearse.Options{For: f.span}, Dir: dir, Row: func(row fmt.Stringer) { p.soakRow(f, row) }})
+	verdicts, err := run(rehearse.SoakOptions{Options: rehearse.Options{For: f.span}, Dir: dir, Row: func(row fmt.Stringer) { soakRow(p, f, row) }})
 	if err != nil {
 		return err
 	}
@@ -113,37 +114,37 @@ func (p *program) soak(f soakFlags, least time.Duration, run func(rehearse.SoakO
 		}
 	}
 	if missed > 0 {
-		return &exitWith{exitError, fmt.Errorf("%d of %d targets missed", missed, len(verdicts))}
+		return cli.Exit(cli.ExitError, fmt.Errorf("%d of %d targets missed", missed, len(verdicts)))
 	}
 	return nil
 }
 
-func (p *program) soakHeader(f soakFlags, header string) {
+func soakHeader(p *cli.Program, f soakFlags, header string) {
 	if !f.json {
-		fmt.Fprintln(p.stdout, header)
+		fmt.Fprintln(p.Stdout, header)
 	}
 }
 
-func (p *program) soakRow(f soakFlags, row fmt.Stringer) {
+func soakRow(p *cli.Program, f soakFlags, row fmt.Stringer) {
 	if f.json {
-		_ = json.NewEncoder(p.stdout).Encode(row)
+		_ = json.NewEncoder(p.Stdout).Encode(row)
 		return
 	}
-	fmt.Fprintln(p.stdout, row)
+	fmt.Fprintln(p.Stdout, row)
 }
 
-func (p *program) soakTotal(f soakFlags, report any, total fmt.Stringer, verdicts []rehearse.Verdict, m rehearse.Machine) {
+func soakTotal(p *cli.Program, f soakFlags, report any, total fmt.Stringer, verdicts []rehearse.Verdict, m rehearse.Machine) {
 	if f.json {
-		_ = json.NewEncoder(p.stdout).Encode(report)
+		_ = json.NewEncoder(p.Stdout).Encode(report)
 		return
 	}
-	fmt.Fprintf(p.stdout, "%s\n\n", total)
+	fmt.Fprintf(p.Stdout, "%s\n\n", total)
 	for _, v := range verdicts {
 		word := "ok    "
 		if !v.OK {
 			word = "MISSED"
 		}
-		fmt.Fprintf(p.stdout, "%s  %-40s %s\n", word, v.Target, v.Found)
+		fmt.Fprintf(p.Stdout, "%s  %-40s %s\n", word, v.Target, v.Found)
 	}
-	fmt.Fprintf(p.stdout, "\n%d x %s, %s; other programs took %.0f %% of a core meanwhile (load %.1f)\n", m.CPUs, m.CPU, m.Go, m.OtherPC, m.Load)
+	fmt.Fprintf(p.Stdout, "\n%d x %s, %s; other programs took %.0f %% of a core meanwhile (load %.1f)\n", m.CPUs, m.CPU, m.Go, m.OtherPC, m.Load)
 }

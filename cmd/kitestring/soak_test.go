@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
 )
 
@@ -56,7 +57,7 @@ func TestSoakRefusesWhatItCannotDo(t *testing.T) {
 		"soak load --for 10s --instruments 5": "the analyses alone want",
 	} {
 		code, _, stderr := kitestring(t, t.Context(), nil, "", strings.Fields(args)...)
-		if code == exitOK || !strings.Contains(stderr, want) {
+		if code == cli.ExitOK || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, %q", args, code, stderr)
 		}
 	}

@@ -11,11 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-func (p *program) statusCommand() *cobra.Command {
+func statusCommand(p *cli.Program) *cobra.Command {
 	var watch bool
 	c := &cobra.Command{
 		Use: "status", Short: "One screen: token, feed, last rotation, actors",
@@ -26,33 +27,33 @@ output is no terminal, or with --json, one screen follows the other.
 
 Exit codes: 0 data is live, 4 a login is needed, 5 no server answers,
 6 the server answers and the feed is not live.`,
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if watch {
-				return p.watch(c.Context(), time.Second, p.printStatus)
+				return redraw(c.Context(), p, time.Second, printStatus)
 			}
-			return p.printStatus(c.Context(), p.stdout)
+			return printStatus(c.Context(), p, p.Stdout)
 		},
 	}
 	c.Flags().BoolVar(&watch, "watch", false, "redraw each second until interrupted")
-	return p.reading(c)
+	return p.Reading(c)
 }
 
 // printStatus prints one screen; its error carries the exit code.
-func (p *program) printStatus(ctx context.Context, out io.Writer) error {
+func printStatus(ctx context.Context, p *cli.Program, out io.Writer) error {
 	var st api.Status
-	if err := p.get(ctx, "/api/v1/status", &st); err != nil {
+	if err := p.Get(ctx, "/api/v1/status", &st); err != nil {
 		return err
 	}
-	if p.client.json {
+	if p.JSON {
 		return verdict(st)
 	}
 	var rotations []messages.Rotation
-	if err := p.get(ctx, "/api/v1/rotations", &rotations); err != nil {
+	if err := p.Get(ctx, "/api/v1/rotations", &rotations); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(out, "%s  %s\n", p.headline(st), st.Message)
+	fmt.Fprintf(out, "%s  %s\n", headline(p, st), st.Message)
 	fmt.Fprintf(w, "profile\t%s, server %s, process %d, up %s\n", st.Profile, st.Process.Version, st.Process.ID, time.Since(st.Process.StartedAt).Round(time.Second))
 	coherent := "every part on it"
 	if !st.Token.Coherent {
@@ -63,9 +64,9 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 	} else {
 		fmt.Fprintf(w, "token\t%s, generation %d, fingerprint %s, %s\n", st.Token.State, st.Token.Generation, st.Token.Fingerprint, coherent)
 	}
-	fmt.Fprintf(w, "feed\t%s, %.0f ticks/s, last tick %s, %s, %s\n", st.Feed.State, st.Feed.TicksPerSecond, ago(st.Feed.LastTickAgeSeconds), plural(st.Feed.Instruments, "instrument"), plural(st.Feed.Sockets, "socket"))
+	fmt.Fprintf(w, "feed\t%s, %.0f ticks/s, last tick %s, %s, %s\n", st.Feed.State, st.Feed.TicksPerSecond, ago(st.Feed.LastTickAgeSeconds), cli.Plural(st.Feed.Instruments, "instrument"), cli.Plural(st.Feed.Sockets, "socket"))
 	if gap := st.Feed.LastGap; gap != nil {
-		fmt.Fprintf(w, "last gap\t%s ago, %s blind at a %s\n", st.At.Sub(gap.At).Round(time.Second), plural(gap.Instruments, "instrument"), gap.Reason)
+		fmt.Fprintf(w, "last gap\t%s ago, %s blind at a %s\n", st.At.Sub(gap.At).Round(time.Second), cli.Plural(gap.Instruments, "instrument"), gap.Reason)
 	}
 	fmt.Fprintf(w, "market\t%s, exchange time %s IST\n", st.Market.Phase, st.Market.ExchangeTime.In(ist.Zone).Format("2006-01-02 15:04:05"))
 	if len(rotations) > 0 {
@@ -74,7 +75,7 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 	for _, m := range st.Missing {
 		fmt.Fprintf(w, "missing\t%s, for %s: %s\n", m.What, st.Market.ExchangeTime.Sub(m.Since).Round(time.Second), m.Reason)
 	}
-	fmt.Fprintf(w, "actors\t%d of %d running, %s", st.Actors.Running, st.Actors.Total, plural(st.Actors.Restarts, "restart"))
+	fmt.Fprintf(w, "actors\t%d of %d running, %s", st.Actors.Running, st.Actors.Total, cli.Plural(st.Actors.Restarts, "restart"))
 	if len(st.Actors.NotRunning) > 0 {
 		fmt.Fprintf(w, "; not running: %s", strings.Join(st.Actors.NotRunning, ", "))
 	}
@@ -87,25 +88,25 @@ func (p *program) printStatus(ctx context.Context, out io.Writer) error {
 
 // headline is the state in one word. Out of the session nothing is live, though
 // nothing is wrong.
-func (p *program) headline(st api.Status) string {
+func headline(p *cli.Program, st api.Status) string {
 	switch {
 	case !st.Live:
-		return p.paint(red, "NOT LIVE")
+		return p.Paint(cli.Red, "NOT LIVE")
 	case st.Market.Phase != messages.Open:
-		return p.paint(yellow, strings.ToUpper(strings.ReplaceAll(st.Market.Phase.String(), "_", " ")))
+		return p.Paint(cli.Yellow, strings.ToUpper(strings.ReplaceAll(st.Market.Phase.String(), "_", " ")))
 	}
-	return p.paint(green, "LIVE")
+	return p.Paint(cli.Green, "LIVE")
 }
 
 // verdict is the exit code of "kitestring status", with what happened and what
 // to do.
 func verdict(st api.Status) error {
-	code, todo := exitDegraded, "See what is in the way: kitestring doctor"
+	code, todo := cli.ExitDegraded, "See what is in the way: kitestring doctor"
 	switch {
 	case st.Live:
 		return nil
 	case st.Token.State == messages.NoToken || st.Token.State == messages.Rejected:
-		code, todo = exitLogin, "Run: kitestring login"
+		code, todo = cli.ExitLogin, "Run: kitestring login"
 	case st.Feed.State == messages.Unauthorised && st.Token.State == messages.Valid:
 		todo = "It tries again each 30 s while Kite accepts the token elsewhere. Ask Kite now: kitestring token validate"
 	case st.Feed.State == messages.Unauthorised:
@@ -117,7 +118,7 @@ func verdict(st api.Status) error {
 	if said == "" {
 		said = "data is not live"
 	}
-	return &exitWith{code, fmt.Errorf("%s. %s", said, todo)}
+	return cli.Exit(code, fmt.Errorf("%s. %s", said, todo))
 }
 
 func ago(seconds *float64) string {
@@ -136,39 +137,39 @@ const (
 	clearBelow  = "\x1b[J"
 )
 
-// watch shows what print gives until ctx ends. On a terminal it redraws one
+// redraw shows what print gives until ctx ends. On a terminal it redraws one
 // screen and leaves the terminal as it was; elsewhere screens follow each
 // other. When no server answers it says so and goes on asking.
-func (p *program) watch(ctx context.Context, each time.Duration, print func(context.Context, io.Writer) error) error {
-	if err := checkAddr(p.client.addr); err != nil {
-		return &exitWith{exitUsage, err}
+func redraw(ctx context.Context, p *cli.Program, each time.Duration, print func(context.Context, *cli.Program, io.Writer) error) error {
+	if err := cli.CheckAddr(p.Addr); err != nil {
+		return cli.Exit(cli.ExitUsage, err)
 	}
-	terminal := isTerminal(p.stdout) && !p.client.json && p.getenv("TERM") != "dumb"
+	terminal := cli.IsTerminal(p.Stdout) && !p.JSON && p.Getenv("TERM") != "dumb"
 	if terminal {
-		fmt.Fprint(p.stdout, enterScreen)
-		defer fmt.Fprint(p.stdout, leaveScreen)
+		fmt.Fprint(p.Stdout, enterScreen)
+		defer fmt.Fprint(p.Stdout, leaveScreen)
 	}
 	tick := time.NewTicker(each)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		var screen strings.Builder
-		err := print(ctx, &screen)
+		err := print(ctx, p, &screen)
 		if err != nil {
 			fmt.Fprintf(&screen, "\n%v\n", err)
 		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case p.client.json && err != nil:
-			fmt.Fprintln(p.stderr, "kitestring:", err)
+		case p.JSON && err != nil:
+			fmt.Fprintln(p.Stderr, "kitestring:", err)
 		case terminal:
 			lines := strings.ReplaceAll(screen.String(), "\n", clearLine+"\n")
-			fmt.Fprint(p.stdout, home, lines, clearBelow)
-		case !p.client.json:
+			fmt.Fprint(p.Stdout, home, lines, clearBelow)
+		case !p.JSON:
 			if !first {
-				fmt.Fprintln(p.stdout)
+				fmt.Fprintln(p.Stdout)
 			}
-			fmt.Fprint(p.stdout, screen.String())
+			fmt.Fprint(p.Stdout, screen.String())
 		}
 		select {
 		case <-ctx.Done():

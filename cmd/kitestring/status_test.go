@@ -15,6 +15,7 @@ import (
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 )
 
@@ -52,17 +53,17 @@ func TestStatusSaysWhatToDo(t *testing.T) {
 		code   int
 		want   string
 	}{
-		"live":        {statusOf(true, messages.Valid, messages.Streaming, "Data is live."), exitOK, ""},
-		"no token":    {statusOf(false, messages.NoToken, messages.AwaitingToken, "There is no token yet."), exitLogin, "There is no token yet. Run: kitestring login"},
-		"rejected":    {statusOf(false, messages.Rejected, messages.Unauthorised, "Kite refuses the token."), exitLogin, "kitestring login"},
-		"parked":      {statusOf(false, messages.Suspect, messages.Unauthorised, parked), exitDegraded, "parked because Kite refused the connection: Kite answered 403. If the token has expired, run: kitestring login"},
-		"parked only": {statusOf(false, messages.Valid, messages.Unauthorised, parked), exitDegraded, "kitestring token validate"},
-		"backoff":     {statusOf(false, messages.Valid, messages.Backoff, "The feed is down."), exitDegraded, "kitestring doctor"},
+		"live":        {statusOf(true, messages.Valid, messages.Streaming, "Data is live."), cli.ExitOK, ""},
+		"no token":    {statusOf(false, messages.NoToken, messages.AwaitingToken, "There is no token yet."), cli.ExitLogin, "There is no token yet. Run: kitestring login"},
+		"rejected":    {statusOf(false, messages.Rejected, messages.Unauthorised, "Kite refuses the token."), cli.ExitLogin, "kitestring login"},
+		"parked":      {statusOf(false, messages.Suspect, messages.Unauthorised, parked), cli.ExitDegraded, "parked because Kite refused the connection: Kite answered 403. If the token has expired, run: kitestring login"},
+		"parked only": {statusOf(false, messages.Valid, messages.Unauthorised, parked), cli.ExitDegraded, "kitestring token validate"},
+		"backoff":     {statusOf(false, messages.Valid, messages.Backoff, "The feed is down."), cli.ExitDegraded, "kitestring doctor"},
 		"quarantined": {func() api.Status {
 			st := statusOf(false, messages.Valid, messages.Backoff, "")
 			st.Actors.NotRunning = []string{"feed"}
 			return st
-		}(), exitDegraded, "data is not live. See why feed does not run: kitestring actors"},
+		}(), cli.ExitDegraded, "data is not live. See why feed does not run: kitestring actors"},
 	} {
 		addr := fakeServer(t, map[string]any{"/api/v1/status": c.status, "/api/v1/rotations": []messages.Rotation{}})
 		for _, format := range []string{"--json=false", "--json"} {
@@ -104,7 +105,7 @@ func TestStatusNamesWhatIsMissing(t *testing.T) {
 func TestActorsNamesTheQuarantined(t *testing.T) {
 	addr := fakeServer(t, map[string]any{"/api/v1/actors": []api.Actor{{Name: "root", Kind: "supervisor"}, {Name: "pcr", Kind: "worker", Parent: "root", State: "quarantined"}}})
 	code, stdout, stderr := kitestring(t, t.Context(), nil, "", "actors", "--addr", addr)
-	if code != exitOK || !strings.Contains(stdout, "  pcr") || !strings.Contains(stderr, "kitestring restart pcr") {
+	if code != cli.ExitOK || !strings.Contains(stdout, "  pcr") || !strings.Contains(stderr, "kitestring restart pcr") {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 }
@@ -141,13 +142,13 @@ func TestExitCodesOfEveryClientCommand(t *testing.T) {
 			code int
 			want string
 		}{
-			{"no server", t.Context(), "127.0.0.1:1", exitUnreachable, "kitestring run"},
-			{"another server", t.Context(), foreign.Listener.Addr().String(), exitUnreachable, "no kitestring"},
-			{"not an address", t.Context(), "nowhere", exitUsage, "127.0.0.1:8420"},
-			{"not a port", t.Context(), "127.0.0.1:99999", exitUsage, "65535"},
-			{"interrupted", interrupted, notFound, exitInterrupted, ""},
-			{"unknown", t.Context(), notFound, exitUsage, "Known: feed, web."},
-			{"refused", t.Context(), refused, exitError, "admin token"},
+			{"no server", t.Context(), "127.0.0.1:1", cli.ExitUnreachable, "kitestring run"},
+			{"another server", t.Context(), foreign.Listener.Addr().String(), cli.ExitUnreachable, "no kitestring"},
+			{"not an address", t.Context(), "nowhere", cli.ExitUsage, "127.0.0.1:8420"},
+			{"not a port", t.Context(), "127.0.0.1:99999", cli.ExitUsage, "65535"},
+			{"interrupted", interrupted, notFound, cli.ExitInterrupted, ""},
+			{"unknown", t.Context(), notFound, cli.ExitUsage, "Known: feed, web."},
+			{"refused", t.Context(), refused, cli.ExitError, "admin token"},
 		} {
 			if c.what == "refused" && (command[0] == "status" || command[0] == "actors" || command[0] == "rotations" || command[len(command)-1] == "show") {
 				continue // these are open to all
@@ -175,7 +176,7 @@ func TestWatchWithoutATerminal(t *testing.T) {
 		}
 		actorstest.Until(t, "two screens are printed", func() bool { return strings.Count(out.String(), mark) >= 2 })
 		cancel()
-		if code := <-done; code != exitOK || errs.String() != "" || strings.Contains(out.String(), "\x1b") {
+		if code := <-done; code != cli.ExitOK || errs.String() != "" || strings.Contains(out.String(), "\x1b") {
 			t.Errorf("%s: exit %d, %q, %q", format, code, errs.String(), out.String())
 		}
 		if format != "--json" {
@@ -213,7 +214,7 @@ func TestWatchOnATerminal(t *testing.T) {
 	}()
 	actorstest.Until(t, "the screen is drawn again", func() bool { return strings.Count(shown.String(), "NOT LIVE") >= 2 })
 	cancel()
-	if code := <-done; code != exitOK {
+	if code := <-done; code != cli.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 	_ = slave.Close()

@@ -15,22 +15,23 @@ import (
 
 	"kitestring/actors/token"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
 
-func (p *program) tokenCommand() *cobra.Command {
+func tokenCommand(p *cli.Program) *cobra.Command {
 	c := &cobra.Command{
-		Use: "token", Short: "Show, set or validate the access token", Args: usage(cobra.NoArgs),
+		Use: "token", Short: "Show, set or validate the access token", Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(p.reading(&cobra.Command{
-		Use: "show", Short: "The token's state and who uses which generation", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return p.showToken(c.Context()) },
+	c.AddCommand(p.Reading(&cobra.Command{
+		Use: "show", Short: "The token's state and who uses which generation", Args: cli.Args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return showToken(c.Context(), p) },
 	}))
-	c.AddCommand(p.acting(&cobra.Command{
-		Use: "validate", Short: "Ask Kite about the token now", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return p.validateToken(c.Context()) },
+	c.AddCommand(p.Acting(&cobra.Command{
+		Use: "validate", Short: "Ask Kite about the token now", Args: cli.Args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return validateToken(c.Context(), p) },
 	}))
 	var envFile string
 	var force, create bool
@@ -44,8 +45,8 @@ command line, where other users could read it.
 A file that does not exist is made only with --create: a wrong folder must not
 get a file that no server reads. A token that does not have the 32 characters of
 Kite's is refused; --force writes it.`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return p.setToken(c.Context(), envFile, force, create) },
+		Args: cli.Args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return setToken(c.Context(), p, envFile, force, create) },
 	}
 	set.Flags().StringVar(&envFile, "env-file", ".env", "the file")
 	set.Flags().BoolVar(&force, "force", false, "write a token that does not have the 32 characters of Kite's")
@@ -54,12 +55,12 @@ Kite's is refused; --force writes it.`,
 	return c
 }
 
-func (p *program) showToken(ctx context.Context) error {
+func showToken(ctx context.Context, p *cli.Program) error {
 	var t api.Token
-	if err := p.get(ctx, "/api/v1/token", &t); err != nil || p.client.json {
+	if err := p.Get(ctx, "/api/v1/token", &t); err != nil || p.JSON {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "state\t%s\t%s\n", t.State, t.Reason)
 	if t.Generation > 0 {
 		fmt.Fprintf(w, "adopted\tgeneration %d, fingerprint %s\n", t.Generation, t.Fingerprint)
@@ -87,28 +88,28 @@ func (p *program) showToken(ctx context.Context) error {
 }
 
 // validateToken asks for a check and waits for its answer.
-func (p *program) validateToken(ctx context.Context) error {
-	quiet := p.client.json
-	p.client.json = false
+func validateToken(ctx context.Context, p *cli.Program) error {
+	quiet := p.JSON
+	p.JSON = false
 	start := time.Now()
 	var accepted map[string]string
-	if err := p.post(ctx, "/api/v1/token/validate", nil, &accepted); err != nil {
+	if err := p.Post(ctx, "/api/v1/token/validate", nil, &accepted); err != nil {
 		return err
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(10 * time.Second); ; {
 		var t api.Token
-		if err := p.get(ctx, "/api/v1/token", &t); err != nil {
+		if err := p.Get(ctx, "/api/v1/token", &t); err != nil {
 			return err
 		}
 		if t.CheckedAt != nil && t.CheckedAt.After(start) {
-			p.client.json = quiet
-			if err := p.showToken(ctx); err != nil {
+			p.JSON = quiet
+			if err := showToken(ctx, p); err != nil {
 				return err
 			}
 			if t.State == messages.Rejected {
-				return &exitWith{exitLogin, errors.New("the token is refused by Kite. Run: kitestring login")}
+				return cli.Exit(cli.ExitLogin, errors.New("the token is refused by Kite. Run: kitestring login"))
 			}
 			return nil
 		}
@@ -116,31 +117,31 @@ func (p *program) validateToken(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Canceled
 		case <-deadline:
-			return &exitWith{exitDegraded, errors.New("no answer of Kite within 10 s, which says nothing about the token. Try again, or see \"kitestring token show\"")}
+			return cli.Exit(cli.ExitDegraded, errors.New("no answer of Kite within 10 s, which says nothing about the token. Try again, or see \"kitestring token show\""))
 		case <-tick.C:
 		}
 	}
 }
 
-func (p *program) setToken(ctx context.Context, envFile string, force, create bool) error {
-	line, err := bufio.NewReader(io.LimitReader(p.stdin, 4<<10)).ReadString('\n')
+func setToken(ctx context.Context, p *cli.Program, envFile string, force, create bool) error {
+	line, err := bufio.NewReader(io.LimitReader(p.Stdin, 4<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read standard input: %w", err)
 	}
 	value, err := token.FromLine(line, force)
 	if err != nil {
-		return &exitWith{exitUsage, fmt.Errorf("%w. %s is as it was", err, envFile)}
+		return cli.Misuse("%w. %s is as it was", err, envFile)
 	}
 	if _, err := os.Stat(envFile); errors.Is(err, fs.ErrNotExist) && !create {
-		return &exitWith{exitUsage, fmt.Errorf("%s does not exist: is this the right folder? Name the file with --env-file, or make it with --create", envFile)}
+		return cli.Misuse("%s does not exist: is this the right folder? Name the file with --env-file, or make it with --create", envFile)
 	}
-	store, err := token.Open(token.StoreConfig{Path: envFile, Getenv: p.getenv})
+	store, err := token.Open(token.StoreConfig{Path: envFile, Getenv: p.Getenv})
 	if err != nil {
 		return err
 	}
 	if err := store.SetToken(ctx, value); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "wrote the token with fingerprint %s into %s\n", value.Fingerprint(), envFile)
+	fmt.Fprintf(p.Stdout, "wrote the token with fingerprint %s into %s\n", value.Fingerprint(), envFile)
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// progressBar is one line on a terminal that says how far a long command is. A
+// ProgressBar is one line on a terminal that says how far a long command is. A
 // nil one prints nothing.
-type progressBar struct {
+type ProgressBar struct {
 	out     io.Writer
 	what    string
 	total   int64
@@ -17,17 +17,18 @@ type progressBar struct {
 	shown   time.Time
 }
 
-// progress starts a line, when a person reads standard error. It shows after a
+// Progress starts a line, when a person reads standard error. It shows after a
 // second, and then once in a while.
-func (p *program) progress(what string, total int64) *progressBar {
-	if !isTerminal(p.stderr) || total <= 0 {
+func (p *Program) Progress(what string, total int64) *ProgressBar {
+	if !IsTerminal(p.Stderr) || total <= 0 {
 		return nil
 	}
 	now := time.Now()
-	return &progressBar{out: p.stderr, what: what, total: total, started: now, shown: now}
+	return &ProgressBar{out: p.Stderr, what: what, total: total, started: now, shown: now}
 }
 
-func (b *progressBar) add(n int64) {
+// Add says how much more is done.
+func (b *ProgressBar) Add(n int64) {
 	if b == nil {
 		return
 	}
@@ -45,8 +46,15 @@ func (b *progressBar) add(n int64) {
 	fmt.Fprintf(b.out, "\r\x1b[K%s: %.0f %%%s", b.what, 100*share, left)
 }
 
-// end clears the line.
-func (b *progressBar) end() {
+// Set says how much is done.
+func (b *ProgressBar) Set(done int64) {
+	if b != nil {
+		b.Add(done - b.done)
+	}
+}
+
+// End clears the line.
+func (b *ProgressBar) End() {
 	if b != nil && !b.shown.Equal(b.started) {
 		fmt.Fprint(b.out, "\r\x1b[K")
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -12,70 +12,71 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTerminal reports whether a stream is a terminal that a person looks at.
-func isTerminal(stream any) bool {
+// IsTerminal reports whether a stream is a terminal that a person looks at.
+func IsTerminal(stream any) bool {
 	file, _ := stream.(*os.File)
 	return file != nil && isatty.IsTerminal(file.Fd())
 }
 
 // coloured reports whether the output may have colours.
-func (p *program) coloured() bool {
-	return isTerminal(p.stdout) && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb"
+func (p *Program) coloured() bool {
+	return IsTerminal(p.Stdout) && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb"
 }
 
 // The colours of a state.
 const (
-	green  = "32"
-	yellow = "33"
-	red    = "31"
+	Green  = "32"
+	Yellow = "33"
+	Red    = "31"
 )
 
-// paint colours a text where the output may have colours.
-func (p *program) paint(colour, text string) string {
+// Paint colours a text where the output may have colours.
+func (p *Program) Paint(colour, text string) string {
 	if !p.coloured() {
 		return text
 	}
 	return "\x1b[1;" + colour + "m" + text + "\x1b[0m"
 }
 
-// width is how many columns the output has, 0 where it is no terminal.
-func (p *program) width() int {
-	if !isTerminal(p.stdout) {
+// Width is how many columns the output has, 0 where it is no terminal.
+func (p *Program) Width() int {
+	if !IsTerminal(p.Stdout) {
 		return 0
 	}
-	if n, err := strconv.Atoi(p.getenv("COLUMNS")); err == nil && n > 0 {
+	if n, err := strconv.Atoi(p.Getenv("COLUMNS")); err == nil && n > 0 {
 		return n
 	}
-	size, err := unix.IoctlGetWinsize(int(p.stdout.(*os.File).Fd()), unix.TIOCGWINSZ)
+	size, err := unix.IoctlGetWinsize(int(p.Stdout.(*os.File).Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return 0
 	}
 	return int(size.Col)
 }
 
-// table is a list for people. On a terminal that is too narrow it leaves out
+// Table is a list for people. On a terminal that is too narrow it leaves out
 // columns, those of the highest rank first, and says so: a wrapped line cannot
 // be read. Elsewhere it is whole.
-type table struct {
-	head  []string
-	ranks []int // by column; 0: never left out
+type Table struct {
+	Head  []string
+	Ranks []int // by column; 0: never left out
 	rows  [][]string
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+// Add adds a row.
+func (t *Table) Add(cells ...string) { t.rows = append(t.rows, cells) }
 
 const columnGap = 2
 
 // fit are the columns that are shown, with their widths. The last one may be
 // cut: it is a text.
-func (t *table) fit(width int) (shown []int, widths []int, left int) {
-	widths = make([]int, len(t.head))
-	for _, row := range append([][]string{t.head}, t.rows...) {
+func (t *Table) fit(width int) (shown []int, widths []int, left int) {
+	widths = make([]int, len(t.Head))
+	for _, row := range append([][]string{t.Head}, t.rows...) {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	for i := range t.head {
+	for i := range t.Head {
 		shown = append(shown, i)
 	}
 	const leastText = 12
@@ -83,11 +84,11 @@ func (t *table) fit(width int) (shown []int, widths []int, left int) {
 		total, worst := 0, -1
 		for k, i := range shown {
 			w := widths[i]
-			if k == len(shown)-1 && i == len(t.head)-1 {
+			if k == len(shown)-1 && i == len(t.Head)-1 {
 				w = min(w, leastText)
 			}
 			total += w + columnGap
-			if t.ranks[i] > 0 && (worst < 0 || t.ranks[i] > t.ranks[shown[worst]]) {
+			if t.Ranks[i] > 0 && (worst < 0 || t.Ranks[i] > t.Ranks[shown[worst]]) {
 				worst = k
 			}
 		}
@@ -100,18 +101,18 @@ func (t *table) fit(width int) (shown []int, widths []int, left int) {
 	return shown, widths, left
 }
 
-// print prints the table.
-func (p *program) print(t *table) error {
-	_, err := io.WriteString(p.stdout, p.lines(t))
+// Print prints the table.
+func (p *Program) Print(t *Table) error {
+	_, err := io.WriteString(p.Stdout, p.Lines(t))
 	return err
 }
 
-// lines is the table as it is printed.
-func (p *program) lines(t *table) string {
-	width := p.width()
+// Lines is the table as it is printed.
+func (p *Program) Lines(t *Table) string {
+	width := p.Width()
 	shown, widths, left := t.fit(width)
 	var out strings.Builder
-	for _, row := range append([][]string{t.head}, t.rows...) {
+	for _, row := range append([][]string{t.Head}, t.rows...) {
 		line := ""
 		for k, i := range shown {
 			if k == len(shown)-1 {
@@ -127,13 +128,13 @@ func (p *program) lines(t *table) string {
 		out.WriteString(line + "\n")
 	}
 	if left > 0 {
-		fmt.Fprintf(&out, "(%s left out: make the terminal wider, or use --json)\n", plural(left, "column"))
+		fmt.Fprintf(&out, "(%s left out: make the terminal wider, or use --json)\n", Plural(left, "column"))
 	}
 	return out.String()
 }
 
-// plural is a count with its noun: 1 socket, 2 sockets.
-func plural[N int | uint64](n N, noun string) string {
+// Plural is a count with its noun: 1 socket, 2 sockets.
+func Plural[N int | uint64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
