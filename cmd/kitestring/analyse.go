@@ -17,6 +17,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/barfile"
 	"kitestring/cmd/kitestring/cli"
+	"kitestring/cmd/kitestring/configfile"
 )
 
 func analyseCommand(p *cli.Program) *cobra.Command {
@@ -93,7 +94,7 @@ func formulas(config, profile string, typed bool) (analysis.Profile, analysis.Th
 	if err != nil || profile == "" {
 		return "", nil, fmt.Errorf("--profile %q: it is calibrated or classic", profile)
 	}
-	cfg, err := readConfigFile(config)
+	cfg, err := configfile.Read(config)
 	if err != nil {
 		return "", nil, err
 	}
@@ -101,7 +102,7 @@ func formulas(config, profile string, typed bool) (analysis.Profile, analysis.Th
 		formula = cfg.AnalysisProfile
 	}
 	if formula == analysis.Classic && len(cfg.Thresholds) > 0 {
-		return "", nil, fmt.Errorf("--profile classic with --config %s: %w", config, errClassicIsFixed)
+		return "", nil, fmt.Errorf("--profile classic with --config %s: %w", config, configfile.ErrClassicIsFixed)
 	}
 	return formula, cfg.Thresholds, nil
 }

@@ -75,8 +75,10 @@ var arrows = map[string][]string{
 	"supervisor":      {"actors", "messages"},
 	"supervisor/tree": {"supervisor", "actors", "actors/...", "messages", "messages/..."},
 
+	"cmd/kitestring/ask":              {"cmd/kitestring/cli", "supervisor", "actors/assume", "actors/kinds", "actors/token", "actors/web/api", "actors/web/csv", "messages", "messages/ist"},
 	"cmd/kitestring/assets":           {},
 	"cmd/kitestring/cli":              {"actors/token", "actors/web/api", "messages"},
+	"cmd/kitestring/configfile":       {"cmd/kitestring/cli", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/bars", "actors/channels", "actors/instruments", "messages"},
 	"cmd/kitestring/doctor":           {"supervisor/tree", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
 	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},

@@ -5,15 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"kitestring/actors/actorstest"
 	"kitestring/actors/assume"
 	"kitestring/actors/ready"
-	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
-	"kitestring/messages"
 )
 
 // TestTheREADMEHasTheTableOfAssumptions compares it with what the command prints.
@@ -42,18 +39,6 @@ func TestEachAssumptionHasADrill(t *testing.T) {
 		if r.Claim == "" || r.Source == "" || r.Fallback == "" {
 			t.Errorf("%s is not whole: %+v", r.Name, r)
 		}
-	}
-}
-
-// TestSharedAssumptionsNameNoOne prints what a user may post.
-func TestSharedAssumptionsNameNoOne(t *testing.T) {
-	var out strings.Builder
-	at := time.Date(2026, 3, 11, 6, 0, 0, 0, time.UTC)
-	st := api.Status{Profile: "live", Message: "CANARY", At: at, Process: api.StatusProcess{Version: "1", StartedAt: at.Add(-time.Hour), ID: 4711}}
-	st.Token.Fingerprint = "CANARY"
-	shareAssumptions(&out, []messages.AssumptionStatus{{Name: messages.Heartbeat, Claim: "A message comes every second.", Verdict: messages.AssumptionSeen, Seen: 7}}, st)
-	if got := out.String(); !strings.Contains(got, "heartbeat: seen (for: 7, against: 0)") || strings.Contains(got, "CANARY") || strings.Contains(got, "4711") {
-		t.Error(got)
 	}
 }
 

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kitestring/actors/analysis"
 	"kitestring/actors/tape/export"
-	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/rehearse"
-	"kitestring/supervisor"
 )
 
 func completionCommand(p *cli.Program) *cobra.Command {
@@ -47,10 +44,7 @@ powershell: kitestring completion powershell | Out-String | Invoke-Expression`,
 
 // complete gives the shell the allowed values of a command's flags and
 // arguments, and of the commands below it.
-func complete(p *cli.Program, c *cobra.Command) {
-	actors := func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return completeActor(p, c, args)
-	}
+func complete(c *cobra.Command) {
 	values := map[string][]cobra.Completion{
 		"log-format": {"auto", "text", "json"},
 		"log-level":  {"debug", "info", "warn", "error"},
@@ -61,9 +55,6 @@ func complete(p *cli.Program, c *cobra.Command) {
 	switch c.Name() {
 	case "analyse":
 		values["profile"], values["kind"] = []cobra.Completion{string(analysis.Calibrated), string(analysis.Classic)}, analysis.FileKinds()
-	case "chaos":
-		values["kind"] = chaosKinds()
-		c.ValidArgsFunction = actors
 	case "export":
 		values["format"], values["columns"] = []cobra.Completion{export.Parquet, export.CSV, export.Bars}, []cobra.Completion{"narrow", "full"}
 	case "print":
@@ -71,8 +62,6 @@ func complete(p *cli.Program, c *cobra.Command) {
 		for _, a := range assets.All() {
 			c.ValidArgs = append(c.ValidArgs, cobra.CompletionWithDesc(a.Name, a.About))
 		}
-	case "restart":
-		c.ValidArgsFunction = actors
 	case "drill":
 		c.ValidArgs = []cobra.Completion{"all", "list"}
 		for _, d := range rehearse.All() {
@@ -86,25 +75,6 @@ func complete(p *cli.Program, c *cobra.Command) {
 		}
 	}
 	for _, sub := range c.Commands() {
-		complete(p, sub)
+		complete(sub)
 	}
-}
-
-// completeActor offers the actors of the running server; without a server
-// there is nothing to offer.
-func completeActor(p *cli.Program, c *cobra.Command, args []string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
-	var all []api.Actor
-	if len(args) == 0 && p.Get(c.Context(), "/api/v1/actors", &all) == nil {
-		for _, a := range slices.DeleteFunc(all, func(a api.Actor) bool { return a.Kind != "worker" }) {
-			names = append(names, cobra.CompletionWithDesc(a.Name, a.State))
-		}
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-func chaosKinds() (kinds []string) {
-	for _, k := range supervisor.Kinds() {
-		kinds = append(kinds, string(k))
-	}
-	return kinds
 }

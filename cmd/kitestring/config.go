@@ -14,6 +14,7 @@ import (
 
 	"kitestring/actors/simulator"
 	"kitestring/cmd/kitestring/cli"
+	"kitestring/cmd/kitestring/configfile"
 	"kitestring/messages/ist"
 	"kitestring/supervisor/tree"
 )
@@ -118,7 +119,7 @@ func (f *runFlags) config(p *cli.Program, stream io.Writer) (tree.Config, error)
 			Sampling: simulator.Sampling(f.sim.sampling),
 		},
 	}
-	if cfg.Reloadable, err = readConfigFile(f.configFile); err != nil {
+	if cfg.Reloadable, err = configfile.Read(f.configFile); err != nil {
 		return bad(err)
 	}
 	if f.replay.what != "" {

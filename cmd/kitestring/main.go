@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	_ "golang.org/x/crypto/x509roots/fallback" // Kite over TLS, on a host without a certificate store
 
+	"kitestring/cmd/kitestring/ask"
 	"kitestring/cmd/kitestring/cli"
 )
 
@@ -78,10 +79,10 @@ command, NO_COLOR turns colours off, STATE_DIRECTORY is the default of --state-d
 	root.PersistentFlags().SortFlags = false
 	root.AddCommand(
 		runCommand(p), edgeCommand(p), simCommand(p), replayCommand(p), // servers
-		statusCommand(p), readyCommand(p), assumptionsCommand(p), loginCommand(p), tokenCommand(p), rotationsCommand(p), actorsCommand(p), clientsCommand(p), alertsCommand(p), readingsCommand(p), barsCommand(p), eventsCommand(p), chainCommand(p), restartCommand(p), chaosCommand(p), // ask one
 		doctorCommand(p), analyseCommand(p), recordCommand(p), exportCommand(p), drillCommand(p), soakCommand(p), // need none
 		assetsCommand(p), completionCommand(p), manCommand(p), licencesCommand(p), versionCommand(p), // print what the binary holds
 	)
-	complete(p, root)
+	root.AddCommand(ask.Commands(p)...)
+	complete(root)
 	return root
 }

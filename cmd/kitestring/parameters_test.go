@@ -64,13 +64,34 @@ func configured(t *testing.T, text string) string {
 	return path
 }
 
+func TestRunRefusesAWrongConfigFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "kitestring.json")
+	if err := os.WriteFile(path, []byte(`{"mailbox": {"ticks": 1}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]string{
+		path:                        "kitestring.json: line 1: mailbox.ticks 1",
+		dir:                         "not a file",
+		filepath.Join(dir, "other"): "no such file",
+	} {
+		code, _, stderr := kitestring(t, t.Context(), nil, "", "run", "--env-file", filepath.Join(dir, ".env"), "--addr", "127.0.0.1:0", "--config", arg)
+		if code != cli.ExitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, %q", arg, code, stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".env")); err == nil {
+		t.Error("a server that did not start has written its env file")
+	}
+}
+
 const someThresholds = `{"analysis": {"thresholds": {"pcr": {"least_coverage": 0.3}, "trend_base": {"swing_order": 5, "active_from": 50}}}}`
 
 func TestServerComputesWithTheThresholds(t *testing.T) {
 	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--config", configured(t, someThresholds))
 	var all []messages.Reading
 	actorstest.Until(t, "every reading is there", func() bool {
-		ask(t, addr, "/api/v1/readings", &all)
+		fetchJSON(t, addr, "/api/v1/readings", &all)
 		return len(all) == 3*len(analysis.All())
 	})
 	changed := map[string]map[string]float64{"pcr": {"least_coverage": 0.3}, "trend_base": {"swing_order": 5}} // the rest is as it always is

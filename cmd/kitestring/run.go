@@ -13,6 +13,7 @@ import (
 
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/cmd/kitestring/cli"
+	"kitestring/cmd/kitestring/configfile"
 	"kitestring/supervisor/tree"
 )
 
@@ -42,7 +43,7 @@ without it, that of the first login counts.
 --config names a JSON file. It is read again at SIGHUP; a size of mailboxes
 takes a restart. Every field may be left out:
 
-` + configExample + `
+` + configfile.Example + `
 
 "kitestring assets print parameters" lists the thresholds: what each means, its
 default and its range. "record" is how what Kite sends is kept on disk, or "off".
@@ -132,7 +133,7 @@ func runServer(ctx context.Context, p *cli.Program, cfg tree.Config, configFile 
 				break
 			}
 			cfg.Log.Info("hangup: env file and configuration are read again", "env_file", cfg.EnvFile, "config", configFile)
-			reloaded, err := readConfigFile(configFile)
+			reloaded, err := configfile.Read(configFile)
 			if err == nil {
 				err = server.Reload(reloaded)
 			}

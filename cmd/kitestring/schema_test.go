@@ -192,7 +192,7 @@ func TestDocumentedFieldsExist(t *testing.T) {
 func theConfigurationHolds(t *testing.T, addr string) {
 	t.Helper()
 	var actors []api.Actor
-	ask(t, addr, "/api/v1/actors", &actors)
+	fetchJSON(t, addr, "/api/v1/actors", &actors)
 	for _, a := range actors {
 		if a.Name == "pcr" && a.Mailbox.Capacity < 4096 || a.Name == "pcr" && a.Mailbox.Capacity >= 8192 {
 			t.Errorf("the mailbox of pcr holds %d", a.Mailbox.Capacity)
@@ -200,7 +200,7 @@ func theConfigurationHolds(t *testing.T, addr string) {
 	}
 	var all []messages.Reading
 	actorstest.Until(t, "readings are there", func() bool {
-		ask(t, addr, "/api/v1/readings", &all)
+		fetchJSON(t, addr, "/api/v1/readings", &all)
 		return len(all) > 0
 	})
 	for _, r := range all {
@@ -214,8 +214,8 @@ func theConfigurationHolds(t *testing.T, addr string) {
 	}
 }
 
-// ask gets a path of the API.
-func ask(t *testing.T, addr, path string, into any) {
+// fetchJSON gets a path of the API.
+func fetchJSON(t *testing.T, addr, path string, into any) {
 	t.Helper()
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := c.Get("http://" + addr + path)

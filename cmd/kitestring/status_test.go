@@ -219,8 +219,9 @@ func TestWatchOnATerminal(t *testing.T) {
 	}
 	_ = slave.Close()
 	<-read
+	const home = "\x1b[H"
 	screen := shown.String()
-	if !strings.HasPrefix(screen, enterScreen+home) || !strings.HasSuffix(screen, leaveScreen) || !strings.Contains(screen, "Run: kitestring login") {
+	if !strings.HasPrefix(screen, "\x1b[?1049h\x1b[?25l\x1b[?7l"+home) || !strings.HasSuffix(screen, "\x1b[?7h\x1b[?25h\x1b[?1049l") || !strings.Contains(screen, "Run: kitestring login") {
 		t.Errorf("the terminal got %q", screen)
 	}
 	if strings.Count(screen, home) < 2 || strings.Contains(screen, "\x1b[2J") {

@@ -5,25 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/cli"
-	"kitestring/messages"
 )
-
-// Out of the session nothing is live.
-func TestHeadlineKnowsTheSession(t *testing.T) {
-	p := &cli.Program{Getenv: func(string) string { return "" }}
-	for want, st := range map[string]api.Status{
-		"LIVE":     {Live: true, Market: api.StatusMarket{Phase: messages.Open}},
-		"CLOSED":   {Live: true, Market: api.StatusMarket{Phase: messages.Closed}},
-		"PRE OPEN": {Live: true, Market: api.StatusMarket{Phase: messages.PreOpen}},
-		"NOT LIVE": {Market: api.StatusMarket{Phase: messages.Open}},
-	} {
-		if got := headline(p, st); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}
 
 // A second server on a .env file names the first one and changes nothing.
 func TestASecondServerOnAFileRefuses(t *testing.T) {

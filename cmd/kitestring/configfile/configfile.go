@@ -1,4 +1,10 @@
-package main
+// Package configfile reads the configuration file, which sets what flags cannot:
+// JSON, read at the start and at each SIGHUP. Every field may be left out; what is
+// there is checked, and an error names the line, the field and what is allowed.
+// encoding/json alone gives neither the line of a wrong value nor the names that
+// are allowed, and takes a repeated field without a word; no library of go.mod
+// does better, so the values are read one by one.
+package configfile
 
 import (
 	"bytes"
@@ -21,13 +27,6 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// The configuration file sets what flags cannot: JSON, read at the start and at
-// each SIGHUP. Every field may be left out; what is there is checked, and an
-// error names the line, the field and what is allowed. encoding/json alone gives
-// neither the line of a wrong value nor the names that are allowed, and takes a
-// repeated field without a word; no library of go.mod does better, so the values
-// are read one by one.
-
 const (
 	maxConfigSize  = 1 << 20
 	maxUnderlyings = 20 // each is some 85 instruments: all fit on one socket, with one to spare for a swap
@@ -36,10 +35,10 @@ const (
 	maxInstruments = 9000 // Kite streams to one API key: three sockets of 3000
 )
 
-// configExample is shown by --help: the defaults of the first underlying, one
+// Example is shown by --help: the defaults of the first underlying, one
 // number of an analysis, an instrument that no analysis needs, an alert of each
 // kind, and a table in place of the built-in one.
-const configExample = `  {
+const Example = `  {
     "underlyings": [
       {"name": "NIFTY", "index_exchange": "NSE", "index_symbol": "NIFTY 50", "derivatives_exchange": "NFO"}
     ],
@@ -59,8 +58,8 @@ const configExample = `  {
     "holidays": "/etc/kitestring/holidays.txt"
   }`
 
-// readConfigFile is what the file sets; without a file, nothing.
-func readConfigFile(path string) (cfg tree.Reloadable, err error) {
+// Read is what the file sets; without a file, nothing.
+func Read(path string) (cfg tree.Reloadable, err error) {
 	if path == "" {
 		return cfg, nil
 	}
@@ -77,13 +76,13 @@ func readConfigFile(path string) (cfg tree.Reloadable, err error) {
 	if err != nil {
 		return cfg, fmt.Errorf("--config %s: %w", path, cli.Cause(err))
 	}
-	err = parseConfig(filepath.Base(path), text, &cfg)
+	err = parse(filepath.Base(path), text, &cfg)
 	return cfg, err
 }
 
-func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
+func parse(name string, text []byte, cfg *tree.Reloadable) error {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	r := &configReader{name: name, text: text, dec: json.NewDecoder(bytes.NewReader(text))}
+	r := &reader{name: name, text: text, dec: json.NewDecoder(bytes.NewReader(text))}
 	r.dec.UseNumber()
 	err := r.object("", fields{
 		{"underlyings", func(path string) error { return r.underlyings(path, &cfg.Underlyings) }},
@@ -142,7 +141,7 @@ func parseConfig(name string, text []byte, cfg *tree.Reloadable) error {
 // underlying; it is also a part of addresses.
 var underlyingName = regexp.MustCompile(`^[A-Z0-9&-]{1,24}$`)
 
-func (r *configReader) underlyings(path string, into *[]instruments.UnderlyingSpec) error {
+func (r *reader) underlyings(path string, into *[]instruments.UnderlyingSpec) error {
 	err := r.list(path, func(path string) error {
 		var s instruments.UnderlyingSpec
 		err := r.object(path, fields{
@@ -173,9 +172,10 @@ func (r *configReader) underlyings(path string, into *[]instruments.UnderlyingSp
 	return err
 }
 
-var errClassicIsFixed = errors.New("thresholds are for profile calibrated: classic reproduces the predecessor's fixed numbers")
+// ErrClassicIsFixed says that profile classic takes no thresholds.
+var ErrClassicIsFixed = errors.New("thresholds are for profile calibrated: classic reproduces the predecessor's fixed numbers")
 
-func (r *configReader) analysis(path string, cfg *tree.Reloadable) error {
+func (r *reader) analysis(path string, cfg *tree.Reloadable) error {
 	var profile, interval string
 	err := r.object(path, fields{
 		{"profile", r.oneOf(&profile, string(analysis.Calibrated), string(analysis.Classic))},
@@ -185,14 +185,14 @@ func (r *configReader) analysis(path string, cfg *tree.Reloadable) error {
 	cfg.AnalysisProfile = analysis.Profile(profile)
 	cfg.BarInterval, _ = bars.ParseInterval(interval)
 	if err == nil && cfg.AnalysisProfile == analysis.Classic && len(cfg.Thresholds) > 0 {
-		err = r.errorf("%s: %w", path, errClassicIsFixed)
+		err = r.errorf("%s: %w", path, ErrClassicIsFixed)
 	}
 	return err
 }
 
 // thresholds reads the analyses' parameters. Which there are, and within which
 // bounds, each analysis declares itself.
-func (r *configReader) thresholds(path string, into *analysis.Thresholds) error {
+func (r *reader) thresholds(path string, into *analysis.Thresholds) error {
 	all := analysis.Thresholds{}
 	var kinds fields
 	for _, a := range analysis.All() {
@@ -219,7 +219,7 @@ func (r *configReader) thresholds(path string, into *analysis.Thresholds) error 
 	return r.object(path, kinds)
 }
 
-func (r *configReader) parameter(path string, p *analysis.Parameter) (float64, error) {
+func (r *reader) parameter(path string, p *analysis.Parameter) (float64, error) {
 	v, err := r.token()
 	if err != nil {
 		return 0, err
@@ -238,7 +238,7 @@ func (r *configReader) parameter(path string, p *analysis.Parameter) (float64, e
 
 // instruments reads what is subscribed to besides what the analyses need. The
 // tradingsymbol guards against an instrument token that was reused.
-func (r *configReader) instruments(path string, into *[]messages.Want) error {
+func (r *reader) instruments(path string, into *[]messages.Want) error {
 	seen := map[uint32]bool{}
 	err := r.list(path, func(path string) error {
 		w, mode := messages.Want{}, "full"
@@ -267,8 +267,8 @@ func (r *configReader) instruments(path string, into *[]messages.Want) error {
 	return err
 }
 
-// configReader reads JSON value by value, so that an error has its place.
-type configReader struct {
+// A reader reads JSON value by value, so that an error has its place.
+type reader struct {
 	name string
 	text []byte
 	dec  *json.Decoder
@@ -283,7 +283,7 @@ type field struct {
 }
 
 // object reads an object; it must have the fields that are named as needed.
-func (r *configReader) object(path string, allowed fields, needed ...string) error {
+func (r *reader) object(path string, allowed fields, needed ...string) error {
 	if first, err := r.token(); err != nil {
 		return err
 	} else if first != json.Delim('{') {
@@ -293,7 +293,7 @@ func (r *configReader) object(path string, allowed fields, needed ...string) err
 }
 
 // members reads what is in an object that has begun.
-func (r *configReader) members(path string, allowed fields, needed ...string) error {
+func (r *reader) members(path string, allowed fields, needed ...string) error {
 	names := make([]string, len(allowed))
 	for i, f := range allowed {
 		names[i] = f.name
@@ -329,7 +329,7 @@ func (r *configReader) members(path string, allowed fields, needed ...string) er
 	return nil
 }
 
-func (r *configReader) list(path string, read func(path string) error) error {
+func (r *reader) list(path string, read func(path string) error) error {
 	if first, err := r.token(); err != nil {
 		return err
 	} else if first != json.Delim('[') {
@@ -346,7 +346,7 @@ func (r *configReader) list(path string, read func(path string) error) error {
 
 // nonEmpty reads a text that is not empty; wrong (nil: all is allowed) gives what
 // it should be in place of it, "" when it is right.
-func (r *configReader) nonEmpty(into *string, like string, wrong func(string) string) func(path string) error {
+func (r *reader) nonEmpty(into *string, like string, wrong func(string) string) func(path string) error {
 	return func(path string) error {
 		v, err := r.token()
 		if err != nil {
@@ -366,7 +366,7 @@ func (r *configReader) nonEmpty(into *string, like string, wrong func(string) st
 	}
 }
 
-func (r *configReader) oneOf(into *string, allowed ...string) func(path string) error {
+func (r *reader) oneOf(into *string, allowed ...string) func(path string) error {
 	return func(path string) error {
 		v, err := r.token()
 		if err != nil {
@@ -384,7 +384,7 @@ func (r *configReader) oneOf(into *string, allowed ...string) func(path string) 
 	}
 }
 
-func (r *configReader) whole(path string, least, most int) (int, error) {
+func (r *reader) whole(path string, least, most int) (int, error) {
 	v, err := r.token()
 	if err != nil {
 		return 0, err
@@ -398,7 +398,7 @@ func (r *configReader) whole(path string, least, most int) (int, error) {
 }
 
 // record reads "off", or how the recorder records.
-func (r *configReader) record(path string, into *tree.RecordConfig) error {
+func (r *reader) record(path string, into *tree.RecordConfig) error {
 	switch first, err := r.token(); {
 	case err != nil:
 		return err
@@ -425,7 +425,7 @@ func (r *configReader) record(path string, into *tree.RecordConfig) error {
 }
 
 // truth reads true or false.
-func (r *configReader) truth(path string) (bool, error) {
+func (r *reader) truth(path string) (bool, error) {
 	v, err := r.token()
 	if err != nil {
 		return false, err
@@ -436,7 +436,7 @@ func (r *configReader) truth(path string) (bool, error) {
 	return false, r.errorf("%s %s: it is true or false", path, shownValue(v))
 }
 
-func (r *configReader) token() (json.Token, error) {
+func (r *reader) token() (json.Token, error) {
 	v, err := r.dec.Token()
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -448,7 +448,7 @@ func (r *configReader) token() (json.Token, error) {
 }
 
 // errorf names the line of the value that was read last, or that could not be.
-func (r *configReader) errorf(format string, args ...any) error {
+func (r *reader) errorf(format string, args ...any) error {
 	at := min(int(r.dec.InputOffset()), len(r.text))
 	line := 1 + bytes.Count(r.text[:at], []byte("\n"))
 	return fmt.Errorf("%s: line %d: %w", r.name, line, fmt.Errorf(format, args...))

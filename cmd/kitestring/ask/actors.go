@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/cli"
+	"kitestring/supervisor"
 )
 
 func actorsCommand(p *cli.Program) *cobra.Command {
@@ -52,7 +53,7 @@ func actorsCommand(p *cli.Program) *cobra.Command {
 			}
 			for _, a := range all {
 				if a.State == "quarantined" {
-					fmt.Fprintf(p.Stderr, "%s failed too often and waits for you: remove the cli.Cause that its last error names, then run: kitestring restart %s\n", a.Name, a.Name)
+					fmt.Fprintf(p.Stderr, "%s failed too often and waits for you: remove the cause that its last error names, then run: kitestring restart %s\n", a.Name, a.Name)
 				}
 			}
 			return nil
@@ -62,7 +63,7 @@ func actorsCommand(p *cli.Program) *cobra.Command {
 
 func restartCommand(p *cli.Program) *cobra.Command {
 	return p.Acting(&cobra.Command{
-		Use: "restart NAME", Short: "Restart one actor; reinstate it when it is quarantined", Args: cli.Args(cobra.ExactArgs(1)),
+		Use: "restart NAME", Short: "Restart one actor; reinstate it when it is quarantined", Args: cli.Args(cobra.ExactArgs(1)), ValidArgsFunction: completeActor(p),
 		RunE: func(c *cobra.Command, args []string) error {
 			var answer map[string]string
 			if err := p.Post(c.Context(), "/api/v1/actors/"+url.PathEscape(args[0])+"/restart", nil, &answer); err != nil || p.JSON {
@@ -84,7 +85,7 @@ exit, goroutine (a panic in one of its goroutines), leak (a goroutine that does
 not end), drop_token_messages (it ignores messages about the token),
 drop_messages (it ignores all messages), panic-start (it panics, and again when
 it restarts), panic-stop (it panics when it ends).`,
-		Args: cli.Args(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)), ValidArgsFunction: completeActor(p),
 		RunE: func(c *cobra.Command, args []string) error {
 			if kind == "" {
 				return cli.Exit(cli.ExitUsage, errors.New("--kind is missing; it is one of "+strings.Join(chaosKinds(), ", ")))
@@ -105,6 +106,28 @@ it restarts), panic-stop (it panics when it ends).`,
 		},
 	}
 	c.Flags().StringVar(&kind, "kind", "", "the kind of fault")
+	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(chaosKinds(), cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	c.Flags().DurationVar(&d, "for", 0, "how long it lasts (hang, slow, drop_token_messages); 0: the kind's default")
 	return p.Acting(c)
+}
+
+// completeActor offers the actors of the running server; without a server
+// there is nothing to offer.
+func completeActor(p *cli.Program) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+		var all []api.Actor
+		if len(args) == 0 && p.Get(c.Context(), "/api/v1/actors", &all) == nil {
+			for _, a := range slices.DeleteFunc(all, func(a api.Actor) bool { return a.Kind != "worker" }) {
+				names = append(names, cobra.CompletionWithDesc(a.Name, a.State))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func chaosKinds() (kinds []string) {
+	for _, k := range supervisor.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	return kinds
 }

@@ -1,4 +1,4 @@
-package main
+package configfile
 
 import (
 	"encoding/json"
@@ -27,7 +27,7 @@ var (
 	valueName = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)*$`)
 )
 
-func (r *configReader) alerts(path string, into *[]alerts.Rule) error {
+func (r *reader) alerts(path string, into *[]alerts.Rule) error {
 	var kinds []string
 	for _, a := range analysis.All() {
 		kinds = append(kinds, a.Kind)
@@ -116,7 +116,7 @@ func (r *configReader) alerts(path string, into *[]alerts.Rule) error {
 
 // checkAlerts holds the alerts against the underlyings, which may stand behind
 // them in the file.
-func (r *configReader) checkAlerts(cfg *tree.Reloadable) error {
+func (r *reader) checkAlerts(cfg *tree.Reloadable) error {
 	known := cfg.Underlyings
 	if len(known) == 0 {
 		known = instruments.Defaults()
@@ -133,7 +133,7 @@ func (r *configReader) checkAlerts(cfg *tree.Reloadable) error {
 	return nil
 }
 
-func (r *configReader) number(path string) (*float64, error) {
+func (r *reader) number(path string) (*float64, error) {
 	v, err := r.token()
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (r *configReader) number(path string) (*float64, error) {
 	return nil, r.errorf("%s %s: it is a number", path, shownValue(v))
 }
 
-func (r *configReader) within(path string, least, most float64) (float64, error) {
+func (r *reader) within(path string, least, most float64) (float64, error) {
 	f, err := r.number(path)
 	if err == nil && (*f < least || *f > most) {
 		err = r.errorf("%s %g: it is a number from %g to %g", path, *f, least, most)

@@ -1,8 +1,6 @@
-package main
+package configfile
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,7 +9,6 @@ import (
 	"kitestring/actors/alerts"
 	"kitestring/actors/analysis"
 	"kitestring/actors/instruments"
-	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
 	"kitestring/supervisor/tree"
 )
@@ -22,7 +19,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		want tree.Reloadable
 	}{
 		"nothing set": {`{}`, tree.Reloadable{}},
-		"the example": {configExample, tree.Reloadable{
+		"the example": {Example, tree.Reloadable{
 			Underlyings: instruments.Defaults()[:1], AnalysisProfile: analysis.Calibrated, BarInterval: 5 * time.Minute, MailboxTicks: 8192,
 			Thresholds:  analysis.Thresholds{"pcr": {"bullish_from": 1.3}},
 			Instruments: []messages.Want{{InstrumentToken: 408065, Tradingsymbol: "INFY", Mode: messages.ModeFull}},
@@ -50,7 +47,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 		"the edges": {`{"mailbox": {"ticks": 64}, "analysis": {"interval": "15m"}}`, tree.Reloadable{MailboxTicks: 64, BarInterval: 15 * time.Minute}},
 	} {
 		var got tree.Reloadable
-		if err := parseConfig("c.json", []byte(c.text), &got); err != nil || !reflect.DeepEqual(got, c.want) {
+		if err := parse("c.json", []byte(c.text), &got); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
@@ -144,7 +141,7 @@ var wrongConfigs = []struct {
 
 func TestWrongConfigFilesAreNamed(t *testing.T) {
 	for _, c := range wrongConfigs {
-		err := parseConfig("c.json", []byte(c.text), &tree.Reloadable{})
+		err := parse("c.json", []byte(c.text), &tree.Reloadable{})
 		if err == nil {
 			t.Errorf("%s: accepted", c.text)
 			continue
@@ -157,37 +154,16 @@ func TestWrongConfigFilesAreNamed(t *testing.T) {
 	}
 }
 
-func TestRunRefusesAWrongConfigFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "kitestring.json")
-	if err := os.WriteFile(path, []byte(`{"mailbox": {"ticks": 1}}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for arg, want := range map[string]string{
-		path:                        "kitestring.json: line 1: mailbox.ticks 1",
-		dir:                         "not a file",
-		filepath.Join(dir, "other"): "no such file",
-	} {
-		code, _, stderr := kitestring(t, t.Context(), nil, "", "run", "--env-file", filepath.Join(dir, ".env"), "--addr", "127.0.0.1:0", "--config", arg)
-		if code != cli.ExitUsage || !strings.Contains(stderr, want) {
-			t.Errorf("%s: exit %d, %q", arg, code, stderr)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, ".env")); err == nil {
-		t.Error("a server that did not start has written its env file")
-	}
-}
-
 // FuzzConfigFile: whatever the bytes, an answer; what is accepted is within
 // what is allowed.
 func FuzzConfigFile(f *testing.F) {
-	f.Add([]byte(configExample))
+	f.Add([]byte(Example))
 	for _, c := range wrongConfigs {
 		f.Add([]byte(c.text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var cfg tree.Reloadable
-		if parseConfig("c.json", text, &cfg) != nil {
+		if parse("c.json", text, &cfg) != nil {
 			return
 		}
 		if n := cfg.MailboxTicks; n != 0 && (n < minMailbox || n > maxMailbox) {
