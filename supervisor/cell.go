@@ -3,6 +3,8 @@ package supervisor
 import (
 	"sync/atomic"
 
+	"kitestring/supervisor/histogram"
+
 	"github.com/anthdm/hollywood/actor"
 )
 
@@ -30,18 +32,19 @@ type stats struct {
 	tasks    atomic.Int64
 	zombies  atomic.Int64
 	stuck    atomic.Int64 // nanoseconds in the handler that runs, as the watchdog saw it
-	handling histogram
-	waiting  histogram
-	recovery histogram
-	recent   recent
+	handling histogram.Histogram
+	waiting  histogram.Histogram
+	recovery histogram.Histogram
+	recent   histogram.Recent
 }
 
 func newCell(s *Supervisor, n *node) *cell {
 	c := &cell{supervisor: s, node: n, spec: &n.spec, pid: PIDOf(n.spec.Name)}
 	c.mailbox.supervisor = s
+	c.mailbox.ticks = n.spec.Mailbox.Table != nil
 	c.mailbox.limit = n.spec.Mailbox.Control
 	c.mailbox.keys = make(map[string]uint64)
-	c.mailbox.batches.spec = &n.spec.Mailbox
+	c.mailbox.batches.MostTicks, c.mailbox.batches.MostBatches = n.spec.Mailbox.Ticks, n.spec.Mailbox.Batches
 	return c
 }
 

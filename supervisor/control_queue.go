@@ -1,5 +1,7 @@
 package supervisor
 
+import "kitestring/supervisor/queue"
+
 // keyed messages replace an older one of the same key that still waits, in its
 // place.
 type keyed interface{ Key() string }
@@ -28,24 +30,24 @@ func (m *mailbox) enqueue(s slot) {
 	}
 	// Every message of a quiet mailbox is stamped, one in 16 of a crowded one:
 	// a clock read costs as much as the rest of this.
-	if m.control.len() < 4 || m.control.tail&15 == 0 {
+	if m.control.Len() < 4 || m.control.Tail&15 == 0 {
 		s.at = m.supervisor.nanos()
 	}
 	if s.key != "" {
 		if at, ok := m.keys[s.key]; ok {
-			old := m.control.at(at)
+			old := m.control.At(at)
 			s.at = old.at
 			*old = s
 			return
 		}
 	}
-	if m.control.len() >= m.limit {
+	if m.control.Len() >= m.limit {
 		m.overflow()
 	}
 	if s.key != "" {
-		m.keys[s.key] = m.control.tail
+		m.keys[s.key] = m.control.Tail
 	}
-	m.control.push(s)
+	m.control.Push(s)
 }
 
 // overflow fails the child, which is seeded again, and makes room: what has a
@@ -54,20 +56,20 @@ func (m *mailbox) overflow() {
 	if m.owner != nil {
 		m.owner.failLocked(failure{reason: byError, err: errControlFull})
 	}
-	before := m.control.len()
+	before := m.control.Len()
 	m.keep(func(s *slot) bool { return s.key != "" })
-	if m.control.len() >= m.limit {
+	if m.control.Len() >= m.limit {
 		m.keep(func(*slot) bool { return false })
 	}
-	m.controlFull += uint64(before - m.control.len())
+	m.controlFull += uint64(before - m.control.Len())
 }
 
 func (m *mailbox) keep(pick func(*slot) bool) {
 	old := m.control
-	m.control = ring[slot]{}
+	m.control = queue.Ring[slot]{}
 	clear(m.keys)
-	for i := old.head; i != old.tail; i++ {
-		s := old.at(i)
+	for i := old.Head; i != old.Tail; i++ {
+		s := old.At(i)
 		if !pick(s) {
 			if s.again != nil {
 				s.again.waits = false
@@ -75,17 +77,17 @@ func (m *mailbox) keep(pick func(*slot) bool) {
 			continue
 		}
 		if s.key != "" {
-			m.keys[s.key] = m.control.tail
+			m.keys[s.key] = m.control.Tail
 		}
-		m.control.push(*s)
+		m.control.Push(*s)
 	}
 }
 
 // dequeue takes the oldest message; there is one.
 func (m *mailbox) dequeue(it *item) {
-	s := m.control.at(m.control.head)
-	m.control.head++
-	it.msg, it.at = s.msg, s.at
+	s := m.control.At(m.control.Head)
+	m.control.Head++
+	it.msg, it.At = s.msg, s.at
 	if s.key != "" {
 		delete(m.keys, s.key)
 	}

@@ -34,6 +34,7 @@
 // # Use
 //
 // A [Spec] describes a worker or a group of children, [Supervisor.Start] starts it, and a
-// [Snapshot] shows it. The package imports only the contract (package actors);
-// what is supervised, and in which order, is the program's.
+// [Snapshot] shows it. Declarations are in package spec, the queues of a mailbox in
+// queue, measured times in histogram. Of the program it imports only the contract
+// (package actors); what is supervised, and in which order, is the program's.
 package supervisor

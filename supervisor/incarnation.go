@@ -171,10 +171,10 @@ func (in *incarnation) handle(kind itemKind) {
 	in.streak++
 	measure := in.streak < 4 || in.streak&15 == 0
 	var began int64
-	if measure || it.at != 0 {
+	if measure || it.At != 0 {
 		began = in.supervisor.nanos()
-		if it.at != 0 {
-			st.waiting.observe(began - it.at)
+		if it.At != 0 {
+			st.waiting.Observe(began - it.At)
 		}
 	}
 	if in.active.any && in.applyLasting(kind) {
@@ -187,13 +187,13 @@ func (in *incarnation) handle(kind itemKind) {
 		it.msg = nil // a hung handler keeps what it needs itself
 		in.actor.Receive(msg)
 	case batch:
-		in.deliverBatch(it.batch)
+		in.deliverBatch(it.Batch)
 	case conflated:
 		in.deliverTable(it)
 	}
 	in.handled++
 	if measure {
-		st.handling.observe(in.supervisor.nanos() - began)
+		st.handling.Observe(in.supervisor.nanos() - began)
 		in.count()
 	}
 }
@@ -202,14 +202,14 @@ func (in *incarnation) handle(kind itemKind) {
 func (in *incarnation) drop(kind itemKind) {
 	switch kind {
 	case batch:
-		in.it.batch.Release()
-		in.it.batch = nil
+		in.it.Batch.Release()
+		in.it.Batch = nil
 	case conflated:
-		for i, q := range in.it.backlog {
-			q.batch.Release()
-			in.it.backlog[i].batch = nil
+		for i, b := range in.it.Backlog {
+			b.Release()
+			in.it.Backlog[i] = nil
 		}
-		in.it.table.Take()
+		in.it.Table.Take()
 	}
 }
 
@@ -219,20 +219,20 @@ func (in *incarnation) count() {
 }
 
 func (in *incarnation) deliverBatch(b messages.Batch) {
-	in.held, in.it.batch = b, nil
+	in.held, in.it.Batch = b, nil
 	in.actor.Receive(b)
 	in.held = nil
 	b.Release()
 }
 
 func (in *incarnation) deliverTable(it *item) {
-	for i := range it.backlog { // releaseHeld finds what a panic leaves
-		b := it.backlog[i].batch
-		it.table.Merge(b)
-		it.backlog[i].batch = nil
+	for i := range it.Backlog { // releaseHeld finds what a panic leaves
+		b := it.Backlog[i]
+		it.Table.Merge(b)
+		it.Backlog[i] = nil
 		b.Release()
 	}
-	if msg := it.table.Take(); msg != nil {
+	if msg := it.Table.Take(); msg != nil {
 		in.actor.Receive(msg)
 	}
 }
@@ -244,9 +244,9 @@ func (in *incarnation) releaseHeld() {
 		in.held.Release()
 		in.held = nil
 	}
-	for _, q := range in.it.backlog {
-		if q.batch != nil {
-			q.batch.Release()
+	for _, b := range in.it.Backlog {
+		if b != nil {
+			b.Release()
 		}
 	}
 	in.it = item{}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"kitestring/messages"
+	"kitestring/supervisor/queue"
 
 	"github.com/anthdm/hollywood/actor"
 )
@@ -25,15 +26,11 @@ const (
 )
 
 // item is what an incarnation has taken from its mailbox. It lives in the
-// incarnation and is filled again each time: to copy it would cost more than the
-// rest of a message's way.
+// incarnation and is filled again each time.
 type item struct {
-	at      int64 // when it came, on the supervisor's clock; 0: not stamped
-	msg     any
-	batch   messages.Batch
-	table   Conflator
-	backlog []queued
-	fault   Fault
+	queue.Item
+	msg   any
+	fault Fault
 }
 
 // mailbox is what waits for one child. It outlives the incarnations; only its
@@ -46,10 +43,11 @@ type mailbox struct {
 	owner   *incarnation // nil while the child is down
 	waiting bool         // the owner sleeps on its wake channel
 
-	control ring[slot]
+	control queue.Ring[slot]
 	keys    map[string]uint64 // key -> position of the message that waits
 
-	batches batchQueue
+	batches queue.Batches
+	ticks   bool // it takes batches
 	faults  []Fault
 
 	controlFull    uint64 // control messages dropped at the bound
@@ -108,10 +106,10 @@ func (m *mailbox) wakeAndUnlock() {
 func (m *mailbox) push(b messages.Batch) (yield bool) {
 	m.mu.Lock()
 	defer m.wakeAndUnlock()
-	yield = m.batches.push(b, m.supervisor.nanos)
-	if m.batches.halt != nil && m.owner != nil {
-		m.owner.failLocked(failure{reason: byError, err: m.batches.halt})
-		m.batches.shut()
+	yield = m.batches.Push(b, m.supervisor.nanos)
+	if m.batches.Halt != nil && m.owner != nil {
+		m.owner.failLocked(failure{reason: byError, err: m.batches.Halt})
+		m.batches.Shut()
 	}
 	return yield
 }
@@ -149,11 +147,17 @@ func (m *mailbox) takeLocked(in *incarnation) itemKind {
 		in.it.fault = m.faults[0]
 		m.faults = m.faults[1:]
 		return strike
-	case m.control.len() > 0:
+	case m.control.Len() > 0:
 		m.dequeue(&in.it)
 		return control
 	}
-	return m.batches.take(&in.it)
+	switch m.batches.Take(&in.it.Item) {
+	case queue.One:
+		return batch
+	case queue.Conflated:
+		return conflated
+	}
+	return nothing
 }
 
 // own hands the mailbox to a new incarnation.
@@ -172,8 +176,8 @@ func (m *mailbox) release(in *incarnation, taken *uint64) bool {
 		return false
 	}
 	in.cell.current.Store(nil)
-	m.batches.shut()
-	if m.control.len() > 0 {
+	m.batches.Shut()
+	if m.control.Len() > 0 {
 		m.keep(func(s *slot) bool { return s.self == nil })
 	}
 	asleep := m.waiting
@@ -189,7 +193,7 @@ func (m *mailbox) release(in *incarnation, taken *uint64) bool {
 func (m *mailbox) retire() {
 	m.mu.Lock()
 	m.ended = true
-	m.controlStopped += uint64(m.control.len())
+	m.controlStopped += uint64(m.control.Len())
 	m.keep(func(*slot) bool { return false })
 	m.faults = nil
 	m.mu.Unlock()
@@ -202,10 +206,7 @@ func (m *mailbox) open(in *incarnation, filling, spare Conflator) bool {
 	if m.owner != in {
 		return false
 	}
-	if !m.batches.open {
-		m.batches.reset(filling, spare)
-		m.batches.open = true
-	}
+	m.batches.Open(filling, spare)
 	return true
 }
 
@@ -214,7 +215,7 @@ func (m *mailbox) shut(in *incarnation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.owner == in {
-		m.batches.shut()
+		m.batches.Shut()
 	}
 }
 
@@ -236,11 +237,11 @@ func (m *mailbox) depths() Depths {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := Depths{
-		Depth: m.control.len() + m.batches.depth(), Capacity: m.limit,
-		Conflated: m.batches.conflated, Full: m.controlFull, Down: m.batches.down, Stopped: m.controlStopped, late: m.late,
+		Depth: m.control.Len() + m.batches.Depth(), Capacity: m.limit,
+		Conflated: m.batches.Conflated, Full: m.controlFull, Down: m.batches.Down, Stopped: m.controlStopped, late: m.late,
 	}
-	if m.batches.spec.Table != nil {
-		d.Capacity += m.batches.spec.Ticks
+	if m.ticks {
+		d.Capacity += m.batches.MostTicks
 	}
 	d.Dropped = d.Full + d.Down + d.Stopped
 	return d

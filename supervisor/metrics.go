@@ -3,6 +3,8 @@ package supervisor
 import (
 	"time"
 
+	"kitestring/supervisor/histogram"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -47,7 +49,7 @@ type sample struct {
 	desc   *prometheus.Desc
 	kind   prometheus.ValueType
 	value  float64
-	hist   *histogram
+	hist   *histogram.Histogram
 	upper  []time.Duration
 	labels []string
 }
@@ -59,7 +61,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value, m.labels...)
 			continue
 		}
-		n, sum, buckets := m.hist.buckets(m.upper)
+		n, sum, buckets := m.hist.Buckets(m.upper)
 		out <- prometheus.MustNewConstHistogram(m.desc, n, sum, buckets, m.labels...)
 	}
 }
@@ -72,24 +74,6 @@ var (
 		50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second,
 	}
 )
-
-// buckets sums the fine buckets up to the given bounds, each of which is one
-// of edges.
-func (h *histogram) buckets(upper []time.Duration) (n uint64, sum float64, out map[float64]uint64) {
-	c := h.read()
-	out = make(map[float64]uint64, len(upper))
-	i := 0
-	for _, u := range upper {
-		for ; i < len(edges) && edges[i] <= int64(u); i++ {
-			n += c[i]
-		}
-		out[u.Seconds()] = n
-	}
-	for ; i < len(c); i++ {
-		n += c[i]
-	}
-	return n, time.Duration(h.sum.Load()).Seconds(), out
-}
 
 func (s *Supervisor) samples() (all []sample) {
 	s.mu.Lock()

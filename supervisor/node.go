@@ -3,6 +3,8 @@ package supervisor
 import (
 	"fmt"
 	"time"
+
+	"kitestring/supervisor/spec"
 )
 
 // phase is what a node is doing. What people see is a State.
@@ -33,7 +35,7 @@ type node struct {
 
 	quarantined   bool
 	attempt       int // failures in a row
-	window, group window
+	window, group spec.Window
 	timer         timer
 
 	epoch     uint64
@@ -47,19 +49,19 @@ type node struct {
 	lastError string
 }
 
-func (s *Supervisor) newNode(spec Spec, parent *node) *node {
+func (s *Supervisor) newNode(declared Spec, parent *node) *node {
 	n := &node{
-		spec: spec, parent: parent,
-		window: window{limit: spec.Intensity}, group: window{limit: spec.Group},
+		spec: declared, parent: parent,
+		window: spec.Window{Limit: declared.Intensity}, group: spec.Window{Limit: declared.Group},
 		restarts: make(map[restartReason]uint64), faults: make(map[Kind]uint64),
 	}
 	s.nodes = append(s.nodes, n)
-	s.byName[spec.Name] = n
-	if spec.Produce != nil {
+	s.byName[declared.Name] = n
+	if declared.Produce != nil {
 		n.cell = newCell(s, n)
 		s.cells[n.cell.pid.ID] = n.cell
 	}
-	for _, child := range spec.Children {
+	for _, child := range declared.Children {
 		n.kids = append(n.kids, s.newNode(child, n))
 	}
 	return n
@@ -166,7 +168,7 @@ func (s *Supervisor) start(n *node) {
 				k.cause = bySibling
 			}
 		}
-		n.group.clear()
+		n.group.Clear()
 		n.overdue = false
 		s.setTimer(&n.timer, n.spec.StartTimeout, func() { s.startTimedOut(n) })
 		s.mark(n)
@@ -193,7 +195,7 @@ func (s *Supervisor) startTimedOut(n *node) {
 // reset forgets a child's failures: its group starts again.
 func (n *node) reset() {
 	n.attempt, n.quarantined = 0, false
-	n.window.clear()
+	n.window.Clear()
 }
 
 func (s *Supervisor) nowRunning(n *node) {
@@ -202,7 +204,7 @@ func (s *Supervisor) nowRunning(n *node) {
 	n.timer.stop()
 	if !n.failedAt.IsZero() {
 		if n.cell != nil {
-			n.cell.stats.recovery.observe(int64(now.Sub(n.failedAt)))
+			n.cell.stats.recovery.Observe(int64(now.Sub(n.failedAt)))
 		}
 		n.failedAt = time.Time{}
 	}
@@ -310,8 +312,8 @@ func (s *Supervisor) restart(n *node, f failure) {
 		n.attempt = 0
 	}
 	n.attempt++
-	over := n.window.add(now)
-	if !n.quarantined && g.group.add(now) {
+	over := n.window.Add(now)
+	if !n.quarantined && g.group.Add(now) {
 		if g.parent != nil {
 			s.escalate(g, n, f)
 			return
@@ -319,9 +321,9 @@ func (s *Supervisor) restart(n *node, f failure) {
 		// The root has no parent: it goes on and reports.
 		g.escalated++
 		s.record(g, Escalated, f)
-		g.group.clear()
+		g.group.Clear()
 	}
-	delay := n.spec.Backoff.delay(n.attempt, s.jitter)
+	delay := n.spec.Backoff.Delay(n.attempt, s.jitter)
 	if over && !n.quarantined {
 		n.quarantined = true
 		s.record(n, Quarantine, f)

@@ -109,7 +109,7 @@ func (s *Supervisor) snapshot() Snapshot {
 func (n *node) status(now time.Time, nanos int64) Status {
 	st := Status{
 		Name: n.spec.Name, Kind: "supervisor", State: n.state(), Quarantined: n.quarantined, Epoch: n.epoch,
-		UptimeSeconds: n.uptime(now).Seconds(), RestartsInWindow: n.window.count(now),
+		UptimeSeconds: n.uptime(now).Seconds(), RestartsInWindow: n.window.Count(now),
 		Intensity: n.spec.Intensity.Restarts, WindowSeconds: n.spec.Intensity.Period.Seconds(),
 		Escalations: n.escalated, LastError: n.lastError,
 	}
@@ -124,15 +124,15 @@ func (n *node) status(now time.Time, nanos int64) Status {
 		st.Parent = n.parent.spec.Name
 	}
 	if n.cell == nil {
-		st.GroupInWindow, st.GroupIntensity = n.group.count(now), n.spec.Group.Restarts
+		st.GroupInWindow, st.GroupIntensity = n.group.Count(now), n.spec.Group.Restarts
 		return st
 	}
 	c := &n.cell.stats
 	st.Kind = "worker"
 	st.Mailbox = n.cell.mailbox.depths()
 	st.Handled = c.handled.Load()
-	perSecond, handling := c.since(nanos)
-	st.MessagesPerSec, st.HandlingP99 = perSecond, handling.quantile(0.99)
+	perSecond, handling := c.recent.Since(nanos, &c.handled, &c.handling)
+	st.MessagesPerSec, st.HandlingP99 = perSecond, handling.Quantile(0.99)
 	st.BusySeconds = time.Duration(c.stuck.Load()).Seconds()
 	st.Tasks, st.Zombies = int(c.tasks.Load()), int(c.zombies.Load())
 	st.LateOutputs = c.late.Load()

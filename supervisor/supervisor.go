@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,7 +84,7 @@ func New(opts Options) *Supervisor {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.jitter == nil {
-		s.jitter = defaultJitter
+		s.jitter = rand.Float64
 	}
 	if s.opts.Watch <= 0 {
 		s.opts.Watch = 100 * time.Millisecond
@@ -114,8 +115,8 @@ func (s *Supervisor) Start(ctx context.Context, root Spec) error {
 }
 
 func (s *Supervisor) build(root Spec) error {
-	root = root.withDefaults()
-	if err := root.check(make(map[string]bool)); err != nil {
+	root = root.WithDefaults()
+	if err := root.Check(make(map[string]bool)); err != nil {
 		return err
 	}
 	if len(root.Children) == 0 {

@@ -29,7 +29,7 @@ func TestSpecsThatCannotWork(t *testing.T) {
 		{"both", "a", "Children", with(func(s *Spec) { s.Children = []Spec{ok("b")} })},
 		{"zero period", "a", "Intensity.Period", with(func(s *Spec) { s.Intensity.Restarts = 3 })},
 		{"zero restarts", "a", "Intensity.Restarts", with(func(s *Spec) { s.Intensity.Period = time.Second })},
-		{"negative period", "a", "Group.Period", with(func(s *Spec) { s.Group = Intensity{1, -1} })},
+		{"negative period", "a", "Group.Period", with(func(s *Spec) { s.Group = Intensity{Restarts: 1, Period: -1} })},
 		{"negative backoff", "a", "Backoff.Base", with(func(s *Spec) { s.Backoff.Base = -1 })},
 		{"cap below base", "a", "Backoff.Cap", with(func(s *Spec) { s.Backoff.Base, s.Backoff.Cap = 2, 1 })},
 		{"negative start timeout", "a", "StartTimeout", with(func(s *Spec) { s.StartTimeout = -1 })},
@@ -64,34 +64,4 @@ func TestSpecsThatCannotWork(t *testing.T) {
 			t.Fatalf("error %v", err)
 		}
 	})
-}
-
-func TestWindowSlides(t *testing.T) {
-	w := window{limit: Intensity{Restarts: 3, Period: 10 * time.Second}}
-	at := func(s float64) time.Time { return time.Unix(0, 0).Add(time.Duration(s * float64(time.Second))) }
-	for _, c := range []struct {
-		at    float64
-		over  bool
-		count int
-	}{{0, false, 1}, {1, false, 2}, {9, false, 3}, {9.5, true, 4}, {10, true, 4}, {19, true, 3 + 1 - 1}, {30, false, 1}} {
-		if over := w.add(at(c.at)); over != c.over && c.at != 19 {
-			t.Errorf("at %v: over %v", c.at, over)
-		}
-		if n := w.count(at(c.at)); n != c.count {
-			t.Errorf("at %v: %d in the window, want %d", c.at, n, c.count)
-		}
-	}
-}
-
-func TestBackoffDelay(t *testing.T) {
-	b := Backoff{Base: 50 * time.Millisecond, Cap: time.Second}
-	for n, want := range map[int]time.Duration{0: 50, 1: 50, 2: 100, 3: 200, 5: 800, 6: 1000, 40: 1000, 1 << 30: 1000} {
-		want *= time.Millisecond
-		if got := b.delay(n, func() float64 { return 1 }); got != want {
-			t.Errorf("failure %d, all of the jitter: %v, want %v", n, got, want)
-		}
-		if got := b.delay(n, func() float64 { return 0 }); got != want/2 {
-			t.Errorf("failure %d, no jitter: %v, want %v", n, got, want/2)
-		}
-	}
 }

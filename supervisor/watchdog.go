@@ -55,7 +55,7 @@ func (w *watchdog) look(now time.Time) {
 	w.last = now
 	for c, p := range w.probes {
 		w.lookAt(c, p, span)
-		c.stats.turn(w.supervisor.nanos())
+		c.stats.recent.Turn(w.supervisor.nanos(), &c.stats.handled, &c.stats.handling)
 	}
 }
 

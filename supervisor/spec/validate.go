@@ -1,4 +1,4 @@
-package supervisor
+package spec
 
 import (
 	"fmt"
@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// SpecError says which field of which spec cannot work.
-type SpecError struct {
+// Error says which field of which spec cannot work.
+type Error struct {
 	Name   string // of the child
 	Field  string // e.g. Intensity.Period
 	Reason string
 }
 
-func (e *SpecError) Error() string {
+func (e *Error) Error() string {
 	return fmt.Sprintf("child spec %q: %s: %s", e.Name, e.Field, e.Reason)
 }
 
-// withDefaults fills what the author left out.
-func (s Spec) withDefaults() Spec {
+// WithDefaults fills what the author left out.
+func (s Spec) WithDefaults() Spec {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -37,7 +37,7 @@ func (s Spec) withDefaults() Spec {
 	s.Children = append([]Spec(nil), s.Children...)
 	var together time.Duration
 	for i := range s.Children {
-		s.Children[i] = s.Children[i].withDefaults()
+		s.Children[i] = s.Children[i].WithDefaults()
 		together += s.Children[i].StartTimeout
 	}
 	def(&s.StartTimeout, max(5*time.Second, together))
@@ -55,10 +55,10 @@ func (s Spec) withDefaults() Spec {
 	return s
 }
 
-// check refuses a spec (with its defaults) that cannot work; seen holds the
+// Check refuses a spec (with its defaults) that cannot work; seen holds the
 // names above and before it.
-func (s *Spec) check(seen map[string]bool) error {
-	bad := func(field, reason string) error { return &SpecError{Name: s.Name, Field: field, Reason: reason} }
+func (s *Spec) Check(seen map[string]bool) error {
+	bad := func(field, reason string) error { return &Error{Name: s.Name, Field: field, Reason: reason} }
 	switch {
 	case s.Name == "":
 		return bad("Name", "empty; every child needs a name")
@@ -114,7 +114,7 @@ func (s *Spec) check(seen map[string]bool) error {
 			return bad("Mailbox", "a supervisor takes no batches")
 		}
 		for i := range s.Children {
-			if err := s.Children[i].check(seen); err != nil {
+			if err := s.Children[i].Check(seen); err != nil {
 				return err
 			}
 		}

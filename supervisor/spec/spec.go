@@ -1,13 +1,14 @@
-package supervisor
+// Package spec is how a tree of actors is declared: children, limits of their
+// restarts, bounds of their mailboxes; with the defaults, and the check that
+// refuses what cannot work.
+package spec
 
 import (
-	"log/slog"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"kitestring/actors"
 	"kitestring/messages"
+	"kitestring/supervisor/queue"
 )
 
 // Intensity is a limit of restarts in a sliding period.
@@ -64,40 +65,8 @@ type Mailbox struct {
 	// Table makes an empty conflator. With it the child takes batches: one by one
 	// up to Ticks and Batches, from there conflated until it has caught up. nil:
 	// it takes none, a Push is dropped and counted.
-	Table   func() Conflator
+	Table   func() queue.Conflator
 	Ticks   int // most ticks that wait: 8192
 	Batches int // most batches that wait: 1024, or an eighth of Ticks
 	Control int // most control messages that wait; beyond it the child fails: 1024
-}
-
-// Conflator merges batches that come too fast. It is used by one goroutine at
-// a time. Its memory must be bounded.
-type Conflator interface {
-	Merge(messages.Batch) // without keeping the batch
-	// Take empties the table into a message, nil when it is empty. The message
-	// is valid until the next Merge.
-	Take() any
-	Len() int // entries that wait
-}
-
-// Options are the supervisor's own.
-type Options struct {
-	Logger *slog.Logger // nil: none; Self.Log adds actor and epoch
-	// Registerer gets the metrics of the whole tree once; nil: none.
-	Registerer prometheus.Registerer
-	// Watch is how often hangs and heartbeats are looked at: 100 ms.
-	Watch time.Duration
-	// IsTokenMessage picks the messages that FaultDropTokenMessages drops.
-	IsTokenMessage func(msg any) bool
-	// Generation is the token generation that a child works with, for the
-	// snapshot; nil: 0.
-	Generation func(name string) uint64
-	// Observe gets each event in the tree, in order, after it has happened. It
-	// must not block.
-	Observe func(Event)
-	// Pulse gets the tree's health at each Watch, after every look: a supervisor
-	// that hangs has none. It must not block.
-	Pulse func(Health)
-
-	jitter func() float64 // tests make the backoff exact
 }
