@@ -76,13 +76,17 @@ var arrows = map[string][]string{
 	"supervisor/histogram": {},
 	"supervisor/queue":     {"messages"},
 	"supervisor/spec":      {"supervisor/queue", "actors", "messages"},
-	"supervisor/tree":      {"supervisor", "actors", "actors/...", "messages", "messages/..."},
+	"supervisor/tree":      {"supervisor", "supervisor/tree/flight", "supervisor/tree/profile", "actors", "actors/...", "messages", "messages/..."},
+
+	"supervisor/tree/flight":  {},
+	"supervisor/tree/profile": {"actors/kite", "actors/token", "actors/token/dotenv"},
 
 	"cmd/kitestring/ask":              {"cmd/kitestring/cli", "supervisor", "actors/assume", "actors/kinds", "actors/token", "actors/web/api", "actors/web/csv", "messages", "messages/ist"},
 	"cmd/kitestring/assets":           {},
 	"cmd/kitestring/cli":              {"actors/token", "actors/web/api", "messages"},
 	"cmd/kitestring/configfile":       {"cmd/kitestring/cli", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/bars", "actors/channels", "actors/instruments", "messages"},
-	"cmd/kitestring/doctor":           {"supervisor/tree", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
+	"cmd/kitestring/doctor":           {"supervisor/tree/profile", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
+	"cmd/kitestring/logs":             {},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
 	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":              {}, // tests only: a whole server and a browser

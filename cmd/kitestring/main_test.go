@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/cmd/kitestring/cli"
 	"kitestring/messages"
@@ -324,4 +325,23 @@ func overwrite(path string, change func(text string) string) error {
 		return err
 	}
 	return os.Rename(path+".new", path)
+}
+
+// An exchange that floods its sockets with texts writes little into the log.
+func TestAFloodOfTextsDoesNotFloodTheLog(t *testing.T) {
+	leftOutByShort(t)
+	sim := freeAddr(t)
+	for _, kind := range []simulator.FaultKind{simulator.FaultTextFlood, simulator.FaultOrderFlood} {
+		s := serve(t, "--env-file", file(t, ".env", ""), "--addr", "127.0.0.1:0", "--sim-addr", sim, "--sim-rate", "200")
+		live(t, s.addr)
+		before := len(s.log.String())
+		postJSON(t, "http://"+sim+"/sim/v1/faults", simulator.Fault{Kind: kind})
+		<-time.After(3 * time.Second) // the flood
+		if n := len(s.log.String()) - before; n > 200_000 {
+			t.Errorf("%s: %d bytes of log in 3 s", kind, n)
+		}
+		if code := s.stop(); code != cli.ExitOK {
+			t.Errorf("exit %d", code)
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"kitestring/cmd/kitestring/assets"
 	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/configfile"
+	"kitestring/cmd/kitestring/logs"
 	"kitestring/supervisor/tree"
 )
 
@@ -59,7 +60,7 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var cfg tree.Config
-			stream := tree.NewLogWriter(p.Stderr, func(lines uint64) {
+			stream := logs.NewWriter(p.Stderr, func(lines uint64) {
 				cfg.Log.Warn("log lines dropped: the reader of the log is too slow or gone", "lines", lines)
 			})
 			defer stream.Close(flushWithin)
@@ -68,7 +69,7 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 			if cfg, err = f.config(p, stream); err != nil {
 				return err
 			}
-			cfg.Stream = stream
+			cfg.LogMetrics = stream.Collector()
 			runbook, err := assets.Read("runbook")
 			if err != nil {
 				return err
@@ -96,8 +97,8 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 // it read its configuration again. A server that was started in a terminal ends
 // at a hangup: the terminal is gone, and nobody could stop the server any more.
 func runServer(ctx context.Context, p *cli.Program, cfg tree.Config, configFile string) error {
-	budget := newLogBudget(cfg.Log.Handler())
-	defer budget.report()
+	budget := logs.NewBudget(cfg.Log.Handler())
+	defer budget.Report()
 	cfg.Log = slog.New(budget)
 	// A reader of the log that goes away must not end the server: writes fail.
 	signal.Ignore(syscall.SIGPIPE)

@@ -19,6 +19,7 @@ import (
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/supervisor"
+	"kitestring/supervisor/tree/profile"
 )
 
 // EdgeConfig is what an edge needs.
@@ -48,7 +49,7 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 	if n := len(cfg.Upstreams); n < 1 || n > 2 {
 		return nil, fmt.Errorf("%d upstreams: an edge has one or two", n)
 	}
-	if !isLoopback(cfg.Addr) {
+	if !profile.IsLoopback(cfg.Addr) {
 		return nil, fmt.Errorf("--addr %s can be reached from other machines: an edge serves the programs of its own, like 127.0.0.1:8430", cfg.Addr)
 	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {

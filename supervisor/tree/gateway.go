@@ -14,6 +14,7 @@ import (
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
 	"kitestring/supervisor"
+	"kitestring/supervisor/tree/profile"
 )
 
 // DemoKey is the local key of the client "demo", which the gateway has in the
@@ -48,7 +49,7 @@ func (s *Server) openGateway() (err error) {
 	if addr == "" {
 		return nil
 	}
-	if err := checkExposure("--gateway-addr", addr, s.store); err != nil {
+	if err := profile.CheckExposure("--gateway-addr", addr, s.store); err != nil {
 		return err
 	}
 	g := &gatewayParts{}
@@ -65,7 +66,7 @@ func (s *Server) openGateway() (err error) {
 	}
 	s.gateway = g
 	s.log.Info("the gateway for other programs listens", "addr", s.GatewayAddr())
-	if s.profile == "sim" && isLoopback(addr) {
+	if s.profile == "sim" && profile.IsLoopback(addr) {
 		if err := g.clients.Demo("demo", DemoKey, gateway.Scopes{gateway.ScopeData, gateway.ScopeAccount}, time.Now()); err != nil {
 			return fmt.Errorf("the gateway's demo client: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"kitestring/actors/tape"
 	"kitestring/actors/web/api"
 	"kitestring/supervisor"
+	"kitestring/supervisor/tree/flight"
 )
 
 // RecordConfig is what the configuration file says of the recorder. The zero
@@ -74,5 +75,5 @@ func baseName(path string) string {
 // recordedNow names the files that hold what came in the last seconds.
 func (s *Server) recordedNow() []string {
 	now := s.clock.Now()
-	return s.recorder.Around(now.Add(-flightAge), now)
+	return s.recorder.Around(now.Add(-flight.Age), now)
 }

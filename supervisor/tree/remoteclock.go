@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kitestring/actors/simulator"
+	"kitestring/supervisor/tree/profile"
 )
 
 // remoteClock is the time of a simulated exchange in another process, read at
@@ -50,7 +51,7 @@ func openRemoteClock(ctx context.Context, apiURL string) (*remoteClock, error) {
 	var st simulator.State
 	here, err := c.ask(ctx, remoteFirst, "/state", &st)
 	if err != nil {
-		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", keyAPIURL, apiURL, err)
+		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", profile.KeyAPIURL, apiURL, err)
 	}
 	c.sequenced = st.Sequence && st.Market.Sampling != simulator.SamplingIndependent
 	c.set(here, st.Clock)

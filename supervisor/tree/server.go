@@ -39,6 +39,8 @@ import (
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 	"kitestring/supervisor"
+	"kitestring/supervisor/tree/flight"
+	"kitestring/supervisor/tree/profile"
 )
 
 // Config is what a person may configure of the server.
@@ -55,7 +57,7 @@ type Config struct {
 	Runbook         string // for the page; "": there is none
 	Getenv          func(key string) string
 	Log             *slog.Logger
-	Stream          *LogWriter // that Log writes to, for its metric; nil: none
+	LogMetrics      prometheus.Collector // of the stream that Log writes to; nil: none
 	Sim             SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
@@ -85,6 +87,12 @@ type SimConfig struct {
 	OldSockets simulator.OldSockets     // what a new login does to open sockets; "": they live
 	ClockOff   time.Duration            // how far the server's clock is ahead of the exchange's
 }
+
+// The simulator's credentials. They open nothing but a simulator.
+const (
+	SimAPIKey    = profile.SimAPIKey
+	SimAPISecret = profile.SimAPISecret
+)
 
 // Server is the running program: the tree, and what outlives every actor in it.
 //
@@ -134,7 +142,7 @@ type Server struct {
 	answers     answers                             // of Kite's REST
 	exchange    *simulator.Exchange                 // nil unless it is embedded
 	remote      *remoteClock                        // of a simulator in another process; nil: none
-	flight      *flight                             // nil: the process has another one
+	flight      *flight.Recorder                    // nil: the process has another one
 
 	kite    kite.Exchange
 	clock   actors.Clock
@@ -166,8 +174,8 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		instruments: instruments.NewStore(), chains: &chain.Store{}, phases: &market.PhaseStore{}, hours: &hours.Store{}, webStore: web.NewStore(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
-	if cfg.Stream != nil {
-		s.registry.MustRegister(cfg.Stream.collector())
+	if cfg.LogMetrics != nil {
+		s.registry.MustRegister(cfg.LogMetrics)
 	}
 	market.Metrics(s.registry, s.phases)
 	s.reminders = reminder.NewStore(s.registry)
@@ -190,14 +198,14 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.store, err = token.Open(token.StoreConfig{Path: cfg.EnvFile, Getenv: cfg.Getenv, Log: s.log, Metrics: s.metrics.token}); err != nil {
 		return nil, err
 	}
-	if s.profile, err = resolveProfile(cfg.Profile, s.store); err != nil {
+	if s.profile, err = profile.Resolve(cfg.Profile, s.store); err != nil {
 		return nil, err
 	}
 	if err := cfg.Reloadable.check(); err != nil {
 		return nil, err
 	}
 	s.reloadable.Store(&cfg.Reloadable)
-	if err := checkExposure("--addr", cfg.Addr, s.store); err != nil {
+	if err := profile.CheckExposure("--addr", cfg.Addr, s.store); err != nil {
 		return nil, err
 	}
 	if s.listener, err = listenShared(cfg.Addr, s.log, &s.connections); err != nil {
@@ -215,7 +223,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	if s.kite, err = endpoints(s.profile, s.store, s.SimAddr()); err != nil {
+	if s.kite, err = profile.Endpoints(s.profile, s.store, s.SimAddr()); err != nil {
 		return nil, err
 	}
 	s.registry.MustRegister(s.replayTicks())
@@ -237,10 +245,8 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		s.metrics.rest.Skip(class, items)
 		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
 	}
-	if s.flight, err = openFlight(filepath.Join(cfg.StateDir, "traces"), s.log); err != nil {
+	if s.flight, err = flight.Open(filepath.Join(cfg.StateDir, "traces"), s.log, s.recordedNow); err != nil {
 		s.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
-	} else {
-		s.flight.recorded = s.recordedNow
 	}
 	if err := s.startTree(ctx); err != nil {
 		return nil, err
@@ -258,10 +264,10 @@ func (s *Server) contradicted(r assume.Row) {
 // finds the one that the file names.
 func (s *Server) openExchange(ctx context.Context) (err error) {
 	redirect := "http://" + s.Addr() + "/callback"
-	if err := bootstrapSim(ctx, s.store, redirect); err != nil {
+	if err := profile.Bootstrap(ctx, s.store, redirect); err != nil {
 		return err
 	}
-	if at := value(s.store, keyAPIURL); at != "" {
+	if at := profile.Value(s.store, profile.KeyAPIURL); at != "" {
 		s.remote, err = openRemoteClock(ctx, at)
 		s.clock = s.remote
 		return err
@@ -311,7 +317,7 @@ func (s *Server) secrets() []messages.Secret {
 	secrets := s.logins.Secrets()
 	if s.store != nil {
 		view := s.store.Current()
-		secrets = append(secrets, s.store.Credentials().APISecret, s.store.Secret(token.KeyAccessToken), s.store.Secret(keyAdminToken),
+		secrets = append(secrets, s.store.Credentials().APISecret, s.store.Secret(token.KeyAccessToken), s.store.Secret(profile.KeyAdminToken),
 			view.Adopted.Token.Secret, view.Candidate.Token.Secret)
 		secrets = append(secrets, channels.Secrets(s.store)...)
 	}
@@ -346,7 +352,7 @@ func (s *Server) closeAll() {
 		s.remote.close()
 	}
 	if s.flight != nil {
-		s.flight.close()
+		s.flight.Close()
 	}
 	if t, ok := s.kite.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()

@@ -12,6 +12,7 @@ import (
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
+	"kitestring/supervisor/tree/profile"
 )
 
 // simulatorControl is what the web actor may do with the simulated exchange.
@@ -73,7 +74,7 @@ func (c simulatorControl) Lift() { c.exchange.ClearFaults() }
 
 // Rotate implements web.Exchange.
 func (c simulatorControl) Rotate(ctx context.Context) (string, error) {
-	if err := simMayWrite(c.store); err != nil {
+	if err := profile.MayWrite(c.store); err != nil {
 		return "", err // a person has put an account into the file since the start
 	}
 	if held := (messages.AccessToken{Secret: c.store.Held(token.KeyAccessToken)}); !held.IsZero() && !c.exchange.Issued(held) {

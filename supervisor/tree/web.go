@@ -21,6 +21,7 @@ import (
 	"kitestring/actors/web/api"
 	"kitestring/messages"
 	"kitestring/supervisor"
+	"kitestring/supervisor/tree/profile"
 )
 
 // webConfig wires the web actor: it looks through these small interfaces only.
@@ -32,7 +33,7 @@ func (s *Server) webConfig() web.Config {
 			c := s.store.Credentials()
 			return c.APIKey, c.APISecret
 		},
-		Account: func() string { return value(s.store, keyAccount) }, Accounts: s.authStore,
+		Account: func() string { return profile.Value(s.store, profile.KeyAccount) }, Accounts: s.authStore,
 		EnvFile: s.cfg.EnvFile, Metrics: s.metrics.auth, Log: s.log,
 		Notify: func(m messages.LoginEnded) {
 			if m.Fingerprint != "" {
@@ -61,8 +62,8 @@ func (s *Server) webConfig() web.Config {
 		// To compress costs as much as all the rest of a scrape, and the way is short.
 		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
 		Instrument:   s.metrics.web,
-		AdminToken:   func() messages.Secret { return s.store.Secret(keyAdminToken) },
-		DashboardURL: func() string { return value(s.store, channels.KeyDashboardURL) },
+		AdminToken:   func() messages.Secret { return s.store.Secret(profile.KeyAdminToken) },
+		DashboardURL: func() string { return profile.Value(s.store, channels.KeyDashboardURL) },
 		Secrets:      s.secrets,
 	}
 }
@@ -84,8 +85,8 @@ func (s *Server) traceNow() (t api.Trace, err error) {
 	if s.flight == nil {
 		return t, errors.New("this process has no flight recorder; its log says why")
 	}
-	t.Recorded = s.flight.segments()
-	t.File, err = s.flight.write("request")
+	t.Recorded = s.flight.Segments()
+	t.File, err = s.flight.Write("request")
 	return t, err
 }
 
@@ -222,7 +223,7 @@ func (s *Server) observe(e supervisor.Event) {
 		s.webStore.Note("actor", "%s", text)
 	}
 	if s.flight != nil && (e.Kind == supervisor.Failed || e.Kind == supervisor.Abandoned || e.Kind == supervisor.Escalated) {
-		s.flight.failed(e.Actor + "-" + string(e.Kind))
+		s.flight.Failed(e.Actor + "-" + string(e.Kind))
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 
 	"kitestring/actors/token"
 	"kitestring/actors/web/api"
-	"kitestring/supervisor/tree"
+	"kitestring/supervisor/tree/profile"
 )
 
 // Config is what a server would be started with.
@@ -90,7 +90,7 @@ type examination struct {
 
 	file    token.Inspection
 	store   *token.Store
-	plan    tree.Plan
+	plan    profile.Plan
 	planned bool        // plan holds
 	running *api.Status // of the kitestring that listens on Addr; nil: none
 

@@ -17,7 +17,7 @@ import (
 	"kitestring/actors/token"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
-	"kitestring/supervisor/tree"
+	"kitestring/supervisor/tree/profile"
 )
 
 // askWithin bounds each question over the network.
@@ -29,7 +29,7 @@ const mostSkew = 5 * time.Second
 
 // lookAtPlan checks that the flags and the file go together.
 func (e *examination) lookAtPlan(context.Context) {
-	plan, err := tree.PlanFor(e.store, e.cfg.Profile, e.cfg.Addr)
+	plan, err := profile.PlanOf(e.store, e.cfg.Profile, e.cfg.Addr)
 	e.plan = plan
 	switch e.planned = err == nil; {
 	case err != nil:

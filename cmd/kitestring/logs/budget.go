@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"context"
@@ -11,47 +11,48 @@ import (
 // What one message of one actor may write: a burst, and then so many lines a
 // second. An exchange or a client that floods the server must not flood the log.
 const (
-	logBurst  = 100
-	logRate   = 5
-	logTopics = 1000 // messages are constants; this bounds a mistake
+	burst      = 100
+	perSecond  = 5
+	mostTopics = 1000 // messages are constants; this bounds a mistake
 )
 
-// logBudget is a handler that leaves out what is over the budget of its message
+// Budget is a handler that leaves out what is over the budget of its message
 // and counts it: the next line of that message says how many were left out.
-type logBudget struct {
+type Budget struct {
 	next   slog.Handler
 	actor  string
-	topics *logCounts // shared by the handlers that come of this one
+	topics *budgets // shared by the handlers that come of this one
 }
 
-type logCounts struct {
+type budgets struct {
 	mu sync.Mutex
-	of map[logTopic]*logCount
+	of map[topic]*spent
 }
 
-// logTopic is what has a budget of its own.
-type logTopic struct {
+// topic is what has a budget of its own.
+type topic struct {
 	level          slog.Level
 	actor, message string
 }
 
-type logCount struct {
+type spent struct {
 	limiter *rate.Limiter
 	left    int // lines left out since the last one that was written
 }
 
-func newLogBudget(next slog.Handler) *logBudget {
-	return &logBudget{next: next, topics: &logCounts{of: map[logTopic]*logCount{}}}
+// NewBudget makes one that writes to next.
+func NewBudget(next slog.Handler) *Budget {
+	return &Budget{next: next, topics: &budgets{of: map[topic]*spent{}}}
 }
 
 // Enabled implements slog.Handler.
-func (b *logBudget) Enabled(ctx context.Context, level slog.Level) bool {
+func (b *Budget) Enabled(ctx context.Context, level slog.Level) bool {
 	return b.next.Enabled(ctx, level)
 }
 
 // Handle implements slog.Handler.
-func (b *logBudget) Handle(ctx context.Context, r slog.Record) error {
-	left, ok := b.topics.take(logTopic{r.Level, b.actor, r.Message})
+func (b *Budget) Handle(ctx context.Context, r slog.Record) error {
+	left, ok := b.topics.take(topic{r.Level, b.actor, r.Message})
 	if !ok {
 		return nil
 	}
@@ -64,17 +65,17 @@ func (b *logBudget) Handle(ctx context.Context, r slog.Record) error {
 
 // take takes a line of a topic's budget; left is how many lines were left out
 // before it.
-func (c *logCounts) take(topic logTopic) (left int, ok bool) {
+func (c *budgets) take(t topic) (left int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	count := c.of[topic]
+	count := c.of[t]
 	if count == nil {
-		if len(c.of) >= logTopics {
-			topic = logTopic{message: "others"}
+		if len(c.of) >= mostTopics {
+			t = topic{message: "others"}
 		}
-		if count = c.of[topic]; count == nil {
-			count = &logCount{limiter: rate.NewLimiter(logRate, logBurst)}
-			c.of[topic] = count
+		if count = c.of[t]; count == nil {
+			count = &spent{limiter: rate.NewLimiter(perSecond, burst)}
+			c.of[t] = count
 		}
 	}
 	if !count.limiter.Allow() {
@@ -85,8 +86,8 @@ func (c *logCounts) take(topic logTopic) (left int, ok bool) {
 	return left, true
 }
 
-// report logs what was left out and not said yet, at the end.
-func (b *logBudget) report() {
+// Report logs what was left out and not said yet, at the end.
+func (b *Budget) Report() {
 	b.topics.mu.Lock()
 	defer b.topics.mu.Unlock()
 	for topic, count := range b.topics.of {
@@ -97,7 +98,7 @@ func (b *logBudget) report() {
 }
 
 // WithAttrs implements slog.Handler.
-func (b *logBudget) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (b *Budget) WithAttrs(attrs []slog.Attr) slog.Handler {
 	derived := *b
 	derived.next = b.next.WithAttrs(attrs)
 	for _, a := range attrs {
@@ -109,7 +110,7 @@ func (b *logBudget) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // WithGroup implements slog.Handler.
-func (b *logBudget) WithGroup(name string) slog.Handler {
+func (b *Budget) WithGroup(name string) slog.Handler {
 	derived := *b
 	derived.next = b.next.WithGroup(name)
 	return &derived

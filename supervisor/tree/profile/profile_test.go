@@ -1,4 +1,4 @@
-package tree
+package profile
 
 import (
 	"log/slog"
@@ -7,9 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"kitestring/actors/simulator"
 	"kitestring/actors/token"
-	"kitestring/messages"
 )
 
 const (
@@ -61,12 +59,12 @@ func TestTheSimulatorWritesIntoItsOwnFileOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			profile, err := resolveProfile(c.wanted, store)
+			profile, err := Resolve(c.wanted, store)
 			if c.profile != "" && (err != nil || profile != c.profile) || c.profile == "" && err == nil {
 				t.Fatalf("profile %q, %v; want %q", profile, err, c.profile)
 			}
 			if err == nil && profile == "sim" {
-				if err := bootstrapSim(t.Context(), store, "http://127.0.0.1:8420/callback"); err != nil {
+				if err := Bootstrap(t.Context(), store, "http://127.0.0.1:8420/callback"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -104,40 +102,11 @@ func TestAPersonsRedirectIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := bootstrapSim(t.Context(), store, "http://127.0.0.1:8420/callback"); err != nil {
+	if err := Bootstrap(t.Context(), store, "http://127.0.0.1:8420/callback"); err != nil {
 		t.Fatal(err)
 	}
 	if got := store.Credentials().RedirectURL; got != "https://kite.example.com/callback" {
 		t.Errorf("REDIRECT_URL is %s", got)
-	}
-}
-
-// A person's token in the simulator's own file stays: a rotation by a button
-// replaces tokens of the simulator only.
-func TestAPersonsTokenIsKept(t *testing.T) {
-	path := filepath.Join(t.TempDir(), ".env")
-	store, err := token.Open(token.StoreConfig{Path: path, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ex, err := simulator.New(simulator.Config{APIKey: SimAPIKey, APISecret: messages.NewSecret(SimAPISecret), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	control := simulatorControl{ex, store}
-	if err := bootstrapSim(t.Context(), store, "http://127.0.0.1:8420/callback"); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // a file without a token, then with one of the simulator's
-		if _, err := control.Rotate(t.Context()); err != nil || !ex.Valid(messages.AccessToken{Secret: store.Held(token.KeyAccessToken)}) {
-			t.Fatalf("%v, or the new token is not in the file", err)
-		}
-	}
-	if err := store.Set(t.Context(), token.KeyAccessToken, realSecret); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := control.Rotate(t.Context()); err == nil || !strings.Contains(err.Error(), "did not make") || store.Held(token.KeyAccessToken).Reveal() != realSecret {
-		t.Errorf("%v, the token in the file is now %s", err, store.Held(token.KeyAccessToken))
 	}
 }
 
@@ -156,7 +125,7 @@ func TestExposure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := checkExposure("--addr", c.addr, store); (err == nil) != (c.words == "") || err != nil && !strings.Contains(err.Error(), c.words) {
+		if err := CheckExposure("--addr", c.addr, store); (err == nil) != (c.words == "") || err != nil && !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: %v, want %q", name, err, c.words)
 		}
 	}

@@ -1,4 +1,6 @@
-package tree
+// Package logs bounds what the log may cost: a stream that stalls blocks no
+// logger, and no message takes more than its budget.
+package logs
 
 import (
 	"bytes"
@@ -11,11 +13,11 @@ import (
 
 // The bounds of what waits to be written.
 const (
-	logLines = 4096
-	logBytes = 4 << 20
+	mostLines = 4096
+	mostBytes = 4 << 20
 )
 
-// LogWriter stands between a logger and a stream that may stall (a terminal
+// Writer stands between a logger and a stream that may stall (a terminal
 // that is stopped, a pipe that is not read) or be closed. Write copies a line
 // and returns; a goroutine writes the lines in order. When too many wait, the
 // oldest are dropped and counted, so that what is left is about now. A stream
@@ -24,7 +26,7 @@ const (
 // So logging blocks no actor. A closed stderr must not end the process either:
 // the program ignores SIGPIPE, by which Go ends it at such a write (package
 // os/signal).
-type LogWriter struct {
+type Writer struct {
 	to        io.Writer
 	onDropped func(lines uint64) // may be nil
 
@@ -38,11 +40,11 @@ type LogWriter struct {
 	reported uint64
 }
 
-// NewLogWriter makes a writer to a stream and starts its goroutine, which ends
-// by [LogWriter.Close]. onDropped, if not nil, is called after lines have been
+// NewWriter makes a writer to a stream and starts its goroutine, which ends
+// by [Writer.Close]. onDropped, if not nil, is called after lines have been
 // dropped, when the stream takes lines again; it may log.
-func NewLogWriter(to io.Writer, onDropped func(lines uint64)) *LogWriter {
-	w := &LogWriter{to: to, onDropped: onDropped}
+func NewWriter(to io.Writer, onDropped func(lines uint64)) *Writer {
+	w := &Writer{to: to, onDropped: onDropped}
 	w.wake = sync.NewCond(&w.mu)
 	go w.run()
 	return w
@@ -50,7 +52,7 @@ func NewLogWriter(to io.Writer, onDropped func(lines uint64)) *LogWriter {
 
 // Write implements io.Writer: one line, or several whole ones. It never blocks
 // and never fails.
-func (w *LogWriter) Write(line []byte) (int, error) {
+func (w *Writer) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -59,7 +61,7 @@ func (w *LogWriter) Write(line []byte) (int, error) {
 	}
 	w.waiting = append(w.waiting, bytes.Clone(line))
 	w.bytes += len(line)
-	for len(w.waiting) > 1 && (len(w.waiting) > logLines || w.bytes > logBytes) {
+	for len(w.waiting) > 1 && (len(w.waiting) > mostLines || w.bytes > mostBytes) {
 		w.bytes -= len(w.waiting[0])
 		w.waiting[0] = nil
 		w.waiting = w.waiting[1:]
@@ -69,7 +71,7 @@ func (w *LogWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (w *LogWriter) run() {
+func (w *Writer) run() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
@@ -100,7 +102,7 @@ func (w *LogWriter) run() {
 }
 
 // Dropped counts the lines that were not written.
-func (w *LogWriter) Dropped() uint64 {
+func (w *Writer) Dropped() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.dropped
@@ -108,7 +110,7 @@ func (w *LogWriter) Dropped() uint64 {
 
 // Close writes what waits, for as long as patience allows, and takes nothing
 // more. A write that hangs keeps its goroutine.
-func (w *LogWriter) Close(patience time.Duration) {
+func (w *Writer) Close(patience time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
@@ -126,8 +128,8 @@ func (w *LogWriter) Close(patience time.Duration) {
 	}
 }
 
-// collector counts the dropped lines at each scrape.
-func (w *LogWriter) collector() prometheus.Collector {
+// Collector counts the dropped lines at each scrape.
+func (w *Writer) Collector() prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "kitestring_log_lines_dropped_total", Help: "Log lines that were not written, because the reader of the log was too slow or gone.",
 	}, func() float64 { return float64(w.Dropped()) })

@@ -1,4 +1,4 @@
-package tree
+package flight
 
 import (
 	"errors"
@@ -28,13 +28,13 @@ func traces(t *testing.T, dir string) []string {
 	return names
 }
 
-func openTestFlight(t *testing.T, dir string) *flight {
+func openTestFlight(t *testing.T, dir string) *Recorder {
 	t.Helper()
-	f, err := openFlight(dir, slog.New(slog.DiscardHandler))
+	f, err := Open(dir, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.close)
+	t.Cleanup(f.Close)
 	return f
 }
 
@@ -43,7 +43,7 @@ func openTestFlight(t *testing.T, dir string) *flight {
 func TestFlightKeepsTheLastSeconds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "traces")
 	f := openTestFlight(t, dir)
-	f.failed("feed-failed")
+	f.Failed("feed-failed")
 	actorstest.Until(t, "a trace", func() bool {
 		names := traces(t, dir)
 		return len(names) == 1 && strings.HasSuffix(names[0], "-feed-failed.trace")
@@ -58,15 +58,15 @@ func TestFlightKeepsTheLastSeconds(t *testing.T) {
 	if _, err := file.Read(head); err != nil || !strings.HasPrefix(string(head), "go 1.") {
 		t.Errorf("the file begins with %q, %v: not an execution trace", head, err)
 	}
-	if info, err := file.Stat(); err != nil || info.Mode().Perm() != 0o600 || info.Size() > flightEach {
+	if info, err := file.Stat(); err != nil || info.Mode().Perm() != 0o600 || info.Size() > mostEach {
 		t.Errorf("%v, %v", info, err)
 	}
 	var soon *tooSoonError
-	if _, err := f.write("request"); !errors.As(err, &soon) || soon.wait <= 0 || soon.wait > flightPause {
+	if _, err := f.Write("request"); !errors.As(err, &soon) || soon.wait <= 0 || soon.wait > pause {
 		t.Errorf("a second trace at once: %v", err)
 	}
-	f.failed("feed-failed")
-	f.failed("feed-failed") // it does not wait
+	f.Failed("feed-failed")
+	f.Failed("feed-failed") // it does not wait
 	if n := len(traces(t, dir)); n != 1 {
 		t.Errorf("%d files, want 1", n)
 	}
@@ -75,7 +75,7 @@ func TestFlightKeepsTheLastSeconds(t *testing.T) {
 // TestFlightIsBounded keeps the newest, by number and by size.
 func TestFlightIsBounded(t *testing.T) {
 	dir := t.TempDir()
-	f := &flight{dir: dir}
+	f := &Recorder{dir: dir}
 	put := func(name string, size int64) {
 		t.Helper()
 		path := filepath.Join(dir, name)
@@ -91,17 +91,17 @@ func TestFlightIsBounded(t *testing.T) {
 	if err := f.prune(); err != nil {
 		t.Fatal(err)
 	}
-	if names := traces(t, dir); len(names) != flightFiles+1 || names[0] != "20261123T090005Z-feed-failed.trace" || names[flightFiles] != "notes.txt" {
+	if names := traces(t, dir); len(names) != mostFiles+1 || names[0] != "20261123T090005Z-feed-failed.trace" || names[mostFiles] != "notes.txt" {
 		t.Errorf("kept %v", names)
 	}
-	put("20261123T100000Z-request.trace", flightTotal-3<<20)
+	put("20261123T100000Z-request.trace", mostTotal-3<<20)
 	if err := f.prune(); err != nil {
 		t.Fatal(err)
 	}
 	if names := traces(t, dir); len(names) != 5 {
 		t.Errorf("kept %v, want the newest of 61 MB, three of 1 MB, and the notes", names)
 	}
-	put("20261123T110000Z-request.trace", flightTotal+1) // the newest stays, whatever its size
+	put("20261123T110000Z-request.trace", mostTotal+1) // the newest stays, whatever its size
 	if err := f.prune(); err != nil {
 		t.Fatal(err)
 	}
@@ -115,16 +115,16 @@ func TestFlightPausesByTheClock(t *testing.T) {
 	dir := t.TempDir()
 	real := openTestFlight(t, filepath.Join(dir, "own"))
 	synctest.Test(t, func(t *testing.T) {
-		f := &flight{dir: filepath.Join(dir, "missing"), recorder: real.recorder}
-		if _, err := f.write("a"); !errors.Is(err, fs.ErrNotExist) {
+		f := &Recorder{dir: filepath.Join(dir, "missing"), recorder: real.recorder}
+		if _, err := f.Write("a"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("into a folder that is not there: %v", err)
 		}
 		var soon *tooSoonError
-		if _, err := f.write("b"); !errors.As(err, &soon) || !strings.Contains(soon.Error(), "wait 1m0s") {
+		if _, err := f.Write("b"); !errors.As(err, &soon) || !strings.Contains(soon.Error(), "wait 1m0s") {
 			t.Errorf("at once: %v", err)
 		}
-		time.Sleep(flightPause) // of the bubble
-		if _, err := f.write("c"); errors.As(err, &soon) {
+		time.Sleep(pause) // of the bubble
+		if _, err := f.Write("c"); errors.As(err, &soon) {
 			t.Errorf("a minute later: %v", err)
 		}
 	})
@@ -132,15 +132,15 @@ func TestFlightPausesByTheClock(t *testing.T) {
 
 func TestOneFlightAProcess(t *testing.T) {
 	openTestFlight(t, t.TempDir())
-	if f, err := openFlight(t.TempDir(), slog.New(slog.DiscardHandler)); err == nil {
-		f.close()
+	if f, err := Open(t.TempDir(), slog.New(slog.DiscardHandler), nil); err == nil {
+		f.Close()
 		t.Error("two recorders run")
 	}
 	blocked := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openFlight(filepath.Join(blocked, "traces"), slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := Open(filepath.Join(blocked, "traces"), slog.New(slog.DiscardHandler), nil); err == nil {
 		t.Error("a folder within a file")
 	}
 }

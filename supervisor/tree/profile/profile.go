@@ -1,4 +1,6 @@
-package tree
+// Package profile decides what a .env file makes of a server: which exchange it
+// talks to, where that is, and whether the simulator may write into the file.
+package profile
 
 import (
 	"context"
@@ -23,9 +25,9 @@ const (
 // Keys of the .env file besides the credentials.
 const (
 	keyProfile    = "KITESTRING_PROFILE" // the mark of a file that the simulator wrote
-	keyAdminToken = "ADMIN_TOKEN"
-	keyAccount    = "ZERODHA_USER_ID" // that a login must be of
-	keyAPIURL     = "KITE_API_URL"
+	KeyAdminToken = "ADMIN_TOKEN"
+	KeyAccount    = "ZERODHA_USER_ID" // that a login must be of
+	KeyAPIURL     = "KITE_API_URL"
 	keyWSURL      = "KITE_WS_URL"
 	keyLoginURL   = "KITE_LOGIN_URL"
 	keyWSExtra    = "KITE_WS_EXTRA" // e.g. user_id=AB1234, which the sandbox wants
@@ -34,26 +36,26 @@ const (
 // minAdminToken is the length below which an admin token is no protection.
 const minAdminToken = 32
 
-// resolveProfile resolves auto: live when there is an API key that is not the
+// Resolve resolves auto: live when there is an API key that is not the
 // simulator's, sim when the file is the simulator's own or holds nothing. What a
 // person or another program has put into the file is never overwritten.
-func resolveProfile(wanted string, store *token.Store) (string, error) {
+func Resolve(wanted string, store *token.Store) (string, error) {
 	file := store.Path()
 	has := store.Credentials().APIKey != ""
 	switch wanted {
 	case "auto":
 		switch {
 		case marked(store):
-			return "sim", simMayWrite(store)
+			return "sim", MayWrite(store)
 		case has:
 			return "live", nil
 		}
 		return "sim", onlySims(store)
 	case "sim":
-		return "sim", simMayWrite(store)
+		return "sim", MayWrite(store)
 	case "sandbox":
-		if value(store, keyAPIURL) == "" || value(store, keyWSURL) == "" || value(store, keyLoginURL) == "" {
-			return "", fmt.Errorf("the sandbox has addresses of its own: put %s, %s and %s into %s", keyAPIURL, keyWSURL, keyLoginURL, file)
+		if Value(store, KeyAPIURL) == "" || Value(store, keyWSURL) == "" || Value(store, keyLoginURL) == "" {
+			return "", fmt.Errorf("the sandbox has addresses of its own: put %s, %s and %s into %s", KeyAPIURL, keyWSURL, keyLoginURL, file)
 		}
 	}
 	if !has {
@@ -67,9 +69,9 @@ func marked(store *token.Store) bool { return store.Held(keyProfile).Reveal() ==
 
 const ownFile = "give the simulator a file of its own: --env-file sim.env"
 
-// simMayWrite says why the simulator must not write into the file: it holds
+// MayWrite says why the simulator must not write into the file: it holds
 // credentials that are not the simulator's, or may hold them.
-func simMayWrite(store *token.Store) error {
+func MayWrite(store *token.Store) error {
 	file, contents := store.Path(), store.Contents()
 	if contents.Unreadable != nil {
 		return fmt.Errorf("%s cannot be read (%w), so the simulator does not write into it. Mend it, or %s", file, contents.Unreadable, ownFile)
@@ -101,7 +103,7 @@ func simMayWrite(store *token.Store) error {
 // onlySims refuses a file without a mark and without an API key that holds
 // anything but comments: nobody has asked for the simulator there.
 func onlySims(store *token.Store) error {
-	if err := simMayWrite(store); err != nil {
+	if err := MayWrite(store); err != nil {
 		return err
 	}
 	file, contents := store.Path(), store.Contents()
@@ -136,27 +138,27 @@ func skipped(faults []dotenv.Fault) string {
 	return strings.Join(lines, "; ")
 }
 
-// value is a key of the file, else of the environment; "" when neither has it.
-func value(store *token.Store, key string) string {
+// Value is a key of the file, else of the environment; "" when neither has it.
+func Value(store *token.Store, key string) string {
 	v, _ := store.Value(key)
 	return v
 }
 
-// endpoints are where the exchange is: Kite's own, or the simulator's, unless
+// Endpoints are where the exchange is: Kite's own, or the simulator's, unless
 // the file says otherwise.
-func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchange, error) {
+func Endpoints(profile string, store *token.Store, simAddr string) (kite.Exchange, error) {
 	ex := kite.Exchange{
 		APIURL: "https://api.kite.trade", WSURL: "wss://ws.kite.trade", LoginURL: "https://kite.zerodha.com/connect/login",
 	}
 	if profile == "sim" {
 		at := "http://" + simAddr
-		if remote := value(store, keyAPIURL); remote != "" {
+		if remote := Value(store, KeyAPIURL); remote != "" {
 			at = remote
 		}
 		ex.APIURL, ex.WSURL, ex.LoginURL = at, "ws"+strings.TrimPrefix(at, "http"), at+"/connect/login"
 	}
-	for key, into := range map[string]*string{keyAPIURL: &ex.APIURL, keyWSURL: &ex.WSURL, keyLoginURL: &ex.LoginURL} {
-		address := value(store, key)
+	for key, into := range map[string]*string{KeyAPIURL: &ex.APIURL, keyWSURL: &ex.WSURL, keyLoginURL: &ex.LoginURL} {
+		address := Value(store, key)
 		if address == "" {
 			continue
 		}
@@ -165,7 +167,7 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 		}
 		*into = strings.TrimRight(address, "/") // paths are appended to it
 	}
-	extra, err := url.ParseQuery(value(store, keyWSExtra))
+	extra, err := url.ParseQuery(Value(store, keyWSExtra))
 	if err != nil {
 		return ex, fmt.Errorf("%s is not a query like user_id=AB1234", keyWSExtra)
 	}
@@ -173,8 +175,8 @@ func endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 	return ex, nil
 }
 
-// bootstrapSim writes what the simulator needs into its own file.
-func bootstrapSim(ctx context.Context, store *token.Store, redirectURL string) error {
+// Bootstrap writes what the simulator needs into its own file.
+func Bootstrap(ctx context.Context, store *token.Store, redirectURL string) error {
 	for _, kv := range [][2]string{
 		{keyProfile, "sim"},
 		{token.KeyAPIKey, SimAPIKey},
@@ -192,24 +194,24 @@ func bootstrapSim(ctx context.Context, store *token.Store, redirectURL string) e
 	return nil
 }
 
-// simsRedirect reports whether an address is like those that bootstrapSim
+// simsRedirect reports whether an address is like those that Bootstrap
 // writes: the port may have changed since.
 func simsRedirect(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Scheme == "http" && u.Path == "/callback" && u.RawQuery == "" && net.ParseIP(u.Hostname()) != nil
 }
 
-// checkExposure refuses an admin token that can be guessed, and an address that
+// CheckExposure refuses an admin token that can be guessed, and an address that
 // others can reach without one.
-func checkExposure(flag, addr string, store *token.Store) error {
+func CheckExposure(flag, addr string, store *token.Store) error {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return fmt.Errorf("%s %q: it looks like 127.0.0.1:8420", flag, addr)
 	}
-	admin := value(store, keyAdminToken)
+	admin := Value(store, KeyAdminToken)
 	if admin != "" && len(admin) < minAdminToken {
 		return fmt.Errorf("ADMIN_TOKEN has %d characters, which can be guessed: make it at least %d (openssl rand -hex 32 makes a good one)", len(admin), minAdminToken)
 	}
-	if isLoopback(addr) {
+	if IsLoopback(addr) {
 		return nil
 	}
 	if admin == "" {
@@ -218,8 +220,8 @@ func checkExposure(flag, addr string, store *token.Store) error {
 	return nil
 }
 
-// isLoopback reports whether only this machine reaches an address to listen on.
-func isLoopback(addr string) bool {
+// IsLoopback reports whether only this machine reaches an address to listen on.
+func IsLoopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
@@ -233,18 +235,18 @@ type Plan struct {
 	Exchange kite.Exchange // addresses only; zero when Embedded
 }
 
-// PlanFor is the plan for a wanted profile (auto, sim, sandbox, live) and an
+// PlanOf is the plan for a wanted profile (auto, sim, sandbox, live) and an
 // address to listen on. Its errors are those that Open would give.
-func PlanFor(store *token.Store, profile, addr string) (p Plan, err error) {
-	if p.Profile, err = resolveProfile(profile, store); err != nil {
+func PlanOf(store *token.Store, profile, addr string) (p Plan, err error) {
+	if p.Profile, err = Resolve(profile, store); err != nil {
 		return p, err
 	}
-	if err := checkExposure("--addr", addr, store); err != nil {
+	if err := CheckExposure("--addr", addr, store); err != nil {
 		return p, err
 	}
-	if p.Embedded = p.Profile == "sim" && value(store, keyAPIURL) == ""; p.Embedded {
+	if p.Embedded = p.Profile == "sim" && Value(store, KeyAPIURL) == ""; p.Embedded {
 		return p, nil
 	}
-	p.Exchange, err = endpoints(p.Profile, store, "")
+	p.Exchange, err = Endpoints(p.Profile, store, "")
 	return p, err
 }

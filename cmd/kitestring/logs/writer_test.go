@@ -1,4 +1,4 @@
-package tree
+package logs
 
 import (
 	"bytes"
@@ -41,18 +41,18 @@ func (s *stream) String() string {
 func TestAStalledLogBlocksNoLogger(t *testing.T) {
 	reader := &stream{}
 	var log *slog.Logger
-	w := NewLogWriter(reader, func(lines uint64) { log.Warn("lines dropped", "lines", lines) })
+	w := NewWriter(reader, func(lines uint64) { log.Warn("lines dropped", "lines", lines) })
 	log = slog.New(slog.NewTextHandler(w, nil))
 	defer w.Close(time.Minute)
 
 	reader.mu.Lock()
-	const all = 3 * logLines
+	const all = 3 * mostLines
 	for i := range all {
 		log.Info("line", "n", i)
 	}
 	dropped := w.Dropped()
 	reader.mu.Unlock()
-	if want := uint64(all - logLines); dropped < want-1 || dropped > want {
+	if want := uint64(all - mostLines); dropped < want-1 || dropped > want {
 		t.Errorf("%d lines dropped, want %d", dropped, want)
 	}
 	actorstest.Until(t, "the last line is written", func() bool { return strings.Contains(reader.String(), fmt.Sprintf("n=%d\n", all-1)) })
@@ -73,7 +73,7 @@ func TestAStalledLogBlocksNoLogger(t *testing.T) {
 
 func TestALogThatFailsIsTriedAgain(t *testing.T) {
 	reader := &stream{fail: true}
-	w := NewLogWriter(reader, nil)
+	w := NewWriter(reader, nil)
 	fmt.Fprintln(w, "lost")
 	actorstest.Until(t, "the loss is counted", func() bool { return w.Dropped() == 1 })
 	reader.mu.Lock()
@@ -96,7 +96,7 @@ func TestCloseDoesNotWaitForAFullPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := NewLogWriter(writing, nil)
+	w := NewWriter(writing, nil)
 	for range 200 { // a pipe holds 64 KB
 		fmt.Fprintln(w, strings.Repeat("x", 1000))
 	}

@@ -1,4 +1,6 @@
-package tree
+// Package flight is the flight recorder: what the program did in the seconds before
+// a failure.
+package flight
 
 import (
 	"context"
@@ -19,26 +21,26 @@ import (
 // What the recorder holds: the last seconds before a failure, as far as the
 // size allows it.
 const (
-	flightAge   = 5 * time.Second
-	flightBytes = 8 << 20
+	Age       = 5 * time.Second
+	mostBytes = 8 << 20
 )
 
 // The bounds of what stays on disk.
 const (
-	flightFiles = 10
-	flightTotal = 64 << 20
-	flightEach  = 24 << 20 // the recorder's size is a hint only
-	flightPause = time.Minute
+	mostFiles = 10
+	mostTotal = 64 << 20
+	mostEach  = 24 << 20 // the recorder's size is a hint only
+	pause     = time.Minute
 )
 
-// flight is the flight recorder: the runtime keeps its execution trace of the
-// last seconds in memory, and a failure, or a person, has it written to a file
+// Recorder has the runtime keep its execution trace of the
+// last seconds in memory; a failure, or a person, has it written to a file
 // for "go tool trace". It holds stacks and times, no values. One recorder runs
 // in a process; a second server there has none.
 //
 // It is always on because it is cheap: measured on two busy cores, 0.1 % of a
 // core and 2.5 MB more at 10 ticks/s, 0.5 % (0.2 to 1) and 8 MB at 36,000.
-type flight struct {
+type Recorder struct {
 	dir      string
 	log      *slog.Logger
 	recorder *trace.FlightRecorder
@@ -56,18 +58,18 @@ type tooSoonError struct{ wait time.Duration }
 
 // Error implements error, in words for a person.
 func (e *tooSoonError) Error() string {
-	return fmt.Sprintf("a trace was written less than %s ago: wait %s", flightPause, e.wait.Round(time.Second))
+	return fmt.Sprintf("a trace was written less than %s ago: wait %s", pause, e.wait.Round(time.Second))
 }
 
-// openFlight begins to record.
-func openFlight(dir string, log *slog.Logger) (*flight, error) {
+// Open begins to record.
+func Open(dir string, log *slog.Logger, recorded func() []string) (*Recorder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make %s: %w", dir, reason(err))
+		return nil, err
 	}
 	ctx, end := context.WithCancel(context.Background())
-	f := &flight{
-		dir: dir, log: log, reasons: make(chan string, 1), end: end, ended: make(chan struct{}),
-		recorder: trace.NewFlightRecorder(trace.FlightRecorderConfig{MinAge: flightAge, MaxBytes: flightBytes}),
+	f := &Recorder{
+		dir: dir, log: log, reasons: make(chan string, 1), end: end, ended: make(chan struct{}), recorded: recorded,
+		recorder: trace.NewFlightRecorder(trace.FlightRecorderConfig{MinAge: Age, MaxBytes: mostBytes}),
 	}
 	if err := f.recorder.Start(); err != nil {
 		end()
@@ -77,54 +79,55 @@ func openFlight(dir string, log *slog.Logger) (*flight, error) {
 	return f, nil
 }
 
-func (f *flight) close() {
+// Close ends the recorder.
+func (f *Recorder) Close() {
 	f.end()
 	<-f.ended
 	f.recorder.Stop()
 }
 
-// failed has a trace written, soon and without making the caller wait.
-func (f *flight) failed(reason string) {
+// Failed has a trace written, soon and without making the caller wait.
+func (f *Recorder) Failed(reason string) {
 	select {
 	case f.reasons <- reason:
 	default: // one is being written, and holds this failure too
 	}
 }
 
-func (f *flight) serve(ctx context.Context) {
+func (f *Recorder) serve(ctx context.Context) {
 	defer close(f.ended)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case reason := <-f.reasons:
-			name, err := f.write(reason)
+			name, err := f.Write(reason)
 			var soon *tooSoonError
 			switch {
 			case errors.As(err, &soon):
 			case err != nil:
 				f.log.Warn("trace not written", "reason", reason, "error", err)
 			default:
-				f.log.Info("trace written", "reason", reason, "file", filepath.Join(f.dir, name), "recorded", f.segments())
+				f.log.Info("trace written", "reason", reason, "file", filepath.Join(f.dir, name), "recorded", f.Segments())
 			}
 		}
 	}
 }
 
-// segments are the files of the recording around now, to attach to a report with
+// Segments are the files of the recording around now, to attach to a report with
 // the trace: "kitestring record cut" makes one file of them.
-func (f *flight) segments() []string {
+func (f *Recorder) Segments() []string {
 	if f.recorded == nil {
 		return []string{}
 	}
 	return append([]string{}, f.recorded()...)
 }
 
-// write puts what the recorder holds into a file and returns its name.
-func (f *flight) write(reason string) (name string, err error) {
+// Write puts what the recorder holds into a file and returns its name.
+func (f *Recorder) Write(reason string) (name string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if wait := flightPause - time.Since(f.last); !f.last.IsZero() && wait > 0 {
+	if wait := pause - time.Since(f.last); !f.last.IsZero() && wait > 0 {
 		return "", &tooSoonError{wait}
 	}
 	f.last = time.Now() // a disk that is full is not tried at each failure either
@@ -140,12 +143,12 @@ func (f *flight) write(reason string) (name string, err error) {
 	return name, f.prune()
 }
 
-func (f *flight) writeTo(path string) error {
+func (f *Recorder) writeTo(path string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write the trace: %w", err)
 	}
-	_, err = f.recorder.WriteTo(&bounded{file, flightEach})
+	_, err = f.recorder.WriteTo(&bounded{file, mostEach})
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write the trace: %w", err)
 	}
@@ -154,7 +157,7 @@ func (f *flight) writeTo(path string) error {
 
 // prune removes the oldest files beyond the bounds, and what a killed process
 // left unfinished.
-func (f *flight) prune() error {
+func (f *Recorder) prune() error {
 	entries, err := os.ReadDir(f.dir) // sorted by name, which begins with the time
 	if err != nil {
 		return fmt.Errorf("look at the traces: %w", err)
@@ -171,7 +174,7 @@ func (f *flight) prune() error {
 			continue // another program's
 		case strings.HasSuffix(e.Name(), ".trace"):
 			kept++
-			if total += info.Size(); kept == 1 || kept <= flightFiles && total <= flightTotal {
+			if total += info.Size(); kept == 1 || kept <= mostFiles && total <= mostTotal {
 				continue
 			}
 		}
