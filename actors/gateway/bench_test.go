@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/gateway/clients"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -147,7 +148,7 @@ func BenchmarkHandOver(b *testing.B) {
 			var via, straight []time.Duration
 			read(&rawClient{plain, bufio.NewReaderSize(plain, 4096)}, &straight)
 			for i := range c.clients {
-				client := dialRaw(b, r.addr, r.add(fmt.Sprint("c", i), ScopeData), benchList())
+				client := dialRaw(b, r.addr, r.add(fmt.Sprint("c", i), clients.ScopeData), benchList())
 				if i >= c.still {
 					read(client, &via)
 				}
@@ -192,12 +193,12 @@ func BenchmarkHandOver(b *testing.B) {
 func BenchmarkClientMemory(b *testing.B) {
 	for _, kind := range []string{"idle", "streaming", "not-reading"} {
 		b.Run(kind, func(b *testing.B) {
-			const clients = 20
+			const programs = 20
 			r := begin(b, func(cfg *Config) { cfg.stuck = time.Hour })
 			r.login(1)
 			var keys []string
-			for i := range clients {
-				keys = append(keys, r.add(fmt.Sprint("c", i), ScopeData))
+			for i := range programs {
+				keys = append(keys, r.add(fmt.Sprint("c", i), clients.ScopeData))
 			}
 			live := func() uint64 {
 				var m runtime.MemStats
@@ -208,7 +209,7 @@ func BenchmarkClientMemory(b *testing.B) {
 			}
 			r.Tell(benchBatch(b, 1))
 			before := live()
-			for i := range clients {
+			for i := range programs {
 				tokens := benchList()
 				if kind == "idle" {
 					tokens = nil
@@ -218,7 +219,7 @@ func BenchmarkClientMemory(b *testing.B) {
 					go func() { _, _ = io.Copy(io.Discard, c.in) }()
 				}
 			}
-			actorstest.Until(b, "the clients", func() bool { return r.board.Sockets() == clients })
+			actorstest.Until(b, "the programs", func() bool { return r.board.Sockets() == programs })
 			for seq := uint32(2); kind != "idle" && seq < 200; seq++ {
 				batch := benchBatch(b, seq)
 				r.Tell(batch)
@@ -248,7 +249,7 @@ func BenchmarkSubscribe3000(b *testing.B) {
 		}
 		r.Tell(batchOf(b, packets...))
 	}
-	client := dialRaw(b, r.addr, r.add("a", ScopeData), nil)
+	client := dialRaw(b, r.addr, r.add("a", clients.ScopeData), nil)
 	subscribe := wire.AppendCommand(nil, wire.Command{Action: wire.ActionMode, Mode: messages.ModeFull, InstrumentTokens: tokens})
 	unsubscribe := wire.AppendCommand(nil, wire.Command{Action: wire.ActionUnsubscribe, InstrumentTokens: tokens})
 	buf := make([]byte, 1<<16)
@@ -271,7 +272,7 @@ func BenchmarkSubscribe3000(b *testing.B) {
 func BenchmarkREST(b *testing.B) {
 	r := begin(b)
 	r.login(1)
-	key := r.add("a", ScopeAccount)
+	key := r.add("a", clients.ScopeAccount)
 	client := &http.Client{}
 	defer client.CloseIdleConnections()
 	ask := func(root string) time.Duration {

@@ -4,13 +4,14 @@ import (
 	"sync"
 	"time"
 
+	"kitestring/actors/gateway/clients"
 	"kitestring/messages"
 )
 
 // ClientStatus is a client as a person sees it: a name with all its sockets.
 type ClientStatus struct {
 	Name        string
-	Scopes      Scopes
+	Scopes      clients.Scopes
 	Created     time.Time
 	Sockets     int
 	Instruments map[messages.Mode]int // over all sockets
@@ -34,15 +35,15 @@ type Status struct {
 // Board shows the incarnation that runs to other parts of the server. It outlives the
 // actor. Safe for concurrent use.
 type Board struct {
-	clients *Store
+	clients *clients.Store
 	metrics *Metrics
 	mu      sync.Mutex
 	now     *Gateway
 }
 
 // NewBoard makes the board of a store.
-func NewBoard(clients *Store, metrics *Metrics) *Board {
-	return &Board{clients: clients, metrics: metrics}
+func NewBoard(store *clients.Store, metrics *Metrics) *Board {
+	return &Board{clients: store, metrics: metrics}
 }
 
 func (b *Board) follow(g *Gateway) {

@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
 
+	"kitestring/actors/gateway/clients"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -43,7 +44,7 @@ type kernelConn interface {
 // client is one WebSocket of a program.
 type client struct {
 	name   string
-	scopes Scopes
+	scopes clients.Scopes
 	agent  string // its User-Agent, made harmless
 	since  time.Time
 	mu     sync.Mutex

@@ -39,6 +39,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"kitestring/actors"
+	"kitestring/actors/gateway/clients"
 	"kitestring/actors/internal/serve"
 	"kitestring/actors/kite"
 	"kitestring/messages"
@@ -66,7 +67,7 @@ type Config struct {
 	Exchange kite.Exchange
 	Tokens   actors.TokenSource
 	Clock    actors.Clock
-	Clients  *Store
+	Clients  *clients.Store
 	Capacity int           // instruments of all clients together
 	Orders   func() bool   // the configuration lets orders through
 	LoginURL func() string // where a person logs in
@@ -118,7 +119,7 @@ func (g *Gateway) Receive(msg any) {
 	case actors.Started:
 		g.start()
 	case actors.Stopped:
-		g.cfg.Clients.onRevoke(nil)
+		g.cfg.Clients.OnRevoke(nil)
 	case *messages.Ticks:
 		g.relay.take(m)
 		g.cfg.Tokens.Used(Name, m.Generation)
@@ -155,7 +156,7 @@ func (g *Gateway) start() {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          log.New(debugLog{g.self.Log()}, "", 0),
 	}
-	g.cfg.Clients.onRevoke(g.revoked)
+	g.cfg.Clients.OnRevoke(g.revoked)
 	g.cfg.Board.follow(g)
 	g.self.Go("serve", func(ctx context.Context) error {
 		return serve.Until(ctx, server, l, 100*time.Millisecond, g.dropAll)
@@ -243,7 +244,7 @@ func (g *Gateway) knownHost(hostport string) bool {
 }
 
 // upgrade accepts a WebSocket, whether or not there are ticks for it.
-func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, record Record) {
+func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, record clients.Record) {
 	if !g.mayUpgrade(record.Name) {
 		g.cfg.Metrics.upgrade(record.Name, "too_many")
 		refuse(w, http.StatusTooManyRequests, "NetworkException", fmt.Sprintf("at most %d sockets of a key, and %d upgrades a second", socketsPerKey, upgradesPerKey))
@@ -278,7 +279,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, record Record)
 		c.tell(wire.TextMessage, "kitestring waits for today's login: "+g.cfg.LoginURL())
 	}
 	// A key that was revoked between the look-up and here.
-	if _, still := g.cfg.Clients.named(record.Name, record.Hash); !still {
+	if _, still := g.cfg.Clients.Named(record.Name, record.Hash); !still {
 		_ = ws.NetConn().Close()
 	}
 	g.serve(r.Context(), ws, c)
@@ -420,7 +421,7 @@ func (g *Gateway) second() {
 func (g *Gateway) order(m messages.OrderUpdated) {
 	text := wire.AppendText(nil, wire.Text{Type: wire.TextOrder, Data: m.Raw})
 	for _, c := range g.all() {
-		if c.scopes.Has(ScopeAccount) {
+		if c.scopes.Has(clients.ScopeAccount) {
 			c.out.text(text)
 		}
 	}

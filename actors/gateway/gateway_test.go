@@ -33,6 +33,7 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/actorstest"
+	"kitestring/actors/gateway/clients"
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/wire"
@@ -59,7 +60,7 @@ type rig struct {
 	*actorstest.Harness
 	t        testing.TB
 	tokens   *actorstest.Tokens
-	clients  *Store
+	clients  *clients.Store
 	board    *Board
 	addr     string
 	exchange string // root of the Kite made of a function
@@ -86,7 +87,7 @@ func begin(t testing.TB, change ...func(*Config)) *rig {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	var err error
-	if b.clients, err = OpenStore(filepath.Join(t.TempDir(), "gateway-clients.json")); err != nil {
+	if b.clients, err = clients.Open(filepath.Join(t.TempDir(), "gateway-clients.json")); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -117,7 +118,7 @@ func (b *rig) login(g messages.Generation) {
 	b.Tell(b.tokens.WriteAdopted(actorstest.Session(g)))
 }
 
-func (b *rig) add(name string, scopes ...Scope) (key string) {
+func (b *rig) add(name string, scopes ...clients.Scope) (key string) {
 	b.t.Helper()
 	secret, err := b.clients.Add(name, scopes, time.Now())
 	if err != nil {
@@ -173,7 +174,7 @@ func (b *rig) reached(route string) int64 {
 func TestOfficialGoClient(t *testing.T) {
 	b := begin(t)
 	b.login(1)
-	key := b.add("strategy", ScopeData, ScopeAccount)
+	key := b.add("strategy", clients.ScopeData, clients.ScopeAccount)
 	const token = 11<<8 | 2
 	b.Tell(batchOf(t, packetOf(token, messages.ModeFull, 100, 1)))
 	ticker := kiteticker.New("any", key)
@@ -236,7 +237,7 @@ func TestOfficialGoClient(t *testing.T) {
 // Whatever a client sends, it is not closed and nobody else notices.
 func TestNoCommandClosesAClient(t *testing.T) {
 	b := begin(t)
-	key := b.add("odd", ScopeData)
+	key := b.add("odd", clients.ScopeData)
 	conn := b.dial(key)
 	_, text, err := conn.ReadMessage()
 	if err != nil || !strings.Contains(string(text), "waits for today's login: http://127.0.0.1:8420/login") {
@@ -275,13 +276,13 @@ func TestNoCommandClosesAClient(t *testing.T) {
 
 func TestRevokeClosesTheSocket(t *testing.T) {
 	b := begin(t)
-	other := b.dial(b.add("stays", ScopeData))
+	other := b.dial(b.add("stays", clients.ScopeData))
 	var key string
 	// One of a few is in time, whatever else the machine does.
 	took := time.Hour
 	for n := 0; n < 5 && took > 100*time.Millisecond; n++ {
 		name := fmt.Sprint("gone", n)
-		key = b.add(name, ScopeData)
+		key = b.add(name, clients.ScopeData)
 		conn := b.dial(key)
 		began := time.Now()
 		if err := b.clients.Revoke(name); err != nil {
@@ -310,7 +311,7 @@ func TestRevokeClosesTheSocket(t *testing.T) {
 
 func TestUpgradesThatAreRefused(t *testing.T) {
 	b := begin(t)
-	key := b.add("many", ScopeData)
+	key := b.add("many", clients.ScopeData)
 	status := func(key string, header http.Header) int {
 		t.Helper()
 		conn, resp, err := websocket.DefaultDialer.Dial("ws://"+b.addr+"?access_token="+key, header)
@@ -344,25 +345,25 @@ func TestUpgradesThatAreRefused(t *testing.T) {
 	if got := status("wrong", nil); got != 429 {
 		t.Errorf("the sixth wrong key: %d", got)
 	}
-	if got := status(b.add("other", ScopeData), nil); got != 101 {
+	if got := status(b.add("other", clients.ScopeData), nil); got != 101 {
 		t.Errorf("the right key of another program of that address: %d", got)
 	}
 }
 
 // everyRoute is Kite's API, by the scope that each route needs.
-var everyRoute = map[Scope][]string{
-	ScopeData: {
+var everyRoute = map[clients.Scope][]string{
+	clients.ScopeData: {
 		"GET /user/profile", "GET /instruments", "GET /instruments/NSE", "GET /mf/instruments", "GET /instruments/historical/256265/minute",
 		"GET /instruments/NSE/INFY/trigger_range", "GET /instruments/trigger_range/buy",
 		"GET /quote", "GET /quote/ltp", "GET /quote/ohlc",
 	},
-	ScopeAccount: {
+	clients.ScopeAccount: {
 		"GET /user/profile/full", "GET /user/margins", "GET /user/margins/equity", "GET /orders", "GET /trades", "GET /orders/1", "GET /orders/1/trades",
 		"GET /portfolio/positions", "GET /portfolio/holdings", "GET /portfolio/holdings/summary", "GET /portfolio/holdings/compact", "GET /portfolio/holdings/auctions",
 		"GET /mf/orders", "GET /mf/orders/1", "GET /mf/sips", "GET /mf/sips/1", "GET /mf/holdings", "GET /mf/holdings/1", "GET /mf/allotments",
 		"GET /gtt/triggers", "GET /gtt/triggers/1", "GET /alerts", "GET /alerts/1", "GET /alerts/1/history", "POST /margins/orders", "POST /margins/basket", "POST /charges/orders", "GET /something/new",
 	},
-	ScopeOrders: {
+	clients.ScopeOrders: {
 		"POST /orders/regular", "PUT /orders/regular/1", "DELETE /orders/regular/1", "PUT /portfolio/positions", "POST /portfolio/holdings/authorise",
 		"POST /mf/orders", "DELETE /mf/orders/1", "POST /mf/sips", "PUT /mf/sips/1", "DELETE /mf/sips/1",
 		"POST /gtt/triggers", "PUT /gtt/triggers/1", "DELETE /gtt/triggers/1", "POST /alerts", "PUT /alerts/1", "DELETE /alerts", "POST /something/new", "PATCH /quote",
@@ -374,8 +375,8 @@ var everyRoute = map[Scope][]string{
 func TestScopesOverEveryRoute(t *testing.T) {
 	b := begin(t)
 	b.login(1)
-	keys := map[Scope]string{
-		ScopeData: b.add("data", ScopeData), ScopeAccount: b.add("account", ScopeAccount), ScopeOrders: b.add("orders", ScopeOrders),
+	keys := map[clients.Scope]string{
+		clients.ScopeData: b.add("data", clients.ScopeData), clients.ScopeAccount: b.add("account", clients.ScopeAccount), clients.ScopeOrders: b.add("orders", clients.ScopeOrders),
 	}
 	checked := 0
 	for _, allowed := range []bool{false, true} {
@@ -383,13 +384,13 @@ func TestScopesOverEveryRoute(t *testing.T) {
 		for scope, list := range everyRoute {
 			for _, route := range list {
 				for holder, key := range keys {
-					if allowed && holder == scope && scope != ScopeOrders {
+					if allowed && holder == scope && scope != clients.ScopeOrders {
 						continue // done in the first round: Kite's budget is slow
 					}
 					method, path, _ := strings.Cut(route, " ")
 					before := b.reached(route)
-					may := holder == scope && (scope != ScopeOrders || allowed)
-					if may && scope == ScopeData && strings.HasPrefix(path, "/quote/") {
+					may := holder == scope && (scope != clients.ScopeOrders || allowed)
+					if may && scope == clients.ScopeData && strings.HasPrefix(path, "/quote/") {
 						continue // one a second; /quote stands for them
 					}
 					resp, body := b.ask(method, path, key, "")
@@ -479,7 +480,7 @@ func TestTheTableHasEveryOfficialRoute(t *testing.T) {
 func TestTokenExceptionStaysHere(t *testing.T) {
 	b := begin(t)
 	b.login(1)
-	key := b.add("a", ScopeData, ScopeAccount, ScopeOrders)
+	key := b.add("a", clients.ScopeData, clients.ScopeAccount, clients.ScopeOrders)
 	b.orders.Store(true)
 	b.answer.Store(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -513,7 +514,7 @@ func TestTokenExceptionStaysHere(t *testing.T) {
 func TestEchoedTokenIsHidden(t *testing.T) {
 	b := begin(t)
 	b.login(1)
-	key := b.add("a", ScopeAccount)
+	key := b.add("a", clients.ScopeAccount)
 	for _, code := range []int{200, 400} {
 		b.answer.Store(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -532,7 +533,7 @@ func TestReadAfterALimit(t *testing.T) {
 	b := begin(t)
 	b.orders.Store(true)
 	b.login(1)
-	key := b.add("a", ScopeAccount, ScopeOrders)
+	key := b.add("a", clients.ScopeAccount, clients.ScopeOrders)
 	var times atomic.Int64
 	b.answer.Store(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -557,7 +558,7 @@ func TestReadAfterALimit(t *testing.T) {
 func TestReadOutlivesTwoTokens(t *testing.T) {
 	b := begin(t)
 	b.login(1)
-	key := b.add("a", ScopeAccount)
+	key := b.add("a", clients.ScopeAccount)
 	good := actorstest.Session(3).Token.Reveal()
 	b.answer.Store(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -584,7 +585,7 @@ func TestReadOutlivesTwoTokens(t *testing.T) {
 
 func TestAnswersAreKitesEnvelope(t *testing.T) {
 	b := begin(t)
-	key := b.add("a", ScopeData)
+	key := b.add("a", clients.ScopeData)
 	if resp, body := b.ask("GET", "/quote?i=NSE:INFY", key, ""); resp.StatusCode != 503 || !strings.Contains(body, `"error_type":"NetworkException"`) || !strings.Contains(body, "/login") {
 		t.Errorf("before a login: %d %s", resp.StatusCode, body)
 	}
@@ -618,7 +619,7 @@ func TestAnswersAreKitesEnvelope(t *testing.T) {
 func TestSessionRoutes(t *testing.T) {
 	b := begin(t)
 	b.login(1)
-	key := b.add("a", ScopeData)
+	key := b.add("a", clients.ScopeData)
 	client := kiteconnect.New("any")
 	client.SetBaseURI("http://" + b.addr)
 	session, err := client.GenerateSession(key, key)
@@ -651,7 +652,7 @@ func TestCacheAsksOnce(t *testing.T) {
 	})
 	var asking sync.WaitGroup
 	for i := range 10 {
-		key := b.add(fmt.Sprint("c", i), ScopeData)
+		key := b.add(fmt.Sprint("c", i), clients.ScopeData)
 		asking.Go(func() {
 			resp, body := b.ask("GET", "/instruments", key, "")
 			if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/csv" || !strings.Contains(body, "INFY") {
@@ -672,18 +673,18 @@ func TestProfileWithoutThePerson(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"success","data":{"user_id":"AB1234","user_name":"A Person","email":"a@b.c","exchanges":["NSE"]}}`)
 	})
-	if _, body := b.ask("GET", "/user/profile", b.add("d", ScopeData), ""); strings.Contains(body, "Person") || strings.Contains(body, "a@b.c") || !strings.Contains(body, "AB1234") {
+	if _, body := b.ask("GET", "/user/profile", b.add("d", clients.ScopeData), ""); strings.Contains(body, "Person") || strings.Contains(body, "a@b.c") || !strings.Contains(body, "AB1234") {
 		t.Errorf("data: %s", body)
 	}
-	if _, body := b.ask("GET", "/user/profile", b.add("acc", ScopeData, ScopeAccount), ""); !strings.Contains(body, "Person") {
+	if _, body := b.ask("GET", "/user/profile", b.add("acc", clients.ScopeData, clients.ScopeAccount), ""); !strings.Contains(body, "Person") {
 		t.Errorf("account: %s", body)
 	}
 }
 
 func TestNothingSecretInTheFile(t *testing.T) {
 	b := begin(t)
-	key := b.add("a", ScopeData)
-	again, err := OpenStore(b.clients.path)
+	key := b.add("a", clients.ScopeData)
+	again, err := clients.Open(b.clients.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -697,8 +698,8 @@ func TestNothingSecretInTheFile(t *testing.T) {
 	}
 	for _, bad := range []struct {
 		name   string
-		scopes []Scope
-	}{{"a", []Scope{ScopeData}}, {"A b", []Scope{ScopeData}}, {"c", nil}, {"d", []Scope{"everything"}}} {
+		scopes []clients.Scope
+	}{{"a", []clients.Scope{clients.ScopeData}}, {"A b", []clients.Scope{clients.ScopeData}}, {"c", nil}, {"d", []clients.Scope{"everything"}}} {
 		if _, err := b.clients.Add(bad.name, bad.scopes, time.Now()); err == nil {
 			t.Errorf("%q with %v was added", bad.name, bad.scopes)
 		}
@@ -711,7 +712,7 @@ var _ actors.TokenSource = (*actorstest.Tokens)(nil)
 // status, in the totals and in the series.
 func TestCountsOfASocketThatEnds(t *testing.T) {
 	b := begin(t)
-	b.add("one", ScopeData)
+	b.add("one", clients.ScopeData)
 	var g *Gateway
 	actorstest.Until(t, "the gateway", func() bool {
 		b.board.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/gateway/clients"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -91,9 +92,9 @@ func TestClientsThatNeverReadOrSend(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	mute := b.dial(b.add("mute", ScopeData)) // connects, and sends nothing more
-	reader := b.dial(b.add("reader", ScopeData))
-	still := b.dial(b.add("still", ScopeData))
+	mute := b.dial(b.add("mute", clients.ScopeData)) // connects, and sends nothing more
+	reader := b.dial(b.add("reader", clients.ScopeData))
+	still := b.dial(b.add("still", clients.ScopeData))
 	subscribeFull(t, reader, quick)
 	many := make([]uint32, 300)
 	for i := range many {
@@ -150,11 +151,11 @@ func TestThousandsOfUpgrades(t *testing.T) {
 	b := begin(t)
 	b.login(1)
 	const token = 11<<8 | 2
-	stream := b.dial(b.add("stream", ScopeData))
+	stream := b.dial(b.add("stream", clients.ScopeData))
 	subscribeFull(t, stream, token)
 	actorstest.Until(t, "the subscription", func() bool { return b.board.Status().Wanted == 1 })
 	last := priceReader(t, stream)
-	key := b.add("loop", ScopeData)
+	key := b.add("loop", clients.ScopeData)
 	var accepted, limited, other atomic.Int64
 	var dialling sync.WaitGroup
 	began := time.Now()
@@ -207,14 +208,14 @@ func TestThousandsOfUpgrades(t *testing.T) {
 		t.Errorf("%d accepted (at most %d), %d limited, %d answered otherwise", n, most, limited.Load(), other.Load())
 	}
 	t.Logf("%.0f upgrades a second, %d accepted", 10_000/took.Seconds(), accepted.Load())
-	_ = b.dial(b.add("new", ScopeData))
+	_ = b.dial(b.add("new", clients.ScopeData))
 }
 
 // What Kite does not stream is announced to those who asked for it, once.
 func TestRefusedInstrumentsAreAnnounced(t *testing.T) {
 	b := begin(t)
 	b.login(1)
-	first, second := b.dial(b.add("first", ScopeData)), b.dial(b.add("second", ScopeData))
+	first, second := b.dial(b.add("first", clients.ScopeData)), b.dial(b.add("second", clients.ScopeData))
 	subscribeFull(t, first, 258, 514)
 	subscribeFull(t, second, 770)
 	actorstest.Until(t, "the subscriptions", func() bool { return b.board.Status().Wanted == 3 })

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"kitestring/actors/gateway/clients"
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/messages/ist"
@@ -35,7 +36,7 @@ const (
 
 // identity is the client behind a request.
 type identity struct {
-	Record
+	clients.Record
 	key messages.Secret
 }
 
@@ -82,7 +83,7 @@ func (g *Gateway) rest(w http.ResponseWriter, r *http.Request, id identity) {
 func (g *Gateway) permit(w http.ResponseWriter, rt route, id identity) bool {
 	switch {
 	case !id.Scopes.Has(rt.scope):
-		scopes := append(append(Scopes{}, id.Scopes...), rt.scope)
+		scopes := append(append(clients.Scopes{}, id.Scopes...), rt.scope)
 		words := make([]string, len(scopes))
 		for i, s := range scopes {
 			words[i] = string(s)
@@ -91,7 +92,7 @@ func (g *Gateway) permit(w http.ResponseWriter, rt route, id identity) bool {
 			"%s has no scope %s. Grant it on the server with: kitestring clients revoke %s, then kitestring clients add %s --scope %s",
 			id.Name, rt.scope, id.Name, id.Name, strings.Join(words, ",")))
 		return false
-	case rt.scope == ScopeOrders && !g.cfg.Orders():
+	case rt.scope == clients.ScopeOrders && !g.cfg.Orders():
 		refuse(w, http.StatusForbidden, "PermissionException",
 			"this kitestring passes no orders on. Allow them in its configuration file: {\"gateway\": {\"orders\": true}}")
 		return false
@@ -263,7 +264,7 @@ func (g *Gateway) reply(w http.ResponseWriter, r *http.Request, a kite.Answer, g
 		refuse(w, max(a.Status, http.StatusBadGateway), "NetworkException", fmt.Sprintf("Kite answered %d without JSON", a.Status))
 	default:
 		body := plainBody(a)
-		if r.URL.Path == "/user/profile" && !id.Scopes.Has(ScopeAccount) {
+		if r.URL.Path == "/user/profile" && !id.Scopes.Has(clients.ScopeAccount) {
 			body = anonymous(body)
 		}
 		h.Set("Content-Type", "application/json")

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"kitestring/actors/actorstest"
+	"kitestring/actors/gateway/clients"
 	"kitestring/messages"
 	"kitestring/messages/wire"
 )
@@ -48,7 +49,7 @@ func TestTrapsOfOfficialClients(t *testing.T) {
 		t.Run(c.client, func(t *testing.T) {
 			const token = 2818
 			b := begin(t)
-			key := b.add(c.client, ScopeData)
+			key := b.add(c.client, clients.ScopeData)
 			var conn *websocket.Conn
 			price := uint32(0)
 			// use connects, sends the commands, and reads until the client has what

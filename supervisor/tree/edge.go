@@ -16,6 +16,7 @@ import (
 
 	"kitestring/actors/edge"
 	"kitestring/actors/gateway"
+	"kitestring/actors/gateway/clients"
 	"kitestring/actors/kite"
 	"kitestring/messages"
 	"kitestring/supervisor"
@@ -38,7 +39,7 @@ type EdgeConfig struct {
 //	└─ gateway   Kite's protocol for the programs here
 type Edge struct {
 	listener *sharedListener
-	clients  *gateway.Store
+	clients  *clients.Store
 	board    *edge.Board
 	tree     *supervisor.Supervisor
 	rest     *http.Transport
@@ -57,7 +58,7 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 	}
 	e := &Edge{board: &edge.Board{}, rest: http.DefaultTransport.(*http.Transport).Clone()}
 	var err error
-	if e.clients, err = gateway.OpenStore(filepath.Join(cfg.StateDir, "gateway-clients-edge.json")); err != nil {
+	if e.clients, err = clients.Open(filepath.Join(cfg.StateDir, "gateway-clients-edge.json")); err != nil {
 		return nil, err
 	}
 	if e.listener, err = listenShared(cfg.Addr, cfg.Log, new(atomic.Int64)); err != nil {
@@ -104,9 +105,9 @@ func (e *Edge) AddClient(name string, scopes []string) (key messages.Secret, add
 			return messages.Secret{}, false, nil
 		}
 	}
-	set := make(gateway.Scopes, len(scopes))
+	set := make(clients.Scopes, len(scopes))
 	for i, scope := range scopes {
-		set[i] = gateway.Scope(strings.TrimSpace(scope))
+		set[i] = clients.Scope(strings.TrimSpace(scope))
 	}
 	key, err = e.clients.Add(name, set, time.Now())
 	return key, err == nil, err

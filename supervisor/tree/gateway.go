@@ -11,6 +11,7 @@ import (
 
 	"kitestring/actors/feed"
 	"kitestring/actors/gateway"
+	"kitestring/actors/gateway/clients"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
 	"kitestring/supervisor"
@@ -38,7 +39,7 @@ const MostSockets = feed.MaxShards
 // without one.
 type gatewayParts struct {
 	listener *sharedListener
-	clients  *gateway.Store
+	clients  *clients.Store
 	board    *gateway.Board
 	metrics  *gateway.Metrics
 }
@@ -53,7 +54,7 @@ func (s *Server) openGateway() (err error) {
 		return err
 	}
 	g := &gatewayParts{}
-	if g.clients, err = gateway.OpenStore(filepath.Join(s.cfg.StateDir, "gateway-clients-"+s.profile+".json")); err != nil {
+	if g.clients, err = clients.Open(filepath.Join(s.cfg.StateDir, "gateway-clients-"+s.profile+".json")); err != nil {
 		return err
 	}
 	if g.listener, err = listenShared(addr, s.log, &s.connections); err != nil {
@@ -67,7 +68,7 @@ func (s *Server) openGateway() (err error) {
 	s.gateway = g
 	s.log.Info("the gateway for other programs listens", "addr", s.GatewayAddr())
 	if s.profile == "sim" && profile.IsLoopback(addr) {
-		if err := g.clients.Demo("demo", DemoKey, gateway.Scopes{gateway.ScopeData, gateway.ScopeAccount}, time.Now()); err != nil {
+		if err := g.clients.Demo("demo", DemoKey, clients.Scopes{clients.ScopeData, clients.ScopeAccount}, time.Now()); err != nil {
 			return fmt.Errorf("the gateway's demo client: %w", err)
 		}
 	}
@@ -183,9 +184,9 @@ func (v gatewayView) Clients() []api.Client {
 
 // Add implements web.Gateway.
 func (v gatewayView) Add(name string, scopes []string) (api.ClientKey, error) {
-	set := make(gateway.Scopes, len(scopes))
+	set := make(clients.Scopes, len(scopes))
 	for i, scope := range scopes {
-		set[i] = gateway.Scope(scope)
+		set[i] = clients.Scope(scope)
 	}
 	key, err := v.s.gateway.clients.Add(name, set, time.Now())
 	if err != nil {
@@ -197,14 +198,14 @@ func (v gatewayView) Add(name string, scopes []string) (api.ClientKey, error) {
 // Revoke implements web.Gateway.
 func (v gatewayView) Revoke(name string) error {
 	err := v.s.gateway.clients.Revoke(name)
-	var unknown *gateway.UnknownError
+	var unknown *clients.UnknownError
 	if errors.As(err, &unknown) {
 		return &web.NameError{What: "client", Name: unknown.Name, Known: unknown.Known}
 	}
 	return err
 }
 
-func words(scopes gateway.Scopes) []string {
+func words(scopes clients.Scopes) []string {
 	list := make([]string, len(scopes))
 	for i, scope := range scopes {
 		list[i] = string(scope)

@@ -1,4 +1,5 @@
-package gateway
+// Package clients keeps who may use the gateway: names, hashes of keys, scopes.
+package clients
 
 import (
 	"crypto/rand"
@@ -20,6 +21,29 @@ import (
 
 // mostClients is how many names may have a key: their metrics have a label each.
 const mostClients = 64
+
+// Scope is what a client may do.
+type Scope string
+
+// The scopes. Each names what it allows and nothing of the others.
+const (
+	ScopeData    Scope = "data"    // ticks, quotes, instruments, history, the profile without name and e-mail
+	ScopeAccount Scope = "account" // order updates; reading orders, trades, positions, holdings, margins, GTT, funds
+	ScopeOrders  Scope = "orders"  // everything that writes; only where the configuration says so as well
+)
+
+// Scopes is a set of scopes.
+type Scopes []Scope
+
+// Has reports whether s is in the set.
+func (s Scopes) Has(scope Scope) bool {
+	for _, have := range s {
+		if have == scope {
+			return true
+		}
+	}
+	return false
+}
 
 // Record is a client as it is kept: its key as a hash only.
 type Record struct {
@@ -54,10 +78,10 @@ type NameError struct{ Reason string }
 // Error implements error.
 func (e *NameError) Error() string { return e.Reason }
 
-// OpenStore reads the file; one that is not there holds nobody. A file that
+// Open reads the file; one that is not there holds nobody. A file that
 // cannot be read is an error: to start without it would lock every client out,
 // and the next "clients add" would overwrite it.
-func OpenStore(path string) (*Store, error) {
+func Open(path string) (*Store, error) {
 	s := &Store{path: path}
 	text, err := os.ReadFile(path)
 	switch {
@@ -167,8 +191,8 @@ func (s *Store) Find(key messages.Secret) (Record, bool) {
 	return Record{}, false
 }
 
-// named is the client of that name, while its key is still the one of hash.
-func (s *Store) named(name, hash string) (Record, bool) {
+// Named is the client of that name, while its key is still the one of hash.
+func (s *Store) Named(name, hash string) (Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.records {
@@ -179,8 +203,8 @@ func (s *Store) named(name, hash string) (Record, bool) {
 	return Record{}, false
 }
 
-// onRevoke has f called with each revoked name; one listener, the newest.
-func (s *Store) onRevoke(f func(name string)) {
+// OnRevoke has f called with each revoked name; one listener, the newest.
+func (s *Store) OnRevoke(f func(name string)) {
 	s.mu.Lock()
 	s.watch = f
 	s.mu.Unlock()
