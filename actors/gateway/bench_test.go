@@ -230,7 +230,7 @@ func BenchmarkClientMemory(b *testing.B) {
 			actorstest.Until(b, "the batches", func() bool { return r.tokens.LastUsed(Name) == 1 })
 			for b.Loop() { //nolint:revive // nothing is timed
 			}
-			b.ReportMetric(float64(live()-before)/clients/1024, "KB/client")
+			b.ReportMetric(float64(live()-before)/programs/1024, "KB/client")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

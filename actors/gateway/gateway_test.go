@@ -681,31 +681,6 @@ func TestProfileWithoutThePerson(t *testing.T) {
 	}
 }
 
-func TestNothingSecretInTheFile(t *testing.T) {
-	b := begin(t)
-	key := b.add("a", clients.ScopeData)
-	again, err := clients.Open(b.clients.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r, ok := again.Find(messages.NewSecret(key)); !ok || r.Name != "a" {
-		t.Errorf("not found after a restart: %+v", r)
-	}
-	for _, r := range again.List() {
-		if strings.Contains(fmt.Sprintf("%+v", r), key) {
-			t.Error("the file holds the key")
-		}
-	}
-	for _, bad := range []struct {
-		name   string
-		scopes []clients.Scope
-	}{{"a", []clients.Scope{clients.ScopeData}}, {"A b", []clients.Scope{clients.ScopeData}}, {"c", nil}, {"d", []clients.Scope{"everything"}}} {
-		if _, err := b.clients.Add(bad.name, bad.scopes, time.Now()); err == nil {
-			t.Errorf("%q with %v was added", bad.name, bad.scopes)
-		}
-	}
-}
-
 var _ actors.TokenSource = (*actorstest.Tokens)(nil)
 
 // A socket's packets are counted once, also at the moment when it ends: in the
