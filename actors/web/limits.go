@@ -1,18 +1,12 @@
 package web
 
 import (
-	"bytes"
-	"encoding/json"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"kitestring/messages"
 )
 
 // What a client, or what comes over the feed, must not be able to use up or
@@ -54,47 +48,6 @@ func (b *eventBudget) allow(now time.Time) (omitted int, ok bool) {
 	return omitted, true
 }
 
-// lastGate replaces, in whatever the API sends, every secret by its
-// fingerprint. Texts from outside are scrubbed where they come in; this holds
-// when one was missed. Safe for concurrent use.
-type lastGate struct {
-	mu      sync.Mutex
-	secrets []messages.Secret
-	forms   []secretForm
-}
-
-type secretForm struct{ value, mark []byte }
-
-// shortestSecret keeps ordinary words: a secret that is one is no secret.
-const shortestSecret = 8
-
-func (g *lastGate) hide(data []byte, secrets []messages.Secret) []byte {
-	g.mu.Lock()
-	if !slices.Equal(secrets, g.secrets) {
-		g.secrets, g.forms = slices.Clone(secrets), nil
-		for _, s := range secrets {
-			v := s.Reveal()
-			if len(v) < shortestSecret {
-				continue
-			}
-			quoted, _ := json.Marshal(v) // a string
-			forms := []string{v, url.QueryEscape(v), url.PathEscape(v), string(quoted[1 : len(quoted)-1])}
-			slices.Sort(forms)
-			for _, form := range slices.Compact(forms) {
-				g.forms = append(g.forms, secretForm{[]byte(form), []byte(s.String())})
-			}
-		}
-	}
-	forms := g.forms
-	g.mu.Unlock()
-	for _, f := range forms {
-		if bytes.Contains(data, f.value) {
-			data = bytes.ReplaceAll(data, f.value, f.mark)
-		}
-	}
-	return data
-}
-
 // guarded is a response that passes the gate. What writes to it writes whole
 // JSON values.
 type guarded struct {
@@ -104,7 +57,7 @@ type guarded struct {
 
 // Write implements http.ResponseWriter.
 func (g guarded) Write(data []byte) (int, error) {
-	if _, err := g.ResponseWriter.Write(g.server.gate.hide(data, g.server.Secrets())); err != nil {
+	if _, err := g.ResponseWriter.Write(g.server.gate.Hide(data, g.server.Secrets())); err != nil {
 		return 0, err
 	}
 	return len(data), nil

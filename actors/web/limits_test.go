@@ -2,12 +2,10 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -78,13 +76,6 @@ func TestGuessesAreCountedBeforeTheyAreCompared(t *testing.T) {
 	}
 	if code := admit("192.0.2.2", secret); code != http.StatusOK {
 		t.Errorf("the right token from elsewhere: %d", code)
-	}
-	// Many addresses take no more memory than a thousand of them.
-	for i := range 2000 {
-		admit(fmt.Sprintf("10.0.%d.%d", i/250, i%250), "guess")
-	}
-	if n := len(store.guesses.failed); n > guessers+1 {
-		t.Errorf("%d addresses are counted, want at most %d", n, guessers+1)
 	}
 }
 
@@ -204,30 +195,5 @@ func TestFloodOfEventsIsBounded(t *testing.T) {
 	}
 	if counted != 20_000 {
 		t.Errorf("%d of 20000 orders are shown or counted as left out", counted)
-	}
-}
-
-func TestNoSecretLeavesUnscrubbed(t *testing.T) {
-	awkward := `pass"word<&>/with 32 characters+more`
-	secrets := []messages.Secret{messages.NewSecret(secret), messages.NewSecret(awkward), messages.NewSecret("a")}
-	var g lastGate
-	text, _ := json.Marshal(map[string]string{"reason": "bad header GET /ws?access_token=" + url.QueryEscape(awkward) + " " + awkward, "a": "Authorization: " + secret})
-	for range 2 { // the forms are kept
-		got := g.hide(text, secrets)
-		for _, s := range secrets[:2] {
-			quoted, _ := json.Marshal(s.Reveal())
-			for _, form := range []string{s.Reveal(), url.QueryEscape(s.Reveal()), strings.Trim(string(quoted), `"`)} {
-				if strings.Contains(string(got), form) {
-					t.Errorf("%s holds %s", got, form)
-				}
-			}
-		}
-		var back map[string]string
-		if err := json.Unmarshal(got, &back); err != nil || back["a"] != "Authorization: "+secrets[0].String() {
-			t.Errorf("%s: %v", got, err)
-		}
-	}
-	if got := g.hide(text, nil); string(got) != string(text) {
-		t.Error("without secrets the text is not as it was")
 	}
 }

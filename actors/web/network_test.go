@@ -15,6 +15,7 @@ import (
 
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/live"
 	"kitestring/messages"
 )
 
@@ -165,7 +166,7 @@ func TestAllInterfaces(t *testing.T) {
 func TestNoAnswerHoldsASecret(t *testing.T) {
 	const secret = adminToken
 	leak := "malformed HTTP header: GET /ws?api_key=x&access_token=" + secret
-	h := &fakes{admin: messages.NewSecret(secret), actors: []api.Actor{{Name: "feed", Kind: "worker", LastError: leak}}, stats: web.FeedStats{Refused: []api.Refusal{{Reason: leak}}}}
+	h := &fakes{admin: messages.NewSecret(secret), actors: []api.Actor{{Name: "feed", Kind: "worker", LastError: leak}}, stats: live.Stats{Refused: []api.Refusal{{Reason: leak}}}}
 	store, _, addr := open(t, h)
 	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY", Reason: leak}}})
 	store.Apply(messages.AuthChanged{FileFault: leak, Adopted: messages.TokenStatus{Generation: 1, State: messages.Valid, Reason: leak}, Candidate: &messages.TokenStatus{State: messages.Rejected, Reason: leak}})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/live"
 	"kitestring/messages"
 )
 
@@ -67,7 +68,7 @@ func (s *Store) notes() (list []string) {
 		what[m.Reason] = append(what[m.Reason], m.What)
 	}
 	for _, reason := range reasons {
-		list = append(list, sentence("What does not come: "+strings.Join(what[reason], ", ")+because(reason)))
+		list = append(list, live.Sentence("What does not come: "+strings.Join(what[reason], ", ")+live.Because(reason)))
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -1,20 +1,16 @@
 package web
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/guard"
 	"kitestring/messages"
 )
 
@@ -175,7 +171,7 @@ func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
 			writeProblem(w, http.StatusForbidden, "no admin token set", "This changes something, and no ADMIN_TOKEN is set. "+setAdminToken, nil)
 			return
 		}
-		if c, err := r.Cookie(sessionCookie); err == nil && a.cfg.Store.sessions.holds(c.Value, want, time.Now()) {
+		if c, err := r.Cookie(sessionCookie); err == nil && a.cfg.Store.sessions.Holds(c.Value, want, time.Now()) {
 			next(w, r)
 			return
 		}
@@ -202,7 +198,7 @@ func (a *admission) matches(w http.ResponseWriter, r *http.Request, got string, 
 		writeProblem(w, http.StatusForbidden, "admin token too short", "The ADMIN_TOKEN of the .env file is shorter than 32 characters and does not count. "+setAdminToken, nil)
 		return false
 	}
-	right, counted := a.cfg.Store.guesses.try(hostOf(r.RemoteAddr), func() bool {
+	right, counted := a.cfg.Store.guesses.Try(hostOf(r.RemoteAddr), func() bool {
 		return subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1
 	})
 	switch {
@@ -215,96 +211,13 @@ func (a *admission) matches(w http.ResponseWriter, r *http.Request, got string, 
 	return right
 }
 
-// guesses slow the guessing of the admin token down: after five wrong ones
-// from an address none is compared until a minute's share is free again, not
-// even the right one. Safe for concurrent use; it outlives the actor.
-type guesses struct {
-	mu     sync.Mutex
-	failed map[string]*rate.Limiter // by address
-}
-
-// guessers is how many addresses are counted one by one; the rest share one
-// count.
-const guessers = 1000
-
-// try compares unless too many wrong tokens came from the address.
-func (g *guesses) try(address string, compare func() bool) (right, counted bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.failed == nil {
-		g.failed = map[string]*rate.Limiter{}
-	}
-	l := g.failed[address]
-	if l == nil && len(g.failed) >= guessers {
-		maps.DeleteFunc(g.failed, func(_ string, l *rate.Limiter) bool { return l.Tokens() >= 5 })
-	}
-	if l == nil && len(g.failed) >= guessers {
-		address = ""
-		l = g.failed[address]
-	}
-	if l == nil {
-		l = rate.NewLimiter(rate.Limit(5.0/60), 5)
-	}
-	if l.Tokens() < 1 {
-		return false, false
-	}
-	if compare() {
-		return true, true
-	}
-	l.Allow()
-	g.failed[address] = l
-	return false, true
-}
-
 func unauthorized(w http.ResponseWriter, detail string) {
 	w.Header().Set("WWW-Authenticate", "Bearer")
 	writeProblem(w, http.StatusUnauthorized, "admin token needed", detail, nil)
 }
 
-// A browser shows the admin token once and is known by a cookie from then on:
-// a page's script cannot read it, and no other site's page can make use of it.
-const (
-	sessionCookie = "kitestring_session"
-	sessionLasts  = 12 * time.Hour
-	sessionLimit  = 64 // browsers at a time
-)
-
-// sessions are the browsers that have shown the admin token. Safe for
-// concurrent use.
-type sessions struct {
-	mu   sync.Mutex
-	list []session
-}
-
-type session struct {
-	id     string
-	secret messages.Secret // the admin token that it was opened with: another one ends it
-	until  time.Time
-}
-
-// begin opens a session; beyond the limit the oldest ends.
-func (s *sessions) begin(secret messages.Secret, now time.Time) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.list) == sessionLimit {
-		s.list = s.list[1:]
-	}
-	id := rand.Text() + rand.Text()
-	s.list = append(s.list, session{id, secret, now.Add(sessionLasts)})
-	return id
-}
-
-func (s *sessions) holds(id string, secret messages.Secret, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := false
-	for _, o := range s.list {
-		if subtle.ConstantTimeCompare([]byte(o.id), []byte(id)) == 1 {
-			found = o.secret.Equal(secret) && now.Before(o.until)
-		}
-	}
-	return found
-}
+// sessionCookie is how a browser is known that has shown the admin token.
+const sessionCookie = "kitestring_session"
 
 // openSession is POST /api/v1/session.
 func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
@@ -321,7 +234,7 @@ func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: sessionCookie, Value: s.Store.sessions.begin(want, time.Now()), Path: "/", MaxAge: int(sessionLasts / time.Second),
+		Name: sessionCookie, Value: s.Store.sessions.Begin(want, time.Now()), Path: "/", MaxAge: int(guard.SessionLasts / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
 	})
 	w.WriteHeader(http.StatusNoContent)

@@ -11,8 +11,10 @@ import (
 
 	"kitestring/actors"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/guard"
 	"kitestring/actors/web/history"
 	"kitestring/actors/web/hub"
+	"kitestring/actors/web/live"
 	"kitestring/actors/web/ticks"
 	"kitestring/messages"
 	"kitestring/messages/scrub"
@@ -47,8 +49,8 @@ type Store struct {
 	lastEvent   uint64
 	budgets     map[string]*eventBudget // by kind of event
 	clock       actors.Clock            // nil until a web actor ran
-	sessions    sessions
-	guesses     guesses
+	sessions    guard.Sessions
+	guesses     guard.Guesses
 	connections connections
 	hub         hub.Hub
 }
@@ -106,13 +108,13 @@ func (s *Store) Apply(msg any) {
 		s.hub.Send("login", "", s.login)
 	case messages.FeedChanged:
 		if m.State != s.feed.State || m.Stale != s.feed.Stale || m.Reason != s.feed.Reason {
-			s.event("feed", 0, "feed %s%s", m.State, because(m.Reason))
+			s.event("feed", 0, "feed %s%s", m.State, live.Because(m.Reason))
 		}
 		s.feed = m
 	case messages.RotationRecorded:
 		if end := (rotated{m.Rotation.Generation, m.Rotation.Result}); end != s.rotated && (m.Rotation.TotalMS != nil || end.result == "rejected" || end.result == "superseded") {
 			s.rotated = end // a stage may follow: the first tick, in a quiet market
-			s.event("rotation", m.Rotation.Generation, "rotation to generation %d: %s%s", m.Rotation.Generation, m.Rotation.Result, because(m.Rotation.Reason))
+			s.event("rotation", m.Rotation.Generation, "rotation to generation %d: %s%s", m.Rotation.Generation, m.Rotation.Result, live.Because(m.Rotation.Reason))
 		}
 		s.hub.Send("rotation", rotationKey(m.Rotation), m.Rotation)
 	case messages.OrderUpdated:
@@ -123,7 +125,7 @@ func (s *Store) Apply(msg any) {
 		if len(m.Gaps) == 1 {
 			were = "was"
 		}
-		s.event("gap", m.Generation, "%s %s blind at a %s", count(len(m.Gaps), "instrument"), were, m.Reason)
+		s.event("gap", m.Generation, "%s %s blind at a %s", live.Count(len(m.Gaps), "instrument"), were, m.Reason)
 	case messages.PhaseChanged:
 		if m.Phase != s.phase.Phase {
 			s.event("market", 0, "market %s", m.Phase)
@@ -178,10 +180,10 @@ func (s *Store) applyAuth(m messages.AuthChanged) {
 	old := s.auth
 	s.auth = m
 	if m.Adopted.State != old.Adopted.State || m.Adopted.Reason != old.Adopted.Reason {
-		s.event("token", m.Adopted.Generation, "token %s%s", m.Adopted.State, because(m.Adopted.Reason))
+		s.event("token", m.Adopted.Generation, "token %s%s", m.Adopted.State, live.Because(m.Adopted.Reason))
 	}
 	if c := m.Candidate; c != nil && (old.Candidate == nil || *c != *old.Candidate) && c.State == messages.Rejected {
-		s.event("token", c.Generation, "the new token in the file was refused%s", because(c.Reason))
+		s.event("token", c.Generation, "the new token in the file was refused%s", live.Because(c.Reason))
 	}
 }
 
@@ -203,11 +205,11 @@ func (s *Store) WatchFault() string {
 }
 
 // Live reports whether data is live at an exchange time, as the status says.
-func (s *Store) Live(stats FeedStats, exchange time.Time) bool {
+func (s *Store) Live(stats live.Stats, exchange time.Time) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	live, _ := judge(view{s.auth, s.env.Warnings, s.feed, s.phase, stats, exchange, time.Now()})
-	return live
+	on, _ := live.Judge(live.View{Auth: s.auth, Warnings: s.env.Warnings, Feed: s.feed, Phase: s.phase, Stats: stats, Exchange: exchange, Now: time.Now()})
+	return on
 }
 
 // readiness is what is known of the morning.

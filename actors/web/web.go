@@ -22,6 +22,8 @@ import (
 	"kitestring/actors"
 	"kitestring/actors/internal/serve"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/guard"
+	"kitestring/actors/web/live"
 	"kitestring/actors/web/ticks"
 	"kitestring/messages"
 )
@@ -54,23 +56,12 @@ type Tokens interface {
 
 // Feed shows what the feed has counted and kept.
 type Feed interface {
-	Stats() FeedStats
+	Stats() live.Stats
 	Rotations() []messages.Rotation // newest first
 	Gaps() []messages.GapDetected   // newest first
 	// LastTick is the newest packet of an instrument, false when there is none.
 	LastTick(instrumentToken uint32) (messages.Tick, bool)
 	ticks.Feed
-}
-
-// FeedStats is the moving part of the feed's state.
-type FeedStats struct {
-	TicksPerSecond float64
-	LastTick       time.Time // when it was received; zero: none yet
-	LastFrame      time.Time // heartbeats count
-	NewestTick     time.Time // exchange time; zero: none yet
-	Instruments    int
-	Sockets        int
-	Refused        []api.Refusal
 }
 
 // Login is the daily login.
@@ -147,7 +138,7 @@ type server struct {
 	Config
 	self    actors.Self
 	admin   *admission
-	gate    lastGate
+	gate    guard.Gate
 	exposed bool // the listener can be reached from other machines
 }
 

@@ -22,6 +22,7 @@ import (
 	"kitestring/actors/actorstest"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/live"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -33,7 +34,7 @@ type fakes struct {
 	actors    []api.Actor
 	restarted []string
 	injected  []string
-	stats     web.FeedStats
+	stats     live.Stats
 	coherent  bool
 	validated int
 	asked     []string
@@ -64,7 +65,7 @@ func (h *fakes) Inject(name, kind string, d time.Duration) error {
 
 func (h *fakes) Holders() []messages.Holder     { return []messages.Holder{{Actor: "feed", Generation: 2}} }
 func (h *fakes) Coherent() bool                 { return h.coherent }
-func (h *fakes) Stats() web.FeedStats           { return h.stats }
+func (h *fakes) Stats() live.Stats              { return h.stats }
 func (h *fakes) Rotations() []messages.Rotation { return nil }
 func (h *fakes) Gaps() []messages.GapDetected   { return nil }
 func (h *fakes) LastTick(uint32) (messages.Tick, bool) {
@@ -351,24 +352,24 @@ func TestStatusNamesEveryCause(t *testing.T) {
 	}
 	streaming := messages.FeedChanged{State: messages.Streaming, Shards: []messages.ShardStatus{{State: messages.Streaming, Generation: 2}}}
 	open4 := messages.PhaseChanged{Phase: messages.Open}
-	flowing := web.FeedStats{LastFrame: fresh, LastTick: fresh, TicksPerSecond: 12, Instruments: 3}
+	flowing := live.Stats{LastFrame: fresh, LastTick: fresh, TicksPerSecond: 12, Instruments: 3}
 	evening := time.Date(2026, 11, 26, 16, 0, 0, 0, ist.Zone)
 	rejected := &messages.TokenStatus{Generation: 3, State: messages.Rejected, Fingerprint: "0a1b2c3d", Reason: "yesterday's."}
 	for _, c := range []struct {
 		name  string
 		say   []any
-		stats web.FeedStats
+		stats live.Stats
 		live  bool
 		ready bool
 		want  string // what the message is, or begins with where it ends with ...
 	}{
-		{"nothing yet", nil, web.FeedStats{}, false, false, "There is no token yet. Log in to begin."},
-		{"bad file", []any{messages.AuthChanged{FileFault: "line 3 is cut off."}}, web.FeedStats{}, false, false, "line 3 is cut off."},
-		{"checking", []any{messages.AuthChanged{Candidate: &messages.TokenStatus{Generation: 1}}}, web.FeedStats{}, false, false, "The token is being checked."},
+		{"nothing yet", nil, live.Stats{}, false, false, "There is no token yet. Log in to begin."},
+		{"bad file", []any{messages.AuthChanged{FileFault: "line 3 is cut off."}}, live.Stats{}, false, false, "line 3 is cut off."},
+		{"checking", []any{messages.AuthChanged{Candidate: &messages.TokenStatus{Generation: 1}}}, live.Stats{}, false, false, "The token is being checked."},
 		{
 			"first token refused, and the file is broken by now",
 			[]any{messages.AuthChanged{Candidate: &messages.TokenStatus{Generation: 1, State: messages.Rejected, Reason: "yesterday's."}, FileFault: "line 3 is cut off"}, messages.EnvAccepted{Warnings: []string{"the last line has no newline"}}},
-			web.FeedStats{},
+			live.Stats{},
 			false, false,
 			"Kite refuses the token in the file: yesterday's. Log in to continue. The .env file is not used as it is now: line 3 is cut off. In the .env file: the last line has no newline.",
 		},
@@ -378,13 +379,13 @@ func TestStatusNamesEveryCause(t *testing.T) {
 			flowing, false, false,
 			"Kite refuses the token: it died today. Log in to continue. The file holds another token (0a1b2c3d), which Kite refuses: yesterday's.",
 		},
-		{"feed parked", []any{valid, messages.FeedChanged{State: messages.Unauthorised, Reason: "Kite answered 403"}}, web.FeedStats{}, false, false, "The feed is parked because Kite refused the connection: Kite answered 403."},
-		{"mute socket", []any{valid, streaming, open4}, web.FeedStats{LastFrame: time.Now().Add(-10 * time.Second), LastTick: fresh}, false, false, "No data has come over the feed's socket for 1..."},
-		{"closed market", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed, At: evening, Next: evening.Add(17 * time.Hour)}}, web.FeedStats{LastFrame: fresh}, true, true, "Connected. Market closed till Fri 27 Nov 09:00. No ticks expected."},
-		{"holiday", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed, Holiday: "Holi", At: evening, Next: evening.Add(17 * time.Hour)}}, web.FeedStats{LastFrame: fresh}, true, true, "Connected. Market closed for Holi till Fri 27 Nov 09:00. No ticks expected."},
-		{"pre-open", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Matching, At: evening.Add(-7 * time.Hour), Next: evening.Add(-6*time.Hour - 45*time.Minute)}}, web.FeedStats{LastFrame: fresh}, true, true, "Connected. Pre-open till 09:15. No ticks expected yet."},
-		{"no ticks in an open market", []any{valid, streaming, open4}, web.FeedStats{LastFrame: fresh}, false, false, "Connected, but no tick arrives although the market is open."},
-		{"cached ticks only", []any{valid, streaming, open4}, web.FeedStats{LastFrame: fresh, LastTick: fresh, NewestTick: clock{}.Now().Add(-18 * time.Hour)}, false, false, "Connected, but no tick of now arrives although the market is open: the newest is of ..."},
+		{"feed parked", []any{valid, messages.FeedChanged{State: messages.Unauthorised, Reason: "Kite answered 403"}}, live.Stats{}, false, false, "The feed is parked because Kite refused the connection: Kite answered 403."},
+		{"mute socket", []any{valid, streaming, open4}, live.Stats{LastFrame: time.Now().Add(-10 * time.Second), LastTick: fresh}, false, false, "No data has come over the feed's socket for 1..."},
+		{"closed market", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed, At: evening, Next: evening.Add(17 * time.Hour)}}, live.Stats{LastFrame: fresh}, true, true, "Connected. Market closed till Fri 27 Nov 09:00. No ticks expected."},
+		{"holiday", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Closed, Holiday: "Holi", At: evening, Next: evening.Add(17 * time.Hour)}}, live.Stats{LastFrame: fresh}, true, true, "Connected. Market closed for Holi till Fri 27 Nov 09:00. No ticks expected."},
+		{"pre-open", []any{valid, streaming, messages.PhaseChanged{Phase: messages.Matching, At: evening.Add(-7 * time.Hour), Next: evening.Add(-6*time.Hour - 45*time.Minute)}}, live.Stats{LastFrame: fresh}, true, true, "Connected. Pre-open till 09:15. No ticks expected yet."},
+		{"no ticks in an open market", []any{valid, streaming, open4}, live.Stats{LastFrame: fresh}, false, false, "Connected, but no tick arrives although the market is open."},
+		{"cached ticks only", []any{valid, streaming, open4}, live.Stats{LastFrame: fresh, LastTick: fresh, NewestTick: clock{}.Now().Add(-18 * time.Hour)}, false, false, "Connected, but no tick of now arrives although the market is open: the newest is of ..."},
 		{"live", []any{valid, streaming, open4}, flowing, true, true, "Data is live: 12 ticks/s from 3 instruments."},
 		{
 			"live on the old token, the file's new one refused and the file broken since",
@@ -395,7 +396,7 @@ func TestStatusNamesEveryCause(t *testing.T) {
 		{
 			"an instrument of the configuration is wrong",
 			[]any{valid, streaming, open4},
-			web.FeedStats{LastFrame: fresh, LastTick: fresh, Refused: []api.Refusal{{Tradingsymbol: "NFTY", Reason: "no such symbol at NSE"}}},
+			live.Stats{LastFrame: fresh, LastTick: fresh, Refused: []api.Refusal{{Tradingsymbol: "NFTY", Reason: "no such symbol at NSE"}}},
 			true, true,
 			"Data is live: the first ticks come from 0 instruments. An instrument is not subscribed: NFTY: no such symbol at NSE.",
 		},

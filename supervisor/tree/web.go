@@ -19,6 +19,7 @@ import (
 	"kitestring/actors/token"
 	"kitestring/actors/web"
 	"kitestring/actors/web/api"
+	"kitestring/actors/web/live"
 	"kitestring/messages"
 	"kitestring/supervisor"
 	"kitestring/supervisor/tree/profile"
@@ -188,13 +189,13 @@ type feedView struct {
 }
 
 // Stats implements web.Feed.
-func (f feedView) Stats() web.FeedStats {
+func (f feedView) Stats() live.Stats {
 	s := f.Store.Stats()
 	var refused []api.Refusal
 	for _, r := range s.Refused {
 		refused = append(refused, api.Refusal(r))
 	}
-	return web.FeedStats{
+	return live.Stats{
 		TicksPerSecond: s.TicksPerSecond, LastTick: s.LastTick, LastFrame: s.LastFrame, NewestTick: f.Newest(f.clock.Now()),
 		Instruments: s.Instruments, Sockets: s.Sockets, Refused: refused,
 	}
