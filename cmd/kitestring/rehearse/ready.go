@@ -18,9 +18,6 @@ import (
 	"kitestring/supervisor/tree"
 )
 
-// beforeOpen is when people look whether they are ready.
-var beforeOpen = at(2026, time.March, 11, 8, 50, 0)
-
 // readyDrill breaks one line of the morning. cut may be nil: the setup has
 // broken it already; mend may be nil: it stays broken.
 func readyDrill(check, inject string, setup Setup, cut, mend func(r *Rig)) Drill {
@@ -100,9 +97,6 @@ func (r *Rig) quarantine(victim string) {
 		})
 	}
 }
-
-// reconnect drops the sockets of the exchange.
-func (r *Rig) reconnect() { r.fault(simulator.Fault{Kind: simulator.FaultDrop}) }
 
 // sunday is a day without a session.
 var sunday = at(2026, time.March, 15, 8, 50, 0)

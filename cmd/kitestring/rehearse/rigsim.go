@@ -213,3 +213,15 @@ func (r *Rig) configure(ex *simulator.Exchange, token messages.AccessToken) {
 			tree.SimAPIKey, simSecret, ex.APIURL(), token.Reveal()))
 	}
 }
+
+// on is a time of a day.
+func on(day time.Time, h, m int) time.Time {
+	y, mo, dd := day.In(ist.Zone).Date()
+	return at(y, mo, dd, h, m, 0)
+}
+
+// beforeOpen is when people look whether they are ready.
+var beforeOpen = at(2026, time.March, 11, 8, 50, 0)
+
+// reconnect drops the sockets of the exchange.
+func (r *Rig) reconnect() { r.fault(simulator.Fault{Kind: simulator.FaultDrop}) }
