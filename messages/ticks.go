@@ -9,25 +9,28 @@ import (
 // are as Kite sends them; a field that the mode does not carry is 0. Five
 // levels of depth and the day's OI extremes stay in the batch's Raw bytes and
 // are read from there on demand (wire.DepthOf).
+//
+// The fields stand where a full packet has them, so that the decoder moves two
+// at a time; Offset, Length and Mode take the place of the OI's extremes.
 type Tick struct {
 	InstrumentToken uint32
 	LastPrice       int32 // prices are signed: spreads and crude can be negative
-	Open            int32
-	High            int32
-	Low             int32
-	Close           int32 // of the previous day
-	AveragePrice    int32
 	LastQuantity    uint32
+	AveragePrice    int32
 	Volume          uint32 // cumulative, of the day
 	BuyQuantity     uint32
 	SellQuantity    uint32
-	OI              uint32
-	ExchangeTime    uint32 // Unix seconds; 0: not sent in this mode
+	Open            int32
+	High            int32
+	Low             int32
+	Close           int32  // of the previous day
 	LastTradeTime   uint32 // Unix seconds; 0: none
+	OI              uint32
 	Offset          uint32 // of the packet in Ticks.Raw
 	Length          uint8  // of the packet: 8, 28, 32, 44, 184
 	Mode            Mode
 	_               [2]byte
+	ExchangeTime    uint32 // Unix seconds; 0: not sent in this mode
 }
 
 // Price turns one of the tick's integer prices into rupees.

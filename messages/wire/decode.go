@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 
 	"kitestring/messages"
@@ -65,50 +66,100 @@ type Stats struct {
 type Decoder struct{ Stats }
 
 // Decode appends every tick of a frame to dst; Tick.Offset points into frame.
-// The whole frame is checked first: on a *FrameError dst comes back as it was,
-// and nothing is counted. A heartbeat and an empty frame give no tick and no
-// error. Packets of an unknown length are skipped and counted.
+// A frame is good as a whole or not at all: on a *FrameError dst comes back as
+// it was, and nothing is counted. A heartbeat and an empty frame give no tick
+// and no error. Packets of an unknown length are skipped and counted.
 //
 // It keeps neither frame nor dst, and allocates only to grow dst.
 func (d *Decoder) Decode(frame []byte, dst []messages.Tick) ([]messages.Tick, error) {
 	if Heartbeat(frame) {
 		return dst, nil
 	}
-	if err := check(frame); err != nil {
-		return dst, err
+	if len(frame) < 2 || len(frame) > MaxFrame {
+		return dst, check(frame)
 	}
 	n := int(binary.BigEndian.Uint16(frame))
-	d.Packets += n
+	if 2+2*n > len(frame) { // no room for the lengths: no memory for such a count
+		return dst, check(frame)
+	}
 	dst = slices.Grow(dst, n)
-	at := len(dst)
-	ticks := dst[:at+n]
-	pos := 2
-	for range n {
-		length := int(binary.BigEndian.Uint16(frame[pos:]))
-		pos += 2
-		t := &ticks[at]
-		// The commonest length first, with its constant: the processor then
-		// guesses where the next packet begins instead of waiting for length.
-		if length == lenFull {
-			full((*[lenFull]byte)(frame[pos:]), t)
-			t.Offset = uint32(pos)
-			pos += lenFull
-		} else {
-			if !other(frame[pos:pos+length], t) {
-				d.UnknownLength++
-				pos += length
-				continue
-			}
-			t.Offset = uint32(pos)
-			pos += length
+	ticks := dst[len(dst) : len(dst)+n]
+	var seen Stats
+	at, left, pos := 0, n, 2
+	for left > 0 {
+		run, unknown := fulls(frame, pos, ticks[at:at+left])
+		at, left, pos = at+run, left-run, pos+run*(2+lenFull)
+		seen.UnknownSegment += unknown
+		if left == 0 {
+			break
 		}
+		if pos+2 > len(frame) {
+			return dst, check(frame)
+		}
+		from := pos + 2
+		pos = from + int(binary.BigEndian.Uint16(frame[pos:]))
+		if pos > len(frame) {
+			return dst, check(frame)
+		}
+		left--
+		t := &ticks[at]
+		if !other(frame[from:pos], t) {
+			seen.UnknownLength++
+			continue
+		}
+		t.Offset = uint32(from)
 		if !messages.SegmentOf(t.InstrumentToken).Known() {
-			d.UnknownSegment++
+			seen.UnknownSegment++
 		}
 		at++
 	}
-	return dst[:at], nil
+	if pos != len(frame) {
+		return dst, check(frame)
+	}
+	d.Packets += n
+	d.UnknownLength += seen.UnknownLength
+	d.UnknownSegment += seen.UnknownSegment
+	return dst[:len(dst)+at], nil
 }
+
+// fulls decodes the full packets that stand at pos, one behind the other, and
+// answers how many they are. They are nearly all that comes: with their constant
+// length the processor knows where the next packet begins before it has read
+// that one's length. A tick's fields stand in the order of a packet's, so two
+// neighbours go through one register.
+func fulls(frame []byte, pos int, ticks []messages.Tick) (n, unknownSegment int) {
+	for n < len(ticks) && pos+2+lenFull <= len(frame) {
+		p := (*[2 + lenFull]byte)(frame[pos:])
+		if binary.BigEndian.Uint16(p[:]) != lenFull {
+			break
+		}
+		t := &ticks[n]
+		v := two(p[2:])
+		t.InstrumentToken, t.LastPrice = uint32(v), int32(v>>32)
+		if !messages.SegmentOf(uint32(v)).Known() {
+			unknownSegment++
+		}
+		v = two(p[10:])
+		t.LastQuantity, t.AveragePrice = uint32(v), int32(v>>32)
+		v = two(p[18:])
+		t.Volume, t.BuyQuantity = uint32(v), uint32(v>>32)
+		v = two(p[26:])
+		t.SellQuantity, t.Open = uint32(v), int32(v>>32)
+		v = two(p[34:])
+		t.High, t.Low = int32(v), int32(v>>32)
+		v = two(p[42:])
+		t.Close, t.LastTradeTime = int32(v), uint32(v>>32)
+		t.OI, t.Offset = binary.BigEndian.Uint32(p[50:]), uint32(pos+2)
+		t.Length, t.Mode = lenFull, messages.ModeFull
+		t.ExchangeTime = binary.BigEndian.Uint32(p[62:])
+		pos += 2 + lenFull
+		n++
+	}
+	return n, unknownSegment
+}
+
+// two reads two integers, the first into the lower half.
+func two(p []byte) uint64 { return bits.RotateLeft64(binary.BigEndian.Uint64(p), 32) }
 
 // WellFormed reports whether Decode takes the frame.
 func WellFormed(frame []byte) bool { return check(frame) == nil }
@@ -144,30 +195,6 @@ func check(frame []byte) error {
 	return nil
 }
 
-func full(p *[lenFull]byte, t *messages.Tick) {
-	quote((*[lenQuote]byte)(p[:]), t)
-	t.LastTradeTime = binary.BigEndian.Uint32(p[44:])
-	t.OI = binary.BigEndian.Uint32(p[48:])
-	t.ExchangeTime = binary.BigEndian.Uint32(p[60:])
-	t.Length = lenFull
-	t.Mode = messages.ModeFull
-}
-
-// quote sets the first 44 bytes' fields and no other.
-func quote(p *[lenQuote]byte, t *messages.Tick) {
-	t.InstrumentToken = binary.BigEndian.Uint32(p[0:])
-	t.LastPrice = price(p[4:])
-	t.LastQuantity = binary.BigEndian.Uint32(p[8:])
-	t.AveragePrice = price(p[12:])
-	t.Volume = binary.BigEndian.Uint32(p[16:])
-	t.BuyQuantity = binary.BigEndian.Uint32(p[20:])
-	t.SellQuantity = binary.BigEndian.Uint32(p[24:])
-	t.Open = price(p[28:])
-	t.High = price(p[32:])
-	t.Low = price(p[36:])
-	t.Close = price(p[40:])
-}
-
 // other decodes a packet that is not a full one; false for an unknown length.
 // dst may be memory that was used before, so every field is set.
 func other(p []byte, t *messages.Tick) bool {
@@ -184,8 +211,12 @@ func other(p []byte, t *messages.Tick) bool {
 			t.Mode = messages.ModeFull
 		}
 	case lenQuote:
-		*t = messages.Tick{Mode: messages.ModeQuote}
-		quote((*[lenQuote]byte)(p), t)
+		*t = messages.Tick{
+			LastQuantity: binary.BigEndian.Uint32(p[8:]), AveragePrice: price(p[12:]), Volume: binary.BigEndian.Uint32(p[16:]),
+			BuyQuantity: binary.BigEndian.Uint32(p[20:]), SellQuantity: binary.BigEndian.Uint32(p[24:]),
+			Open: price(p[28:]), High: price(p[32:]), Low: price(p[36:]), Close: price(p[40:]),
+			Mode: messages.ModeQuote,
+		}
 	default:
 		return false
 	}
