@@ -60,7 +60,7 @@ func (b Bar) Price(p int32) float64 { return float64(p) / float64(b.Divisor) }
 func (b Bar) End() time.Time { return b.Start.Add(b.Interval) }
 
 // BarClosed carries a finished bar: each exactly once, in order per series.
-// Sent by bars; received by analyses and web.
+// Sent by bars; received by analyses, web and bus.
 type BarClosed struct{ Bar Bar }
 
 // BarUpdated carries the running bar of a series.

@@ -20,22 +20,23 @@
 //	instruments, gateway, chain -> feed: WantInstruments: the instruments that an owner needs, with their modes
 //	instruments -> bars, analyses, chain, web: InstrumentsResolved: index, future and option chain of each underlying
 //	instruments -> bars, analyses, chain, web: FuturesRolled: the near contract has changed
-//	market -> auth, feed, bars, analyses, chain, web: PhaseChanged: pre-open, open, closing, closed
+//	market -> auth, feed, bars, analyses, chain, web, bus: PhaseChanged: pre-open, open, closing, closed
 //	feed -> subscribers: Ticks: what the exchange sent; a slow subscriber gets Minutes of its mailbox in their place
-//	feed -> bars, record, web: GapDetected: instruments were blind for a while
-//	feed -> record, web: RotationRecorded: the receipt of a new token
+//	feed -> bars, record, web, bus: GapDetected: instruments were blind for a while
+//	feed -> record, web, bus: RotationRecorded: the receipt of a new token
 //	feed -> web: FeedChanged: the state of the sockets
 //	feed -> web, gateway: OrderUpdated: an order has another state
 //	feed -> gateway: ExchangeTexted: a message text of Kite's, for its users
 //	feed -> gateway: InstrumentsRefused: wanted instruments that are not streamed, and why
-//	bars -> analyses, web: BarClosed, BarUpdated, BarsLoaded: a bar has ended, moves, was loaded from history
+//	bars -> analyses, web, bus: BarClosed: a bar has ended
+//	bars -> analyses, web: BarUpdated, BarsLoaded: a bar moves, was loaded from history
 //	bars -> analyses, web: GenerationReached: ticks of a session have come as far as the bars
 //	feed -> web: DataState: the order book is refused, and why; it comes again
 //	ready -> web: Readiness: what the trading day needs, and what of it is missing
 //	bars, direct -> analyses, web: DataState: history or quotes are refused or empty, and why; they come again
 //	web -> chain: AskChain: a person asks for the option chain of another expiry
 //	chain -> web: ChainUpdated: the option chain of an underlying and an expiry
-//	analyses -> analyses, web, alerts: Reading: what an analysis says; to those analyses that build on it
+//	analyses -> analyses, web, alerts, bus: Reading: what an analysis says; to those analyses that build on it
 //	alerts -> web: AlertChanged: the condition of a configured alert has begun, or is over
 //	web -> alerts: TestAlert: a person asks for the message of an alert
 //

@@ -74,7 +74,7 @@ type Rotation struct {
 }
 
 // RotationRecorded carries a receipt each time one of its stages is reached.
-// Sent by feed; received by record and web.
+// Sent by feed; received by record, web and bus.
 type RotationRecorded struct{ Rotation Rotation }
 
 // OrderUpdated is an order update from the socket's text messages.

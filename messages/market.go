@@ -29,7 +29,8 @@ func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 func (p *Phase) UnmarshalText(text []byte) error { return named(phases[:], text, (*uint8)(p)) }
 
 // PhaseChanged is the phase of the exchange's day, at the start and at each
-// change. Sent by market; received by auth, feed, bars, analyses, chain and web.
+// change. Sent by market; received by auth, feed, bars, analyses, chain, web
+// and bus.
 type PhaseChanged struct {
 	Phase      Phase
 	At         time.Time // exchange time

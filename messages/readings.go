@@ -28,7 +28,7 @@ func (s *ReadingStatus) UnmarshalText(text []byte) error {
 
 // Reading is what an analysis says of an underlying now. A missing input makes
 // it Unavailable with the input's age; a number is never invented.
-// Sent by analyses; received by analyses, web and alerts.
+// Sent by analyses; received by analyses, web, alerts and bus.
 type Reading struct {
 	Kind        string         `json:"kind"` // pcr, volume_pulse, ...
 	Underlying  string         `json:"underlying"`

@@ -118,7 +118,7 @@ type Gap struct {
 }
 
 // GapDetected carries the blind spans of a reconnect or swap.
-// Sent by feed; received by bars, record and web.
+// Sent by feed; received by bars, record, web and bus.
 type GapDetected struct {
 	Reason     GapReason  `json:"reason"`
 	Shard      int        `json:"shard"`

@@ -57,7 +57,7 @@ type Config struct {
 	Web       *actor.PID   // gets FeedChanged, RotationRecorded, OrderUpdated; nil: nobody
 	Gateway   *actor.PID   // gets OrderUpdated, ExchangeTexted, InstrumentsRefused; nil: nobody
 	Clients   func() int   // open sockets of the gateway, for receipts; nil: there is no gateway
-	Record    *actor.PID   // gets RotationRecorded; nil: nobody
+	Receipts  []*actor.PID // get RotationRecorded, as Web does
 	Gaps      []*actor.PID // get GapDetected
 	Metrics   *Metrics     // nil: none
 	Sockets   int          // this server's share of Kite's sockets, dials included; 0: all
@@ -316,7 +316,7 @@ func (f *Feed) record(r messages.Rotation, changed bool) {
 	if !changed {
 		return
 	}
-	for _, pid := range []*actor.PID{f.cfg.Web, f.cfg.Record} {
+	for _, pid := range append(f.cfg.Receipts[:len(f.cfg.Receipts):len(f.cfg.Receipts)], f.cfg.Web) {
 		if pid != nil {
 			f.self.Send(pid, messages.RotationRecorded{Rotation: r})
 		}

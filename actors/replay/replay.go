@@ -37,8 +37,12 @@ import (
 // first four bytes are the instrument token. Valid until the next call of Next.
 type Batch struct {
 	At      time.Time // of the receipt
+	Shard   int
 	Packets [][]byte
 }
+
+// Frame is the packets in Kite's binary form, as one message.
+func (b Batch) Frame() []byte { return wire.AppendFrame(nil, b.Packets...) }
 
 // Stream is a recorded day, or one file of it. Not safe for concurrent use.
 type Stream struct {
@@ -50,6 +54,7 @@ type Stream struct {
 
 	Day       string // spelled 2026-11-27
 	directory *tape.Directory
+	from      time.Time // frames of before are passed over; zero: none is
 
 	out    Batch
 	shards map[int]*shard
@@ -148,6 +153,9 @@ func (s *Stream) Next() (Batch, error) {
 			}
 			continue
 		}
+		if r.At.Before(s.from) {
+			continue
+		}
 		s.frame(r)
 		return s.out, nil
 	}
@@ -197,6 +205,7 @@ func (s *Stream) event(r *tape.Record) bool {
 	if json.Unmarshal(r.Data, &e) != nil {
 		return false
 	}
+	s.out.Shard = e.Shard
 	switch r.Kind {
 	case tape.ProcessStarted: // the numbers of sockets begin again
 		clear(s.shards)
@@ -286,6 +295,7 @@ func (s *Stream) release(_ int, flush []merger.Held) {
 
 // frame takes the packets of a message.
 func (s *Stream) frame(r *tape.Record) {
+	s.out.Shard = r.Shard
 	sh := s.shard(r.Shard)
 	if r.Socket > max(sh.lead, sh.standby) {
 		s.join(r.Shard, r.Socket, r.At) // the tape begins in its middle

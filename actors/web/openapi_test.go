@@ -134,6 +134,7 @@ var asked = map[string]struct{ path, body string }{
 	"POST /api/v1/readings/{underlying}/direct":        {"/api/v1/readings/NIFTY/direct", ""},
 	"GET /api/v1/chain/{underlying}":                   {"/api/v1/chain/NIFTY", ""},
 	"GET /api/v1/chain/{underlying}/day":               {"/api/v1/chain/NIFTY/day", ""},
+	"GET /api/v1/recorded":                             {"/api/v1/recorded?from=2026-11-27T09:15:00%2B05:30&to=1795751101000000000&shard=1", ""},
 	"GET /api/v1/bars/{underlying}":                    {"/api/v1/bars/NIFTY?interval=1m&source=future", ""},
 	"POST /api/v1/actors/{name}/restart":               {"/api/v1/actors/feed/restart", ""},
 	"POST /api/v1/chaos":                               {"/api/v1/chaos", `{"actor":"feed","kind":"hang","for_ms":5}`},

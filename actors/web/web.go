@@ -92,16 +92,20 @@ type Exchange interface {
 type Config struct {
 	// Listen gives the listener: the same address at each call, so that a
 	// restarted actor answers at the same address.
-	Listen    func() (net.Listener, error)
-	Store     *Store
-	Tree      Tree
-	Tokens    Tokens
-	Feed      Feed
-	Login     Login
-	Exchange  Exchange                // nil outside the sim profile
-	Gateway   Gateway                 // nil: there is none
-	Record    func() api.StatusRecord // nil: there is no recorder
-	Replay    Replay                  // nil: nothing is replayed
+	Listen   func() (net.Listener, error)
+	Store    *Store
+	Tree     Tree
+	Tokens   Tokens
+	Feed     Feed
+	Login    Login
+	Exchange Exchange                // nil outside the sim profile
+	Gateway  Gateway                 // nil: there is none
+	Record   func() api.StatusRecord // nil: there is no recorder
+	Bus      func() api.StatusBus    // nil: there is none
+	Replay   Replay                  // nil: nothing is replayed
+	// Recorded gives what the recording has of a span, in the order of receipt: a
+	// message of Kite's form each time, without repeats. shard -1: of all.
+	Recorded  func(from, to time.Time, shard int, each func(at time.Time, shard int, frame []byte) error) error
 	Bars      func(underlying string, source messages.BarSource, interval time.Duration) ([]messages.Bar, bool)
 	Validate  func()                  // asks auth for a check of the token now
 	AskDirect func(underlying string) // asks direct for a cross-check over REST now
@@ -139,13 +143,14 @@ type server struct {
 	self    actors.Self
 	admin   *admission
 	gate    guard.Gate
-	exposed bool // the listener can be reached from other machines
+	readers chan struct{} // a slot for each reader of the recording
+	exposed bool          // the listener can be reached from other machines
 }
 
 // New makes the producer of the web actor.
 func New(cfg Config) actors.Producer {
 	return func(self actors.Self) actors.Actor {
-		return &server{Config: cfg, self: self, admin: &admission{cfg}}
+		return &server{Config: cfg, self: self, admin: &admission{cfg}, readers: make(chan struct{}, mostReading)}
 	}
 }
 

@@ -140,6 +140,9 @@ func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *act
 		Assumptions: func() []messages.AssumptionStatus {
 			return []messages.AssumptionStatus{{Name: "old_socket_lives", Verdict: "open"}}
 		},
+		Recorded: func(from, _ time.Time, _ int, each func(time.Time, int, []byte) error) error {
+			return each(from, 1, []byte{0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2})
+		},
 		Trace:   func() (api.Trace, error) { return api.Trace{File: "now.trace", Recorded: []string{}}, h.untraced },
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Instrument: web.NewMetrics(registry),
 		AdminToken: func() messages.Secret { return h.admin }, Profile: "sim",

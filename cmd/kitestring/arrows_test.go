@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"actors/market":           actorPackage,
 	"actors/instruments":      actorPackage,
 	"actors/edge":             append([]string{"actors/merger"}, actorPackage...),
+	"actors/bus":              actorPackage,
 	"actors/gateway":          append([]string{"actors/gateway/clients", "actors/internal/serve"}, actorPackage...),
 	"actors/gateway/clients":  {"messages"}, // who may use it, no actor
 	"actors/record":           append([]string{"actors/tape"}, actorPackage...),

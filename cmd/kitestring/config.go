@@ -30,7 +30,7 @@ const defaultGatewayAddr = "127.0.0.1:8430"
 type runFlags struct {
 	envFile, addr, stateDir, profile string
 	gatewayAddr                      string
-	configFile                       string
+	configFile, bus                  string
 	envFileNamed                     bool // the flag was given
 	logFormat, logLevel              string
 	sim                              simFlags
@@ -119,11 +119,31 @@ func (f *runFlags) config(p *cli.Program, stream io.Writer) (tree.Config, error)
 			Sampling: simulator.Sampling(f.sim.sampling),
 		},
 	}
-	if cfg.Reloadable, err = configfile.Read(f.configFile); err != nil {
+	if cfg.Reloadable, err = f.reloadable(); err != nil {
 		return bad(err)
 	}
 	if f.replay.what != "" {
 		return cfg, f.replay.into(&cfg, f.envFileNamed)
+	}
+	return cfg, nil
+}
+
+// reloadable is the configuration file with what flags say in its place.
+func (f *runFlags) reloadable() (tree.Reloadable, error) {
+	cfg, err := configfile.Read(f.configFile)
+	if err != nil || f.bus == "" {
+		return cfg, err
+	}
+	if err := configfile.CheckBus(f.bus); err != nil {
+		return cfg, fmt.Errorf("--bus %w", err)
+	}
+	if f.bus == "off" {
+		cfg.Bus = tree.BusConfig{}
+	} else {
+		cfg.Bus.URL = f.bus
+	}
+	if err := configfile.CheckBusParts(cfg.Bus); err != nil {
+		return cfg, fmt.Errorf("--bus %s: %w", f.bus, err)
 	}
 	return cfg, nil
 }

@@ -41,8 +41,8 @@ it; real credentials are never replaced. An ADMIN_TOKEN in it has 32 characters 
 more, on loopback too. ZERODHA_USER_ID names the account that a login must be of;
 without it, that of the first login counts.
 
---config names a JSON file. It is read again at SIGHUP; a size of mailboxes
-takes a restart. Every field may be left out:
+--config names a JSON file. It is read again at SIGHUP; a size of mailboxes and
+the bus take a restart. Every field may be left out:
 
 ` + configfile.Example + `
 
@@ -52,6 +52,21 @@ default and its range. "record" is how what Kite sends is kept on disk, or "off"
 the day's instruments file does not have under its tradingsymbol is left out, and
 "kitestring status" names it. "holidays" replaces the table of sessions;
 "kitestring assets print runbook" has its format.
+
+"bus", or --bus, publishes what there is to other machines and programs over NATS:
+"embedded" is a NATS server in this process, on loopback, which lets every program
+of the machine read; nats://HOST:PORT (tls:// for TLS) is one of its own. It may be
+an object with "url" and, for each, "server" (the name in the headers, default:
+the machine's) and "ticks" (instrument tokens, or "all": a message of its own for
+each packet); for the embedded one "listen" (default: 127.0.0.1:4222); for another
+"credentials" (a file with an nsc user, the seed of an NKey, user:password or a
+token), "ca", "certificate" and "key" (files), and "shared" (true: two servers
+publish there, and a lease says which; the NATS server needs JetStream). Subjects:
+ks.PROFILE.md.frame.SHARD (Kite's packets in Kite's binary form),
+ks.PROFILE.md.tick.EXCHANGE.TOKEN, ks.PROFILE.bar.INTERVAL.SOURCE.UNDERLYING,
+ks.PROFILE.sig.KIND.UNDERLYING, ks.PROFILE.evt.NAME. "kitestring assets print
+example-nats-go" and "example-nats-python" print a consumer. Orders and tokens are
+never published.
 
 --replay DAY runs the whole server on a recorded day: the simulated exchange plays
 it, and its time is the server's. The recording is looked for in the state
@@ -75,7 +90,7 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 				return err
 			}
 			cfg.Runbook = string(runbook)
-			return runServer(c.Context(), p, cfg, f.configFile)
+			return runServer(c.Context(), p, cfg, f)
 		},
 	}
 	flags := c.Flags()
@@ -87,6 +102,7 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes, instruments, sessions")
+	flags.StringVar(&f.bus, "bus", "", "where to publish for other machines: embedded, nats://HOST:PORT or off; in place of the configuration's url")
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
 	flags.StringVar(&f.replay.what, "replay", "", "a recorded day (2026-11-27) or a file of it that runs in place of simulated prices")
 	f.replay.add(c, "replay-")
@@ -96,7 +112,7 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 // runServer runs the server until ctx ends, then stops it in order. A hangup makes
 // it read its configuration again. A server that was started in a terminal ends
 // at a hangup: the terminal is gone, and nobody could stop the server any more.
-func runServer(ctx context.Context, p *cli.Program, cfg tree.Config, configFile string) error {
+func runServer(ctx context.Context, p *cli.Program, cfg tree.Config, f *runFlags) error {
 	budget := logs.NewBudget(cfg.Log.Handler())
 	defer budget.Report()
 	cfg.Log = slog.New(budget)
@@ -133,8 +149,8 @@ func runServer(ctx context.Context, p *cli.Program, cfg tree.Config, configFile 
 				running = false
 				break
 			}
-			cfg.Log.Info("hangup: env file and configuration are read again", "env_file", cfg.EnvFile, "config", configFile)
-			reloaded, err := configfile.Read(configFile)
+			cfg.Log.Info("hangup: env file and configuration are read again", "env_file", cfg.EnvFile, "config", f.configFile)
+			reloaded, err := f.reloadable()
 			if err == nil {
 				err = server.Reload(reloaded)
 			}

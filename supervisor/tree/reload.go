@@ -30,6 +30,7 @@ type Reloadable struct {
 	Instruments     []messages.Want              // subscribed to beside those that the analyses need
 
 	Record RecordConfig // the recorder
+	Bus    BusConfig    // the way out to other machines. Changes with a restart
 
 	FeedSockets int // this server's share of Kite's three sockets; 0: all. Changes with a restart
 
@@ -86,6 +87,9 @@ func (s *Server) Reload(c Reloadable) error {
 	}
 	if runs := s.cfg.Reloadable.MailboxTicks; runs != c.MailboxTicks {
 		s.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "configured", c.MailboxTicks)
+	}
+	if !reflect.DeepEqual(s.cfg.Reloadable.Bus, c.Bus) {
+		s.log.Warn("another bus takes a restart of the server", "runs", s.cfg.Reloadable.Bus.String(), "configured", c.Bus.String())
 	}
 	s.log.Info("configuration read again", "restarted", strings.Join(restart, " "))
 	for _, name := range restart {

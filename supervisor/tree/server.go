@@ -21,6 +21,7 @@ import (
 	"kitestring/actors/assume"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
+	"kitestring/actors/bus"
 	"kitestring/actors/chain"
 	"kitestring/actors/channels"
 	"kitestring/actors/feed"
@@ -133,7 +134,8 @@ type Server struct {
 	webStore    *web.Store
 	gateway     *gatewayParts // nil: there is none
 	recorder    *record.Store
-	boot        string // names this start of the process
+	bus         *bus.Store // nil: there is none
+	boot        string     // names this start of the process
 	ready       *ready.Store
 	replies     *replies.Store
 	login       *auth.Handlers
@@ -228,6 +230,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	s.registry.MustRegister(s.replayTicks())
 	s.openRecorder()
+	s.openBus()
 	// One a profile: simulated mornings teach nothing about Kite's.
 	s.authStore = auth.NewStore(filepath.Join(cfg.StateDir, "expiry-"+s.profile+".json"))
 	s.answers.base, s.answers.clock = newTransport(), s.clock
@@ -344,6 +347,9 @@ func (s *Server) closeAll() {
 	}
 	if s.recorder != nil {
 		_ = s.recorder.Close()
+	}
+	if s.bus != nil {
+		_ = s.bus.Close()
 	}
 	if s.exchange != nil {
 		_ = s.exchange.Close()

@@ -12,6 +12,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/auth"
 	"kitestring/actors/bars"
+	"kitestring/actors/bus"
 	"kitestring/actors/chain"
 	"kitestring/actors/channels"
 	"kitestring/actors/feed"
@@ -41,6 +42,7 @@ import (
 //	├─ reminder           reminds a person that today's login is due
 //	├─ alerts             tells a person what analyses say, as configured
 //	├─ record             what Kite sends, on disk; before and after all that brings it
+//	├─ bus                the same and more for other machines, where one is configured
 //	├─ replies            what a person answers: the address on which a login ended
 //	├─ ready              whether the trading day can begin
 //	├─ instruments        what is traded today
@@ -67,6 +69,7 @@ var (
 	pidAlerts = supervisor.PIDOf("alerts")
 
 	pidRecord = supervisor.PIDOf(record.Name)
+	pidBus    = supervisor.PIDOf(bus.Name)
 )
 
 // startTree starts the tree.
@@ -91,11 +94,11 @@ const (
 
 // root describes the tree.
 func (s *Server) root() supervisor.Spec {
-	return supervisor.Spec{Name: "root", Children: []supervisor.Spec{
+	children := []supervisor.Spec{
 		{Name: "web", Produce: web.New(s.webConfig())},
 		{Name: "market", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return market.New(market.Config{
-				Clock: s.clock, Phases: s.phases, Hours: s.hours, LastTick: func() time.Time { return s.feed.Newest(s.clock.Now()) }, Listeners: receivers[messages.PhaseChanged](), HolidayFile: c.HolidayFile,
+				Clock: s.clock, Phases: s.phases, Hours: s.hours, LastTick: func() time.Time { return s.feed.Newest(s.clock.Now()) }, Listeners: s.present(receivers[messages.PhaseChanged]()), HolidayFile: c.HolidayFile,
 			})
 		})},
 		{Name: "reminder", Produce: reminder.New(reminder.Config{
@@ -120,7 +123,12 @@ func (s *Server) root() supervisor.Spec {
 		})},
 		{Name: "core", Children: s.core()},
 		{Name: "analysis", Children: s.analyses()},
-	}}
+	}
+	if s.bus != nil {
+		after := slices.IndexFunc(children, func(c supervisor.Spec) bool { return c.Name == record.Name }) + 1
+		children = slices.Insert(children, after, s.busSpec())
+	}
+	return supervisor.Spec{Name: "root", Children: children}
 }
 
 // feedDue reports whether frames are due: the adopted token has not been
@@ -187,7 +195,7 @@ func (s *Server) core() []supervisor.Spec {
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
 			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
-			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Clients: s.gatewaySockets(), Sockets: s.cfg.Reloadable.FeedSockets, Record: pidRecord, Recorder: s.recorder, Gaps: receivers[messages.GapDetected](), Metrics: s.metrics.feed, Assume: s.assumed.Note,
+			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Clients: s.gatewaySockets(), Sockets: s.cfg.Reloadable.FeedSockets, Receipts: s.present([]*actor.PID{pidRecord, pidBus}), Recorder: s.recorder, Gaps: s.present(receivers[messages.GapDetected]()), Metrics: s.metrics.feed, Assume: s.assumed.Note,
 		})},
 	}
 	if s.gateway != nil {
@@ -206,7 +214,7 @@ func (s *Server) analyses() []supervisor.Spec {
 	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Heartbeat: barsHeartbeat, HeartbeatWhile: barsDue(s.instruments, s.feed, s.clock), Produce: bars.New(bars.Config{
 		Clock: s.clock, Tokens: s.store, Series: s.series, Instruments: s.instruments,
 		Hours:     s.hours,
-		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: receivers[messages.BarClosed](), Auth: pidAuth, Assume: s.assumed.Note,
+		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: s.present(receivers[messages.BarClosed]()), Auth: pidAuth, Assume: s.assumed.Note,
 	})})}
 	specs = append(specs, s.subscriber(supervisor.Spec{Name: chain.Name, Produce: s.reloaded(func(c Reloadable) actors.Producer {
 		return chain.New(chain.Config{
@@ -217,7 +225,7 @@ func (s *Server) analyses() []supervisor.Spec {
 	for _, a := range analysis.All() {
 		cfg := readings.Config{
 			Clock: s.clock, Tokens: s.store, History: s.series, Instruments: s.instruments,
-			Market: s.phases, Hours: s.hours, Opening: s.opening, Auth: pidAuth, Listeners: readers(a.Kind),
+			Market: s.phases, Hours: s.hours, Opening: s.opening, Auth: pidAuth, Listeners: s.present(readers(a.Kind)),
 		}
 		if a.Needs.REST {
 			cfg.Quoter = readings.NewQuoter(kite.NewSessions(s.kite, s.store, a.Kind))
@@ -253,10 +261,10 @@ func (s *Server) subscriber(spec supervisor.Spec) supervisor.Spec {
 	return spec
 }
 
-// readers are the addresses that a kind of reading goes to: web, alerts, and
+// readers are the addresses that a kind of reading goes to: web, alerts, bus, and
 // every analysis that builds on it.
 func readers(kind string) []*actor.PID {
-	pids := []*actor.PID{pidWeb, pidAlerts}
+	pids := []*actor.PID{pidWeb, pidAlerts, pidBus}
 	for _, a := range analysis.All() {
 		for _, need := range a.Needs.Readings {
 			if need == kind {

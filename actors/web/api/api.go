@@ -30,6 +30,7 @@ type Status struct {
 	Gateway     *StatusGateway       `json:"gateway"`     // null: the server runs without one
 	Replay      *StatusReplay        `json:"replay"`      // null: the prices are the exchange's
 	Record      *StatusRecord        `json:"record"`      // null: the server has no recorder
+	Bus         *StatusBus           `json:"bus"`         // null: nothing is published to other machines
 	Process     StatusProcess        `json:"process"`
 	At          time.Time            `json:"at"` // the server's clock now: what ages are counted from
 }

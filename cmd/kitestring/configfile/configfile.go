@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,6 +48,7 @@ const Example = `  {
     "feed": {"sockets": 3},
     "gateway": {"orders": false, "instruments": 5500},
     "record": {"orders": false, "days": 7, "gigabytes": 20},
+    "bus": "off",
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
     "alerts": [
       {"name": "outlook-up", "underlying": "NIFTY", "kind": "outlook", "signal": "bullish",
@@ -116,6 +118,7 @@ func parse(name string, text []byte, cfg *tree.Reloadable) error {
 			})
 		}},
 		{"record", func(path string) error { return r.record(path, &cfg.Record) }},
+		{"bus", func(path string) error { return r.bus(path, &cfg.Bus) }},
 		{"instruments", func(path string) error { return r.instruments(path, &cfg.Instruments) }},
 		{"alerts", func(path string) error { return r.alerts(path, &cfg.Alerts) }},
 		{"holidays", r.nonEmpty(&cfg.HolidayFile, "like /etc/kitestring/holidays.txt", func(file string) string {
@@ -422,6 +425,127 @@ func (r *reader) record(path string, into *tree.RecordConfig) error {
 			return err
 		}},
 	})
+}
+
+// bus reads "off", "embedded" or a URL, or an object with more.
+func (r *reader) bus(path string, into *tree.BusConfig) error {
+	switch first, err := r.token(); {
+	case err != nil:
+		return err
+	case first != json.Delim('{'):
+		text, _ := first.(string)
+		return r.busURL(path, text, into)
+	}
+	file := func(into *string) func(path string) error {
+		return r.nonEmpty(into, "like /etc/kitestring/nats.creds", func(file string) string {
+			if !filepath.IsAbs(file) {
+				return "it is a whole path, like /etc/kitestring/nats.creds"
+			}
+			return ""
+		})
+	}
+	err := r.members(path, fields{
+		{"url", func(path string) error {
+			var url string
+			if err := r.nonEmpty(&url, "like nats://10.1.2.3:4222", nil)(path); err != nil {
+				return err
+			}
+			return r.busURL(path, url, into)
+		}},
+		{"listen", r.nonEmpty(&into.Listen, "like 127.0.0.1:4222", func(addr string) string {
+			if err := cli.CheckLoopback("it", addr); err != nil {
+				return "the embedded bus listens on loopback only, like 127.0.0.1:4222; other machines reach a NATS server of its own"
+			}
+			return ""
+		})},
+		{"server", r.nonEmpty(&into.Server, "like mumbai-1", func(name string) string {
+			if !busServer.MatchString(name) {
+				return "it is 1 to 64 letters, digits, dots, - and _, like mumbai-1"
+			}
+			return ""
+		})},
+		{"shared", func(path string) (err error) {
+			into.Shared, err = r.truth(path)
+			return err
+		}},
+		{"ticks", func(path string) error { return r.busTicks(path, into) }},
+		{"credentials", file(&into.Credentials)},
+		{"ca", file(&into.CA)},
+		{"certificate", file(&into.Certificate)},
+		{"key", file(&into.Key)},
+	}, "url")
+	if err == nil {
+		if err = CheckBusParts(*into); err != nil {
+			err = r.errorf("%w", err)
+		}
+	}
+	return err
+}
+
+// CheckBusParts says what of a bus does not go together.
+func CheckBusParts(c tree.BusConfig) error {
+	switch embedded := c.URL == tree.BusEmbedded; {
+	case !embedded && c.URL != "" && c.Listen != "":
+		return errors.New(`bus.listen is for "embedded": leave it out`)
+	case embedded && c.Shared:
+		return errors.New("bus.shared: the embedded bus has one server; give two of them the url of a NATS server of its own")
+	case embedded && c.Credentials+c.CA+c.Certificate+c.Key != "":
+		return errors.New("the embedded bus asks for no credentials: leave out bus.credentials, bus.ca, bus.certificate and bus.key")
+	case c.Key != "" && c.Certificate == "":
+		return errors.New("bus.key is for a certificate: name that, too")
+	}
+	return nil
+}
+
+var busServer = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func (r *reader) busURL(path, text string, into *tree.BusConfig) error {
+	if err := CheckBus(text); err != nil {
+		return r.errorf("%s %w", path, err)
+	}
+	if text != "off" {
+		into.URL = text
+	}
+	return nil
+}
+
+// CheckBus is for the configuration and for --bus.
+func CheckBus(text string) error {
+	if text == "off" || text == tree.BusEmbedded {
+		return nil
+	}
+	for one := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(one)
+		switch {
+		case err == nil && u.User != nil: // without the text: it holds a secret
+			return errors.New("holds a password: put it into a file, and name that in bus.credentials")
+		case err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Hostname() == "" || u.Path != "" || u.RawQuery != "":
+			return fmt.Errorf("%q: it is off, embedded, or the URL of a NATS server like nats://10.1.2.3:4222 (tls:// for TLS)", text)
+		}
+	}
+	return nil
+}
+
+// busTicks reads "all" or a list of instrument tokens.
+func (r *reader) busTicks(path string, into *tree.BusConfig) error {
+	switch first, err := r.token(); {
+	case err != nil:
+		return err
+	case first == "all":
+		into.All = true
+		return nil
+	case first != json.Delim('['):
+		return r.errorf("%s %s: it is \"all\" or a list of instrument tokens", path, shownValue(first))
+	}
+	for i := 0; r.dec.More(); i++ {
+		n, err := r.whole(fmt.Sprintf("%s[%d]", path, i), 1, math.MaxUint32)
+		if err != nil {
+			return err
+		}
+		into.Ticks = append(into.Ticks, uint32(n))
+	}
+	_, err := r.token()
+	return err
 }
 
 // truth reads true or false.
