@@ -285,6 +285,7 @@ func (p *publisher) disconnect() {
 // explain says why the bus does not answer, and what to do.
 func (p *publisher) explain(err error) string {
 	at := "the bus " + p.store.cfg.Where
+	err = p.dials.cause(err)
 	switch {
 	case err == nil:
 		return at + " has closed the connection"
@@ -339,21 +340,33 @@ func isSeed(text string) bool {
 
 // dialer makes connections and keeps the newest one, so that it can be dropped.
 type dialer struct {
-	mu   sync.Mutex
-	conn net.Conn
-	may  atomic.Pointer[func() bool] // that bytes may be sent; nil: always
+	mu     sync.Mutex
+	conn   net.Conn
+	failed error                       // why the last attempt did
+	may    atomic.Pointer[func() bool] // that bytes may be sent; nil: always
 }
 
 // Dial implements nats.CustomDialer.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: dialWithin}).Dial(network, address)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed = err
 	if err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
 	d.conn = conn
-	d.mu.Unlock()
 	return &guarded{conn, &d.may}, nil
+}
+
+// cause is an error of the client, or what it does not say of the attempts.
+func (d *dialer) cause(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if errors.Is(err, nats.ErrNoServers) && d.failed != nil {
+		return d.failed
+	}
+	return err
 }
 
 // guard has each write ask first; nil: none does.

@@ -10,7 +10,7 @@ type State uint8
 
 // The states of the bus. The zero value is initial.
 const (
-	Connecting State = iota // the bus does not answer; it is tried again twice a second
+	Connecting State = iota // the bus does not answer; it is tried again each half second
 	Publishing
 	Standby // another server publishes
 	Stopped
@@ -73,7 +73,7 @@ func next(s state, f fact, now time.Time) (_ state, changed bool) {
 	case !s.connected:
 		s.State = Connecting
 		if why != "" {
-			s.reason = why + ". It is tried again twice a second; what comes meanwhile is not on the bus, and counted. Nothing else is affected"
+			s.reason = why + ". It is tried again each half second; what comes meanwhile is not on the bus, and counted. Nothing else is affected"
 		}
 	case !s.shared || s.held:
 		s.State, s.reason = Publishing, ""

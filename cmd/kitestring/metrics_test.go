@@ -94,7 +94,7 @@ func useGateway(t *testing.T, addr string) {
 // Every route asked, a fault injected, an actor restarted: what is exported
 // then is what the list says, with its types and labels, and not too much.
 func TestExportedMetricsAreTheListedOnes(t *testing.T) {
-	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--gateway-addr", "127.0.0.1:0")
+	addr, _ := server(t, "--env-file", filepath.Join(t.TempDir(), ".env"), "--gateway-addr", "127.0.0.1:0", "--config", file(t, "config.json", `{"bus": {"url": "embedded", "listen": "127.0.0.1:0"}}`))
 	live(t, addr)
 	useGateway(t, addr)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {

@@ -7,7 +7,7 @@ import { post } from "./act";
 import { count, none, sentence, when, whole } from "./format";
 import { Age, Bar, Card, Mark } from "./parts";
 import { status } from "./state";
-import type { GatewayStatus } from "./types";
+import type { BusStatus, GatewayStatus } from "./types";
 
 interface Client {
   name: string;
@@ -104,6 +104,24 @@ function Room({ gateway }: { gateway: GatewayStatus }) {
         </ul>
       </Card>
     </div>
+  );
+}
+
+// What is published to other machines over NATS.
+function Bus({ bus }: { bus: BusStatus }) {
+  const sum = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);
+  const lost = sum(bus.lost);
+  return (
+    <Card title="Bus" id="bus">
+      <p class={bus.state === "connecting" ? "note bad" : "lead"}>
+        {bus.state} to <code>{bus.bus === "embedded" ? bus.addr : bus.bus}</code> as {bus.server}
+        {bus.reason ? `: ${bus.reason}.` : "."}
+      </p>
+      <p class="lead">
+        {whole(sum(bus.published))} messages since the start, {lost ? `${whole(lost)} lost` : "none lost"}
+        {bus.bus === "embedded" && `; ${count(bus.consumers, "consumer")}, ${whole(bus.cut_consumers)} cut off for reading too slowly`}.
+      </p>
+    </Card>
   );
 }
 
@@ -236,7 +254,14 @@ export function ClientsPage() {
     };
   }, []);
   const gateway = status.value?.gateway;
-  if (!gateway) return <p class="lead">This server runs without a gateway for other programs. Start it with --gateway-addr 127.0.0.1:8430.</p>;
+  const bus = status.value?.bus;
+  if (!gateway)
+    return (
+      <>
+        <p class="lead">This server runs without a gateway for other programs. Start it with --gateway-addr 127.0.0.1:8430.</p>
+        {bus && <Bus bus={bus} />}
+      </>
+    );
   const list = clients.value;
   return (
     <>
@@ -250,6 +275,7 @@ export function ClientsPage() {
         {list?.length ? <Programs list={list} /> : <p class="lead">{list ? "No program has a key yet." : "Reading the list."}</p>}
       </Card>
       <Room gateway={gateway} />
+      {bus && <Bus bus={bus} />}
       <Add gateway={gateway} />
     </>
   );

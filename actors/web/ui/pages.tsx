@@ -28,7 +28,7 @@ export const pages: Page[] = [
   { path: "/chain", name: "Chain", key: "c", body: ChainPage, market: true },
   { path: "/analyses", name: "Analyses", key: "n", body: AnalysesPage, market: true },
   { path: "/actors", name: "Actors", key: "a", body: ActorsPage },
-  { path: "/clients", name: "Clients", key: "k", body: ClientsPage, when: (s) => s.gateway !== null },
+  { path: "/clients", name: "Clients", key: "k", body: ClientsPage, when: (s) => s.gateway !== null || s.bus !== null },
   { path: "/events", name: "Events", key: "e", body: EventsPage },
   { path: "/drills", name: "Drills", key: "d", body: Drills, when: (s) => s.profile === "sim" },
 ];

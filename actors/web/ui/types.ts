@@ -23,6 +23,7 @@ export interface Status {
   missing: { what: string; reason: string; since: string }[];
   underlyings: string[];
   gateway: GatewayStatus | null;
+  bus: BusStatus | null;
   last_login: LoginEnd | null;
   process: { id: number; started_at: string; version: string };
   replay: { day: string; at: string; speed: number; max: boolean; waiting: boolean; ended: boolean; ticks: number } | null;
@@ -49,6 +50,18 @@ export interface GatewayStatus {
   capacity: number;
   orders: boolean;
   budget: { kind: string; used: number; limit: number }[];
+}
+
+export interface BusStatus {
+  state: string;
+  reason?: string;
+  bus: string;
+  addr: string;
+  server: string;
+  published: Record<string, number>;
+  lost: Record<string, number>;
+  consumers: number;
+  cut_consumers: number;
 }
 
 export interface LoginEnd {

@@ -75,6 +75,9 @@ func printStatus(ctx context.Context, p *cli.Program, out io.Writer) error {
 	for _, m := range st.Missing {
 		fmt.Fprintf(w, "missing\t%s, for %s: %s\n", m.What, st.Market.ExchangeTime.Sub(m.Since).Round(time.Second), m.Reason)
 	}
+	if st.Bus != nil {
+		fmt.Fprintf(w, "bus\t%s\n", busLine(*st.Bus))
+	}
 	fmt.Fprintf(w, "actors\t%d of %d running, %s", st.Actors.Running, st.Actors.Total, cli.Plural(st.Actors.Restarts, "restart"))
 	if len(st.Actors.NotRunning) > 0 {
 		fmt.Fprintf(w, "; not running: %s", strings.Join(st.Actors.NotRunning, ", "))
@@ -84,6 +87,32 @@ func printStatus(ctx context.Context, p *cli.Program, out io.Writer) error {
 		return err
 	}
 	return verdict(st)
+}
+
+// busLine is the bus in one line.
+func busLine(b api.StatusBus) string {
+	line := b.State + " to " + b.Bus
+	if b.Addr != "" {
+		line += fmt.Sprintf(" at %s, %s", b.Addr, cli.Plural(b.Consumers, "consumer"))
+	}
+	var sent, lost uint64
+	for _, n := range b.Published {
+		sent += n
+	}
+	for _, n := range b.Lost {
+		lost += n
+	}
+	line += ", " + cli.Plural(sent, "message")
+	if lost > 0 {
+		line += fmt.Sprintf(", %d lost", lost)
+	}
+	if b.Cut > 0 {
+		line += ", " + cli.Plural(int(b.Cut), "slow consumer") + " cut off"
+	}
+	if b.Reason != "" {
+		line += ": " + b.Reason
+	}
+	return line
 }
 
 // headline is the state in one word. Out of the session nothing is live, though

@@ -18,7 +18,7 @@ type Asset struct {
 	About string `json:"about"`
 }
 
-//go:embed metrics.md parameters.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile examples/python.py examples/node.mjs examples/go.go.txt examples/curl.sh examples/ticks.py examples/bars.py examples/api.sh
+//go:embed metrics.md parameters.md alerts.yml alerts-test.yml recording.yml prometheus.yml dashboard.json runbook.md kitestring.service Dockerfile examples/python.py examples/node.mjs examples/go.go.txt examples/curl.sh examples/nats.go.txt examples/nats.py examples/ticks.py examples/bars.py examples/api.sh
 var files embed.FS
 
 var all = []Asset{
@@ -36,6 +36,8 @@ var all = []Asset{
 	{"example-node", "examples/node.mjs", "the same in JavaScript, for Node.js"},
 	{"example-go", "examples/go.go.txt", "the same in Go"},
 	{"example-curl", "examples/curl.sh", "quotes and ticks with curl and websocat"},
+	{"example-nats-go", "examples/nats.go.txt", "a Go program that consumes the bus, counts holes and asks the recording for them"},
+	{"example-nats-python", "examples/nats.py", "the same in Python, standard library only"},
 	{"example-ticks", "examples/ticks.py", "a Python program, standard library only, that streams ticks over the API"},
 	{"example-pandas", "examples/bars.py", "bars as a pandas data frame"},
 	{"example-api", "examples/api.sh", "ticks, bars and readings over the API with curl"},

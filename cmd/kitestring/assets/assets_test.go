@@ -52,6 +52,7 @@ var wanted = []string{
 	"KitestringDown", "KitestringLoginDue", "KitestringTokenRejected", "KitestringNotCoherent", "KitestringNoTicks", "KitestringStale", "KitestringRestartStorm",
 	"KitestringQuarantined", "KitestringMailboxFull", "KitestringActorStuck", "KitestringSlowRotation", "KitestringDrops", "KitestringAssumptionContradicted",
 	"KitestringRecordStopped", "KitestringRecordDrops", "KitestringDiskSoonFull",
+	"KitestringBusDown", "KitestringBusLoses", "KitestringBusConsumerCut",
 	"KitestringGatewayClientSlow", "KitestringGatewayBudgetExhausted", "KitestringGatewayCapacity",
 }
 

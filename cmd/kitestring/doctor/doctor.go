@@ -1,6 +1,6 @@
 // Package doctor looks for what can keep a token from its server: in the .env
 // file and its directory, the environment, the port, the redirect URL, the clock,
-// at Kite, in systemd's unit, and on the disk of the recording.
+// at Kite, in systemd's unit, on the disk of the recording, and at the bus.
 //
 // Each finding has a fix in one line. Nothing is changed; a server may be running
 // or not. Limits: systemd's units are looked for where Linux has them, and Kite
@@ -81,6 +81,7 @@ const (
 	Token       = "token"
 	Systemd     = "systemd"
 	Recording   = "recording"
+	Bus         = "bus"
 )
 
 // examination is one run over all checks. Each reports one thing and how to
@@ -113,7 +114,7 @@ func Examine(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, fmt.Errorf("--env-file %s: %w", path, err)
 	}
 	for _, look := range []func(context.Context){
-		e.lookAtFile, e.lookAtDirectory, e.lookAtPlan, e.lookAtPort, e.lookAtServer, e.lookAtRedirect, e.askKite, e.lookAtSystemd, e.lookAtRecording,
+		e.lookAtFile, e.lookAtDirectory, e.lookAtPlan, e.lookAtPort, e.lookAtServer, e.lookAtRedirect, e.askKite, e.lookAtSystemd, e.lookAtRecording, e.lookAtBus,
 	} {
 		if look(ctx); ctx.Err() != nil {
 			return Report{}, ctx.Err()

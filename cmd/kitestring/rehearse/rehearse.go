@@ -40,6 +40,7 @@ const (
 	REST
 	Gateway
 	TwoServers
+	Bus
 	Market
 	Recorder
 	Actors

@@ -30,6 +30,8 @@ type Rig struct {
 	web, sim     string   // addresses of the server and of the exchange
 	gateway      string   // of the server's gateway; "": not known yet, or there is none
 	http         *http.Client
+	nats         *natsServer     // that the server publishes to; nil: none of the drill's
+	relay        *relay          // on the way there; nil: none
 	log          *capture        // of a server in this process
 	before       map[string]bool // goroutines that were there already
 }
