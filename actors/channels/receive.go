@@ -90,6 +90,9 @@ func (c Channel) poll(ctx context.Context, client *http.Client, after string, wa
 	}
 	admitted()
 	for _, u := range answer.Result {
+		if id := strconv.FormatInt(u.ID, 10); id == after {
+			continue // it has been taken
+		}
 		take(Reply{
 			Cursor: strconv.FormatInt(u.ID, 10), Text: messages.NewSecret(u.Message.Text), At: time.Unix(u.Message.Date, 0),
 			Ours: strconv.FormatInt(u.Message.Chat.ID, 10) == c.Chat.Reveal(),

@@ -45,6 +45,7 @@ const (
 	dead       = 3 * time.Second
 	redialBase = 50 * time.Millisecond
 	redialCap  = 2 * time.Second
+	healthy    = 10 * time.Second // a connection this long ends the growth of the pauses
 )
 
 // Upstream is a server's gateway.
@@ -331,11 +332,15 @@ func (l *link) run(ctx context.Context) error {
 	log := l.edge.self.Log().With("upstream", l.up.Addr)
 	wait := redialBase
 	for ctx.Err() == nil {
+		var since time.Time
 		err := l.stream(ctx, func() {
-			wait = redialBase
+			since = time.Now()
 			l.edge.cfg.Board.connected(l.at, true)
 			log.Info("upstream connected")
 		})
+		if !since.IsZero() && time.Since(since) >= healthy {
+			wait = redialBase
+		}
 		l.edge.cfg.Board.connected(l.at, false)
 		if ctx.Err() != nil {
 			break

@@ -210,3 +210,25 @@ func TestReadsGoToWhoAnswers(t *testing.T) {
 		t.Errorf("the first was asked %q, the second %q", *atFirst, *atSecond)
 	}
 }
+
+// A gateway that takes each connection and ends it at once is connected to after
+// growing pauses, as one that refuses.
+func TestConnectionsThatEndAtOnceGrowThePause(t *testing.T) {
+	var connects atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connects.Add(1)
+		if conn, err := new(websocket.Upgrader).Upgrade(w, r, nil); err == nil {
+			_ = conn.Close()
+		}
+	}))
+	t.Cleanup(server.Close)
+	began := time.Now()
+	h := actorstest.Start(t, Name, New(Config{
+		Upstreams: []Upstream{{Addr: strings.TrimPrefix(server.URL, "http://"), Key: messages.NewSecret("key")}}, Sink: &recorder{}, Gateway: actor.NewPID(actor.LocalLookupAddr, "gateway/main"), Board: &Board{},
+	}))
+	t.Cleanup(h.Stop)
+	actorstest.Until(t, "six connections", func() bool { return connects.Load() >= 6 })
+	if took, least := time.Since(began), 31*redialBase; took < least {
+		t.Errorf("after %s, want %s of pauses at least", took, least)
+	}
+}

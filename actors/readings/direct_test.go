@@ -30,6 +30,7 @@ type counter struct {
 	adopted []messages.Generation
 	asked   []messages.Generation
 	keys    []string
+	empty   bool // the answer has no quote
 	err     error
 }
 
@@ -43,6 +44,9 @@ func (c *counter) Quotes(_ context.Context, s messages.Session, keys []string) (
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked, c.keys = append(c.asked, s.Generation), keys
+	if c.empty {
+		return nil, c.err
+	}
 	return map[string]analysis.Quote{"NSE:NIFTY 50": {Last: 24240, Close: 24000, At: c.clock.Now()}}, c.err
 }
 
@@ -225,6 +229,32 @@ func TestARefusalIsInTheReading(t *testing.T) {
 		states := sentTo[messages.DataState](h, webPID)
 		if len(states) != 2 || !strings.Contains(states[0].Reason, "PermissionException") || states[0].What != "quotes" || states[1].Reason != "" {
 			t.Errorf("%+v", states)
+		}
+	})
+}
+
+// A good answer that lacks what was asked for is no answer: it is said, and asked
+// for again at the usual pace.
+func TestAnAnswerWithoutTheQuoteIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens()
+		quoter := &counter{clock: clock, empty: true}
+		direct, _ := analysis.Find("direct")
+		h := actorstest.Start(t, "direct", New(Config{Analysis: direct, Clock: clock, Tokens: tokens, Quoter: quoter, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(messages.PhaseChanged{Phase: messages.Open})
+		h.Tell(adopt(tokens, 1))
+		pass(time.Minute)
+		const want = "Kite's answer has no quote of NSE:NIFTY 50"
+		all, states := sentTo[messages.Reading](h, webPID), sentTo[messages.DataState](h, webPID)
+		if last := all[len(all)-1]; !strings.Contains(last.Reason, want) {
+			t.Errorf("%+v", last)
+		}
+		if len(states) != 1 || states[0].Reason != want {
+			t.Errorf("%+v", states)
+		}
+		if n := len(quoter.questions()); n < 2 || n > 5 {
+			t.Errorf("%d questions in a minute", n)
 		}
 	})
 }

@@ -2,6 +2,8 @@ package readings
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"kitestring/actors/analysis"
@@ -57,6 +59,7 @@ type restState struct {
 type answered struct {
 	generation messages.Generation
 	quotes     map[string]analysis.Quote // by underlying
+	missing    []string                  // keys without a quote in the answer
 	err        error
 }
 
@@ -116,6 +119,12 @@ func (a *analysisActor) ask(underlying string) {
 			q.Generation = session.Generation
 			answer.quotes[names[key]] = q
 		}
+		for _, key := range keys {
+			if _, has := quotes[key]; !has {
+				answer.missing = append(answer.missing, key)
+			}
+		}
+		slices.Sort(answer.missing)
 		a.self.Tell(answer)
 		return nil
 	})
@@ -139,7 +148,14 @@ func (a *analysisActor) answered(m answered) {
 		}
 		return
 	}
-	a.refuse("")
+	reason := ""
+	if len(m.missing) > 0 {
+		reason = "Kite's answer has no quote of " + strings.Join(m.missing, ", ")
+		if a.rest.reason != reason {
+			a.self.Log().Warn("quotes are missing", "generation", m.generation, "error", reason)
+		}
+	}
+	a.refuse(reason)
 	a.reach(m.generation)
 	for underlying, q := range m.quotes {
 		if d := a.underlyings[underlying]; d != nil {

@@ -23,6 +23,14 @@ const (
 	refusedWait = 5 * time.Minute
 )
 
+// quickest is how soon a channel may end a question that it was to hold while
+// nothing comes: one that ends it sooner, with nothing, is asked again after a pause
+// as one that fails is.
+const quickest = time.Second
+
+// hurried is the outcome of such a question.
+var hurried = channels.Outcome{Reason: "it ends each question at once and brings nothing: another server, or a proxy, answers at its address"}
+
 // Config is what the actor needs; everything is required.
 type Config struct {
 	Keys channels.Keys
@@ -137,7 +145,8 @@ func (r *replies) listen(c channels.Channel) {
 		ours, strangers := rate.NewLimiter(rate.Every(time.Second), 20), rate.NewLimiter(rate.Every(time.Minute), 1)
 		wait := time.Duration(0) // the first poll says at once whether we are let in
 		for failures := 0; ctx.Err() == nil; {
-			o := channels.Listen(ctx, client, c, store.cursor(c.Kind), wait, func() { store.admitted(c.Kind, "") }, func(m channels.Reply) {
+			asked, cursor := time.Now(), store.cursor(c.Kind)
+			o := channels.Listen(ctx, client, c, cursor, wait, func() { store.admitted(c.Kind, "") }, func(m channels.Reply) {
 				store.seen(c.Kind, m.Cursor)
 				budget, beyond := ours, ResultOverBudget
 				if !m.Ours {
@@ -152,13 +161,17 @@ func (r *replies) listen(c channels.Channel) {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if wait = channels.LongPoll; o.Arrived {
+			tooSoon := o.Arrived && wait > 0 && time.Since(asked) < quickest && store.cursor(c.Kind) == cursor
+			if wait = channels.LongPoll; o.Arrived && !tooSoon {
 				failures = 0
 				continue
 			}
-			failures++
+			if failures++; tooSoon {
+				o = hurried
+			} else {
+				wait = 0
+			}
 			store.admitted(c.Kind, o.Reason)
-			wait = 0
 			pause := channels.Pause(failures, rand.Float64(), o)
 			if o.Final {
 				pause = refusedWait

@@ -162,3 +162,36 @@ func TestNtfyIsReadAfterItWasDown(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// A proxy that answers every question at once must not be asked without end.
+func TestAChannelThatEndsEachQuestionAtOnceIsLeftAlone(t *testing.T) {
+	tg := telegram(t)
+	n, err := channelstest.NewNtfy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	tg.Hurry(true)
+	n.Hurry(true)
+	keys := telegramKeys(tg, bot)
+	keys[channels.KeyNtfyURL], keys[channels.KeyNtfyReply] = n.URL+"/CANARY", n.URL+"/CANARY-reply"
+	d := newWorld(keys)
+	d.start(t)
+	for _, kind := range []string{channels.Telegram, channels.Ntfy} {
+		actorstest.Until(t, "the fault of "+kind, func() bool {
+			_, faults := d.store.Listening()
+			return strings.Contains(faults[kind], "ends each question at once")
+		})
+	}
+	if a, b := tg.Polls(), n.Polls(); a > 20 || b > 20 {
+		t.Errorf("asked %d and %d times", a, b)
+	}
+	tg.Hurry(false)
+	n.Hurry(false)
+	tg.Write(chat, "done: "+address8, time.Now())
+	actorstest.Until(t, "the answer", func() bool { return len(tg.Sent()) == 1 })
+	actorstest.Until(t, "both are listened to", func() bool {
+		admitted, faults := d.store.Listening()
+		return len(admitted) == 2 && len(faults) == 0
+	})
+}

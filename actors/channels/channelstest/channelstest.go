@@ -36,6 +36,7 @@ type server struct {
 	polls   int
 	limited int // requests that are refused with 429 from now on
 	down    bool
+	hurries bool // questions are answered at once
 }
 
 func (s *server) open(handler http.Handler) error {
@@ -84,6 +85,14 @@ func (s *server) Down(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
+	s.wake()
+}
+
+// Hurry makes every question end at once, whatever it may wait for, or no longer.
+func (s *server) Hurry(hurries bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hurries = hurries
 	s.wake()
 }
 
@@ -207,12 +216,12 @@ func (t *Telegram) poll(r *http.Request, offset int64, wait time.Duration) []map
 				"message_id": u.id, "date": u.date, "text": u.text, "chat": map[string]any{"id": u.chat, "type": "private"}, "from": map[string]any{"id": u.chat},
 			}})
 		}
-		changed, down := t.changed, t.down
+		changed, down, hurries := t.changed, t.down, t.hurries
 		t.mu.Unlock()
 		if down {
 			return nil
 		}
-		if len(list) > 0 || over {
+		if len(list) > 0 || over || hurries {
 			return list
 		}
 		select {
@@ -297,13 +306,13 @@ func (n *Ntfy) stream(w http.ResponseWriter, r *http.Request, topic string) {
 	defer keepalive.Stop()
 	for {
 		n.mu.Lock()
-		list, changed := n.topics[topic][next:], n.changed
+		list, changed, hurries := n.topics[topic][next:], n.changed, n.hurries
 		n.mu.Unlock()
 		for _, m := range list {
 			event(m.id, "message", m.text, m.at)
 			next++
 		}
-		if out.Flush() != nil {
+		if out.Flush() != nil || hurries {
 			return
 		}
 		select {
