@@ -123,7 +123,7 @@ func (e *examination) lookAtRedirect(context.Context) {
 	}
 	s, detail := redirectFault(have, e.cfg.Addr)
 	if s == Failed && e.plan.Profile == "sim" {
-		s, detail, fix = Warned, detail+"; the simulator's own is rewritten at the next start", "start the server: kitestring run --addr "+e.cfg.Addr
+		s, detail, fix = Warned, detail+"; the simulator does without it", "remove the line from the file: the next start writes the right one"
 	}
 	if s == OK {
 		fix = ""

@@ -175,7 +175,9 @@ func Endpoints(profile string, store *token.Store, simAddr string) (kite.Exchang
 	return ex, nil
 }
 
-// Bootstrap writes what the simulator needs into its own file.
+// Bootstrap writes what the simulator needs into its own file. The redirect URL is
+// written once: the simulator does not read it, and a person may have changed it
+// since.
 func Bootstrap(ctx context.Context, store *token.Store, redirectURL string) error {
 	for _, kv := range [][2]string{
 		{keyProfile, "sim"},
@@ -184,7 +186,7 @@ func Bootstrap(ctx context.Context, store *token.Store, redirectURL string) erro
 		{token.KeyRedirectURL, redirectURL},
 	} {
 		held := store.Held(kv[0]).Reveal()
-		if held == kv[1] || kv[0] == token.KeyRedirectURL && held != "" && !simsRedirect(held) {
+		if held == kv[1] || kv[0] == token.KeyRedirectURL && held != "" {
 			continue
 		}
 		if err := store.Set(ctx, kv[0], kv[1]); err != nil {
@@ -192,13 +194,6 @@ func Bootstrap(ctx context.Context, store *token.Store, redirectURL string) erro
 		}
 	}
 	return nil
-}
-
-// simsRedirect reports whether an address is like those that Bootstrap
-// writes: the port may have changed since.
-func simsRedirect(address string) bool {
-	u, err := url.Parse(address)
-	return err == nil && u.Scheme == "http" && u.Path == "/callback" && u.RawQuery == "" && net.ParseIP(u.Hostname()) != nil
 }
 
 // CheckExposure refuses an admin token that can be guessed, and an address that
