@@ -74,9 +74,10 @@ func (s *server) scrubbed(next http.HandlerFunc) http.HandlerFunc {
 // connections counts the open ones. Safe for concurrent use; it outlives the
 // actor.
 type connections struct {
-	mu   sync.Mutex
-	open map[net.Conn]string // address
-	by   map[string]int
+	mu      sync.Mutex
+	open    map[net.Conn]string // address
+	by      map[string]int
+	refused uint64
 }
 
 // changed is the http.Server's ConnState.
@@ -99,6 +100,7 @@ func (c *connections) add(conn net.Conn, address string) bool {
 		c.open, c.by = map[net.Conn]string{}, map[string]int{}
 	}
 	if len(c.open) >= mostConnections || c.by[address] >= mostPerAddress {
+		c.refused++
 		return false
 	}
 	c.open[conn] = address
@@ -117,4 +119,12 @@ func (c *connections) remove(conn net.Conn) {
 	if c.by[address]--; c.by[address] == 0 {
 		delete(c.by, address)
 	}
+}
+
+// RefusedConnections is how many connections were closed at once because too many
+// were open, in all or from one address.
+func (s *Store) RefusedConnections() uint64 {
+	s.connections.mu.Lock()
+	defer s.connections.mu.Unlock()
+	return s.connections.refused
 }

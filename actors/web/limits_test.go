@@ -128,7 +128,8 @@ func TestPagesAddressCanBeOpened(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	var c connections
+	store := NewStore()
+	c := &store.connections
 	open := func(n int, address string) (conns []net.Conn) {
 		for range n {
 			conn, other := net.Pipe()
@@ -152,6 +153,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	c.remove(first[0])
 	c.remove(first[0])
+	if refused := store.RefusedConnections(); refused != uint64(50+10*mostPerAddress-(mostConnections-mostPerAddress)) {
+		t.Errorf("%d refused", refused)
+	}
 	if len(open(2, "203.0.113.1")) != 1 {
 		t.Error("a closed connection makes room for one")
 	}

@@ -87,14 +87,16 @@ func (l *sharedListener) Close() error { return l.SetDeadline(time.Now()) }
 // listen gives the listener to an incarnation.
 func (l *sharedListener) listen() (net.Listener, error) { return l, l.SetDeadline(time.Time{}) }
 
-func (l *sharedListener) collectors() []prometheus.Collector {
+// collectors are the metrics of the web server's listener; further counts the
+// connections that the web server itself refused.
+func (l *sharedListener) collectors(further func() uint64) []prometheus.Collector {
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "kitestring_http_connections", Help: "Connections of the web server's clients that are open.",
 		}, func() float64 { return float64(l.open.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "kitestring_http_connections_refused_total", Help: "Connections that were not served, because too many were open or no file descriptor was left.",
-		}, func() float64 { return float64(l.refused.Load()) }),
+			Name: "kitestring_http_connections_refused_total", Help: "Connections that were not served, because too many were open, in all or from one address, or no file descriptor was left.",
+		}, func() float64 { return float64(l.refused.Load() + further()) }),
 	}
 }
 

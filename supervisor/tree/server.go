@@ -219,7 +219,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := s.openGateway(); err != nil {
 		return nil, err
 	}
-	s.registry.MustRegister(s.listener.collectors()...)
+	s.registry.MustRegister(s.listener.collectors(s.webStore.RefusedConnections)...)
 	if s.profile == "sim" {
 		if err := s.openExchange(ctx); err != nil {
 			return nil, err
