@@ -217,7 +217,7 @@ func (f *Feed) start() {
 	if f.cfg.Market != nil {
 		f.phase, _ = f.cfg.Market.Phase()
 	}
-	f.self.Every(time.Second, secondDue{})
+	f.self.Every(lookEvery, secondDue{})
 	for i := range MaxShards {
 		if len(f.cfg.State.subscriptions(i)) > 0 {
 			f.grow(i)

@@ -7,6 +7,9 @@ import (
 	"kitestring/messages"
 )
 
+// lookEvery is how often the feed looks at its shards.
+const lookEvery = time.Second
+
 // second does what is due every second.
 func (f *Feed) second() {
 	now := time.Now()
@@ -128,13 +131,15 @@ const (
 type staleness struct {
 	stale    bool
 	since    time.Time // of the last tick, remedy or beginning
+	lookedAt time.Time
 	patience time.Duration
 	tried    bool // subscribing again has been tried
 }
 
 // next looks at a shard once a second. due: the market is open and the shard
 // wants instruments. streams: it has a socket that brings frames. lastTick is
-// when it last handed a tick on; after is the first patience.
+// when it last handed a tick on; after is the first patience. Time in which nobody
+// could look does not count: the ticks of it may still wait to be read.
 func (s staleness) next(now, lastTick time.Time, due, streams bool, after time.Duration) (staleness, remedy) {
 	switch {
 	case !due:
@@ -145,9 +150,12 @@ func (s staleness) next(now, lastTick time.Time, due, streams bool, after time.D
 	if s.since.IsZero() {
 		s.since = now
 		s.patience = max(s.patience, after)
+	} else if away := now.Sub(s.lookedAt) - lookEvery; away > stoodStill {
+		s.since = s.since.Add(away)
 	}
+	s.lookedAt = now
 	if lastTick.After(s.since) {
-		return staleness{since: lastTick, patience: after}, nothing
+		return staleness{since: lastTick, lookedAt: now, patience: after}, nothing
 	}
 	if now.Sub(s.since) < s.patience {
 		return s, nothing

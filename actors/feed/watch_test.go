@@ -44,6 +44,24 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
+// A machine that stands still reads no ticks; that is not the exchange's silence.
+func TestAStandstillIsNotStale(t *testing.T) {
+	begin := time.Unix(1_700_000_000, 0)
+	var s staleness
+	look := func(second int) (r remedy) {
+		s, r = s.next(begin.Add(time.Duration(second)*time.Second), begin, true, true, 5*time.Second)
+		return r
+	}
+	for _, second := range []int{1, 2, 3, 63, 64} { // nobody looks for a minute
+		if r := look(second); r != nothing {
+			t.Fatalf("remedy %d at %d s", r, second)
+		}
+	}
+	if r := look(65); r != subscribeAgain {
+		t.Errorf("remedy %d after 5 s of silence that were looked at", r)
+	}
+}
+
 // Heartbeats without ticks in an open market: subscribed again, and when that
 // does not help connected again; in a closed one nothing happens.
 func TestHeartbeatsOnly(t *testing.T) {
