@@ -57,8 +57,9 @@ func (m *market) set(now time.Time, price int32) {
 func TestAHangingWebhookDelaysNobody(t *testing.T) {
 	hang, received := make(chan struct{}), make(chan string, 10)
 	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
-	ntfy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	ntfy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, "{}")
 		received <- r.Header.Get("Title") + "|" + string(body)
 	}))
 	t.Cleanup(hook.Close)

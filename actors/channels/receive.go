@@ -85,7 +85,7 @@ func (c Channel) poll(ctx context.Context, client *http.Client, after string, wa
 			} `json:"message"`
 		} `json:"result"`
 	}
-	if err != nil || json.Unmarshal(body, &answer) != nil {
+	if err != nil || !c.says(body) || json.Unmarshal(body, &answer) != nil {
 		return Outcome{Reason: "its answer cannot be read"}
 	}
 	admitted()

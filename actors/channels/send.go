@@ -127,7 +127,21 @@ func Send(ctx context.Context, client *http.Client, c Channel, m Message) Outcom
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	return judge(resp, body)
+	o := judge(resp, body)
+	if o.Arrived && !c.says(body) {
+		return Outcome{Reason: "it answered " + strconv.Itoa(resp.StatusCode) + " as another server does: a proxy may answer at its address"}
+	}
+	return o
+}
+
+// says reports whether the body of a good answer is the channel's own: Telegram says
+// ok, ntfy repeats the message as JSON. A webhook may say anything.
+func (c Channel) says(body []byte) bool {
+	var answer struct {
+		OK bool `json:"ok"`
+	}
+	err := json.Unmarshal(body, &answer)
+	return c.Kind == Webhook || err == nil && (c.Kind != Telegram || answer.OK)
 }
 
 // judge says what a status means.

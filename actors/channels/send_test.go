@@ -43,6 +43,31 @@ func TestFailuresDoNotShowTheAddress(t *testing.T) {
 	}
 }
 
+// A page that a proxy serves in place of the channel is no proof that a message has
+// arrived.
+func TestAnotherServersAnswerIsNotBelieved(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := "<html>log in to this network</html>"
+		if strings.HasPrefix(r.URL.Path, "/error") {
+			body = `{"ok":false,"description":"Bad Gateway"}`
+		}
+		_, _ = io.WriteString(w, body)
+	}))
+	defer page.Close()
+	client := NewClient()
+	defer client.CloseIdleConnections()
+	for _, c := range []struct {
+		kind, path string
+		arrived    bool
+	}{{Ntfy, "", false}, {Telegram, "", false}, {Telegram, "/error", false}, {Webhook, "", true}} {
+		address := page.URL + c.path
+		got := Send(t.Context(), client, Channel{Kind: c.kind, Address: messages.NewSecret(address), Token: messages.NewSecret("token")}, Message{Text: "a text"})
+		if got.Arrived != c.arrived || got.Final || !got.Arrived && !strings.Contains(got.Reason, "a proxy may answer") {
+			t.Errorf("%s%s: %+v", c.kind, c.path, got)
+		}
+	}
+}
+
 // TestAWebhookCanCheckWhoSent verifies a signature as a receiver would.
 func TestAWebhookCanCheckWhoSent(t *testing.T) {
 	var header, event string

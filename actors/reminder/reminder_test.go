@@ -154,6 +154,7 @@ func newBox(t *testing.T, codes ...int) *box {
 			<-hang
 		}
 		w.WriteHeader(b.codes[n])
+		_, _ = io.WriteString(w, `{"ok":true}`)
 	}))
 	t.Cleanup(b.Close)
 	return b
