@@ -10,7 +10,8 @@
 // neither a session nor the prints around one makes a bar all the same.
 //
 // Limits: ticks without an exchange time (modes ltp and quote) or a price make
-// no bar. Prints before an opening and after a close make none. A minute that
+// no bar; the minutes of those without a time are asked of history. Prints before an
+// opening and after a close make none. A minute that
 // the exchange's history does not have stays as it was seen.
 package bars
 

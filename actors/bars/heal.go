@@ -60,6 +60,18 @@ func (t *series) gap(g messages.Gap, now int64) (marked bool) {
 	return marked
 }
 
+// blindAt takes note that a minute has ticks that cannot be used.
+func (t *series) blindAt(now int64) {
+	start := floor(now, 60)
+	for i := range t.holes {
+		if h := &t.holes[i]; !h.start && h.from <= start && start <= h.to {
+			h.to = max(h.to, start+60)
+			return
+		}
+	}
+	t.addHole(blind{from: start, to: start + 60})
+}
+
 // wants is the span of history that would help now, false for none. Asking for
 // it until a merge has come is the caller's business.
 func (t *series) wants(now int64) (from int64, ok bool) {

@@ -211,6 +211,39 @@ func TestMergeLeavesTheRunningMinute(t *testing.T) {
 	}
 }
 
+// Ticks without a time make no bar; the minutes that they are of come from history.
+func TestMinutesWithoutATimeComeFromHistory(t *testing.T) {
+	r := record(niftyFuture)
+	ten := clockTime(t, "2026-03-02 10:00:00")
+	r.covered.loaded, r.covered.from = true, ten-600
+	for s := int64(0); s <= 70; s += 10 {
+		r.tick(ten+s, 100_00, 0)
+	}
+	r.holes = nil // of the first minute, whose begin was not seen
+	for s := int64(80); s <= 200; s += 10 {
+		r.take(&messages.Minute{Newest: messages.Tick{InstrumentToken: niftyFuture, Mode: messages.ModeFull}, First: 100_00, High: 100_00, Low: 100_00, Last: 100_00, Count: 1}, false, 1, ten+s)
+	}
+	r.advance(ten + 200)
+	if from, ok := r.wants(ten + 200); !ok || from != ten+60 {
+		t.Fatalf("wants %+d %v", from-ten, ok)
+	}
+	var candles []kite.Candle
+	for k := int64(1); k <= 3; k++ {
+		candles = append(candles, kite.Candle{Start: time.Unix(ten+60*k, 0), Open: 7, High: 9, Low: 6, Close: 8})
+	}
+	r.merge(candles, ten+60, ten+200, 1)
+	want := []ohlcv{
+		{start: ten, open: 100_00, high: 100_00, low: 100_00, close: 100_00, partial: true},
+		{start: ten + 60, open: 700, high: 900, low: 600, close: 800}, {start: ten + 120, open: 700, high: 900, low: 600, close: 800},
+	}
+	if got := briefs(r.minutes); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+	if from, ok := r.wants(ten + 243); !ok || from != ten+180 {
+		t.Errorf("then wants %+d %v", from-ten, ok)
+	}
+}
+
 func TestHalfHealedGap(t *testing.T) {
 	r := record(niftyFuture)
 	ten := clockTime(t, "2026-03-02 10:00:00")

@@ -158,12 +158,14 @@ func hasVolume(t *messages.Tick) bool {
 // exchange's time now. Both say the same, so that conflation does not show in a
 // bar. A snapshot may have been counted before: it sets the baseline only.
 func (t *series) take(m *messages.Minute, snapshot bool, g messages.Generation, now int64) {
-	t.idle = 0
 	at := arrivedAt(m)
-	switch {
-	case at == 0:
+	if at == 0 {
 		t.ignored.untimed++
+		t.blindAt(now)
 		return
+	}
+	t.idle = 0
+	switch {
 	case m.Last <= 0 || m.First <= 0:
 		t.ignored.priceless++
 		return
