@@ -78,14 +78,15 @@ func (r *Rig) onlyRestarted(victim string, before map[string]uint64) {
 
 var _ = register(Drill{
 	Name: "panic-while-rotating", Topic: Actors, Short: true, Setup: Setup{Sampling: simulator.SamplingIndependent},
-	Inject: "each actor panics, and the token changes at once: the actor is down or has just come back",
+	Inject: "each actor panics, and once more when it starts, and the token changes at once: the actor is down or has just come back",
 	Hold:   "it is restarted and works with the new generation: the store says it, the message waits for the actor, or auth sends it again",
 	Steps: func(r *Rig) {
 		workers := r.workers()
 		for _, victim := range workers {
 			r.step(victim.Name, func() {
+				r.restartsForgotten()
 				g, value := r.generation()+1, r.rotate()
-				r.chaos(api.Chaos{Actor: victim.Name, Kind: "panic"})
+				r.chaos(api.Chaos{Actor: victim.Name, Kind: "panic-start"})
 				start := time.Now()
 				r.byRename(value)
 				r.adopted(g, 10*time.Second)

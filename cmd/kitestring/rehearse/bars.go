@@ -18,22 +18,27 @@ import (
 // returns how many it compared.
 func (r *Rig) barsEqualHistory(others bool) (compared int) {
 	for _, u := range r.underlyings() {
-		for source, instrument := range map[string]uint32{"index": u.Index.Token, "future": u.Future.Token} {
-			bars, history := r.minuteBars(u.Name, source), r.history(instrument)
-			for _, b := range bars {
-				want, ok := history[b.Start.Unix()]
-				if !ok || !b.Closed || !others && (b.Partial || b.Gapped || b.Backfilled) {
-					continue
-				}
-				if got := [5]float64{b.Open, b.High, b.Low, b.Close, float64(b.Volume)}; got != want {
-					failf("%s %s bar of %s is %v, the exchange says %v", u.Name, source, b.Start.Format(time.TimeOnly), got, want)
-				}
-				compared++
-			}
-		}
+		compared += r.seriesEqualsHistory(u.Name, "index", u.Index.Token, others)
+		compared += r.seriesEqualsHistory(u.Name, "future", u.Future.Token, others)
 	}
 	if compared == 0 {
 		failf("no whole minute to compare")
+	}
+	return compared
+}
+
+// seriesEqualsHistory is barsEqualHistory for one series.
+func (r *Rig) seriesEqualsHistory(underlying, source string, instrument uint32, others bool) (compared int) {
+	bars, history := r.minuteBars(underlying, source), r.history(instrument)
+	for _, b := range bars {
+		want, ok := history[b.Start.Unix()]
+		if !ok || !b.Closed || !others && (b.Partial || b.Gapped || b.Backfilled) {
+			continue
+		}
+		if got := [5]float64{b.Open, b.High, b.Low, b.Close, float64(b.Volume)}; got != want {
+			failf("%s %s bar of %s is %v, the exchange says %v", underlying, source, b.Start.Format(time.TimeOnly), got, want)
+		}
+		compared++
 	}
 	return compared
 }

@@ -140,6 +140,9 @@ func (r *Rig) gapsExact(since time.Time, watched []uint32, before, after *observ
 	})
 	volume := int64(0)
 	for _, gap := range gaps {
+		if gap.BlindSeconds != gap.To.Sub(gap.From).Seconds() {
+			failf("%v blind seconds: %+v", gap.BlindSeconds, gap)
+		}
 		// The observer may read the same frames later than the server.
 		r.within(10*time.Second, "the gap is what was sent", func() (bool, any) {
 			return proves(before, after, gap), fmt.Sprintf("%+v: before %+v, after %+v", gap, before.at(gap.InstrumentToken, gap.From), after.at(gap.InstrumentToken, gap.To))

@@ -42,14 +42,17 @@ var _ = register(Drill{
 				now := s.status().Record.Ticks
 				return now >= ticks+5000, now
 			})
-			s.pause(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+			// The count above is of the tape, which has just been written to: a recorder
+			// that writes less often than it should must have the time to lose more.
+			stood := s.still.SoFar()
+			s.pause(300*time.Millisecond + time.Duration(rng.Int64N(int64(300*time.Millisecond))))
 			killed := time.Now()
 			s.process.kill()
 			after := s.files()
 			s.unchanged(before, after, 1)
 			lost := s.lostBefore(killed)
 			// A machine that stands still for a moment delays the writer as it does all others.
-			if lost > 150*time.Millisecond+s.still.SoFar() {
+			if stood = s.still.SoFar() - stood; lost > 150*time.Millisecond+stood {
 				failf("the tape ends %s before the kill", lost)
 			}
 			worst, before = max(worst, lost), after
@@ -155,10 +158,20 @@ var _ = register(Drill{
 		if check(err); damage != nil {
 			failf("damaged before: %+v", *damage)
 		}
-		flipped, rng := bytes.Clone(whole), r.random()
-		at := len(whole)/4 + rng.IntN(len(whole)/2)
-		flipped[at] ^= 1 << rng.IntN(8)
-		check(os.WriteFile(path, flipped, 0o600))
+		// Many bits, each in a copy: whatever it means, the flip is found. The last one
+		// gets into the recording.
+		rng, copied := r.random(), filepath.Join(s.Dir, "copy")
+		var at int
+		for n := range 200 {
+			flipped := bytes.Clone(whole)
+			at = len(whole)/4 + rng.IntN(len(whole)/2)
+			flipped[at] ^= 1 << rng.IntN(8)
+			check(os.WriteFile(copied, flipped, 0o600))
+			if _, damage, err = tape.ReadFile(copied, func([]tape.Record) error { return nil }); err != nil || damage == nil {
+				failf("flip %d, of a bit at %d of %d, is not found (%v)", n, at, len(whole), err)
+			}
+		}
+		check(os.Rename(copied, path))
 		before := s.files()
 		s.startServer(nil)
 		s.recording(time.Minute)
