@@ -234,7 +234,8 @@ func TestMinutesWithoutATimeComeFromHistory(t *testing.T) {
 	r.merge(candles, ten+60, ten+200, 1)
 	want := []ohlcv{
 		{start: ten, open: 100_00, high: 100_00, low: 100_00, close: 100_00, partial: true},
-		{start: ten + 60, open: 700, high: 900, low: 600, close: 800}, {start: ten + 120, open: 700, high: 900, low: 600, close: 800},
+		{start: ten + 60, open: 700, high: 900, low: 600, close: 800},
+		{start: ten + 120, open: 700, high: 900, low: 600, close: 800},
 	}
 	if got := briefs(r.minutes); !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
