@@ -253,15 +253,21 @@ func (f *Feed) stop() {
 }
 
 func (f *Feed) tokenChanged(m messages.TokenChanged) {
-	if m.Session.Generation > f.changed.Generation {
-		f.changed = m.Session
+	f.begin(m)
+	f.look()
+}
+
+// begin opens the receipt of a change, the first time that it is known.
+func (f *Feed) begin(m messages.TokenChanged) {
+	if m.Session.Generation <= f.changed.Generation {
+		return
 	}
+	f.changed = m.Session
 	f.noteChange(m.Session.Generation, time.Now())
 	replaces := slices.ContainsFunc(f.shards, func(s shard) bool { return s.leads() != 0 && s.leads() < m.Session.Generation })
 	for _, r := range f.cfg.State.openReceipt(m, replaces) {
 		f.record(r, true)
 	}
-	f.look()
 }
 
 func (f *Feed) verdict(m messages.TokenVerdict) {

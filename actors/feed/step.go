@@ -55,6 +55,11 @@ func (f *Feed) do(i int, e effect) {
 			f.self.Tell(socketEvent{i, ended{e.id, byUs, "the token has changed meanwhile"}, time.Now()})
 			return
 		}
+		// The store knows of a change before the message about it is here: what this
+		// socket brings is counted from now on.
+		if change := f.cfg.Tokens.Current().Changed; change.Session.Generation == e.generation {
+			f.begin(change)
+		}
 		s := newStream(f, i, e.id, session)
 		f.streams[e.id] = s
 		f.self.Go(fmt.Sprintf("socket %d", i), s.run)

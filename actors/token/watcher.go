@@ -101,7 +101,9 @@ func (w *watcher) step(ev event) {
 	}
 }
 
-func (w *watcher) announce(change messages.TokenChanged) { w.publish(change, w.cfg.Auth, w.cfg.Feed) }
+// announce tells the feed first: it counts what a change costs from there on, and auth
+// may prove the token within a millisecond.
+func (w *watcher) announce(change messages.TokenChanged) { w.publish(change, w.cfg.Feed, w.cfg.Auth) }
 
 func (w *watcher) publish(msg any, to ...*actor.PID) {
 	for _, pid := range to {
