@@ -1,6 +1,6 @@
 // The analyses: the outlook with its votes, and every reading with its picture.
 
-import { signal, useSignalEffect } from "@preact/signals";
+import { computed, signal, useSignalEffect } from "@preact/signals";
 import { post } from "./act";
 import { clockTime, minuteTime, none, price, sentence, signed, value, when, whole, words } from "./format";
 import { link } from "./link";
@@ -19,9 +19,11 @@ const usable = (r: Reading) => r.status !== "unavailable";
 
 const flaws = (r: Reading) => [r.partial ? "partial" : "", r.gapped ? "with a gap" : ""].filter(Boolean).join(", ");
 
+const outlook = computed(() => readings.value[`${underlying.value}/outlook`]);
+
 // Outlook is the sum of the readings, and why.
 export function Outlook() {
-  const r = readings.value[`${underlying.value}/outlook`];
+  const r = outlook.value;
   return (
     <section class="card outlook" aria-labelledby="outlook-title" id="card-outlook">
       <div class="card-head">
@@ -150,10 +152,12 @@ function useBackground(): void {
     const cancel = new AbortController();
     const gone = () => undefined; // cancelled, or the server is gone: the banner says so
     if (kinds.peek().length === 0) get<Kind[]>("/api/v1/kinds", cancel.signal).then((list) => list && (kinds.value = list), gone);
+    // All of them at once: each card reads them.
     const load = () => {
-      for (const kind of order) {
-        get<History>(`/api/v1/readings/${encodeURIComponent(name)}/${kind}/history`, cancel.signal).then((h) => h && (histories.value = { ...histories.peek(), [`${name}/${kind}`]: h }), gone);
-      }
+      Promise.all(order.map((kind) => get<History>(`/api/v1/readings/${encodeURIComponent(name)}/${kind}/history`, cancel.signal))).then((list) => {
+        const came = Object.fromEntries(list.flatMap((h, i) => (h ? [[`${name}/${order[i]}`, h]] : [])));
+        histories.value = { ...histories.peek(), ...came };
+      }, gone);
     };
     load();
     const timer = setInterval(() => !document.hidden && load(), historyAgain);

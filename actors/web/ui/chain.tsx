@@ -2,7 +2,7 @@
 // put/call ratio and straddle over the day. What cannot be had is a dash, and
 // the reason stands below.
 
-import { computed, signal, useSignalEffect } from "@preact/signals";
+import { effect, signal, untracked, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { age, date, minuteTime, none, price, sentence, short, signed, span, when, whole } from "./format";
 import { chainShown, link } from "./link";
@@ -27,8 +27,21 @@ function useChain(): Chain | null {
   return c && c.underlying === underlying.value && (expiry.value === "" || c.expiry === expiry.value) ? c : null;
 }
 
-// second moves once a second: hundreds of ages need no more.
-const second = computed(() => Math.floor(exchangeNow() / 1000));
+// second is what the ages of the table are counted to. It moves with each chain,
+// and once a second when none comes: hundreds of ages need no more.
+const second = signal(0);
+let chainAt = 0; // performance.now()
+
+effect(() => {
+  chain.value;
+  chainAt = performance.now();
+  second.value = Math.floor(untracked(exchangeNow) / 1000);
+});
+
+effect(() => {
+  const now = Math.floor(exchangeNow() / 1000);
+  if (performance.now() - chainAt > 1500) second.value = now;
+});
 
 const few = signal(true); // only the strikes near the money
 const nearest = 10; // on each side

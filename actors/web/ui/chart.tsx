@@ -158,6 +158,7 @@ class Drawing {
   private first = 0;
   private last = 0;
   private bars = new Map<number, Bar>();
+  private colors = new Map<string, string>(); // of the theme: to ask for one costs a layout of the page
 
   constructor(private host: HTMLElement) {
     this.chart = createChart(host, {
@@ -185,9 +186,16 @@ class Drawing {
     this.dress();
   }
 
+  private color(name: string): string {
+    const color = this.colors.get(name) ?? paint(this.host, name);
+    this.colors.set(name, color);
+    return color;
+  }
+
   // dress takes the colours of the theme.
   dress(): void {
-    const c = (name: string) => paint(this.host, name);
+    this.colors.clear();
+    const c = (name: string) => this.color(name);
     this.chart.applyOptions({
       layout: { background: { type: ColorType.Solid, color: "transparent" }, textColor: c("ink-2") },
       grid: { vertLines: { color: c("line-2") }, horzLines: { color: c("line-2") } },
@@ -222,7 +230,7 @@ class Drawing {
   }
 
   mark(span: number): void {
-    const c = { rotation: paint(this.host, "accent"), actor: paint(this.host, "bad"), gap: paint(this.host, "warn") };
+    const c = { rotation: this.color("accent"), actor: this.color("bad"), gap: this.color("warn") };
     const found = new Map<string, { time: number; kind: Flag["kind"]; text: string }>(); // one a bar and kind, the newest
     for (const e of events.value) {
       const at = when(e.exchange_at);
@@ -238,8 +246,8 @@ class Drawing {
 
   // rule draws the levels that the readings name.
   rule(wanted: Named[]): void {
-    this.notes.halo = paint(this.host, "card");
-    this.notes.levels = wanted.map(({ tone, ...l }) => ({ ...l, color: paint(this.host, tone) }));
+    this.notes.halo = this.color("card");
+    this.notes.levels = wanted.map(({ tone, ...l }) => ({ ...l, color: this.color(tone) }));
     this.notes.redraw();
   }
 
@@ -326,12 +334,12 @@ function Canvas() {
       }),
       effect(() => {
         themed.value;
-        d.mark(intervals[series.value.interval]!);
+        d.dress();
+        ruled = "";
       }),
       effect(() => {
         themed.value;
-        d.dress();
-        ruled = "";
+        d.mark(intervals[series.value.interval]!);
       }),
       effect(() => {
         themed.value;

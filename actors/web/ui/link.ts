@@ -5,6 +5,7 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { Polled } from "./poll";
+import { path } from "./route";
 import { expiry, loadEvents, sinceUpdate, tick, topics, underlying, type Topic } from "./state";
 
 export type Link =
@@ -22,9 +23,10 @@ const silentAfter = 2000; // ms; a status comes each 250 ms
 const giveUpAfter = 5000;
 const asleepAfter = 15_000; // while hidden; an answer comes each 5 s
 
-// query is what the page that is shown needs: the chain is large.
+// query is what the page that is shown needs: the chain and the actors are large.
 const query = computed(() => {
-  const wanted = Object.keys(topics).filter((t) => t !== "chain" || chainShown.value);
+  const needed: Partial<Record<Topic, boolean>> = { chain: chainShown.value, actors: path.value === "/actors" || path.value === "/drills" };
+  const wanted = (Object.keys(topics) as Topic[]).filter((t) => needed[t] ?? true);
   const of = expiry.value ? `&expiry=${expiry.value}` : "";
   return `topics=${wanted.join(",")}${chainShown.value ? `&underlying=${encodeURIComponent(underlying.value)}${of}` : ""}`;
 });
@@ -39,6 +41,27 @@ let receivedAt = 0;
 let asking = false;
 let poller: Worker | null = null;
 
+// What has come since the last frame is shown together: each value that is shown
+// costs a layout of the page. Of these topics only the newest message counts.
+const newestOnly: Topic[] = ["status", "token", "actors", "ready", "chain"];
+let waiting = new Map<string, [Topic, string]>();
+let came = 0;
+let frame = 0;
+
+function take(): void {
+  cancelAnimationFrame(frame);
+  frame = 0;
+  const list = waiting;
+  waiting = new Map();
+  batch(() => {
+    for (const [topic, data] of list.values()) (topics[topic] as (value: never) => void)(JSON.parse(data) as never);
+    if (link.peek() === "open") return;
+    link.value = "open";
+    failures = 0;
+    void loadEvents().catch(() => undefined); // the stream itself shows when the server is gone
+  });
+}
+
 function open(): void {
   close();
   const stream = new EventSource(`/api/v1/stream?${query.peek()}`);
@@ -47,24 +70,21 @@ function open(): void {
   stream.onerror = () => {
     if (source === stream) lost();
   };
-  for (const [topic, take] of Object.entries(topics) as [Topic, (data: never) => void][]) {
+  for (const topic of Object.keys(topics) as Topic[]) {
     stream.addEventListener(topic, (message) => {
       if (source !== stream) return;
       receivedAt = performance.now();
-      batch(() => {
-        take(JSON.parse((message as MessageEvent<string>).data) as never);
-        if (link.peek() !== "open") {
-          link.value = "open";
-          failures = 0;
-          void loadEvents().catch(() => undefined); // the stream itself shows when the server is gone
-        }
-      });
+      waiting.set(newestOnly.includes(topic) ? topic : `${came++}`, [topic, (message as MessageEvent<string>).data]);
+      frame ||= requestAnimationFrame(take);
     });
   }
 }
 
 function close(): void {
   clearTimeout(again);
+  cancelAnimationFrame(frame);
+  frame = 0;
+  waiting = new Map();
   source?.close();
   source = null;
 }
@@ -93,6 +113,7 @@ async function ask(): Promise<void> {
 }
 
 function watch(): void {
+  if (waiting.size > 0) take(); // a busy browser draws no frames
   tick.value++;
   if (document.hidden) {
     if (performance.now() - receivedAt > asleepAfter) link.value = "asleep";

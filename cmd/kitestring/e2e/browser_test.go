@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/cdproto/tracing"
 	"github.com/chromedp/chromedp"
 )
 
@@ -98,6 +100,8 @@ type tab struct {
 	errors  []string // console errors and uncaught exceptions
 	offHost []string
 	asked   []string // every address
+	trace   []traced
+	traced  chan struct{} // closed when the trace is whole
 }
 
 // close ends the tab.
@@ -152,6 +156,15 @@ func (b *tab) listen(event any) {
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
 			b.errors = append(b.errors, e.Entry.Text+" "+e.Entry.URL)
 		}
+	case *tracing.EventDataCollected:
+		for _, v := range e.Value {
+			var t traced
+			if json.Unmarshal(v, &t) == nil {
+				b.trace = append(b.trace, t)
+			}
+		}
+	case *tracing.EventTracingComplete:
+		close(b.traced)
 	case *network.EventRequestWillBeSent:
 		b.asked = append(b.asked, e.Request.URL)
 		u, err := url.Parse(e.Request.URL)
