@@ -72,3 +72,67 @@ func TestReadmeProgramForTicks(t *testing.T) {
 		return strings.Contains(line, `No instrument "NSE:MOON" is subscribed`)
 	})
 }
+
+// TestExamplesOfTheAPI: the programs for curl and pandas work as printed.
+func TestExamplesOfTheAPI(t *testing.T) {
+	s := startServer(t)
+	s.live()
+	actorstest.Until(t, "ten bars of the future", func() bool {
+		_, body := s.call(http.MethodGet, s.URL()+"api/v1/bars/NIFTY?interval=5m&source=future&limit=10", "")
+		var bars []api.Bar
+		return json.Unmarshal(body, &bars) == nil && len(bars) == 10
+	})
+	actorstest.Until(t, "a bar of today", func() bool {
+		_, body := s.call(http.MethodGet, s.URL()+"api/v1/bars/NIFTY?interval=1m&limit=1", "")
+		var bars []api.Bar
+		return json.Unmarshal(body, &bars) == nil && len(bars) == 1
+	})
+	t.Run("curl", func(t *testing.T) {
+		actorstest.Tool(t, "curl", "curl")
+		program, err := assets.Read("example-api")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-s")
+		cmd.Stdin, cmd.Env = strings.NewReader(string(program)), append(os.Environ(), "KITESTRING_ADDR="+s.Addr())
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, want := range []string{`"tradingsymbol":"NIFTY 50"`, "\ninstrument_token,", "\nstart,", `"kind":"pcr"`, "event: tick\n"} {
+			if !strings.Contains("\n"+string(out), want) {
+				t.Errorf("the program does not print %q: %.4000s", want, out)
+			}
+		}
+		if strings.Contains(string(out), `"detail"`) || strings.Contains(string(out), "curl:") {
+			t.Errorf("a request of the program is refused: %.4000s", out)
+		}
+	})
+	t.Run("pandas", func(t *testing.T) {
+		program, err := assets.Read("example-pandas")
+		if err != nil {
+			t.Fatal(err)
+		}
+		python := ""
+		for _, name := range []string{"python3", "/usr/bin/python3"} { // Debian's package belongs to Debian's
+			if exec.Command(name, "-c", "import pandas").Run() == nil {
+				python = name
+				break
+			}
+		}
+		switch {
+		case python == "" && onCI:
+			t.Fatal("pandas is missing: install Debian's package python3-pandas")
+		case python == "":
+			t.Skip("LEFT OUT: pandas is missing; Debian's package python3-pandas has it")
+		}
+		cmd := exec.CommandContext(t.Context(), python, "-c", strings.ReplaceAll(string(program), "127.0.0.1:8420", s.Addr()))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if rows := regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d[05]:00\+05:30 `).FindAllString(string(out), -1); len(rows) != 10 || !strings.Contains(string(out), "volume") {
+			t.Errorf("not ten bars in IST: %s", out)
+		}
+	})
+}
