@@ -17,10 +17,10 @@ const (
 type AlertChanged struct {
 	Alert      string     `json:"alert"` // its name in the configuration
 	Underlying string     `json:"underlying"`
-	State      AlertState `json:"state"`
+	State      AlertState `json:"state"` // fired, healed, tested
 	Text       string     `json:"text"`  // one sentence, as the channels send it
 	Price      *float64   `json:"price"` // of the index, in rupees; null: not known
-	Level      *float64   `json:"level"` // that was crossed or touched; null: the condition is a signal
+	Level      *float64   `json:"level"` // in the unit of what is watched: that was crossed or touched; for prices rupees; null: the condition is a signal
 	At         time.Time  `json:"at"`    // exchange time
 }
 

@@ -38,12 +38,12 @@ const (
 
 // AssumptionStatus is a row of GET /api/v1/assumptions.
 type AssumptionStatus struct {
-	Name                Assumption        `json:"name"`
-	Claim               string            `json:"claim"`
-	Source              string            `json:"source"`
-	Verdict             AssumptionVerdict `json:"verdict"`
-	Seen                uint64            `json:"seen"`
-	Contradicted        uint64            `json:"contradicted"`
+	Name                Assumption        `json:"name"`                  // a word for it
+	Claim               string            `json:"claim"`                 // what the program takes for true
+	Source              string            `json:"source"`                // where that is written
+	Verdict             AssumptionVerdict `json:"verdict"`               // open, seen, contradicted
+	Seen                uint64            `json:"seen"`                  // number of times that it was looked at
+	Contradicted        uint64            `json:"contradicted"`          // number of times that it was not so
 	FirstContradictedAt *time.Time        `json:"first_contradicted_at"` // exchange time; null: never
-	Fallback            string            `json:"fallback"`
+	Fallback            string            `json:"fallback"`              // what the program does when it is not so
 }

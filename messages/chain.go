@@ -18,10 +18,10 @@ type Chain struct {
 	Current    bool        `json:"current"` // the session is today's
 	Reason     string      `json:"reason"`  // what is missing and why; "": nothing
 	Generation Generation  `json:"generation"`
-	Spot       ChainPrice  `json:"spot"`   // of the index or share
-	Future     ChainPrice  `json:"future"` // of the near future
-	Pricing    ChainModel  `json:"pricing"`
-	Summary    ChainTotals `json:"summary"`
+	Spot       ChainPrice  `json:"spot"`    // of the index or share
+	Future     ChainPrice  `json:"future"`  // of the near future
+	Pricing    ChainModel  `json:"pricing"` // what volatilities and deltas are reckoned with
+	Summary    ChainTotals `json:"summary"` // what all rows together say
 }
 
 // ChainPrice is a price with its age.
@@ -34,42 +34,42 @@ type ChainPrice struct {
 
 // ChainModel is what the volatilities and deltas are computed with.
 type ChainModel struct {
-	Model         string    `json:"model"`        // black_76
-	Forward       *float64  `json:"forward"`      // price of the underlying for the expiry
-	ForwardFrom   string    `json:"forward_from"` // parity: implied by calls and puts; future: the future of the same expiry; "": none
-	ParityStrikes []float64 `json:"parity_strikes"`
-	Rate          float64   `json:"rate"`       // that premiums are discounted at, a year
-	ExpiresAt     time.Time `json:"expires_at"` // end of the expiry's last session
-	Years         float64   `json:"years"`      // until then, of 365 days
-	Reason        string    `json:"reason"`     // why there is no forward; "": there is one
+	Model         string    `json:"model"`          // black_76
+	Forward       *float64  `json:"forward"`        // price of the underlying for the expiry, in rupees
+	ForwardFrom   string    `json:"forward_from"`   // parity: implied by calls and puts; future: the future of the same expiry; "": none
+	ParityStrikes []float64 `json:"parity_strikes"` // strikes whose calls and puts imply the forward, in rupees
+	Rate          float64   `json:"rate"`           // that premiums are discounted at, a year
+	ExpiresAt     time.Time `json:"expires_at"`     // end of the expiry's last session
+	Years         float64   `json:"years"`          // until then, of 365 days
+	Reason        string    `json:"reason"`         // why there is no forward; "": there is one
 }
 
 // ChainTotals sums the chain up. Open interest counts of options whose packet
 // is fresh enough.
 type ChainTotals struct {
-	ATM          *float64 `json:"atm"`           // strike nearest to the spot
-	Straddle     *float64 `json:"straddle"`      // last price of call and put there
-	ATMVol       *float64 `json:"atm_iv"`        // mean of the volatilities there
-	MaxPain      *float64 `json:"max_pain"`      // strike at which the options would pay out least
-	CallWall     *float64 `json:"call_wall"`     // strike of the calls' largest open interest
-	PutWall      *float64 `json:"put_wall"`      // of the puts'
-	PCR          *float64 `json:"pcr"`           // open interest of puts / of calls
-	PCRVolume    *float64 `json:"pcr_volume"`    // volume of the day, puts / calls
-	PCRChange    *float64 `json:"pcr_oi_change"` // change of the open interest since the open, puts / calls
+	ATM          *float64 `json:"atm"`           // strike nearest to the spot, in rupees
+	Straddle     *float64 `json:"straddle"`      // last prices of call and put there together, in rupees
+	ATMVol       *float64 `json:"atm_iv"`        // mean of the volatilities there, a year: 0.12 is 12 percent
+	MaxPain      *float64 `json:"max_pain"`      // strike at which the options would pay out least, in rupees
+	CallWall     *float64 `json:"call_wall"`     // strike of the calls' largest open interest, in rupees
+	PutWall      *float64 `json:"put_wall"`      // strike of the puts' largest open interest, in rupees
+	PCR          *float64 `json:"pcr"`           // ratio of the open interest: puts / calls
+	PCRVolume    *float64 `json:"pcr_volume"`    // ratio of the volume of the day: puts / calls
+	PCRChange    *float64 `json:"pcr_oi_change"` // ratio of the change of the open interest since the open: puts / calls
 	CallOI       *float64 `json:"call_oi"`
 	PutOI        *float64 `json:"put_oi"`
-	CallOIChange *float64 `json:"call_oi_change"` // since the open
-	PutOIChange  *float64 `json:"put_oi_change"`
-	Coverage     float64  `json:"coverage"` // share of the options with a fresh packet, 0-1
-	Reason       string   `json:"reason"`   // why totals are missing; "": none is
+	CallOIChange *float64 `json:"call_oi_change"` // change of the calls' open interest since the open, in units
+	PutOIChange  *float64 `json:"put_oi_change"`  // change of the puts' open interest since the open, in units
+	Coverage     float64  `json:"coverage"`       // share of the options with a fresh packet, 0-1
+	Reason       string   `json:"reason"`         // why totals are missing; "": none is
 }
 
 // ChainRow is a strike.
 type ChainRow struct {
 	Strike float64      `json:"strike"`
-	ATM    bool         `json:"atm"`
+	ATM    bool         `json:"atm"`  // whether it is the strike nearest to the spot
 	Call   *ChainOption `json:"call"` // nil: there is none at this strike
-	Put    *ChainOption `json:"put"`
+	Put    *ChainOption `json:"put"`  // nil: there is none at this strike
 }
 
 // ChainOption is an option with its newest packet.
@@ -77,17 +77,17 @@ type ChainOption struct {
 	InstrumentToken uint32     `json:"instrument_token"`
 	Tradingsymbol   string     `json:"tradingsymbol"`
 	LastPrice       *float64   `json:"last_price"`
-	Change          *float64   `json:"change"` // since the previous close
+	Change          *float64   `json:"change"` // since the previous close, in rupees
 	ChangePercent   *float64   `json:"change_percent"`
 	Bid             *float64   `json:"bid"`
 	BidQuantity     *int64     `json:"bid_quantity"`
 	Ask             *float64   `json:"ask"`
 	AskQuantity     *int64     `json:"ask_quantity"`
-	Volume          *int64     `json:"volume"` // of the day
+	Volume          *int64     `json:"volume"` // units that were traded in the day
 	OI              *int64     `json:"oi"`
-	OIChange        *int64     `json:"oi_change"` // since the open
+	OIChange        *int64     `json:"oi_change"` // since the open, in units
 	IV              *float64   `json:"iv"`
-	Delta           *float64   `json:"delta"`     // to the forward
+	Delta           *float64   `json:"delta"`     // to the forward: rupees that the premium moves with one rupee of it
 	IVFrom          string     `json:"iv_from"`   // mid: of bid and ask; last: of a trade of the last minute; "": none
 	At              *time.Time `json:"at"`        // exchange time of the newest packet; nil: none yet
 	TradedAt        *time.Time `json:"traded_at"` // of the last trade: the age of last_price
@@ -98,9 +98,9 @@ type ChainOption struct {
 
 // ChainPoint is a minute of the chain of the nearest expiry.
 type ChainPoint struct {
-	At       time.Time `json:"at"` // exchange time, start of the minute
-	Expiry   string    `json:"expiry"`
-	Spot     *float64  `json:"spot"`
+	At       time.Time `json:"at"`     // exchange time, start of the minute
+	Expiry   string    `json:"expiry"` // of the options, YYYY-MM-DD
+	Spot     *float64  `json:"spot"`   // price of the index or share, in rupees
 	ATM      *float64  `json:"atm"`
 	Straddle *float64  `json:"straddle"`
 	ATMVol   *float64  `json:"atm_iv"`

@@ -52,24 +52,24 @@ type FeedChanged struct {
 // since the file changed; nil means that it did not happen.
 type Rotation struct {
 	Generation   Generation   `json:"generation"`
-	Source       ChangeSource `json:"source"`
-	ChangedAt    time.Time    `json:"changed_at"`
-	DetectedMS   *float64     `json:"detected_ms"`
-	ValidatedMS  *float64     `json:"validated_ms"`
-	DialledMS    *float64     `json:"dialled_ms"`
-	FirstFrameMS *float64     `json:"first_frame_ms"`
-	FirstTickMS  *float64     `json:"first_tick_ms"`
-	RetiredMS    *float64     `json:"retired_ms"` // the old socket closed
-	TotalMS      *float64     `json:"total_ms"`   // until nothing of the older generation was left
-	Overlapped   int64        `json:"ticks_overlapped"`
-	Repeated     *int64       `json:"ticks_duplicated"`      // delivered more than once; nil where the source is not sequenced
-	Lost         *int64       `json:"ticks_lost"`            // nil where the source is not sequenced
-	Matched      int64        `json:"instruments_matched"`   // that the new socket took over by a packet that both brought
-	Ordered      int64        `json:"instruments_ordered"`   // by one that was newer than all before
-	Unmatched    int64        `json:"instruments_unmatched"` // by one of which neither could be said
-	Shards       int          `json:"shards"`
-	Clients      *int         `json:"gateway_clients"` // sockets of the gateway's clients that streamed on; nil: not completed, or no gateway
-	Result       string       `json:"result"`          // pending, adopted, rejected, superseded
+	Source       ChangeSource `json:"source"`                // how the change was seen: start, event, poll, login
+	ChangedAt    time.Time    `json:"changed_at"`            // when the file was changed
+	DetectedMS   *float64     `json:"detected_ms"`           // milliseconds from then until the program saw it; null: not yet
+	ValidatedMS  *float64     `json:"validated_ms"`          // milliseconds until Kite accepted it; null: not yet
+	DialledMS    *float64     `json:"dialled_ms"`            // milliseconds until a socket with it was open; null: not yet
+	FirstFrameMS *float64     `json:"first_frame_ms"`        // milliseconds until the first valid frame on it; null: not yet
+	FirstTickMS  *float64     `json:"first_tick_ms"`         // milliseconds until the first tick on it; null: not yet
+	RetiredMS    *float64     `json:"retired_ms"`            // milliseconds until the old socket closed; null: not yet
+	TotalMS      *float64     `json:"total_ms"`              // milliseconds until nothing of the older generation was left; null: not yet
+	Overlapped   int64        `json:"ticks_overlapped"`      // number of ticks that came on both sockets and went out once
+	Repeated     *int64       `json:"ticks_duplicated"`      // number of ticks delivered more than once; nil where the source is not sequenced
+	Lost         *int64       `json:"ticks_lost"`            // number of ticks that are missing; nil where the source is not sequenced
+	Matched      int64        `json:"instruments_matched"`   // number of instruments that the new socket took over by a packet that both brought
+	Ordered      int64        `json:"instruments_ordered"`   // number of instruments taken over by a packet that was newer than all before
+	Unmatched    int64        `json:"instruments_unmatched"` // number of instruments taken over by a packet of which neither could be said
+	Shards       int          `json:"shards"`                // number of sockets that changed
+	Clients      *int         `json:"gateway_clients"`       // number of sockets of the gateway's clients that streamed on; nil: not completed, or no gateway
+	Result       string       `json:"result"`                // pending, adopted, rejected, superseded
 	Reason       string       `json:"reason,omitempty"`
 }
 

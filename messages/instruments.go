@@ -66,29 +66,29 @@ func (m *Mode) UnmarshalText(text []byte) error { return named(modes[:], text, (
 
 // Instrument is one row of the instruments file, as far as we use it.
 type Instrument struct {
-	Token         uint32    `json:"instrument_token"` // never bare "token" in prose: the instrument token
-	Exchange      string    `json:"exchange"`
+	Token         uint32    `json:"instrument_token"` // number that Kite gives the instrument; in prose never the bare word token
+	Exchange      string    `json:"exchange"`         // NSE, NFO, BSE, BFO, MCX, ...
 	Tradingsymbol string    `json:"tradingsymbol"`
-	Name          string    `json:"name"`
+	Name          string    `json:"name"`            // of the company or the underlying
 	Type          string    `json:"instrument_type"` // EQ, FUT, CE, PE
 	Segment       string    `json:"segment"`         // NSE, INDICES, NFO-FUT, NFO-OPT, ...
 	Expiry        time.Time `json:"expiry,omitzero"` // midnight IST of the day; zero: none
 	Strike        float64   `json:"strike"`
-	TickSize      float64   `json:"tick_size"`
-	LotSize       int       `json:"lot_size"`
+	TickSize      float64   `json:"tick_size"` // least step of its price, in rupees
+	LotSize       int       `json:"lot_size"`  // units in a lot
 }
 
 // Underlying is an index or a share with its derivatives of today.
 type Underlying struct {
-	Name   string      `json:"name"` // NIFTY, BANKNIFTY, SENSEX
-	Index  Instrument  `json:"index"`
+	Name   string      `json:"name"`            // NIFTY, BANKNIFTY, SENSEX
+	Index  Instrument  `json:"index"`           // the instrument whose price is the spot
 	Future Instrument  `json:"future"`          // the near contract; zero: none in the file
 	Next   *Instrument `json:"next,omitempty"`  // the next contract, from 3 days before the roll
 	Expiry time.Time   `json:"expiry,omitzero"` // of the chain; zero: there is none
 	// Expiries are all of the options, the nearest first.
 	Expiries []time.Time  `json:"expiries,omitempty"`
 	Chain    []Instrument `json:"chain"`            // CE and PE round the money, by strike, then type
-	Step     float64      `json:"strike_step"`      // distance between strikes
+	Step     float64      `json:"strike_step"`      // distance between strikes, in rupees
 	Reason   string       `json:"reason,omitempty"` // why a part is missing
 }
 

@@ -32,14 +32,14 @@ func (s *ReadingStatus) UnmarshalText(text []byte) error {
 type Reading struct {
 	Kind        string         `json:"kind"` // pcr, volume_pulse, ...
 	Underlying  string         `json:"underlying"`
-	Profile     string         `json:"profile"` // calibrated or classic
-	Signal      string         `json:"signal"`
+	Profile     string         `json:"profile"`    // calibrated or classic
+	Signal      string         `json:"signal"`     // what it says, like bullish; "": nothing
 	Confidence  float64        `json:"confidence"` // 0-100
-	Status      ReadingStatus  `json:"status"`
+	Status      ReadingStatus  `json:"status"`     // active, watching, unavailable
 	Reason      string         `json:"reason,omitempty"`
-	Values      map[string]any `json:"values,omitempty"`
-	AsOf        time.Time      `json:"as_of"`        // exchange time of the newest input; zero: none yet
-	OldestInput time.Time      `json:"oldest_input"` // exchange time of the oldest input used
+	Values      map[string]any `json:"values,omitempty"` // its figures: /api/v1/kinds says what each means, with its unit
+	AsOf        time.Time      `json:"as_of"`            // exchange time of the newest input; zero: none yet
+	OldestInput time.Time      `json:"oldest_input"`     // exchange time of the oldest input used
 	// Session is the trading day that the newest input is of, YYYY-MM-DD; "": none
 	// yet. A reading of an earlier session than the one that runs, or of one that is
 	// over, is watching, never active, and its reason says so first.
@@ -47,11 +47,11 @@ type Reading struct {
 	// ValidUntil is when it stops to stand without newer input, exchange time; null:
 	// it does not stand.
 	ValidUntil *time.Time `json:"valid_until"`
-	Coverage   float64    `json:"coverage"` // 0-1, of the inputs wanted
-	Gapped     bool       `json:"gapped"`
-	Partial    bool       `json:"partial"`
-	Generation Generation `json:"generation"` // of the newest input
-	Epoch      uint64     `json:"epoch"`      // of the actor's incarnation
+	Coverage   float64    `json:"coverage"`   // 0-1, of the inputs wanted
+	Gapped     bool       `json:"gapped"`     // whether ticks are missing in its data
+	Partial    bool       `json:"partial"`    // whether a bar of its data was seen in part only
+	Generation Generation `json:"generation"` // number of the token that brought the newest input
+	Epoch      uint64     `json:"epoch"`      // number of the actor's incarnation
 
 	// Parameters are those of the formulas that the configuration chose other
 	// than their defaults. Shared between readings: not to be changed.

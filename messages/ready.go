@@ -31,8 +31,8 @@ func (s *ReadyState) UnmarshalText(text []byte) error {
 
 // ReadyCheck is one line of the morning.
 type ReadyCheck struct {
-	Name   string     `json:"name"` // of a closed set: package actors/ready has the list
-	State  ReadyState `json:"state"`
+	Name   string     `json:"name"`   // of a closed set: package actors/ready has the list
+	State  ReadyState `json:"state"`  // waiting, missing, warning, ok, not_due, off
 	Since  time.Time  `json:"since"`  // exchange time at which the state began, or was seen first
 	Detail string     `json:"detail"` // what is so, in plain words
 	Fix    string     `json:"fix"`    // what to do; "": nothing
@@ -42,9 +42,9 @@ type ReadyCheck struct {
 // shape of GET /api/v1/ready too.
 // Sent by ready; received by web.
 type Readiness struct {
-	Ready  bool         `json:"ready"`
-	Shown  bool         `json:"shown"` // the page shows it: from 08:00 of a day with a session, until data has been live for a minute
-	Checks []ReadyCheck `json:"checks"`
+	Ready  bool         `json:"ready"`  // whether none of them is waiting or missing
+	Shown  bool         `json:"shown"`  // the page shows it: from 08:00 of a day with a session, until data has been live for a minute
+	Checks []ReadyCheck `json:"checks"` // what the morning needs, one by one
 }
 
 // Missing are the checks that a person has to do something about.

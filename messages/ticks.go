@@ -111,18 +111,18 @@ const (
 // Gap is one blind span of one instrument.
 type Gap struct {
 	InstrumentToken uint32    `json:"instrument_token"`
-	From            time.Time `json:"from"` // exchange time of the last tick before
-	To              time.Time `json:"to"`   // exchange time of the first tick after
-	BlindSeconds    float64   `json:"blind_seconds"`
-	VolumeWhile     int64     `json:"volume_while_blind"`
+	From            time.Time `json:"from"`               // exchange time of the last tick before
+	To              time.Time `json:"to"`                 // exchange time of the first tick after
+	BlindSeconds    float64   `json:"blind_seconds"`      // seconds from the last tick before to the first after
+	VolumeWhile     int64     `json:"volume_while_blind"` // units that were traded unseen
 }
 
 // GapDetected carries the blind spans of a reconnect or swap.
 // Sent by feed; received by bars, record, web and bus.
 type GapDetected struct {
-	Reason     GapReason  `json:"reason"`
-	Shard      int        `json:"shard"`
+	Reason     GapReason  `json:"reason"` // reconnect, swap, start
+	Shard      int        `json:"shard"`  // number of the socket, from 0
 	Generation Generation `json:"generation"`
-	Gaps       []Gap      `json:"instruments"`
-	At         time.Time  `json:"at"` // when it was over
+	Gaps       []Gap      `json:"instruments"` // how long each instrument was blind and what it missed
+	At         time.Time  `json:"at"`          // when it was over
 }

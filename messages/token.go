@@ -144,10 +144,10 @@ func (s *AuthState) UnmarshalText(text []byte) error { return named(authStates[:
 type TokenStatus struct {
 	Generation  Generation `json:"generation"`
 	Fingerprint string     `json:"fingerprint"`
-	State       AuthState  `json:"state"`
+	State       AuthState  `json:"state"`            // no_token, unverified, valid, suspect, rejected
 	Reason      string     `json:"reason,omitempty"` // plain words: what happened and what to do
-	Since       time.Time  `json:"since"`
-	CheckedAt   time.Time  `json:"checked_at"` // zero: never
+	Since       time.Time  `json:"since"`            // when this state began
+	CheckedAt   time.Time  `json:"checked_at"`       // zero: never
 }
 
 // AuthChanged carries the state of the adopted token and of the pending
@@ -177,15 +177,15 @@ const (
 // LoginEnded says that a login came to an end.
 // Sent by auth; received by web. Auth's HTTP handlers send it.
 type LoginEnded struct {
-	Result      LoginResult `json:"result"`
-	Reason      string      `json:"reason"`
+	Result      LoginResult `json:"result"`                // ok, cancelled, bad_state, exchange_failed, timeout
+	Reason      string      `json:"reason"`                // the same in words
 	Fingerprint string      `json:"fingerprint,omitempty"` // of the token that it brought, which is adopted a moment later; "": none
-	At          time.Time   `json:"at"`
+	At          time.Time   `json:"at"`                    // when it ended, by the server's clock
 }
 
 // Holder is an actor and the generation that it last worked with.
 type Holder struct {
-	Actor      string     `json:"actor"`
+	Actor      string     `json:"actor"` // name of the service
 	Generation Generation `json:"generation"`
 	At         time.Time  `json:"at"` // when it took up the newest generation that it ever used
 }

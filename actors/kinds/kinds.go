@@ -9,8 +9,8 @@ package kinds
 
 // Kind is an analysis.
 type Kind struct {
-	Kind   string  `json:"kind"`
-	Title  string  `json:"title"`
+	Kind   string  `json:"kind"`   // as a reading has it, like pcr
+	Title  string  `json:"title"`  // its heading on the page
 	About  string  `json:"about"`  // two sentences: what it looks at, and what it cannot tell
 	Fields []Field `json:"fields"` // of its values, in the order in which a person reads them
 }
@@ -18,10 +18,10 @@ type Kind struct {
 // Field is a value of a reading. A name with dots is a field within an object, or
 // within each entry of a list.
 type Field struct {
-	Name  string `json:"name"`
-	Label string `json:"label"`
-	Unit  string `json:"unit"` // "": none, as of a word
-	Help  string `json:"help"`
+	Name  string `json:"name"`  // of the value within a reading, like pcr_volume
+	Label string `json:"label"` // the same for a person
+	Unit  string `json:"unit"`  // "": none, as of a word
+	Help  string `json:"help"`  // what it means, in a sentence
 }
 
 // All is the table, in the order of a page.

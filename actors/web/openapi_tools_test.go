@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,25 +147,60 @@ func TestEveryTopicIsDescribed(t *testing.T) {
 			t.Errorf("the topic %s is not described", topic)
 		}
 	}
+}
+
+// TestEveryFieldIsDescribed: what a field is stands in its description, more than
+// its name does, and a number has its unit.
+func TestEveryFieldIsDescribed(t *testing.T) {
+	_, _, addr := open(t, &fakes{})
+	_, document := request(t, "GET", "http://"+addr+"/api/v1/openapi.json", "")
+	type field struct {
+		Description string
+		Type        string
+		AnyOf       []struct{ Type string }
+	}
 	var doc struct {
 		Components struct {
 			Schemas map[string]struct {
 				Description string
-				Properties  map[string]struct{ Description string }
+				Properties  map[string]field
 			}
 		}
 	}
 	if err := json.Unmarshal([]byte(document), &doc); err != nil {
 		t.Fatal(err)
 	}
+	word := regexp.MustCompile(`[a-z0-9]+`)
+	parenthesis := regexp.MustCompile(`\([^)]*\)`)
+	unit := regexp.MustCompile(`rupee|second|percent|unit|byte|0-1|number of|number that|code number|ratio|minute|\bdays?\b|years?\b`)
+	// says reports whether a text says more than a name.
+	says := func(text, name string) bool {
+		known := append(word.FindAllString(name, -1), strings.Split(name, "_")...)
+		return slices.ContainsFunc(word.FindAllString(strings.ToLower(parenthesis.ReplaceAllString(text, "")), -1), func(w string) bool {
+			return !slices.Contains(known, w) && !slices.Contains([]string{"a", "an", "the", "of", "in", "is", "its"}, w)
+		})
+	}
+	for text, want := range map[string]bool{"last price": false, "the last price (rupees)": false, "price of the newest trade": true} {
+		if says(text, "last_price") != want {
+			t.Errorf("%q says more than last_price: want %t", text, want)
+		}
+	}
 	fields := 0
 	for name, s := range doc.Components.Schemas {
 		if s.Description == "" && !strings.HasPrefix(name, "web.") {
 			t.Errorf("%s is not described", name)
 		}
-		for field, f := range s.Properties {
-			if fields++; f.Description == "" {
-				t.Errorf("%s.%s is not described", name, field)
+		for key, f := range s.Properties {
+			fields++
+			if !says(f.Description, key) {
+				t.Errorf("%s.%s: %q says no more than its name: give the field a comment, then go test ./actors/web/openapi -update", name, key, f.Description)
+			}
+			types := []string{f.Type}
+			for _, one := range f.AnyOf {
+				types = append(types, one.Type)
+			}
+			if (slices.Contains(types, "number") || slices.Contains(types, "integer")) && !unit.MatchString(f.Description) {
+				t.Errorf("%s.%s: %q has no unit", name, key, f.Description)
 			}
 		}
 	}

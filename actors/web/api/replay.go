@@ -11,11 +11,11 @@ type StatusReplay struct {
 	Max     bool      `json:"max"`     // as fast as it is read
 	Waiting bool      `json:"waiting"` // until the instruments are subscribed to
 	Ended   bool      `json:"ended"`   // time goes on, without ticks
-	Ticks   int64     `json:"ticks"`   // played
+	Ticks   int64     `json:"ticks"`   // number of ticks that were played
 }
 
 // ReplaySpeed is the body of POST /api/v1/replay.
 type ReplaySpeed struct {
-	Speed float64 `json:"speed"`         // 0 lets it stand
+	Speed float64 `json:"speed"`         // recorded seconds in a real second; 0 lets it stand
 	Max   bool    `json:"max,omitempty"` // as fast as it is read; speed does not count then
 }

@@ -17,21 +17,21 @@ type Tick struct {
 	LastPrice       *float64      `json:"last_price"`    // null: no packet has come yet
 	Change          *float64      `json:"change"`        // rupees, from the previous day's close
 	ChangePercent   *float64      `json:"change_percent"`
-	Open            *float64      `json:"open"`
-	High            *float64      `json:"high"`
-	Low             *float64      `json:"low"`
-	Close           *float64      `json:"close"` // of the previous day
-	AveragePrice    *float64      `json:"average_price"`
-	LastQuantity    *int64        `json:"last_quantity"`
-	Volume          *int64        `json:"volume"` // of the day, so far
-	BuyQuantity     *int64        `json:"buy_quantity"`
-	SellQuantity    *int64        `json:"sell_quantity"`
+	Open            *float64      `json:"open"`          // first price of the day, in rupees
+	High            *float64      `json:"high"`          // highest price of the day, in rupees
+	Low             *float64      `json:"low"`           // lowest price of the day, in rupees
+	Close           *float64      `json:"close"`         // close of the previous day, in rupees
+	AveragePrice    *float64      `json:"average_price"` // volume-weighted average price of the day, in rupees
+	LastQuantity    *int64        `json:"last_quantity"` // units of the newest trade
+	Volume          *int64        `json:"volume"`        // units that were traded so far in the day
+	BuyQuantity     *int64        `json:"buy_quantity"`  // units that all open orders would buy
+	SellQuantity    *int64        `json:"sell_quantity"` // units that all open orders would sell
 	OI              *int64        `json:"oi"`
 	Bid             *float64      `json:"bid"` // the best one; null: none, or not in mode full
 	BidQuantity     *int64        `json:"bid_quantity"`
 	Ask             *float64      `json:"ask"`
 	AskQuantity     *int64        `json:"ask_quantity"`
-	LastTradeAt     *time.Time    `json:"last_trade_at"`
-	ExchangeAt      *time.Time    `json:"exchange_at"` // the exchange's time of the packet
-	Packets         uint64        `json:"packets"`     // that have come since it is subscribed; a step of more than one between two events: newer ones replaced the others
+	LastTradeAt     *time.Time    `json:"last_trade_at"` // the exchange's time of the newest trade
+	ExchangeAt      *time.Time    `json:"exchange_at"`   // the exchange's time of the packet
+	Packets         uint64        `json:"packets"`       // number of packets since it is subscribed; a step of more than one between two events: newer ones replaced the others
 }

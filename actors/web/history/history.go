@@ -28,17 +28,17 @@ const (
 
 // Point is what an analysis said at a time.
 type Point struct {
-	At         time.Time              `json:"at"` // exchange time
-	Status     messages.ReadingStatus `json:"status"`
-	Signal     string                 `json:"signal"`
+	At         time.Time              `json:"at"`         // exchange time
+	Status     messages.ReadingStatus `json:"status"`     // active, watching, unavailable
+	Signal     string                 `json:"signal"`     // what it said, like bullish; "": nothing
 	Confidence float64                `json:"confidence"` // 0-100
 	Coverage   float64                `json:"coverage"`   // 0-1
 }
 
 // Signal is an active reading that was not there, or was another one, before.
 type Signal struct {
-	At         time.Time `json:"at"` // exchange time
-	Signal     string    `json:"signal"`
+	At         time.Time `json:"at"`         // exchange time
+	Signal     string    `json:"signal"`     // what it said, like bullish
 	Confidence float64   `json:"confidence"` // 0-100
 	Price      *float64  `json:"price"`      // of the index at the end of that minute; null: no bar
 	After15m   *Outcome  `json:"after_15m"`  // null: not yet, or no bar
@@ -47,14 +47,14 @@ type Signal struct {
 
 // Outcome is where the price stood later.
 type Outcome struct {
-	Price         float64 `json:"price"`
+	Price         float64 `json:"price"`          // of the index then, in rupees
 	ChangePercent float64 `json:"change_percent"` // since the signal
 }
 
 // Session is what a kind said in one session.
 type Session struct {
 	Underlying string   `json:"underlying"`
-	Kind       string   `json:"kind"`
+	Kind       string   `json:"kind"`    // the kind of the readings, like pcr
 	Session    string   `json:"session"` // trading day, YYYY-MM-DD; "": nothing was said yet
 	History    []Point  `json:"history"` // oldest first
 	Signals    []Signal `json:"signals"` // newest first, the last 20

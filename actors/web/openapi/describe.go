@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"path"
@@ -35,7 +36,39 @@ func ownerOf(t reflect.Type, f reflect.StructField) reflect.Type {
 
 func describeType(name string) string { return comments[name] }
 
-// units are those that the end of a field's name tells.
+// glossary says what a name means wherever a field has it and no comment.
+var glossary = map[string]string{
+	"age_seconds":      "seconds since the exchange's time of the newest packet; null: none yet",
+	"ask":              "lowest price at which somebody sells, in rupees; null: nobody does, or not in mode full",
+	"ask_quantity":     "units that are for sale at that price",
+	"atm":              "strike nearest to the spot, in rupees",
+	"atm_iv":           "implied volatility at the money, a year: 0.12 is 12 percent",
+	"bar":              "the bar itself",
+	"bid":              "highest price at which somebody buys, in rupees; null: nobody does, or not in mode full",
+	"bid_quantity":     "units that are wanted at that price",
+	"call_oi":          "open interest of all calls, in units",
+	"change_percent":   "the change since the previous close, in percent",
+	"coverage":         "share of the options with a fresh packet, 0-1",
+	"fingerprint":      "the first 8 hex digits of the token's SHA-256: the token itself is never shown",
+	"generation":       "number of the token: it grows with each change of the value in the file, from 1 at the start of the server",
+	"instrument_token": "number that Kite gives the instrument",
+	"interval":         "length of the bar: 1m, 3m, 5m, 15m",
+	"iv":               "implied volatility, a year: 0.12 is 12 percent",
+	"last_price":       "price of the newest trade, in rupees",
+	"max_pain":         "strike at which the options would pay out least, in rupees",
+	"oi":               "open interest, in units; null: not known, or not in mode full",
+	"pcr":              "ratio of the open interest: puts / calls",
+	"put_oi":           "open interest of all puts, in units",
+	"reason":           "what happened and what to do, in words",
+	"source":           "whose prices the bar is made of: index, future",
+	"straddle":         "last prices of call and put at the money together, in rupees",
+	"strike":           "price at which the option may be exercised, in rupees",
+	"tradingsymbol":    "name that the exchange gives the instrument, like NIFTY26DECFUT",
+	"underlying":       "what the options and futures are on, like NIFTY",
+}
+
+// units are those that the end of a field's name tells, the longer ends first.
+// Kite counts quantities in units, of which a lot has many.
 var units = []struct{ suffix, unit string }{
 	{"_per_second", "a second"},
 	{"_seconds", "seconds"},
@@ -43,10 +76,11 @@ var units = []struct{ suffix, unit string }{
 	{"_percent", "percent"},
 	{"_bytes", "bytes"},
 	{"_at", "RFC 3339, UTC"},
+	{"oi_change", "units"},
+	{"quantity", "units"},
+	{"volume", "units"},
+	{"oi", "units"},
 	{"price", "rupees"},
-	{"quantity", "contracts or shares"},
-	{"volume", "contracts or shares"},
-	{"oi", "contracts"},
 	{"open", "rupees"},
 	{"high", "rupees"},
 	{"low", "rupees"},
@@ -56,12 +90,10 @@ var units = []struct{ suffix, unit string }{
 	{"change", "rupees"},
 }
 
-// describeField is a field's comment, or its name in words, with its unit.
+// describeField is a field's comment, or what its name means everywhere, with
+// its unit. A test refuses a field that has neither.
 func describeField(owner reflect.Type, field, key string) string {
-	text := comments[typeName(owner)+"."+field]
-	if text == "" {
-		text = strings.ReplaceAll(key, "_", " ")
-	}
+	text := cmp.Or(comments[typeName(owner)+"."+field], glossary[key])
 	kind := owner
 	if f, ok := owner.FieldByName(field); ok {
 		kind = f.Type
@@ -73,8 +105,11 @@ func describeField(owner reflect.Type, field, key string) string {
 		return text
 	}
 	for _, u := range units {
-		if strings.HasSuffix(key, u.suffix) && !strings.Contains(text, u.unit) {
-			return text + " (" + u.unit + ")"
+		if strings.HasSuffix(key, u.suffix) {
+			if !strings.Contains(text, u.unit) {
+				text += " (" + u.unit + ")"
+			}
+			break
 		}
 	}
 	return text
