@@ -63,17 +63,21 @@ type chaosRun struct {
 
 // watch demands that the page answers, but for short whiles, that no actor
 // stays down unless it is quarantined, and that the generation never goes back.
+// Time in which the machine stood still does not count.
 func (r *Rig) watch() {
-	answered := time.Now()
-	down := map[string]time.Time{}
+	began := time.Now()
+	running := func() time.Duration { return time.Since(began) - r.still.SoFar() } // the machine's clock without its standstills
+	answered := running()
+	down := map[string]time.Duration{}
 	var newest messages.Generation
 	r.during(time.Hour, "the server answers and no actor stays down", func() (bool, any) {
 		var st api.Status
 		var actors []api.Actor
 		if err := attempt(func() { st, actors = r.status(), get[[]api.Actor](r, "/api/v1/actors") }); err != nil {
-			return time.Since(answered) < unanswered, fmt.Sprintf("no answer for %s: %v", time.Since(answered), err)
+			silent := running() - answered
+			return silent < unanswered, fmt.Sprintf("no answer for %s: %v", silent, err)
 		}
-		answered = time.Now()
+		answered = running()
 		if st.Token.Generation < newest {
 			return false, fmt.Sprintf("generation %d after %d", st.Token.Generation, newest)
 		}
@@ -86,8 +90,8 @@ func (r *Rig) watch() {
 			if _, ok := down[a.Name]; !ok {
 				down[a.Name] = answered
 			}
-			if answered.Sub(down[a.Name]) > downFor {
-				return false, fmt.Sprintf("%s is %s since %s", a.Name, a.State, down[a.Name].Format(time.TimeOnly))
+			if since := answered - down[a.Name]; since > downFor {
+				return false, fmt.Sprintf("%s is %s for %s", a.Name, a.State, since)
 			}
 		}
 		return true, nil
