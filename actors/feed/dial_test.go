@@ -29,7 +29,7 @@ func TestSocketURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "wss://ws.example/path?access_token=a%2Bb%2Fc%3D&api_key=key&user_id=AB1&x=1"; got != want {
+	if want := "wss://ws.example/path?access_token=a%2Bb%2Fc%3D&api_key=key&user_id=AB1&x=1"; got.String() != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if _, err := socketURL(kite.Exchange{WSURL: "nonsense"}, session(1, "secret")); err == nil {

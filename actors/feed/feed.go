@@ -26,6 +26,7 @@ package feed
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -68,7 +69,8 @@ type Config struct {
 	// Dial opens TCP connections; nil: the operating system's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	timeouts *timeouts // tests only; nil: the defaults
+	timeouts *timeouts      // tests only; nil: the defaults
+	roots    *x509.CertPool // tests only; nil: the operating system's
 }
 
 // Market is asked for the phase of the day at the start: a message comes only

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"io"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,7 @@ const chunkTicks = 512
 
 // The size classes of frames, in bytes of raw packets: the first for what the
 // table itself has to say, the others for what readers read.
-var frameClasses = [...]int{4 << 10, 128 << 10, 256 << 10, wire.MaxFrame + 1}
+var frameClasses = [...]int{4 << 10, 128 << 10, 256 << 10, wire.MaxFrame + wire.ReaderSlack}
 
 // frameClass is the smallest class for so many bytes.
 func frameClass(size int) int {
@@ -42,9 +41,6 @@ type frame struct {
 	pool   *pool
 	next   *frame // in the pool
 }
-
-// free is the room behind the packets.
-func (f *frame) free() []byte { return f.raw[len(f.raw):cap(f.raw)] }
 
 // pool recycles frames: a stack with many pushers (the subscribers) and one
 // popper at a time (a reader that holds the table's lock), hence neither a
@@ -234,54 +230,27 @@ func (t *table) frame(size int) *frame {
 	return t.pool.get(max(size, frameClasses[1]))
 }
 
-// inbox is where a reader puts the messages that it reads: one behind the
-// other into a frame of the table's, so that their packets are copied only
-// once. Not safe for concurrent use.
+// inbox is where a reader puts what it reads: one message behind the other into
+// a frame of the table's, so that no packet is copied before it is looked at.
+// Not safe for concurrent use.
 type inbox struct {
-	table   *table
-	frame   *frame // its free room takes the next message
-	last    int    // the length of the last message: the next one tends to be like it
-	payload *atomic.Int64
+	table  *table
+	reader wire.Reader
+	frame  *frame // what the reader reads into; nil: nothing yet
+	memory []byte // of frame, all of it
 }
 
-// read reads a message behind what the frame has. One that is longer than the
-// longest frame is cut one byte after that, and then is no valid frame.
-func (in *inbox) read(r io.Reader) (n int, err error) {
-	if in.frame == nil || len(in.free()) < in.last {
-		in.renew(max(in.last, 1), 0)
-	}
-	for n <= wire.MaxFrame {
-		if n == len(in.free()) {
-			in.renew(n+1, n)
-		}
-		m, err := r.Read(in.free()[n:])
-		n += m
-		in.payload.Add(int64(m))
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return n, err
+// room changes to another frame, with room for size bytes. The one before is
+// given up when what is in it has been taken along.
+func (in *inbox) room(size int) (memory []byte, give func()) {
+	before := in.frame
+	in.frame = in.table.frame(size)
+	in.memory = in.frame.raw[:cap(in.frame.raw)]
+	return in.memory, func() {
+		if before != nil {
+			before.release()
 		}
 	}
-	n = min(n, wire.MaxFrame+1)
-	if !wire.Heartbeat(in.free()[:n]) { // it says nothing of the next message
-		in.last = n
-	}
-	return n, nil
-}
-
-func (in *inbox) free() []byte { return in.frame.free() }
-
-// renew takes another frame, with room for size bytes, and moves the begun
-// message there.
-func (in *inbox) renew(size, begun int) {
-	f := in.table.frame(size)
-	if in.frame != nil {
-		copy(f.free(), in.free()[:begun])
-		in.frame.release()
-	}
-	in.frame = f
 }
 
 // close gives the frame up.

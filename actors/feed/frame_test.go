@@ -3,9 +3,10 @@ package feed
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"io"
 	"net"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -29,7 +30,7 @@ func (b *batches) Push(batch *messages.Ticks) bool {
 func put(t *testing.T, table *table, f *frame, n uint32) {
 	t.Helper()
 	raw := wire.AppendFrame(nil, packet(messages.ModeFull, 257, n))
-	if r, err := table.take(1, f, copy(f.free(), raw), time.Now()); err != nil || r.ticks != 1 {
+	if r, err := takeBehind(table, 1, f, raw, time.Now()); err != nil || r.ticks != 1 {
 		t.Fatal(r, err)
 	}
 }
@@ -60,7 +61,7 @@ func TestBurst(t *testing.T) {
 		t.Fatalf("%+v seen, %d batches, %d ticks pushed", tick, sink.n, sink.ticks)
 	}
 	for n := range uint32(chunkTicks) {
-		if len(f.free()) < packetMax+4 {
+		if cap(f.raw)-len(f.raw) < packetMax+4 {
 			f.release()
 			f = table.frame(1)
 		}
@@ -136,27 +137,55 @@ func TestSmallFramesShareABatch(t *testing.T) {
 }
 
 // Messages of any length arrive whole, wherever they begin in a frame and
-// whatever parts they come in; too long ones are cut.
+// whatever parts they come in; too long ones are cut. What has been published of
+// a frame never changes.
 func TestInbox(t *testing.T) {
 	_, table, _ := testTable(messages.ModeFull, 257)
-	in := inbox{payload: new(atomic.Int64), table: table}
-	for i, size := range []int{1, 0, 9302, 1, 60 << 10, 9302, 9302, 300 << 10, wire.MaxFrame, 40, wire.MaxFrame + 1, 40 << 10, wire.MaxFrame + 9} {
-		message := bytes.Repeat([]byte{byte(i), 1, 2, 3, 5, 7, 11}, size/7+1)[:size]
-		n, err := in.read(iotest.HalfReader(bytes.NewReader(message)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := min(size, wire.MaxFrame+1); n != want || !bytes.Equal(in.free()[:n], message[:n]) {
-			t.Fatalf("message %d: %d of %d bytes, or others", i, n, want)
-		}
-		if n <= 9302 { // as if it brought ticks
-			in.frame.raw = in.frame.raw[:len(in.frame.raw)+n]
-		}
+	sizes := []int{1, 0, 9302, 1, 60 << 10, 9302, 9302, 300 << 10, wire.MaxFrame, 40, wire.MaxFrame + 1, 40 << 10, wire.MaxFrame + 9, 70 << 10, 70 << 10, 70 << 10}
+	for name, source := range map[string]func(io.Reader) io.Reader{
+		"whole": func(r io.Reader) io.Reader { return r }, "halves": iotest.HalfReader,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stream []byte
+			var sent [][]byte
+			for i, size := range sizes {
+				message := bytes.Repeat([]byte{byte(i), 1, 2, 3, 5, 7, 11}, size/7+1)[:size]
+				sent = append(sent, message)
+				stream = append(stream, 0x82, 127)
+				stream = append(binary.BigEndian.AppendUint64(stream, uint64(size)), message...)
+			}
+			in := inbox{table: table}
+			in.reader = wire.Reader{
+				Source: io.MultiReader(source(bytes.NewReader(stream)), iotest.ErrReader(iotest.ErrTimeout)), Room: in.room, Limit: readLimit, Most: wire.MaxFrame,
+				Payload: func(int) {}, Answer: func(int, []byte) error { return nil },
+			}
+			var held []*frame
+			var seen [][]byte
+			for i, message := range sent {
+				kind, from, to, err := in.reader.Next()
+				if err != nil || kind != wire.OpBinary {
+					t.Fatal(kind, err)
+				}
+				if want := min(len(message), wire.MaxFrame+1); to-from != want || !bytes.Equal(in.memory[from:to], message[:want]) {
+					t.Fatalf("message %d: %d of %d bytes, or others", i, to-from, want)
+				}
+				in.frame.open.Add(1) // as if it brought ticks
+				held, seen = append(held, in.frame), append(seen, in.memory[from:to])
+			}
+			if _, _, _, err := in.reader.Next(); err != iotest.ErrTimeout {
+				t.Error(err)
+			}
+			for i, got := range seen {
+				if !bytes.Equal(got, sent[i][:len(got)]) {
+					t.Errorf("message %d has changed", i)
+				}
+			}
+			in.close()
+			for _, f := range held {
+				f.release()
+			}
+		})
 	}
-	if _, err := in.read(iotest.ErrReader(iotest.ErrTimeout)); err != iotest.ErrTimeout {
-		t.Error(err)
-	}
-	in.close()
 }
 
 // clumsy is a sink that panics when it is asked to.

@@ -20,9 +20,10 @@ import (
 
 // The times of a socket.
 const (
-	readBuffer   = 96 << 10
 	writeBuffer  = 16 << 10
 	writeTimeout = 3 * time.Second
+	// For the answer to a ping or a close, which the reader waits for.
+	answerTimeout = time.Second
 	closeTimeout = 30 * time.Millisecond // for the close frame: politeness must not delay a stop
 	pulseEvery   = 100 * time.Millisecond
 	// A message beyond this ends the connection; up to it one that is too long
@@ -171,28 +172,25 @@ func (s *stream) fact(f messages.SocketFact) { s.feed.cfg.Recorder.Socket(s.name
 func (s *stream) report(e event, at time.Time) { s.feed.self.Tell(socketEvent{s.shard, e, at}) }
 
 // read takes frames until the connection ends.
-func (s *stream) read(conn *websocket.Conn) error {
-	in := inbox{table: s.table, payload: &s.payload}
+func (s *stream) read(conn *socket) error {
+	in := s.newInbox(conn)
 	defer in.close()
 	record, name := s.feed.cfg.Recorder, s.name()
 	var bad []time.Time
 	for {
-		kind, r, err := conn.NextReader()
-		if err != nil {
-			return err
-		}
-		n, err := in.read(r)
+		kind, from, to, err := in.reader.Next()
 		if err != nil {
 			return err
 		}
 		s.messages.Add(1)
 		now := s.received
-		if kind == websocket.TextMessage {
-			s.text(in.free()[:n], now)
+		message := in.memory[from:to:to]
+		if kind == wire.OpText {
+			s.text(message, now)
 			continue
 		}
-		record.Frame(name, in.free()[:n])
-		taken, err := s.table.take(s.id, in.frame, n, now)
+		record.Frame(name, message)
+		taken, err := s.table.take(s.id, in.frame, from, to, now)
 		var malformedFrame *wire.FrameError
 		switch {
 		case err == nil:
@@ -214,6 +212,24 @@ func (s *stream) read(conn *websocket.Conn) error {
 			return err
 		}
 	}
+}
+
+// newInbox is where the connection's messages are read to.
+func (s *stream) newInbox(conn *socket) *inbox {
+	in := &inbox{table: s.table}
+	in.reader = wire.Reader{
+		Source: conn.source, Room: in.room, Limit: readLimit, Most: wire.MaxFrame,
+		Payload: func(n int) { s.payload.Add(int64(n)) },
+		Answer: func(kind int, payload []byte) error {
+			err := conn.WriteControl(kind, payload, time.Now().Add(answerTimeout))
+			var failed net.Error
+			if errors.Is(err, websocket.ErrCloseSent) || errors.As(err, &failed) {
+				return nil // the next read says what has become of the connection
+			}
+			return err
+		},
+	}
+	return in
 }
 
 // malformed counts a bad frame and answers the recent ones.
@@ -270,7 +286,7 @@ func (s *stream) text(frame []byte, now time.Time) {
 }
 
 // write sends commands and pings, and ends a socket that has fallen silent.
-func (s *stream) write(conn *websocket.Conn) {
+func (s *stream) write(conn *socket) {
 	var have []sub
 	var buf []byte
 	pulse := time.NewTicker(pulseEvery)

@@ -106,16 +106,16 @@ type taken struct {
 // errFenced: the socket is neither leader nor standby any more.
 var errFenced = errors.New("socket is fenced off")
 
-// take handles one binary frame of a socket: the n bytes behind what f has.
-// They stay in f if they bring a tick; else the next ones may take their place.
+// take handles one binary frame of a socket: the bytes of f's memory from begin
+// to end, behind what f has. They are f's if they bring a tick.
 // Errors: errFenced, *wire.FrameError.
-func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err error) {
+func (t *table) take(from uint64, f *frame, begin, end int, now time.Time) (r taken, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if from != t.lead && from != t.standby {
 		return r, errFenced
 	}
-	raw, before := f.free()[:n], len(f.ticks)
+	raw, before := f.raw[begin:end], len(f.ticks)
 	if f.ticks, err = t.decode(f.ticks, raw); err != nil {
 		return r, err
 	}
@@ -132,13 +132,13 @@ func (t *table) take(from uint64, f *frame, n int, now time.Time) (r taken, err 
 	}
 	var later *frame
 	if t.merger == nil {
-		t.filter(f, before, raw)
+		t.filter(f, before, raw, uint32(begin))
 	} else {
 		t.merger.Now = now
-		later = t.merge(f, before, raw, from)
+		later = t.merge(f, before, raw, uint32(begin), from)
 	}
 	if r.ticks = len(f.ticks) - before; r.ticks > 0 {
-		f.raw = f.raw[:len(f.raw)+n]
+		f.raw = f.raw[:end]
 		t.extend(f, before, generation, now)
 	}
 	if later != nil {
@@ -170,9 +170,9 @@ func (t *table) decode(dst []messages.Tick, raw []byte) ([]messages.Tick, error)
 }
 
 // filter keeps what is wanted and new: the path of nearly every frame. The
-// ticks from before on are of raw, which lies behind what f has.
-func (t *table) filter(f *frame, before int, raw []byte) {
-	kept, base := before, uint32(len(f.raw))
+// ticks from before on are of raw, which begins at base of f's memory.
+func (t *table) filter(f *frame, before int, raw []byte, base uint32) {
+	kept := before
 	for i := before; i < len(f.ticks); i++ {
 		tick := &f.ticks[i]
 		s := t.slotFor(tick)
@@ -225,13 +225,13 @@ func (t *table) slotFor(tick *messages.Tick) *slot {
 
 // merge is filter while two sockets stream. What goes out after the frame
 // itself comes back as a frame of its own.
-func (t *table) merge(f *frame, before int, raw []byte, from uint64) (later *frame) {
+func (t *table) merge(f *frame, before int, raw []byte, base uint32, from uint64) (later *frame) {
 	s := merger.Older
 	if from == t.standby || t.standby == 0 && t.merger.Alone && t.merger.Left == merger.Newer {
 		s = merger.Newer
 	}
 	repeated := t.merger.Repeated
-	kept, base := before, uint32(len(f.raw))
+	kept := before
 	for i := before; i < len(f.ticks); i++ {
 		tick := &f.ticks[i]
 		to := t.slotFor(tick)

@@ -83,9 +83,16 @@ func FuzzTake(f *testing.F) {
 func takeRaw(t *table, from uint64, raw []byte, now time.Time) (taken, error) {
 	f := t.frame(len(raw))
 	defer f.release()
-	r, err := t.take(from, f, copy(f.free(), raw), now)
+	r, err := takeBehind(t, from, f, raw, now)
 	t.pause()
 	return r, err
+}
+
+// takeBehind puts a message behind what the frame has.
+func takeBehind(t *table, from uint64, f *frame, raw []byte, now time.Time) (taken, error) {
+	begin := len(f.raw)
+	end := begin + copy(f.raw[begin:cap(f.raw)], raw)
+	return t.take(from, f, begin, end, now)
 }
 
 func take(t *testing.T, table *table, from uint64, packets ...[]byte) taken {
