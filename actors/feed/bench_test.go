@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,10 +69,22 @@ type ignore struct{}
 func (ignore) Push(*messages.Ticks) bool { return false }
 
 // BenchmarkSwap is TokenChanged to the first tick of the new generation at a
-// subscriber, over loopback, at 1000 ticks/s.
+// subscriber, over loopback, at 1000 ticks/s: plain, and over TLS, whose session
+// is resumed.
 func BenchmarkSwap(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchSwap(b) })
+	b.Run("tls", func(b *testing.B) {
+		var resumed atomic.Int64
+		benchSwap(b, overTLS(&resumed))
+		if resumed.Load() < int64(b.N) {
+			b.Errorf("%d TLS sessions resumed in %d swaps", resumed.Load(), b.N)
+		}
+	})
+}
+
+func benchSwap(b *testing.B, adjust ...func(*rig)) {
 	tokens := instruments(300)
-	r := adoptedRig(b, tokens)
+	r := adoptedRig(b, tokens, adjust...)
 	stop := r.flow(time.Millisecond, tokens[0])
 	var took []time.Duration
 	g := messages.Generation(1)

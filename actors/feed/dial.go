@@ -84,7 +84,7 @@ func (s *stream) dial() (*socket, cause, error) {
 			if secure {
 				r.URL.Scheme = "https"
 			}
-			return http.ProxyFromEnvironment(r)
+			return s.feed.cfg.proxy(r)
 		},
 		NetDialContext: func(ctx context.Context, netw, addr string) (net.Conn, error) {
 			var conn net.Conn

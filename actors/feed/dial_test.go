@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"runtime"
@@ -17,6 +19,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"kitestring/actors/actorstest"
@@ -226,4 +229,118 @@ func TestDialsWithSpareDescriptors(t *testing.T) {
 	if s := r.state.Stats(); s.Connects["network"] != 0 {
 		t.Errorf("a dial without a descriptor was given up: %v", s.Connects)
 	}
+}
+
+// Gorilla reads the answer to the upgrade, and none of what has come with it.
+func TestAnswerAndMessagesTogether(t *testing.T) {
+	const answer = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n"
+	sent := strings.Repeat("\x82\x01\x00 any bytes\r\n\r\n", 999)
+	for name, parts := range map[string]func(io.Reader) io.Reader{
+		"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "halves": iotest.HalfReader,
+	} {
+		c := &upgradeConn{Conn: readConn{Reader: parts(strings.NewReader(answer + sent))}, asked: true}
+		buffer := bufio.NewReader(c)
+		response, err := http.ReadResponse(buffer, nil)
+		if err != nil || response.StatusCode != 101 || buffer.Buffered() != 0 {
+			t.Fatalf("%s: %v, %d bytes too many", name, err, buffer.Buffered())
+		}
+		if rest, err := io.ReadAll(c); err != nil || string(rest) != sent {
+			t.Errorf("%s: %d of %d bytes are left, %v", name, len(rest), len(sent), err)
+		}
+	}
+}
+
+type readConn struct {
+	net.Conn
+	io.Reader
+}
+
+func (c readConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
+
+// Swaps over TLS lose nothing, and resume the session.
+func TestSwapsOverTLS(t *testing.T) {
+	var resumed atomic.Int64
+	tokens := instruments(10)
+	r := adoptedRig(t, tokens, overTLS(&resumed))
+	stop := r.flow(10*time.Millisecond, tokens...)
+	const last = 6
+	for g := messages.Generation(2); g <= last; g++ {
+		token := fmt.Sprint("T", g)
+		r.offer(g, token)
+		r.until("the swap", func() bool {
+			rs := r.state.Rotations()
+			return rs[0].Generation == g && rs[0].Result == adopted
+		})
+		r.adopt(g, token)
+	}
+	stop()
+	r.caughtUp(tokens...)
+	r.exact()
+	if resumed.Load() < last-1 {
+		t.Errorf("%d sessions resumed", resumed.Load())
+	}
+}
+
+// A server whose certificate nobody vouches for gets no token.
+func TestUnknownCertificate(t *testing.T) {
+	var resumed atomic.Int64
+	r := newRig(t, func(r *rig) {
+		overTLS(&resumed)(r)
+		r.cfg.roots = x509.NewCertPool()
+	})
+	r.offer(1, "A")
+	changed := actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.State == messages.Backoff })
+	if !strings.Contains(changed.Reason, "certificate") {
+		t.Errorf("reason: %s", changed.Reason)
+	}
+	r.venue.set(func(v *venue) {
+		if len(v.upgrades) > 0 {
+			t.Error("the request, and the token with it, reached a server that is not known")
+		}
+	})
+}
+
+// A proxy is asked for the exchange's address, and the TLS of what it connects
+// to is the exchange's.
+func TestTLSThroughAProxy(t *testing.T) {
+	var resumed atomic.Int64
+	var asked sync.Map
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked.Store(req.Method+" "+req.Host, true)
+		to, err := net.Dial("tcp", req.Host)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer to.Close()
+		from, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer from.Close()
+		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
+		var back sync.WaitGroup
+		back.Go(func() {
+			_, _ = io.Copy(from, to)
+			_ = from.Close()
+		})
+		_, _ = io.Copy(to, from)
+		_ = to.Close()
+		back.Wait()
+	}))
+	t.Cleanup(proxy.Close)
+	tokens := instruments(3)
+	r := adoptedRig(t, tokens, overTLS(&resumed), func(r *rig) {
+		r.cfg.proxy = func(req *http.Request) (*url.URL, error) {
+			if req.URL.Scheme != "https" {
+				t.Errorf("the proxy of %s is asked for", req.URL.Scheme)
+			}
+			return url.Parse(proxy.URL)
+		}
+	})
+	exchange := strings.TrimPrefix(r.cfg.Exchange.WSURL, "wss://")
+	if _, found := asked.Load("CONNECT " + exchange); !found {
+		t.Errorf("the proxy was not asked for %s", exchange)
+	}
+	r.exact()
 }

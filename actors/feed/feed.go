@@ -21,6 +21,21 @@
 // once cost one push and none waits for another. It carries the generation of
 // its socket, and while a swap lasts batches of both alternate: a receiver takes
 // the highest as its own and drops none.
+//
+// What a full tick costs from a socket to ten actors, in percent of the processor
+// time of BenchmarkEndToEnd, whose sender is in it, at 50 / 300 / 3000 packets a
+// frame; one percent is about a nanosecond:
+//
+//	sender, all of it the kernel's     22 / 19 / 26
+//	read, nearly all the kernel's      19 / 26 / 21
+//	validate and decode, one pass       8 /  5 / 12
+//	table: compare, count, keep        17 / 16 / 16
+//	push to ten mailboxes, with wakes   8 /  5 /  2
+//	ten actors' turns                  17 / 18 / 12
+//	scheduler and the rest              9 / 11 / 11
+//
+// A message is decoded where the kernel has put it (wire.Reader): gorilla's
+// buffer cost a copy of 10 to 20 ns a tick in frames of up to 300 packets.
 package feed
 
 import (
@@ -29,6 +44,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -69,8 +86,9 @@ type Config struct {
 	// Dial opens TCP connections; nil: the operating system's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	timeouts *timeouts      // tests only; nil: the defaults
-	roots    *x509.CertPool // tests only; nil: the operating system's
+	timeouts *timeouts                             // tests only; nil: the defaults
+	roots    *x509.CertPool                        // tests only; nil: the operating system's
+	proxy    func(*http.Request) (*url.URL, error) // tests only; nil: the environment's
 }
 
 // Market is asked for the phase of the day at the start: a message comes only
@@ -100,6 +118,9 @@ func (unrecorded) Socket(messages.Socket, messages.SocketFact) {}
 
 // New makes the producer of the feed actor.
 func New(cfg Config) actors.Producer {
+	if cfg.proxy == nil {
+		cfg.proxy = http.ProxyFromEnvironment
+	}
 	if cfg.timeouts == nil {
 		t := defaultTimeouts()
 		cfg.timeouts = &t

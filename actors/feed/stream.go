@@ -24,8 +24,8 @@ const (
 	writeTimeout = 3 * time.Second
 	// For the answer to a ping or a close, which the reader waits for.
 	answerTimeout = time.Second
-	closeTimeout = 30 * time.Millisecond // for the close frame: politeness must not delay a stop
-	pulseEvery   = 100 * time.Millisecond
+	closeTimeout  = 30 * time.Millisecond // for the close frame: politeness must not delay a stop
+	pulseEvery    = 100 * time.Millisecond
 	// A message beyond this ends the connection; up to it one that is too long
 	// for a frame is skipped and counted.
 	readLimit = 16 << 20

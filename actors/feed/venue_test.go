@@ -1,11 +1,13 @@
 package feed
 
 import (
+	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -457,6 +459,23 @@ func newRig(t testing.TB, adjust ...func(*rig)) *rig {
 	}
 	r.start()
 	return r
+}
+
+// overTLS has the feed reach its venue over TLS, and counts the connections that
+// resume a session.
+func overTLS(resumed *atomic.Int64) func(*rig) {
+	return func(r *rig) {
+		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.TLS.DidResume {
+				resumed.Add(1)
+			}
+			r.venue.serve(w, req)
+		}))
+		r.t.Cleanup(server.Close)
+		r.cfg.Exchange.WSURL = "wss" + strings.TrimPrefix(server.URL, "https")
+		r.cfg.roots = x509.NewCertPool()
+		r.cfg.roots.AddCert(server.Certificate())
+	}
 }
 
 func (r *rig) start() { r.actor = actorstest.Start(r.t, Name, New(r.cfg)) }

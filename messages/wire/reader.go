@@ -13,11 +13,11 @@ import (
 // The kinds of a WebSocket frame (RFC 6455, 5.2).
 const (
 	opContinuation = 0
-	OpText       = 1
-	OpBinary     = 2
-	OpClose      = 8
-	OpPing       = 9
-	OpPong       = 10
+	OpText         = 1
+	OpBinary       = 2
+	OpClose        = 8
+	OpPing         = 9
+	OpPong         = 10
 )
 
 const (
