@@ -69,7 +69,7 @@ fuzz: ## each fuzz target for FUZZTIME
 
 BENCHTIME  ?= 1s
 FANOUTTIME ?= 86400x
-bench: build ## the program and its baseline in one run, under ten minutes; FANOUTTIME counts frames of 1.39 ms
+bench: build ## the program and its baseline in one run, about twelve minutes; FANOUTTIME counts frames of 1.39 ms
 	@uptime; status=0; bench() { $(GO) test -run '^$$' -timeout 30m -benchmem "$$@" || status=1; }; \
 	bench -bench . -benchtime $(BENCHTIME) ./messages/...; \
 	bench -bench . -benchtime $(BENCHTIME) ./supervisor; \
@@ -78,6 +78,8 @@ bench: build ## the program and its baseline in one run, under ten minutes; FANO
 	bench -bench Fanout/one-slow -benchtime $(FANOUTTIME) ./supervisor/tree; \
 	bench -bench . -benchtime $(BENCHTIME) ./actors/... ./cmd/...; \
 	for n in 10 50; do ./$(BINARY) soak load --clients $$n --instruments 3000 --for 30s || status=1; done; \
+	for record in "" --no-record; do ./$(BINARY) soak load $$record --for 30s || status=1; done; \
+	./$(BINARY) drill open-burst || status=1; \
 	uptime; exit $$status
 
 DEBDIR ?= bin

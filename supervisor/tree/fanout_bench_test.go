@@ -254,3 +254,9 @@ func BenchmarkPaced(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkOpenBurst is the open on one socket, out of quiet and past the
+// product's own mailboxes: 200,000 ticks/s of 3000 instruments in frames of 500.
+// One op is one frame (2.5 ms). The drill open-burst has two sockets and the
+// whole server.
+func BenchmarkOpenBurst(b *testing.B) { paced(b, 3000, 500, 200_000, 0, 0) }

@@ -100,8 +100,8 @@ func (s *soak) openSim(env []string, args ...string) {
 }
 
 // extraShares are instruments that no analysis needs, for load.
-func (s *soak) extraShares(n int) (wants []messages.Want) {
-	list := s.call(http.MethodGet, s.sim, "/instruments/NSE", nil)
+func (r *Rig) extraShares(n int) (wants []messages.Want) {
+	list := r.call(http.MethodGet, r.sim, "/instruments/NSE", nil)
 	rows := must(csv.NewReader(strings.NewReader(string(list))).ReadAll())
 	for _, row := range rows[min(1, len(rows)):] { // instrument_token,exchange_token,tradingsymbol,...,instrument_type,segment,exchange
 		token, err := strconv.ParseUint(row[0], 10, 32)
@@ -117,7 +117,7 @@ func (s *soak) extraShares(n int) (wants []messages.Want) {
 
 // writeConfig writes the server's configuration file with these instruments,
 // and with the recorder on or off.
-func (s *soak) writeConfig(wants []messages.Want, recorded bool) (path string) {
+func (r *Rig) writeConfig(wants []messages.Want, recorded bool) (path string) {
 	type entry struct {
 		Token  uint32        `json:"instrument_token"`
 		Symbol string        `json:"tradingsymbol"`
@@ -127,7 +127,7 @@ func (s *soak) writeConfig(wants []messages.Want, recorded bool) (path string) {
 	for _, w := range wants {
 		list = append(list, entry{w.InstrumentToken, w.Tradingsymbol, w.Mode})
 	}
-	path = filepath.Join(s.Rig.Dir, "config.json")
+	path = filepath.Join(r.Dir, "config.json")
 	config := map[string]any{"instruments": list}
 	if !recorded {
 		config["record"] = "off"
