@@ -31,7 +31,23 @@ func named(into map[string]bool, prefix string, value any) {
 	}
 }
 
-// Every field that an analysis gives is described, and no other.
+// numbers notes which of a reading's values are numbers, dotted within objects.
+func numbers(into map[string]bool, prefix string, values map[string]any) {
+	for name, value := range values {
+		switch v := value.(type) {
+		case map[string]any:
+			numbers(into, prefix+name+".", v)
+		case float64, int, int64:
+			into[prefix+name] = true
+		case nil: // may be one at another time
+		default:
+			into[prefix+name] = false
+		}
+	}
+}
+
+// Every field that an analysis gives is described, and no other; those that an
+// alert can watch are numbers.
 func TestEveryFieldIsDescribed(t *testing.T) {
 	given := map[string]map[string]bool{}
 	note := func(kind string, values map[string]any) {
@@ -39,6 +55,13 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 			given[kind] = map[string]bool{}
 		}
 		named(given[kind], "", values)
+		found := map[string]bool{}
+		numbers(found, "", values)
+		for name, is := range found {
+			if slices.Contains(kinds.Numbers(kind), name) != is {
+				t.Errorf("%s of %s is a number: %t; kinds.Numbers says %t", name, kind, is, !is)
+			}
+		}
 	}
 	start := time.Unix(clockTime(t, "2026-03-05 09:15:00"), 0)
 	for _, back := range []float64{20, 14} { // between two levels, so that there are zones; rising, so that there are swings

@@ -7,6 +7,11 @@
 // profile classic keep the names of the formulas that they reproduce.
 package kinds
 
+import (
+	"slices"
+	"strings"
+)
+
 // Kind is an analysis.
 type Kind struct {
 	Kind   string  `json:"kind"`   // as a reading has it, like pcr
@@ -29,6 +34,26 @@ func All() []Kind {
 	return []Kind{outlook, instant, zoneControl, volumePulse, candleIntent, trendBase, pcr, direct}
 }
 
+// Numbers are the names of a kind's values that are numbers and stand in no list:
+// what an alert can watch.
+func Numbers(kind string) (names []string) {
+	for _, k := range All() {
+		if k.Kind != kind {
+			continue
+		}
+		for _, f := range k.Fields {
+			outer, _, _ := strings.Cut(f.Name, ".")
+			if f.Unit != "" && f.Unit != exchange && f.Unit != day && !slices.Contains(lists, outer) {
+				names = append(names, f.Name)
+			}
+		}
+	}
+	return names
+}
+
+// lists are the values that hold several entries.
+var lists = []string{"inputs", "checks", "reasons", "support", "resistance"}
+
 // units
 const (
 	points   = "points" // of the index, or of the instrument named: rupees
@@ -40,6 +65,7 @@ const (
 	seconds  = "s"
 	bars     = "bars"
 	exchange = "time"
+	day      = "day"
 )
 
 var outlook = Kind{
@@ -52,7 +78,7 @@ var outlook = Kind{
 		{"inputs.weight", "Weight", "weight", "What its vote weighs; the weights are 100 in all by default."},
 		{"inputs.vote", "Vote", "-1 to 1", "How far it leans: confidence in its direction. Empty: it has none."},
 		{"inputs.counts", "Counts", share, "Share of the weight that counts now: 1 for this session, half and falling for an earlier one."},
-		{"inputs.session", "Session", "day", "Trading day of its newest data."},
+		{"inputs.session", "Session", day, "Trading day of its newest data."},
 		{"inputs.age_seconds", "Age", seconds, "How old its newest data is."},
 		{"inputs.reason", "Why", "", "Why it does not vote, or not in full."},
 	},
@@ -224,7 +250,7 @@ var pcr = Kind{
 		{"put_wall", "Put wall", points, "Strike of the puts' largest open interest."},
 		{"max_pain", "Max pain", points, "Strike at which the options would pay out least if they expired there now."},
 		{"straddle", "Straddle", points, "Last prices of call and put at the money together: what a move must exceed to pay."},
-		{"expiry", "Expiry", "day", "Of the chain."},
+		{"expiry", "Expiry", day, "Of the chain."},
 		{"options", "Options", "options", "In the chain that is subscribed to."},
 	},
 }

@@ -88,7 +88,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/ask":              {"cmd/kitestring/cli", "supervisor", "actors/assume", "actors/kinds", "actors/token", "actors/web/api", "actors/web/csv", "messages", "messages/ist"},
 	"cmd/kitestring/assets":           {},
 	"cmd/kitestring/cli":              {"actors/token", "actors/web/api", "messages"},
-	"cmd/kitestring/configfile":       {"cmd/kitestring/cli", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/bars", "actors/channels", "actors/instruments", "messages"},
+	"cmd/kitestring/configfile":       {"cmd/kitestring/cli", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/bars", "actors/channels", "actors/instruments", "actors/kinds", "messages"},
 	"cmd/kitestring/doctor":           {"supervisor/tree/profile", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
 	"cmd/kitestring/logs":             {},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},

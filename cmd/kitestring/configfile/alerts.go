@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"kitestring/actors/analysis"
 	"kitestring/actors/channels"
 	"kitestring/actors/instruments"
+	"kitestring/actors/kinds"
 	"kitestring/supervisor/tree"
 )
 
@@ -114,8 +116,8 @@ func (r *reader) alerts(path string, into *[]alerts.Rule) error {
 	return err
 }
 
-// checkAlerts holds the alerts against the underlyings, which may stand behind
-// them in the file.
+// checkAlerts holds the alerts against the values that readings have, and against
+// the underlyings and the profile, which may stand behind them in the file.
 func (r *reader) checkAlerts(cfg *tree.Reloadable) error {
 	known := cfg.Underlyings
 	if len(known) == 0 {
@@ -126,11 +128,56 @@ func (r *reader) checkAlerts(cfg *tree.Reloadable) error {
 		names = append(names, u.Name)
 	}
 	for _, a := range cfg.Alerts {
+		// The formulas of the classic profile name their values otherwise.
+		if name := cmp.Or(a.Value, a.Crosses); name != "" && cfg.AnalysisProfile != analysis.Classic {
+			if numbers := kinds.Numbers(a.Kind); !slices.Contains(numbers, name) {
+				return r.errorf("alerts: %s watches %q, which is no number of %s%s It has: %s", a.Name, name, a.Kind, didYouMean(name, numbers), strings.Join(numbers, ", "))
+			}
+		}
 		if a.Underlying != "" && !slices.Contains(names, a.Underlying) {
 			return r.errorf("alerts: %s is about %q, which is not worked on: it is one of %s", a.Name, a.Underlying, strings.Join(names, ", "))
 		}
 	}
 	return nil
+}
+
+// didYouMean names the name that a wrong one is nearest to.
+func didYouMean(wrong string, names []string) string {
+	best, least := "", max(2, len(wrong)/3)
+	for _, name := range names {
+		_, last, _ := strings.Cut(name, ".") // level for nearest_support.level
+		for _, part := range []string{name, last} {
+			if d := distance(wrong, part); part != "" && d <= least {
+				best, least = name, d-1
+			}
+		}
+	}
+	if best == "" {
+		return "."
+	}
+	return "; did you mean " + best + "?"
+}
+
+// distance is how many letters must be put in, left out or changed to make one
+// word of the other.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
 }
 
 func (r *reader) number(path string) (*float64, error) {
