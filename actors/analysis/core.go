@@ -238,7 +238,7 @@ func (c *Core) Profile() Profile { return c.profile }
 func (c *Core) Classic() map[string]any { return c.analysis.Classic(&c.in) }
 
 // NewestBar is the exchange time of the newest tick in any bar of the index.
-func (c *Core) NewestBar() time.Time { return c.in.newestBar() }
+func (c *Core) NewestBar() time.Time { return c.in.Index.newest() }
 
 // Reading judges what is known at the exchange's time now.
 func (c *Core) Reading(now time.Time) messages.Reading {
@@ -260,6 +260,9 @@ func (c *Core) Reading(now time.Time) messages.Reading {
 	}
 	if j.Status == messages.Unavailable {
 		j.Signal, j.Confidence, j.Values = "", 0, nil
+	}
+	if silent := c.in.silence(j.AsOf); j.Status == messages.Active && silent > mostSilence && !c.in.earlier(j.AsOf) {
+		j.Status, j.Reason = messages.Watching, "no tick has come for "+span(silent)
 	}
 	session, until := c.stand(&j)
 	return messages.Reading{

@@ -147,7 +147,7 @@ func ExampleAnalysis() {
 	for i, high := range []int32{24050_00, 24040_00} {
 		core.Update(messages.BarClosed{Bar: messages.Bar{
 			Underlying: "NIFTY", Source: messages.FromIndex, Interval: 5 * time.Minute, Start: start.Add(time.Duration(i) * 5 * time.Minute),
-			Open: 24020_00, High: high, Low: 24010_00, Close: 24030_00, Divisor: 100,
+			Open: 24020_00, High: high, Low: 24010_00, Close: 24030_00, Divisor: 100, Newest: start.Add(time.Duration(i+1)*5*time.Minute - time.Second),
 		}})
 		r := core.Reading(start.Add(10 * time.Minute))
 		fmt.Println(r.Kind, r.Status, r.Signal, r.Values["range"], r.Reason)

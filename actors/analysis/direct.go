@@ -41,7 +41,7 @@ func judgeDirect(in *Input) Judgement {
 	case q.At.IsZero():
 		return Missing("the answer over REST has no time, so its age is unknown")
 	case in.Phase == messages.Open && age > in.Settings.seconds(directFresh):
-		if silent := in.overdue(in.newestBar()); silent <= directSilence {
+		if silent := in.overdue(in.Index.newest()); silent <= mostSilence {
 			return standingBy(in, age)
 		}
 		j.Reason = "the last answer over REST is " + span(age) + " old; refreshes when the feed drops, or press Ask"
@@ -73,9 +73,6 @@ func judgeDirect(in *Input) Judgement {
 	return j
 }
 
-// directSilence is how long no bar of the index may have grown for ticks to come.
-const directSilence = time.Minute
-
 // standingBy is the analysis while ticks come: nothing needs to be asked.
 func standingBy(in *Input, age time.Duration) Judgement {
 	j := Judgement{
@@ -89,18 +86,6 @@ func standingBy(in *Input, age time.Duration) Judgement {
 		j.Over(in.Index.Last(1))
 	}
 	return j
-}
-
-// newestBar is the exchange time of the newest tick in any bar of the index.
-func (in *Input) newestBar() time.Time {
-	w := &in.Index
-	if w.Running != nil {
-		return w.Running.Newest
-	}
-	if n := len(w.Closed); n > 0 {
-		return w.Closed[n-1].Newest
-	}
-	return time.Time{}
 }
 
 // AskEvery is how long direct analysis waits from one question to the next

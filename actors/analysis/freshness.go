@@ -14,6 +14,8 @@ import (
 //   - While the market is open, one of an earlier session is watching, never
 //     active, and says "from yesterday's close". It is unavailable when three bars
 //     could have come, or sooner where the analysis sets a limit of its own.
+//   - In an open market a reading is watching, never active, when nothing of it has
+//     ticked for a minute: the feed is down, as with a token that has died.
 //   - Out of market hours the last session's readings are the newest there are:
 //     watching, "from today's close".
 //   - In the outlook, the vote of an input of an earlier session counts half at the
@@ -144,6 +146,23 @@ func (in *Input) overdue(newest time.Time) time.Duration {
 		}
 	}
 	return in.Now.Sub(newest)
+}
+
+// mostSilence is how long nothing of a reading may have ticked for ticks to come.
+const mostSilence = time.Minute
+
+// silence is how long ago the newest tick of an analysis came in an open market:
+// that of its newest input, or of a bar that still grows.
+func (in *Input) silence(newest time.Time) time.Duration {
+	for _, w := range [...]*Window{&in.Index, &in.Future} {
+		if at := w.newest(); at.After(newest) {
+			newest = at
+		}
+	}
+	if in.Phase != messages.Open || newest.IsZero() {
+		return 0
+	}
+	return in.overdue(newest)
 }
 
 // ofSession is the newest closed bars of a window that are of one session.

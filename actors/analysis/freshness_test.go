@@ -253,6 +253,39 @@ func TestTheMorningAfterATrendDay(t *testing.T) {
 	}
 }
 
+// A feed that is down, as with a token that has died, leaves no reading active:
+// not for a bar's length, and it says why.
+func TestNothingIsActiveWithoutTicks(t *testing.T) {
+	m := newTogether(Calibrated)
+	start := time.Unix(clockTime(t, "2026-03-05 09:15:00"), 0)
+	for i := range 60 {
+		open := 24000 + 12*float64(i)
+		b := Candle{Time: start.Add(time.Duration(i) * fiveMinutes), Open: open - 10, High: open + 18, Low: open - 12, Close: open + 15, Volume: 3000}
+		if i%4 == 3 {
+			b.Low, b.Close = open-20, open-15
+		}
+		m.trade(b)
+	}
+	end := start.Add(60 * fiveMinutes)
+	active := map[string]bool{}
+	for kind, r := range m.ask(end.Add(2 * time.Second)) {
+		if r.Status == messages.Active {
+			active[kind] = true
+		}
+	}
+	if len(active) < 3 {
+		t.Fatalf("a day of one direction makes %v active", active)
+	}
+	for kind, r := range m.ask(end.Add(2 * time.Minute)) {
+		if r.Status == messages.Active {
+			t.Errorf("%s is active two minutes after the last tick", kind)
+		}
+		if active[kind] && r.Status != messages.Unavailable && r.Reason != "no tick has come for 2 min" {
+			t.Errorf("%s %s: %q", kind, r.Status, r.Reason)
+		}
+	}
+}
+
 // Momentum and index move stay within a session, whatever the night did.
 func TestMovesDoNotReachAcrossTheNight(t *testing.T) {
 	now := time.Unix(clockTime(t, "2026-03-03 09:25:00"), 0)

@@ -31,6 +31,17 @@ func (w *Window) Price() (float64, bool) {
 	return 0, false
 }
 
+// newest is the exchange time of the newest tick in any of its bars, zero for none.
+func (w *Window) newest() time.Time {
+	if w.Running != nil {
+		return w.Running.Newest
+	}
+	if n := len(w.Closed); n > 0 {
+		return w.Closed[n-1].Newest
+	}
+	return time.Time{}
+}
+
 // candleOf is a bar in rupees.
 func candleOf(b messages.Bar) Candle {
 	return Candle{

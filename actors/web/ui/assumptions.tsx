@@ -45,7 +45,7 @@ export function Assumptions() {
                 <Mark tone={tone} glyph={glyph}>
                   {words(r.name)}: {r.verdict}
                 </Mark>{" "}
-                <span class="age">
+                <span class="hint">
                   {r.seen} for, {r.contradicted} against
                 </span>
               </dt>

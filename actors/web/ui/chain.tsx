@@ -7,7 +7,7 @@ import type { ComponentChildren } from "preact";
 import { age, date, minuteTime, none, price, sentence, short, signed, span, when, whole } from "./format";
 import { chainShown, link } from "./link";
 import { Age, Choice, Link, useWidth } from "./parts";
-import { chain, chainDay, pickedExpiry, exchangeNow, expiry, loadChainDay, underlying } from "./state";
+import { chain, chainDay, pickedExpiry, exchangeNow, expiry, loadChainDay, sessionEnd, underlying } from "./state";
 import type { Chain, ChainOption, ChainPoint, ChainRow } from "./types";
 
 // useChain has the stream bring the chain of the chosen underlying and expiry
@@ -167,8 +167,8 @@ function DayLine({ title, of, points, write }: { title: string; of: (p: ChainPoi
   const low = Math.min(...known.map((p) => p.v));
   const high = Math.max(...known.map((p) => p.v));
   const open = known[0]?.at ?? 0;
-  const session = 6.25 * 3600_000; // 09:15 to 15:30
-  const x = (at: number) => (600 * (at - open)) / Math.max(session, (last?.at ?? 0) - open);
+  const end = Math.max(sessionEnd.value, last?.at ?? 0, open + 60_000);
+  const x = (at: number) => (600 * (at - open)) / (end - open);
   const y = (v: number) => (high === low ? 40 : 74 - (68 * (v - low)) / (high - low));
   return (
     <section class="card dayline" aria-label={title}>
@@ -179,14 +179,14 @@ function DayLine({ title, of, points, write }: { title: string; of: (p: ChainPoi
       {last ? (
         <>
           <svg viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label={`${title} of the day: between ${write(low)} and ${write(high)}, now ${write(last.v)}`}>
-            <polyline points={known.map((p) => `${x(p.at).toFixed(1)},${y(p.v).toFixed(1)}`).join(" ")} />
+            <polyline points={[...known, { at: last.at + 60_000, v: last.v }].map((p) => `${x(p.at).toFixed(1)},${y(p.v).toFixed(1)}`).join(" ")} />
           </svg>
           <p class="hint between">
             <span>{minuteTime(open)}</span>
             <span>
               low {write(low)}, high {write(high)}
             </span>
-            <span>{minuteTime(Math.max(open + session, last.at))}</span>
+            <span>{minuteTime(end)}</span>
           </p>
         </>
       ) : (

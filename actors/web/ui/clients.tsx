@@ -143,6 +143,11 @@ function Row({ client: c }: { client: Client }) {
           </Mark>
         )}
       </td>
+      <td>
+        <button type="button" class="button small" aria-label={`${press} ${c.name}`} onClick={() => void revoke(c.name)} onBlur={() => asked.value === c.name && (asked.value = "")}>
+          {press}
+        </button>
+      </td>
       <td>{when(c.since) === null ? none : <Age at={c.since} />}</td>
       <td class="num">
         {of("ltp")} / {of("quote")} / {of("full")}
@@ -152,11 +157,6 @@ function Row({ client: c }: { client: Client }) {
       <td class="num">{whole(c.waiting)}</td>
       <td class="num">{whole(c.requests)}</td>
       <td class="num">{whole(c.refusals)}</td>
-      <td>
-        <button type="button" class="button small" aria-label={`${press} ${c.name}`} onClick={() => void revoke(c.name)} onBlur={() => asked.value === c.name && (asked.value = "")}>
-          {press}
-        </button>
-      </td>
       <td class="dim">{c.agent || none}</td>
     </tr>
   );
@@ -172,6 +172,7 @@ function Programs({ list }: { list: Client[] }) {
             <th scope="col">Program</th>
             <th scope="col">Scopes</th>
             <th scope="col">Sockets</th>
+            <th scope="col">Do</th>
             <th scope="col">Since</th>
             <th scope="col" class="num">
               ltp / quote / full
@@ -191,7 +192,6 @@ function Programs({ list }: { list: Client[] }) {
             <th scope="col" class="num">
               Refused
             </th>
-            <th scope="col">Do</th>
             <th scope="col">Software</th>
           </tr>
         </thead>

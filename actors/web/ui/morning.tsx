@@ -23,7 +23,7 @@ function Check({ check }: { check: ReadyCheck }) {
         <Mark tone={tone} glyph={glyph}>
           {words(check.name)}: {words(check.state)}
         </Mark>{" "}
-        <span class="age">since {minuteTime(when(check.since))}</span>
+        <span class="hint">since {minuteTime(when(check.since))}</span>
       </dt>
       <dd>
         {check.detail}

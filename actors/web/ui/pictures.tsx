@@ -6,7 +6,7 @@ import { minuteTime, price, short, when, whole } from "./format";
 import { link } from "./link";
 import { useWidth } from "./parts";
 import { checksOf, num, openInterest, zone, type Zone } from "./say";
-import { exchangeNow, loadBars, underlying } from "./state";
+import { exchangeNow, loadBars, sessionEnd, underlying } from "./state";
 import type { Bar, Reading } from "./types";
 
 // The bars that the readings are of: five minutes, of the index and the future.
@@ -254,15 +254,13 @@ export interface HistoryPoint {
   confidence: number;
 }
 
-const sessionLasts = 6.25 * 3600_000; // 09:15 to 15:30
-
 // Strip is a session of a reading: a colour for each direction, the stronger
 // the surer, from the first point on.
 export function Strip({ list, lean }: { list: HistoryPoint[]; lean: (signal: string) => string }) {
   if (list.length === 0) return null;
   const first = Date.parse(list[0]!.at);
   const now = Math.max(exchangeNow(), Date.parse(list.at(-1)!.at));
-  const end = Math.max(first + sessionLasts, now);
+  const end = Math.max(sessionEnd.value, now, first + 60_000);
   const x = (at: number) => (1000 * (at - first)) / (end - first);
   return (
     <figure class="picture strip">

@@ -54,6 +54,9 @@ export function sinceUpdate(): number {
   return updatedAt === 0 ? 0 : performance.now() - updatedAt;
 }
 
+// sessionEnd is when the session that runs ends, in ms; 0: none runs.
+export const sessionEnd = computed(() => (status.value?.market.phase === "open" ? Date.parse(status.value.market.next_change_at) : 0));
+
 const keptEvents = 500;
 
 function merge(list: Event[]): void {

@@ -233,9 +233,40 @@ func (b *tab) pages() []struct{ Name, Key string } {
 	return found
 }
 
-func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
+// loadAxe gives the page the accessibility checker.
+func (b *tab) loadAxe() {
+	b.t.Helper()
 	axe, err := os.ReadFile("../../../actors/web/ui/node_modules/axe-core/axe.min.js")
-	need(t, "axe-core (npm ci in actors/web/ui)", err == nil)
+	need(b.t, "axe-core (npm ci in actors/web/ui)", err == nil)
+	b.do("axe", chromedp.Evaluate[chromedp.Void](string(axe)))
+}
+
+// judge demands that nothing is cut off or inaccessible at a width and in a
+// theme, with the longest ages; it returns how many rules the page passes.
+func (b *tab) judge(name string, width int64, theme string, contrast bool) (rules int) {
+	b.t.Helper()
+	b.look(width, theme)
+	eval[bool](b, oldAges)
+	for _, fault := range eval[[]string](b, cutOff) {
+		b.t.Errorf("%s %d %s: %s", name, width, theme, fault)
+	}
+	verdict := eval[struct {
+		Passes     int      `json:"passes"`
+		Violations []string `json:"violations"`
+	}](b, `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"], rules: { "color-contrast": { enabled: `+strconv.FormatBool(contrast)+` } }, resultTypes: ["violations"], elementRef: false, preload: false, iframes: false }).then((r) => ({
+		passes: r.passes.length,
+		violations: r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.target.join(" ") + " (" + n.any.concat(n.all).map((c) => c.message).join(" ") + ")").join("; ")),
+	}))`)
+	for _, v := range verdict.Violations {
+		b.t.Errorf("%s %d %s: axe: %s", name, width, theme, v)
+	}
+	return verdict.Passes
+}
+
+// widths are those of a phone, a tablet, a laptop and a desk.
+var widths = []int64{390, 768, 1280, 1920}
+
+func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 	server := withGateway(t)
 	b := openTab(t, browser(t), server.URL())
 	b.await(soon, ".hero .word", "Live")
@@ -245,32 +276,17 @@ func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
 	b.await(soon, "#card-rotation", "gen 2 adopted")
 	server.post("/api/v1/chaos", `{"actor":"pcr","kind":"panic"}`)
 	b.await(soon, "#card-restarts", `1\s+restart since`)
-	b.do("axe", chromedp.Evaluate[chromedp.Void](string(axe)))
+	b.loadAxe()
 	checks, rules := 0, 0
 	for _, p := range b.pages() {
 		b.chord("g", p.Key)
 		b.await(soon, "h1", p.Name)
 		eval[bool](b, unfold)
-		for _, width := range []int64{390, 768, 1280, 1920} {
+		for _, width := range widths {
 			for _, theme := range []string{"light", "dark"} {
-				b.look(width, theme)
-				eval[bool](b, oldAges)
-				for _, fault := range eval[[]string](b, cutOff) {
-					t.Errorf("%s %d %s: %s", p.Name, width, theme, fault)
-				}
 				// Colours do not depend on the width: contrast, which costs most, is measured at two of them.
-				contrast := p.Name == "Overview" || width == 390 || width == 1280
-				verdict := eval[struct {
-					Passes     int      `json:"passes"`
-					Violations []string `json:"violations"`
-				}](b, `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"], rules: { "color-contrast": { enabled: `+strconv.FormatBool(contrast)+` } }, resultTypes: ["violations"], elementRef: false, preload: false, iframes: false }).then((r) => ({
-					passes: r.passes.length,
-					violations: r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.target.join(" ") + " (" + n.any.concat(n.all).map((c) => c.message).join(" ") + ")").join("; ")),
-				}))`)
-				for _, v := range verdict.Violations {
-					t.Errorf("%s %d %s: axe: %s", p.Name, width, theme, v)
-				}
-				checks, rules = checks+1, max(rules, verdict.Passes)
+				found := b.judge(p.Name, width, theme, p.Name == "Overview" || width == 390 || width == 1280)
+				checks, rules = checks+1, max(rules, found)
 				if width == 390 || width == 1280 {
 					b.keep(fmt.Sprintf("%s-%d-%s", p.Name, width, theme))
 				}
