@@ -57,7 +57,7 @@ function inputs(r: Reading): string {
   const all = votesOf(r);
   const full = all.filter((v) => v.vote !== null && (v.counts ?? 1) === 1).length;
   const fading = all.filter((v) => v.vote !== null && (v.counts ?? 1) < 1).length;
-  return all.length ? `${full} of ${all.length} inputs${fading ? ` of this session, ${fading} from before it` : ""}` : `${whole(Math.round(100 * r.coverage))} % of the inputs`;
+  return all.length ? `${full} of ${all.length} inputs${fading ? ` of this session, ${fading} from before it` : ""}` : `${whole(Math.round(100 * r.coverage))} % of its data`;
 }
 
 // Votes shows what each input says, left for down, right for up: as long as

@@ -21,6 +21,8 @@ export const link = signal<Link>("opening");
 
 const silentAfter = 2000; // ms; a status comes each 250 ms
 const giveUpAfter = 5000;
+const giveUpConnecting = 15_000; // another try would come no sooner
+const watchEvery = 500;
 const asleepAfter = 15_000; // while hidden; an answer comes each 5 s
 
 // query is what the page that is shown needs: the chain and the actors are large.
@@ -38,6 +40,7 @@ let source: EventSource | null = null;
 let failures = 0;
 let again = 0; // timer
 let receivedAt = 0;
+let watchedAt = 0;
 let asking = false;
 let poller: Worker | null = null;
 
@@ -115,14 +118,19 @@ async function ask(): Promise<void> {
 function watch(): void {
   if (waiting.size > 0) take(); // a busy browser draws no frames
   tick.value++;
+  const now = performance.now();
+  const late = now - watchedAt > 3 * watchEvery;
+  watchedAt = now;
   if (document.hidden) {
-    if (performance.now() - receivedAt > asleepAfter) link.value = "asleep";
+    if (now - receivedAt > asleepAfter) link.value = "asleep";
     return;
   }
-  const silent = performance.now() - receivedAt;
-  if (!source || silent < silentAfter) return;
+  const silent = now - receivedAt;
+  // A page that could not run knows nothing of the stream: what came meanwhile
+  // waits behind this.
+  if (!source || silent < silentAfter || late) return;
   if (link.peek() === "open") void ask();
-  if (silent > giveUpAfter) lost();
+  if (silent > (source.readyState === EventSource.CONNECTING ? giveUpConnecting : giveUpAfter)) lost();
 }
 
 function polled(found: Polled): void {
@@ -160,7 +168,7 @@ export function start(): void {
   document.addEventListener("freeze", () => (link.value = "asleep"));
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", (event) => event.persisted && show());
-  setInterval(watch, 500);
+  setInterval(watch, watchEvery);
   if (document.hidden) hide();
   effect(() => {
     query.value; // another page, underlying or expiry: another stream

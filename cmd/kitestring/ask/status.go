@@ -55,7 +55,7 @@ func printStatus(ctx context.Context, p *cli.Program, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(out, "%s  %s\n", headline(p, st), st.Message)
 	fmt.Fprintf(w, "profile\t%s, server %s, process %d, up %s\n", st.Profile, st.Process.Version, st.Process.ID, time.Since(st.Process.StartedAt).Round(time.Second))
-	coherent := "every part on it"
+	coherent := "all services use it"
 	if !st.Token.Coherent {
 		coherent = "SOME PART STILL ON AN OLDER ONE"
 	}
