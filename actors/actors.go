@@ -98,7 +98,7 @@ type Clock interface {
 type TokenView struct {
 	Adopted   messages.Session      // proven; zero: none yet
 	Candidate messages.Session      // newest in the file, neither proven nor rejected; zero: none pending
-	Changed   messages.TokenChanged // the change that brought the candidate
+	Changed   messages.TokenChanged // the change that brought the candidate, or the adopted one where none is pending
 }
 
 // TokenSource is what every actor that uses a token asks when it starts, and

@@ -68,9 +68,11 @@ func (s *Tokens) WriteAdopted(session messages.Session) messages.TokenAdopted {
 func (s *Tokens) Current() actors.TokenView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return actors.TokenView{
-		Adopted: s.changes[s.adopted].Session, Candidate: s.changes[s.candidate].Session, Changed: s.changes[s.candidate],
+	v := actors.TokenView{Adopted: s.changes[s.adopted].Session, Candidate: s.changes[s.candidate].Session, Changed: s.changes[s.candidate]}
+	if v.Candidate.IsZero() {
+		v.Changed = s.changes[s.adopted]
 	}
+	return v
 }
 
 // Used implements actors.TokenSource.

@@ -552,23 +552,31 @@ func TestReceiptIsCountedAgain(t *testing.T) {
 	})
 }
 
-// The feed sees a new token in the store before the message about it comes: its
-// receipt counts all the same what both sockets bring.
+// The feed sees a new token in the store before the message about it comes, and
+// auth may have adopted it by then: its receipt counts all the same what both
+// sockets bring.
 func TestASwapBeforeItsMessageIsCounted(t *testing.T) {
-	tokens := instruments(10)
-	r := adoptedRig(t, tokens)
-	stop := r.flow(10*time.Millisecond, tokens...)
-	defer stop()
-	change := r.tokens.Write(session(2, "B"), messages.ChangeByEvent)
-	change.ChangedAt, change.DetectedAt = time.Now(), time.Now()
-	r.actor.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictValid, At: time.Now()}) // anything that has it look
-	r.streaming(2)
-	r.actor.Tell(change)
-	r.until("the receipt is closed", func() bool {
-		rs := r.state.Rotations()
-		return len(rs) > 0 && rs[0].Generation == 2 && rs[0].Result == adopted
-	})
-	if got := r.state.Rotations()[0]; got.Overlapped == 0 || got.Matched == 0 || got.DialledMS == nil || got.FirstFrameMS == nil {
-		t.Errorf("%+v", got)
+	for _, early := range []bool{false, true} {
+		t.Run(fmt.Sprint("adopted ", early), func(t *testing.T) {
+			tokens := instruments(10)
+			r := adoptedRig(t, tokens)
+			stop := r.flow(10*time.Millisecond, tokens...)
+			defer stop()
+			change := r.tokens.Write(session(2, "B"), messages.ChangeByEvent)
+			change.ChangedAt, change.DetectedAt = time.Now(), time.Now()
+			if early {
+				r.tokens.Adopt(2)
+			}
+			r.actor.Tell(messages.TokenVerdict{Generation: 1, Verdict: messages.VerdictValid, At: time.Now()}) // anything that has it look
+			r.streaming(2)
+			r.actor.Tell(change)
+			r.until("the receipt is closed", func() bool {
+				rs := r.state.Rotations()
+				return len(rs) > 0 && rs[0].Generation == 2 && rs[0].Result == adopted
+			})
+			if got := r.state.Rotations()[0]; got.Overlapped == 0 || got.Matched == 0 || got.DialledMS == nil || got.FirstFrameMS == nil {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }

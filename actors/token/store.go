@@ -168,7 +168,7 @@ func (s *Store) Current() actors.TokenView {
 	defer s.mu.Unlock()
 	var v actors.TokenView
 	if r := s.records[s.adopted]; r != nil {
-		v.Adopted = r.change.Session
+		v.Adopted, v.Changed = r.change.Session, r.change
 	}
 	if r := s.records[s.candidate]; r != nil {
 		v.Candidate, v.Changed = r.change.Session, r.change
