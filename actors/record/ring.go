@@ -51,18 +51,19 @@ const (
 // tape. Readers never wait for the writer: what finds no room is counted, and
 // the count is in the ring before the next entry.
 //
-// put is for many goroutines; peek, take and back are for one.
+// put is for many goroutines; the others are for one.
 type ring struct {
 	shard int
 	wake  chan<- struct{} // wakes the writer when much is waiting
 
 	head atomic.Uint64 // written up to here; grows for ever
-	done atomic.Uint64 // given up by the writer up to here
+	done atomic.Uint64 // given up up to here: by the writer, and by put where nothing waits
 
 	mu      sync.Mutex // of those that put
 	memory  []byte     // nil: not asked for yet, or given back
 	closed  bool
 	woken   uint64 // head at the last wake
+	touched uint64 // the memory is in use up to here
 	lost    lost
 	dropped atomic.Uint64 // frames, since the process began
 
@@ -147,10 +148,14 @@ func (r *ring) add(k kind, at int64, s messages.Socket, data []byte) bool {
 	place := head & (ringSize - 1)
 	// Nothing waits: begin at the front again. Else only where the rest is too short.
 	if rest := ringSize - place; rest < size || head == done && place > ringHot {
-		if head+rest+size-done > ringSize {
+		if head != done && head+rest+size-done > ringSize {
 			return false
 		}
-		r.header(place, skip, 0, 0, messages.Socket{})
+		if head == done { // what is skipped is nothing that waits: the writer is there already
+			r.done.Store(head + rest)
+		} else {
+			r.header(place, skip, 0, 0, messages.Socket{})
+		}
 		head += rest
 		place = 0
 	} else if head+size-done > ringSize {
@@ -158,6 +163,7 @@ func (r *ring) add(k kind, at int64, s messages.Socket, data []byte) bool {
 	}
 	r.header(place, k, len(data), at, s)
 	copy(r.memory[place+headLength:], data)
+	r.touched = max(r.touched, place+size)
 	r.head.Store(head + size)
 	return true
 }
@@ -178,6 +184,7 @@ func (r *ring) header(place uint64, k kind, length int, at int64, s messages.Soc
 // given up.
 func (r *ring) peek() (e entry, ok bool) {
 	head := r.head.Load()
+	r.next = max(r.next, r.done.Load()) // put has gone on at the front
 	for r.next < head {
 		place := r.next & (ringSize - 1)
 		h := r.memory[place:] // written before head was
@@ -200,14 +207,40 @@ func (r *ring) take(e entry) {
 	r.next += uint64(headLength+len(e.data)+ringAlign-1) &^ (ringAlign - 1)
 }
 
-// written gives up all that was taken: it is on disk.
-func (r *ring) written() { r.done.Store(r.next) }
+// written gives up all that was taken: it is on disk. Where nothing was, put may
+// have moved on.
+func (r *ring) written() {
+	if r.next > r.done.Load() {
+		r.done.Store(r.next)
+	}
+}
+
+// trimStep bounds how long a put can wait for trim: some 50 us.
+const trimStep = 1 << 20
+
+// trim gives memory back that a late writer had filled, a step at a time. While
+// the writer keeps up, only the beginning is used.
+func (r *ring) trim() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	place := r.head.Load() & (ringSize - 1)
+	if r.memory == nil || place > 2*ringHot || r.waiting() > int64(place) || r.touched <= 2*ringHot+trimStep {
+		return
+	}
+	from := (r.touched - trimStep) &^ (trimStep - 1)
+	if unix.Madvise(r.memory[from:min(from+2*trimStep, ringSize)], unix.MADV_DONTNEED) == nil {
+		r.touched = from
+	}
+}
 
 // back takes all that was not given up once more.
 func (r *ring) back() { r.next = r.done.Load() }
 
 // waiting is how many bytes have not been given up.
-func (r *ring) waiting() int64 { return int64(r.head.Load() - r.done.Load()) }
+func (r *ring) waiting() int64 {
+	done := r.done.Load() // before head: it may be ahead of it for a moment
+	return max(0, int64(r.head.Load()-done))
+}
 
 // close gives the memory back. The writer has ended.
 func (r *ring) close() error {

@@ -131,3 +131,70 @@ func BenchmarkRing(b *testing.B) {
 		}
 	}
 }
+
+// A writer that is late from one moment on finds nearly the whole memory used
+// before anything is dropped, wherever in the memory it came to that.
+func TestRingHoldsItsSizeFromAnyPlace(t *testing.T) {
+	message := make([]byte, 50_000)
+	for before := range 40 {
+		r := testRing(t)
+		for i := range before * 3 {
+			r.put(frame, int64(i), messages.Socket{Shard: 1}, message)
+			if e, ok := r.peek(); ok {
+				r.take(e)
+			}
+			r.written()
+		}
+		n := 0
+		for ; r.dropped.Load() == 0; n++ {
+			r.put(frame, int64(n), messages.Socket{Shard: 1}, message)
+		}
+		if held := (n - 1) * len(message); held < ringSize-ringHot-len(message) {
+			t.Fatalf("after %d messages it held %d bytes of %d", before*3, held, ringSize)
+		}
+		for range n - 1 {
+			e, ok := r.peek()
+			if !ok || e.kind != frame || len(e.data) != len(message) {
+				t.Fatalf("%v %d", ok, len(e.data))
+			}
+			r.take(e)
+		}
+		r.written()
+	}
+}
+
+// What a late writer had filled is given back, and what waits stays as it is.
+func TestRingGivesMemoryBack(t *testing.T) {
+	r := testRing(t)
+	message := bytes.Repeat([]byte{7}, 100_000)
+	for r.dropped.Load() == 0 {
+		r.put(frame, 1, messages.Socket{Shard: 1}, message)
+	}
+	for e, ok := r.peek(); ok; e, ok = r.peek() {
+		r.take(e)
+	}
+	r.written()
+	full := r.touched
+	for range 5 {
+		r.put(frame, 2, messages.Socket{Shard: 1}, message)
+	}
+	for range ringSize / trimStep {
+		r.trim()
+	}
+	if full < ringSize-ringHot || r.touched > 4*ringHot {
+		t.Fatalf("%d bytes were in use, %d after trim", full, r.touched)
+	}
+	for n := 0; ; n++ {
+		e, ok := r.peek()
+		if !ok {
+			if n < 5 {
+				t.Fatalf("%d entries", n)
+			}
+			break
+		}
+		if e.kind == frame && !bytes.Equal(e.data, message) {
+			t.Fatal("changed")
+		}
+		r.take(e)
+	}
+}

@@ -82,6 +82,9 @@ func (w *writer) turn(now time.Time) {
 	if now.Sub(w.lookedAt) >= lookEvery {
 		w.lookedAt = now
 		w.look(now)
+		for _, r := range w.store.rings {
+			r.trim()
+		}
 	}
 	if !w.state.due(now) {
 		return
