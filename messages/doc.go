@@ -18,8 +18,8 @@
 //	web -> auth: ValidateToken: a person asks for a check now
 //	web -> direct: AskDirect: a person asks for a cross-check over REST
 //	instruments, gateway, chain -> feed: WantInstruments: the instruments that an owner needs, with their modes
-//	instruments -> bars, analyses, chain, web: InstrumentsResolved: index, future and option chain of each underlying
-//	instruments -> bars, analyses, chain, web: FuturesRolled: the near contract has changed
+//	instruments -> bars, analyses, chain, record, web: InstrumentsResolved: index, future and option chain of each underlying
+//	instruments -> bars, analyses, chain, record, web: FuturesRolled: the near contract has changed
 //	market -> auth, feed, bars, analyses, chain, web, bus: PhaseChanged: pre-open, open, closing, closed
 //	feed -> subscribers: Ticks: what the exchange sent; a slow subscriber gets Minutes of its mailbox in their place
 //	feed -> bars, record, web, bus: GapDetected: instruments were blind for a while
@@ -30,6 +30,7 @@
 //	feed -> gateway: InstrumentsRefused: wanted instruments that are not streamed, and why
 //	bars -> analyses, web, bus: BarClosed: a bar has ended
 //	bars -> analyses, web: BarUpdated, BarsLoaded: a bar moves, was loaded from history
+//	bars -> record: HistoryAnswered: what Kite's history had of an instrument
 //	bars -> analyses, web: GenerationReached: ticks of a session have come as far as the bars
 //	feed -> web: DataState: the order book is refused, and why; it comes again
 //	ready -> web: Readiness: what the trading day needs, and what of it is missing

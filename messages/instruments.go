@@ -93,7 +93,7 @@ type Underlying struct {
 }
 
 // InstrumentsResolved carries every underlying.
-// Sent by instruments; received by bars, analyses, chain and web.
+// Sent by instruments; received by bars, analyses, chain, record and web.
 type InstrumentsResolved struct {
 	Underlyings []Underlying
 	Configured  []Instrument // that the configuration wants besides, as far as the file has them
@@ -103,7 +103,7 @@ type InstrumentsResolved struct {
 }
 
 // FuturesRolled says that an underlying's near contract has changed.
-// Sent by instruments; received by bars, analyses, chain and web.
+// Sent by instruments; received by bars, analyses, chain, record and web.
 type FuturesRolled struct {
 	Underlying string
 	From, To   Instrument

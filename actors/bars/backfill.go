@@ -129,6 +129,7 @@ func (b *bars) merge(m fetched) {
 		b.fetch()
 		return
 	}
+	b.note(m)
 	used, changed := s.merge(m.candles, m.from, m.asked, m.generation)
 	if !s.covered.loaded {
 		b.failed(s, overtaken, m.generation, fmt.Sprintf("Kite's history has no minute since %s: %d rows came, none of a session",
@@ -144,6 +145,36 @@ func (b *bars) merge(m fetched) {
 		b.cfg.Series.change(b.self.Epoch(), s.key, func(set *seriesSet) { set.covered = s.covered })
 	}
 	b.fetch()
+}
+
+// note gives a tape what history brought.
+func (b *bars) note(m fetched) {
+	answer := messages.HistoryAnswered{
+		InstrumentToken: m.instrument, From: time.Unix(m.from, 0).UTC(), Asked: time.Unix(m.asked, 0).UTC(), Generation: m.generation,
+		Minutes: make([]messages.OldMinute, len(m.candles)),
+	}
+	for i, c := range m.candles {
+		answer.Minutes[i] = messages.OldMinute{float64(c.Start.Unix()), c.Open, c.High, c.Low, c.Close, float64(c.Volume), float64(c.OI)}
+	}
+	for _, pid := range b.cfg.Recorders {
+		b.self.Send(pid, answer)
+	}
+}
+
+// replayed takes what a tape has of history.
+func (b *bars) replayed(m messages.HistoryAnswered) {
+	candles := make([]kite.Candle, len(m.Minutes))
+	for i, o := range m.Minutes {
+		candles[i] = kite.Candle{Start: o.Start(), Open: o[1], High: o[2], Low: o[3], Close: o[4], Volume: int64(o[5]), OI: int64(o[6])}
+	}
+	for _, s := range b.series {
+		if s.instrument != m.InstrumentToken {
+			continue
+		}
+		if _, changed := s.merge(candles, m.From.Unix(), m.Asked.Unix(), m.Generation); changed {
+			b.reload(s)
+		}
+	}
 }
 
 // pause holds all questions back after an answer that concerns them all.

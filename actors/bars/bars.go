@@ -55,6 +55,7 @@ type Config struct {
 	Historian   Historian    // nil: no back-fill
 	Listeners   []*actor.PID // the analyses and web
 	Auth        *actor.PID   // gets TokenDoubted; nil: nobody
+	Recorders   []*actor.PID // get HistoryAnswered
 	// Assume counts what speaks for and against an assumption about Kite; nil: not
 	// wanted.
 	Assume func(a messages.Assumption, held bool, n uint64)
@@ -63,9 +64,9 @@ type Config struct {
 // New makes the actor "bars".
 //
 // It answers *Ticks, *Minutes, InstrumentsResolved, FuturesRolled, GapDetected,
-// TokenAdopted and PhaseChanged; it sends BarClosed (each bar once, in order),
+// TokenAdopted, PhaseChanged and HistoryAnswered; it sends BarClosed (each bar once, in order),
 // BarUpdated (at most four times a second and series), BarsLoaded after every
-// repair, DataState when history is refused or empty and when it comes again,
+// repair, HistoryAnswered with what history brought, DataState when history is refused or empty and when it comes again,
 // GenerationReached, and TokenDoubted when Kite refuses its token. Closed bars
 // live in [Store].
 func New(cfg Config) actors.Producer {
@@ -143,6 +144,8 @@ func (b *bars) Receive(msg any) {
 		b.fetch()
 	case fetched:
 		b.merge(m)
+	case messages.HistoryAnswered:
+		b.replayed(m)
 	case messages.PhaseChanged:
 		// Bars follow the ticks' own times, not the phase.
 	case actors.Stopped:

@@ -12,7 +12,8 @@
 //
 // Times on the tape are the exchange's, as the server's clock has them: in live
 // the machine's. In between stand events: sockets and what they were asked for,
-// receipts of token changes, gaps, what was dropped, the state of the disk, and
+// receipts of token changes, gaps, what was dropped, what the analyses watch
+// and what Kite's history had of it, the state of the disk, and
 // once a minute how far the two clocks are apart.
 //
 // Limits: two servers on one directory do not both record: the second says so
@@ -41,6 +42,10 @@ type Config struct {
 	Orders bool           // order texts are recorded too
 	Keep   tape.Retention // zero fields: tape.DefaultRetention
 
+	// History is that of a recorded day which is recorded once more: it goes onto the
+	// tape at the start, for what a replay asks for depends on its speed.
+	History []messages.HistoryAnswered
+
 	Boot    string // names this start of the program: up to 16 letters and digits
 	Version string
 	Profile string
@@ -63,8 +68,9 @@ func (d Disk) space(dir string) (free, size int64, err error) {
 	return tape.Space(dir)
 }
 
-// New makes the producer of the recorder. It answers RotationRecorded and
-// GapDetected, and sends nothing.
+// New makes the producer of the recorder. It answers RotationRecorded,
+// GapDetected, InstrumentsResolved, FuturesRolled and HistoryAnswered, and sends
+// nothing.
 func New(cfg Config) actors.Producer {
 	return func(self actors.Self) actors.Actor { return &recorder{cfg: cfg, self: self} }
 }
@@ -86,6 +92,16 @@ func (r *recorder) Receive(msg any) {
 		}
 	case messages.GapDetected:
 		r.cfg.Store.put(messages.Socket{}, tape.GapFound, m)
+	case messages.HistoryAnswered:
+		if r.cfg.History != nil {
+			return
+		}
+		r.cfg.Store.put(messages.Socket{}, tape.HistoryCame, m)
+	case messages.InstrumentsResolved:
+		m.Configured, m.Notices = nil, nil // the sockets' subscriptions say it
+		r.cfg.Store.put(messages.Socket{}, tape.Resolved, m)
+	case messages.FuturesRolled:
+		// It goes with an InstrumentsResolved.
 	case actors.Stopped:
 	default:
 		r.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg))

@@ -281,4 +281,7 @@ type process struct {
 
 func (s *Store) begin(cfg Config) {
 	s.put(messages.Socket{}, tape.ProcessStarted, process{os.Getpid(), cfg.Boot, cfg.Version, cfg.Profile, time.Now().UTC()})
+	for _, answer := range cfg.History {
+		s.put(messages.Socket{}, tape.HistoryCame, answer)
+	}
 }

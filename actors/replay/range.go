@@ -36,7 +36,7 @@ func Range(directory string, from, to time.Time, each func(Batch) error) error {
 			segments = append(segments, s)
 		}
 	}
-	s := of(segments)
+	s := Of(segments)
 	defer s.Close()
 	s.from = from.Add(-warmUp)
 	for {

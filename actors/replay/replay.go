@@ -24,11 +24,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"kitestring/actors/merger"
 	"kitestring/actors/tape"
+	"kitestring/messages"
 	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 )
@@ -52,7 +54,8 @@ type Stream struct {
 	block    []tape.Record // what is left of it
 	damage   []tape.Damage
 
-	Day       string // spelled 2026-11-27
+	Day       string           // spelled 2026-11-27
+	Events    func(tape.Event) // is given each event, valid during the call; nil: nobody is
 	directory *tape.Directory
 	from      time.Time // frames of before are passed over; zero: none is
 
@@ -82,14 +85,15 @@ type shard struct {
 // feed.
 const mergeFor = 3 * time.Second
 
-// of is the stream of files.
-func of(segments []tape.Segment) *Stream {
+// Of is the stream of files that are of no directory: without an instruments
+// file.
+func Of(segments []tape.Segment) *Stream {
 	return &Stream{segments: segments, shards: map[int]*shard{}, index: map[uint32]int{}}
 }
 
 // Open opens what is recorded of a day (2026-11-27) in a directory, or one file.
 func Open(directory, what string) (*Stream, error) {
-	s := of(nil)
+	s := Of(nil)
 	if strings.HasSuffix(what, ".ks") {
 		if _, err := os.Stat(what); err != nil {
 			return nil, fmt.Errorf("the file to replay: %w", err)
@@ -117,6 +121,41 @@ func (s *Stream) Instruments() ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(f)
+}
+
+// Complete is how old a minute of history is when it is complete: its length, and
+// some seconds in which the exchange may be late.
+const Complete = time.Minute + 3*time.Second
+
+// History is what the day's server got of Kite's history, by instrument: each
+// minute once, oldest first.
+func (s *Stream) History() (map[uint32][]messages.OldMinute, error) { return HistoryOf(s.segments) }
+
+// HistoryOf is what a server that recorded segments got of Kite's history.
+func HistoryOf(segments []tape.Segment) (map[uint32][]messages.OldMinute, error) {
+	all := map[uint32][]messages.OldMinute{}
+	for _, segment := range segments {
+		err := segment.Events(func(e tape.Event) {
+			var answer messages.HistoryAnswered
+			if e.Kind == tape.HistoryCame && json.Unmarshal(e.Data, &answer) == nil {
+				for _, m := range answer.Minutes {
+					if !m.Start().Add(Complete).After(answer.Asked) {
+						all[answer.InstrumentToken] = append(all[answer.InstrumentToken], m)
+					}
+				}
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("the history in %s: %w", segment.Path, err)
+		}
+	}
+	for token, minutes := range all {
+		// A minute that was asked for again was not complete the first time.
+		slices.Reverse(minutes)
+		slices.SortStableFunc(minutes, func(a, b messages.OldMinute) int { return a.Start().Compare(b.Start()) })
+		all[token] = slices.CompactFunc(minutes, func(a, b messages.OldMinute) bool { return a[0] == b[0] })
+	}
+	return all, nil
 }
 
 // Sequenced reports whether the source counted ticks in the last quantity, as
@@ -201,6 +240,9 @@ func (s *Stream) event(r *tape.Record) bool {
 		Socket  uint64 `json:"socket"`
 		Lenient bool   `json:"lenient"`
 		Forced  bool   `json:"forced"`
+	}
+	if s.Events != nil {
+		s.Events(tape.Event{At: r.At, Kind: r.Kind, Data: r.Data})
 	}
 	if json.Unmarshal(r.Data, &e) != nil {
 		return false
@@ -419,7 +461,7 @@ type Hash struct {
 
 // Hashes are of the packets of each instrument in the stream of segments.
 func Hashes(segments []tape.Segment) (map[uint32]Hash, []tape.Damage, error) {
-	s := of(segments)
+	s := Of(segments)
 	defer s.Close()
 	type one struct {
 		hash    hash.Hash

@@ -183,13 +183,16 @@ func (e *Exchange) candles(in *instrument, span interval, from, to, now time.Tim
 
 // minutesOf is what was traded on a day: as it was recorded, else made up.
 func (e *Exchange) minutesOf(in *instrument, s *session) []minute {
+	if e.tape != nil {
+		return e.recordedMinutes(in, s)
+	}
 	for i := len(in.days) - 1; i >= 0; i-- {
 		if in.days[i].day == s.day {
 			return in.days[i].minutes
 		}
 	}
-	if in.session != nil && in.session.day == s.day || e.tape != nil {
-		return nil // nothing traded yet, or nothing recorded
+	if in.session != nil && in.session.day == s.day {
+		return nil // nothing traded yet
 	}
 	if e.bars != nil {
 		if !s.open.Before(e.bars.slots[0].session.open) {

@@ -2,12 +2,15 @@ package simulator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,9 +27,12 @@ type Recording struct {
 	// Next is the next message: its time, and its packets as they were sent, valid
 	// until the call after it. io.EOF: the end.
 	Next  func() (at time.Time, packets [][]byte, err error)
-	Close func()    // ends Next; nil: nothing is to be done
-	From  time.Time // where it begins; zero: with the first message
-	Max   bool      // as fast as the sockets are read, in place of Config.Speed
+	Close func() // ends Next; nil: nothing is to be done
+	// History is what the day's server got of the exchange's history, by instrument:
+	// each minute once, oldest first. It stands before what the packets say.
+	History map[uint32][]messages.OldMinute
+	From    time.Time // where it begins; zero: with the first message
+	Max     bool      // as fast as the sockets are read, in place of Config.Speed
 }
 
 const (
@@ -352,6 +358,38 @@ func (e *Exchange) recordPacket(in *instrument, packet []byte, at time.Time) {
 		in.session = s
 		e.record(in, int32(second/60), int32(word(packet, 4)), volume, oi)
 	}
+}
+
+// recordedMinutes are the minutes of a day: those that the day's server got as
+// history, and of the others what the packets say.
+func (e *Exchange) recordedMinutes(in *instrument, s *session) []minute {
+	var seen, list []minute
+	for _, d := range in.days {
+		if d.day == s.day {
+			seen = d.minutes
+		}
+	}
+	history := e.tape.History[in.Token]
+	from, _ := slices.BinarySearchFunc(history, s.open, func(m messages.OldMinute, at time.Time) int { return m.Start().Compare(at) })
+	now := e.clock.Now()
+	paise := func(rupees float64) int32 { return int32(math.Round(100 * rupees)) }
+	for _, h := range history[from:] {
+		at := int(h.Start().Sub(s.open) / time.Minute)
+		if at*60 >= s.length || h.Start().Add(time.Minute).After(now) {
+			break
+		}
+		list = append(list, minute{int32(at), paise(h[1]), paise(h[2]), paise(h[3]), paise(h[4]), uint32(h[5]), uint32(h[6])})
+	}
+	if list == nil {
+		return seen
+	}
+	for _, m := range seen {
+		i, found := slices.BinarySearchFunc(list, m.at, func(h minute, at int32) int { return cmp.Compare(h.at, at) })
+		if !found {
+			list = slices.Insert(list, i, m)
+		}
+	}
+	return list
 }
 
 // recordedInstrument is what the recording has under an instrument token; one

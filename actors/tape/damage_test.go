@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -299,6 +300,66 @@ func FuzzReader(f *testing.F) {
 }
 
 // FuzzContent gives the reader of a block's content any content.
+// Events alone are those that stand between the frames; a damaged file ends them,
+// or garbles what it says, and no more.
+func TestEventsWithoutTheirFrames(t *testing.T) {
+	dir := Open(t.TempDir())
+	w := dir.NewWriter(WriterConfig{Boot: "b"})
+	for n := range 40 {
+		at := morning.Add(time.Duration(n) * time.Second)
+		if n%7 == 3 {
+			e, err := NewEvent(at, GapFound, map[string]int{"n": n})
+			if err == nil {
+				err = w.AppendEvent(e)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, data := range [][]byte{{0}, frameOf(price(uint32(n), 7), price(3, uint32(n))), {0, 9, 1}} {
+			if err := w.Append(Frame{At: at, Shard: n % 3, Socket: uint64(n % 5), Generation: 2, Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n%10 == 9 {
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, want, _, _ := readAll(t, dir)
+	days, err := dir.Days()
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment := days[0].Segments[0]
+	var got []Event
+	collect := func(e Event) { got = append(got, Event{e.At, e.Kind, bytes.Clone(e.Data)}) }
+	if err := segment.Events(collect); err != nil || len(got) < 6 || !slices.EqualFunc(got, want, func(a, b Event) bool {
+		return a.At.Equal(b.At) && a.Kind == b.Kind && bytes.Equal(a.Data, b.Data)
+	}) {
+		t.Fatalf("%v: %d events, want %d", err, len(got), len(want))
+	}
+	whole, err := os.ReadFile(segment.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range whole {
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= 0x55
+		if err := os.WriteFile(segment.Path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		if err := segment.Events(collect); err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+	}
+}
+
 func FuzzContent(f *testing.F) {
 	data, ends, _ := sample(f, 1)
 	h, err := parseHeader(data)

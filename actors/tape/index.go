@@ -3,6 +3,7 @@ package tape
 import (
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -30,6 +31,74 @@ func (s Segment) Index() (Index, error) {
 		return true
 	})
 	return x, err
+}
+
+// Events calls each with the events of a segment, without its frames: cheap,
+// for few blocks have any. It ends at the first block that cannot be read; what
+// is in the blocks it believes, see ReadFile.
+func (s Segment) Events(each func(Event)) error {
+	f, err := os.Open(s.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d := newDecoder()
+	defer d.zstd.Close()
+	var block []byte
+	at := int64(0)
+	err = s.headers(func(h header) bool {
+		start := at + headerBytes
+		at = start + int64(h.length)
+		if h.events == 0 {
+			return true
+		}
+		block = slices.Grow(block[:0], h.length)[:h.length]
+		if _, err := f.ReadAt(block, start); err != nil {
+			return false
+		}
+		content, err := d.zstd.DecodeAll(block, slices.Grow(d.content[:0], h.inner))
+		if err != nil || len(content) != h.inner {
+			return false
+		}
+		d.content = content
+		return events(content, h, each)
+	})
+	return err
+}
+
+// events goes through the records of a block; false: they are wrong.
+func events(content []byte, h header, each func(Event)) bool {
+	in := &cursor{b: content}
+	size := in.length(len(content))
+	for range 2 + len(lengths) {
+		in.uvarint()
+	}
+	records := &cursor{b: in.take(size)}
+	if in.bad {
+		return false
+	}
+	now, sources := h.first, uint64(0)
+	for len(records.b) > 0 {
+		tag := records.uvarint()
+		now += records.varint()
+		if tag&(1<<recordBits-1) == recordEvent {
+			kind := records.take(records.length(len(records.b)))
+			data := records.take(records.length(len(records.b)))
+			if records.bad {
+				return false
+			}
+			each(Event{time.Unix(0, now), Kind(kind), data})
+			continue
+		}
+		if tag>>recordBits == sources {
+			sources++
+			records.uvarint()
+			records.uvarint()
+			records.uvarint()
+		}
+		records.uvarint() // of packets, or of bytes
+	}
+	return !records.bad
 }
 
 func (s Segment) headers(each func(header) bool) error {

@@ -64,8 +64,10 @@ const (
 	GapFound       Kind = "gap_found"      // messages.GapDetected
 	FramesDropped  Kind = "frames_dropped"
 	DiskChanged    Kind = "disk_changed"
-	ClockChecked   Kind = "clock_checked" // the clock's offset
-	TextReceived   Kind = "text_received" // an order's text, where the configuration asks for it
+	ClockChecked   Kind = "clock_checked"        // the clock's offset
+	HistoryCame    Kind = "history_answered"     // messages.HistoryAnswered: what Kite's history had
+	Resolved       Kind = "instruments_resolved" // messages.InstrumentsResolved: what the analyses watch
+	TextReceived   Kind = "text_received"        // an order's text, where the configuration asks for it
 )
 
 // Opening is the data of SegmentStarted.

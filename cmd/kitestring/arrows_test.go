@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"actors/token/envstyles":  {},
 	"actors/auth":             actorPackage,
 	"actors/merger":           {"messages"},
-	"actors/replay":           {"actors/merger", "actors/tape", "messages/ist", "messages/wire"},
+	"actors/replay":           {"actors/merger", "actors/tape", "messages", "messages/ist", "messages/wire"},
 	"actors/feed":             append([]string{"actors/merger", "actors/spare"}, actorPackage...),
 	"actors/market":           actorPackage,
 	"actors/instruments":      actorPackage,
@@ -92,7 +92,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/doctor":           {"supervisor/tree/profile", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
 	"cmd/kitestring/logs":             {},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
-	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/analysis", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":              {}, // tests only: a whole server and a browser
 	"cmd/kitestring":                  {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/assume", "actors/barfile", "actors/bars", "actors/channels", "actors/edge", "actors/hours", "actors/instruments", "actors/kinds", "actors/kite", "actors/replay", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "actors/web/csv", "messages", "messages/..."},
 }

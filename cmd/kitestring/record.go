@@ -30,7 +30,7 @@ type recordFlags struct {
 
 func recordCommand(p *cli.Program) *cobra.Command {
 	c := &cobra.Command{
-		Use: "record", Short: "What the server has recorded: list, check, keep, delete, cut and compare it",
+		Use: "record", Short: "What the server has recorded: list, check, keep, delete, cut, compare and judge it",
 		Long: `A server records every frame that Kite sends, in segments of up to 15 minutes
 below STATE_DIR/record. These commands work on the files, with or without a
 server; "kitestring export" makes Parquet and CSV of them.
@@ -39,7 +39,7 @@ A file that is damaged, by a crash or by its disk, is read up to the damage.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(recordStatusCommand(p), recordListCommand(p), recordVerifyCommand(p), recordKeepCommand(p), recordPruneCommand(p), recordCutCommand(p), recordCompareCommand(p))
+	c.AddCommand(recordStatusCommand(p), recordListCommand(p), recordVerifyCommand(p), recordKeepCommand(p), recordPruneCommand(p), recordCutCommand(p), recordCompareCommand(p), recordReadingsCommand(p))
 	return c
 }
 

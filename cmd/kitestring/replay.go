@@ -25,6 +25,7 @@ type replayFlags struct {
 	recordFlags
 	what, speed, from   string
 	speedFlag, fromFlag string
+	record              bool // once more
 }
 
 func (f *replayFlags) add(c *cobra.Command, prefix string) {
@@ -70,6 +71,9 @@ func (f *replayFlags) open() (r *simulator.Recording, speed float64, err error) 
 	if r.Instruments, err = stream.Instruments(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return bad("%w", err)
 	}
+	if r.History, err = stream.History(); err != nil {
+		return bad("%w", explained(err))
+	}
 	r.Next = func() (time.Time, [][]byte, error) {
 		b, err := stream.Next()
 		return b.At, b.Packets, err
@@ -87,6 +91,7 @@ func (f *replayFlags) into(cfg *tree.Config, envFileNamed bool) (err error) {
 	if cfg.Sim.Tape, cfg.Sim.Speed, err = f.open(); err != nil {
 		return err
 	}
+	cfg.Sim.RecordTape = f.record
 	cfg.Profile, cfg.StateDir = "sim", filepath.Join(cfg.StateDir, "replay")
 	if !envFileNamed {
 		cfg.EnvFile = filepath.Join(cfg.StateDir, ".env")

@@ -71,7 +71,7 @@ never published.
 --replay DAY runs the whole server on a recorded day: the simulated exchange plays
 it, and its time is the server's. The recording is looked for in the state
 directory; the replay has a folder "replay" in there for a .env file and a state of
-its own, so that nothing of yours is touched, and is not recorded.`,
+its own, so that nothing of yours is touched, and is recorded with --replay-record only.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var cfg tree.Config
@@ -106,6 +106,7 @@ its own, so that nothing of yours is touched, and is not recorded.`,
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
 	flags.StringVar(&f.replay.what, "replay", "", "a recorded day (2026-11-27) or a file of it that runs in place of simulated prices")
 	f.replay.add(c, "replay-")
+	flags.BoolVar(&f.replay.record, "replay-record", false, "record the replay too, in its own state directory, to compare the two")
 	return c
 }
 

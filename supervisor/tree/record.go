@@ -3,13 +3,17 @@ package tree
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kitestring/actors"
 	"kitestring/actors/record"
+	"kitestring/actors/replay"
 	"kitestring/actors/tape"
 	"kitestring/actors/web/api"
+	"kitestring/messages"
 	"kitestring/supervisor"
 	"kitestring/supervisor/tree/flight"
 )
@@ -32,16 +36,33 @@ func (s *Server) openRecorder() {
 	s.metrics.record = record.NewMetrics(s.registry, s.recorder)
 }
 
-// recordSpec is the recorder. A replay is recorded already.
+// recordSpec is the recorder. A replay is recorded already, unless that is asked
+// for.
 func (s *Server) recordSpec() supervisor.Spec {
 	return supervisor.Spec{Name: record.Name, Produce: s.reloaded(func(c Reloadable) actors.Producer {
 		return record.New(record.Config{
-			Store: s.recorder, Dir: tape.Folder(s.cfg.StateDir, s.profile), Off: c.Record.Off || s.cfg.Sim.Tape != nil, Orders: c.Record.Orders,
+			Store: s.recorder, Dir: tape.Folder(s.cfg.StateDir, s.profile), Off: c.Record.Off || s.cfg.Sim.Tape != nil && !s.cfg.Sim.RecordTape, Orders: c.Record.Orders,
 			Keep: tape.Retention{Days: c.Record.Days, Bytes: int64(c.Record.Gigabytes) * 1_000_000_000},
 			Boot: s.boot, Version: s.cfg.Version, Profile: s.profile, Disk: s.cfg.RecordDisk, Metrics: s.metrics.record,
-			Note: func(text string) { s.webStore.Note("record", "%s", text) },
+			History: s.replayedHistory(),
+			Note:    func(text string) { s.webStore.Note("record", "%s", text) },
 		})
 	})}
+}
+
+// replayedHistory is the history of the day that is replayed, when the replay is
+// recorded; nil: it is not.
+func (s *Server) replayedHistory() []messages.HistoryAnswered {
+	if s.cfg.Sim.Tape == nil || !s.cfg.Sim.RecordTape {
+		return nil
+	}
+	list := []messages.HistoryAnswered{}
+	for _, token := range slices.Sorted(maps.Keys(s.cfg.Sim.Tape.History)) {
+		minutes := s.cfg.Sim.Tape.History[token]
+		last := minutes[len(minutes)-1].Start()
+		list = append(list, messages.HistoryAnswered{InstrumentToken: token, From: minutes[0].Start(), Asked: last.Add(replay.Complete), Minutes: minutes})
+	}
+	return list
 }
 
 // recorderStatus is what the recorder does, for the API.

@@ -75,6 +75,7 @@ type SimConfig struct {
 	Addr        string               // loopback; port 0: any
 	ManualLogin bool                 // a person approves; otherwise it logs in to itself
 	Tape        *simulator.Recording // played in place of prices; nil: none
+	RecordTape  bool                 // what is played is recorded once more
 	Bars        string               // folder of bars that prices follow; "": they walk
 	Seed        int64
 	Speed       float64

@@ -214,7 +214,7 @@ func (s *Server) analyses() []supervisor.Spec {
 	specs := []supervisor.Spec{s.subscriber(supervisor.Spec{Name: "bars", Heartbeat: barsHeartbeat, HeartbeatWhile: barsDue(s.instruments, s.feed, s.clock), Produce: bars.New(bars.Config{
 		Clock: s.clock, Tokens: s.store, Series: s.series, Instruments: s.instruments,
 		Hours:     s.hours,
-		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: s.present(receivers[messages.BarClosed]()), Auth: pidAuth, Assume: s.assumed.Note,
+		Historian: bars.NewHistorian(kite.NewSessions(s.kite, s.store, "bars")), Listeners: s.present(receivers[messages.BarClosed]()), Recorders: receivers[messages.HistoryAnswered](), Auth: pidAuth, Assume: s.assumed.Note,
 	})})}
 	specs = append(specs, s.subscriber(supervisor.Spec{Name: chain.Name, Produce: s.reloaded(func(c Reloadable) actors.Producer {
 		return chain.New(chain.Config{

@@ -19,11 +19,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kitestring/actors/analysis"
 	"kitestring/actors/replay"
 	"kitestring/actors/simulator"
 	"kitestring/actors/tape"
 	"kitestring/actors/web/api"
+	"kitestring/messages"
 	"kitestring/messages/ist"
+	"kitestring/supervisor/tree"
 )
 
 var _ = register(Drill{
@@ -253,16 +256,33 @@ var _ = register(Drill{
 
 var _ = register(Drill{
 	Name: "replay-equals-live", Topic: Recorder, Setup: Setup{Speed: 20, Rate: 2000}, Limit: 5 * time.Minute,
-	Inject: "four minutes of a simulated day are recorded and played again, at 60 times their speed and as fast as they are read",
-	Hold:   "every whole bar of live comes again, and what the analyses make of the bars",
+	Inject: "six minutes of a simulated day are recorded and played again, at 60 times their speed and as fast as they are read",
+	Hold:   "every packet and every whole bar of live comes again, and every reading: those of the recording and of its replays are equal, and those that the server gave of closed bars are among them",
 	Steps: func(r *Rig) {
 		start := r.status().Market.ExchangeTime
-		r.within(time.Minute, "four minutes have passed", func() (bool, any) {
+		given := map[string]string{}
+		r.within(time.Minute, "six minutes have passed", func() (bool, any) {
+			r.collect(start, given)
 			now := r.status().Market.ExchangeTime
-			return now.Sub(start) > 4*time.Minute, now
+			return now.Sub(start) > 6*time.Minute, now
 		})
 		live := r.wholeBars(start)
 		r.close()
+		said := map[string]string{}
+		day := must(tree.Judge(r.ctx, r.day().Segments, r.config.Reloadable, func(_ time.Time, one messages.Reading) {
+			if of, says := ofClosedBars(one); of != "" {
+				said[of] = says
+			}
+		}))
+		if day.Readings < 6*7 || len(given) < 6 {
+			failf("%d readings of the recording, %d of the server", day.Readings, len(given))
+		}
+		for of, says := range given {
+			if said[of] != says {
+				failf("the server said of %s: %s, the recording says: %s", of, says, said[of])
+			}
+		}
+		r.note("%d readings, sha256 %s; %d that the server gave are among them", day.Readings, day.SHA256[:16], len(given))
 		for _, speed := range []float64{60, 0} {
 			s := r.replay(speed)
 			var got map[string][]api.Bar
@@ -283,8 +303,18 @@ var _ = register(Drill{
 			if n < 12 {
 				failf("only %d bars to compare", n)
 			}
-			r.note("%d bars equal, sha256 %s", n, hashOf(live))
 			s.close()
+			again := must(tree.Judge(r.ctx, s.day().Segments, r.config.Reloadable, nil))
+			if again.SHA256 != day.SHA256 {
+				failf("the readings of a replay differ: %+v, of the day: %+v", again.Kinds, day.Kinds)
+			}
+			packets, _, err := replay.Hashes(r.day().Segments)
+			check(err)
+			replayed, _, err := replay.Hashes(s.day().Segments)
+			if check(err); !maps.Equal(packets, replayed) {
+				failf("the packets of a replay differ: %d instruments, and %d of the day", len(replayed), len(packets))
+			}
+			r.note("%d bars, packets of %d instruments and all readings equal", n, len(packets))
 		}
 	},
 })
@@ -498,12 +528,13 @@ func (r *Rig) lostBefore(killed time.Time) time.Duration {
 func (r *Rig) replay(speed float64) *Rig {
 	stream := must(replay.Open(r.tapes(), r.day().Day))
 	file := must(stream.Instruments())
+	history := must(stream.History())
 	s := r.sibling(filepath.Join(r.Dir, fmt.Sprintf("replay-%g", speed)))
 	check(os.Mkdir(s.Dir, 0o700))
 	s.open(Setup{Speed: speed, Prepare: func(s *Rig) {
-		s.config.Sim.Rate = 0
+		s.config.Sim.Rate, s.config.Sim.RecordTape = 0, true
 		s.config.Sim.Tape = &simulator.Recording{
-			Day: stream.Day, Instruments: file, Sequenced: stream.Sequenced(), Max: speed == 0, Close: stream.Close,
+			Day: stream.Day, Instruments: file, Sequenced: stream.Sequenced(), Max: speed == 0, Close: stream.Close, History: history,
 			Next: func() (time.Time, [][]byte, error) {
 				b, err := stream.Next()
 				return b.At, b.Packets, err
@@ -592,13 +623,24 @@ func sameBar(a, b api.Bar) bool {
 	return a.Open == b.Open && a.High == b.High && a.Low == b.Low && a.Close == b.Close && a.Volume == b.Volume && a.OI == b.OI
 }
 
-// hashOf is a hash of bars, for a person to compare.
-func hashOf(bars map[string][]api.Bar) string {
-	h := sha256.New()
-	for _, series := range slices.Sorted(maps.Keys(bars)) {
-		for _, b := range bars[series] {
-			fmt.Fprintln(h, series, b.Start.Unix(), b.Open, b.High, b.Low, b.Close, b.Volume, b.OI)
+// collect notes what the server says of closed bars since a moment.
+func (r *Rig) collect(since time.Time, into map[string]string) {
+	for _, one := range get[[]messages.Reading](r, "/api/v1/readings") {
+		if of, says := ofClosedBars(one); of != "" && one.AsOf.After(since) {
+			into[of] = says
 		}
 	}
-	return fmt.Sprintf("%x", h.Sum(nil))[:16]
+}
+
+// ofClosedBars is what a reading is of and what it says, without what it says of
+// the bar that still grows; "": it rests on more than closed bars, or on nothing.
+func ofClosedBars(r messages.Reading) (of, says string) {
+	if !slices.Contains(analysis.FileKinds(), r.Kind) || r.Status == messages.Unavailable {
+		return "", ""
+	}
+	var values map[string]any
+	check(json.Unmarshal(must(json.Marshal(r.Values)), &values)) // as a reader of the API has them
+	delete(values, "running")
+	delete(values, "provisional")
+	return fmt.Sprint(r.Kind, " of ", r.Underlying, " at ", r.AsOf.Unix()), fmt.Sprintf("%s %g %s %s", r.Signal, r.Confidence, r.Session, must(json.Marshal(values)))
 }
