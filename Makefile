@@ -88,9 +88,11 @@ deb: build ## a Debian package in DEBDIR
 
 SOAK_LOAD ?= 10m
 SOAK_DAYS ?= 5m
-soak: build ## the heaviest load for SOAK_LOAD, then five simulated trading days in SOAK_DAYS
+SOAK_PAIR ?= 1h
+soak: build ## the heaviest load for SOAK_LOAD, five simulated trading days in SOAK_DAYS, two servers and an edge for SOAK_PAIR
 	./$(BINARY) soak load --for $(SOAK_LOAD)
 	./$(BINARY) soak days --for $(SOAK_DAYS)
+	./$(BINARY) soak pair --for $(SOAK_PAIR)
 
 clean:
 	rm -rf bin

@@ -20,6 +20,7 @@ type counts struct {
 	sent                 map[uint32]int64 // by instrument token, of topics that are gone
 	upgrades             int64
 	refusedUpgrades      map[string]int64
+	mostSlots            int
 	requests             map[string]int64 // answered with success
 	refusedRequests      map[string]int64
 	placed               map[string]int64 // order requests that arrived, whatever was answered
@@ -100,6 +101,7 @@ type TokenSent struct {
 type UpgradeState struct {
 	Accepted int64            `json:"accepted"`
 	Refused  map[string]int64 `json:"refused"` // by reason
+	Most     int              `json:"most"`    // sockets that were open at once
 }
 
 // RequestState counts REST requests and commands.
@@ -132,7 +134,7 @@ func (e *Exchange) State() State {
 			Heartbeats: e.heartbeats.Load(), SlowSockets: e.counts.slowSockets,
 			ByInstrument: map[string]int64{}, ByToken: map[string]TokenSent{},
 		},
-		Upgrades: UpgradeState{e.counts.upgrades, clone(e.counts.refusedUpgrades)},
+		Upgrades: UpgradeState{e.counts.upgrades, clone(e.counts.refusedUpgrades), e.counts.mostSlots},
 		Requests: RequestState{clone(e.counts.requests), clone(e.counts.refusedRequests), clone(e.counts.placed), e.counts.refusedSubscriptions, e.counts.badCommands},
 	}
 	for s := range e.sockets {

@@ -73,6 +73,9 @@ func TestFaultsAtTheUpgrade(t *testing.T) {
 	if _, status := e.dial(token); status != 101 {
 		t.Errorf("after its time: %d", status)
 	}
+	if most := e.State().Upgrades.Most; most != 2 {
+		t.Errorf("%d sockets were open at once at most, want 2", most)
+	}
 	if refused := e.State().Upgrades.Refused; refused["fault_forbidden"] != 3 || refused["too_many"] != 2 || refused["fault_too_many"] != 1 || refused["fault_server_error"] != 2 {
 		t.Errorf("refused: %v", refused)
 	}

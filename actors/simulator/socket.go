@@ -43,6 +43,7 @@ func (e *Exchange) admit(r *http.Request) (messages.AccessToken, *refusal) {
 		return token, no
 	}
 	e.slots++
+	e.counts.mostSlots = max(e.counts.mostSlots, e.slots)
 	e.handlers++
 	e.counts.upgrades++
 	return token, nil

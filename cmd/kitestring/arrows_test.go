@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"actors/feed":             append([]string{"actors/merger", "actors/spare"}, actorPackage...),
 	"actors/market":           actorPackage,
 	"actors/instruments":      actorPackage,
-	"actors/edge":             append([]string{"actors/merger"}, actorPackage...),
+	"actors/edge":             append([]string{"actors/internal/serve", "actors/merger"}, actorPackage...),
 	"actors/bus":              actorPackage,
 	"actors/gateway":          append([]string{"actors/gateway/clients", "actors/internal/serve"}, actorPackage...),
 	"actors/gateway/clients":  {"messages"}, // who may use it, no actor

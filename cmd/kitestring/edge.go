@@ -38,9 +38,9 @@ of --upstream:
 Two servers of one API key share Kite's three sockets: give one of them
 {"feed": {"sockets": 2}} and the other {"feed": {"sockets": 1}} in its --config.
 
-One JSON line {addr, upstreams, client} is printed when it listens; client is
-{name, key, scopes}, the key shown this once, or null where the name is known
-already. The edge holds no token. It carries 3000 instruments.`,
+One JSON line {addr, gateway_addr, upstreams, client} is printed when it listens;
+client is {name, key, scopes}, the key shown this once, or null where the name is
+known already. The edge holds no token. It carries 3000 instruments.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if cfg.Upstreams, err = readUpstreams(upstreams, keyFile); err != nil {
@@ -53,7 +53,8 @@ already. The edge holds no token. It carries 3000 instruments.`,
 	flags := c.Flags()
 	flags.StringArrayVar(&upstreams, "upstream", nil, "a server's gateway, like http://10.0.0.1:8430; the first is the primary, a second one may follow")
 	flags.StringVar(&keyFile, "keys", "", "file with the key that each upstream knows the edge by, one a line")
-	flags.StringVar(&cfg.Addr, "addr", defaultGatewayAddr, "address to listen on, of this machine only")
+	flags.StringVar(&cfg.Gateway, "gateway-addr", defaultGatewayAddr, "address for programs, of this machine only")
+	flags.StringVar(&cfg.Addr, "addr", cli.DefaultAddr, "address of the metrics, of this machine only")
 	flags.StringVar(&cfg.StateDir, "state-dir", ".kitestring-edge", "folder that keeps who may use the edge")
 	flags.BoolVar(&cfg.Orders, "orders", false, "let clients with the scope place orders, at the first upstream")
 	flags.StringVar(&client, "client", "", "make a client of that name, unless there is one")
@@ -102,10 +103,11 @@ func serveEdge(ctx context.Context, p *cli.Program, cfg tree.EdgeConfig, client 
 		return err
 	}
 	line := struct {
-		Addr      string      `json:"addr"`
-		Upstreams []string    `json:"upstreams"`
-		Client    *edgeClient `json:"client"`
-	}{Addr: e.Addr()}
+		Addr        string      `json:"addr"`
+		GatewayAddr string      `json:"gateway_addr"`
+		Upstreams   []string    `json:"upstreams"`
+		Client      *edgeClient `json:"client"`
+	}{Addr: e.Addr(), GatewayAddr: e.GatewayAddr()}
 	for _, up := range cfg.Upstreams {
 		line.Upstreams = append(line.Upstreams, up.Addr)
 	}

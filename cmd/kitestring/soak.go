@@ -13,7 +13,7 @@ import (
 	"kitestring/cmd/kitestring/rehearse"
 )
 
-// soakFlags are those that both soaks share.
+// soakFlags are those that all soaks share.
 type soakFlags struct {
 	span time.Duration
 	keep string
@@ -29,7 +29,7 @@ latency. A running server is not touched. Exit code 1 when a target is missed.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(soakLoadCommand(p), soakDaysCommand(p))
+	c.AddCommand(soakLoadCommand(p), soakDaysCommand(p), soakPairCommand(p))
 	return c
 }
 
@@ -84,6 +84,36 @@ func soakDaysCommand(p *cli.Program) *cobra.Command {
 		},
 	}, 5*time.Minute, "how long all days together take")
 	c.Flags().IntVar(&days, "days", 5, "trading days")
+	return c
+}
+
+func soakPairCommand(p *cli.Program) *cobra.Command {
+	var f soakFlags
+	var o rehearse.PairOptions
+	c := f.add(&cobra.Command{
+		Use: "pair", Short: "Two servers and an edge, one of the servers hurt at a time, a rotation every two minutes",
+		Long: `Run two servers with two and one of Kite's three sockets, an edge before them and
+programs behind it, each server and the edge a process of its own. One server at
+a time is killed, stands still or is cut off from Kite or from the edge, at
+random; both get a new token every two minutes, while both are well. Ticks are
+counted by the exchange's sequence, at the programs.`,
+		Args: cli.Args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return soak(p, f, 10*time.Second, func(so rehearse.SoakOptions) (verdicts []rehearse.Verdict, err error) {
+				so.Seed, o.SoakOptions = o.Seed, so
+				soakHeader(p, f, rehearse.PairHeader)
+				report, err := rehearse.SoakPair(c.Context(), o)
+				if err == nil {
+					soakTotal(p, f, report, report.Total, report.Verdicts, report.Machine)
+				}
+				return report.Verdicts, err
+			})
+		},
+	}, time.Hour, "how long, in minutes that are rounded up")
+	c.Flags().IntVar(&o.Instruments, "instruments", 300, "instruments that each program streams, in full mode")
+	c.Flags().IntVar(&o.Programs, "clients", 2, "programs behind the edge")
+	c.Flags().IntVar(&o.Rate, "rate", 2000, "ticks a second of the exchange")
+	c.Flags().Uint64Var(&o.Seed, "seed", 0, "of what is hurt when; 0: a new one, which the report names")
 	return c
 }
 

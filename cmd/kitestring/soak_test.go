@@ -44,6 +44,41 @@ func TestSoakCarriesALightLoad(t *testing.T) {
 	}
 }
 
+// TestSoakPairLosesNothing hurts two servers for seconds: how silent it is, is
+// for the real soak.
+func TestSoakPairLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two servers and an edge: not in the short run")
+	}
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("the soak needs /proc")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := rehearse.SoakPair(t.Context(), rehearse.PairOptions{
+		SoakOptions: rehearse.SoakOptions{
+			Options: rehearse.Options{Binary: program, Env: []string{asProgram + "=1"}, For: 15 * time.Second},
+			Dir:     t.TempDir(),
+			Row:     func(row fmt.Stringer) { t.Log(row) },
+		},
+		Instruments: 50, Rate: 1000, Programs: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range report.Verdicts {
+		exact := strings.Contains(v.Target, "lost") || strings.Contains(v.Target, "repeated") || strings.Contains(v.Target, "closed") || strings.Contains(v.Target, "socket")
+		if exact && !v.OK {
+			t.Errorf("%s: %s (seed %d)", v.Target, v.Found, report.Seed)
+		}
+	}
+	if total := report.Total; len(report.Spans) == 0 || total.Ticks == 0 || total.Rotations == 0 || total.Kills+total.Pauses+total.Partitions == 0 {
+		t.Errorf("%+v", report)
+	}
+}
+
 func TestSoakRefusesWhatItCannotDo(t *testing.T) {
 	full := t.TempDir()
 	if err := os.WriteFile(full+"/file", nil, 0o600); err != nil {
@@ -51,6 +86,7 @@ func TestSoakRefusesWhatItCannotDo(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"soak load --for 1s":                  "--for 1s: it is at least",
+		"soak pair --for 1s":                  "--for 1s: it is at least",
 		"soak days --days 5 --for 10s":        "--for 10s: it is at least",
 		"soak load --keep " + full:            "the folder is not empty",
 		"soak load --keep " + full + "/file":  "not a directory",

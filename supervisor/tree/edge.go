@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"kitestring/actors/edge"
 	"kitestring/actors/gateway"
@@ -26,9 +28,11 @@ import (
 // EdgeConfig is what an edge needs.
 type EdgeConfig struct {
 	Upstreams []edge.Upstream // one or two gateways of servers; the first is the primary
-	Addr      string          // of its own gateway; loopback only
+	Gateway   string          // address of its own gateway; loopback only
+	Addr      string          // of its page, status and metrics; loopback only
 	StateDir  string          // holds who may use it
 	Orders    bool            // lets clients with the scope place orders, at the primary
+	Version   string
 	Log       *slog.Logger
 }
 
@@ -36,13 +40,15 @@ type EdgeConfig struct {
 //
 //	root (one_for_one)
 //	├─ edge      the connections to the servers, and the merger of what they send
-//	└─ gateway   Kite's protocol for the programs here
+//	├─ gateway   Kite's protocol for the programs here
+//	└─ web       how the edge is
 type Edge struct {
-	listener *sharedListener
-	clients  *clients.Store
-	board    *edge.Board
-	tree     *supervisor.Supervisor
-	rest     *http.Transport
+	gateway *sharedListener
+	web     *sharedListener
+	clients *clients.Store
+	board   *edge.Board
+	tree    *supervisor.Supervisor
+	rest    *http.Transport
 }
 
 // OpenEdge starts an edge. [Edge.Stop] ends it.
@@ -50,8 +56,10 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 	if n := len(cfg.Upstreams); n < 1 || n > 2 {
 		return nil, fmt.Errorf("%d upstreams: an edge has one or two", n)
 	}
-	if !profile.IsLoopback(cfg.Addr) {
-		return nil, fmt.Errorf("--addr %s can be reached from other machines: an edge serves the programs of its own, like 127.0.0.1:8430", cfg.Addr)
+	for flag, addr := range map[string]string{"--gateway-addr": cfg.Gateway, "--addr": cfg.Addr} {
+		if !profile.IsLoopback(addr) {
+			return nil, fmt.Errorf("%s %s can be reached from other machines: an edge serves the programs of its own, like 127.0.0.1:8430", flag, addr)
+		}
 	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("the edge's state directory: %w", err)
@@ -61,10 +69,16 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 	if e.clients, err = clients.Open(filepath.Join(cfg.StateDir, "gateway-clients-edge.json")); err != nil {
 		return nil, err
 	}
-	if e.listener, err = listenShared(cfg.Addr, cfg.Log, new(atomic.Int64)); err != nil {
-		return nil, cannotListen(cfg.Addr, "--addr", err)
+	connections := new(atomic.Int64)
+	if e.gateway, err = listenShared(cfg.Gateway, cfg.Log, connections); err != nil {
+		return nil, cannotListen(cfg.Gateway, "--gateway-addr", err)
+	}
+	if e.web, err = listenShared(cfg.Addr, cfg.Log, connections); err != nil {
+		return nil, errors.Join(cannotListen(cfg.Addr, "--addr", err), e.gateway.TCPListener.Close())
 	}
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(cfg.Version))
+	registry.MustRegister(e.web.collectors(func() uint64 { return 0 })...)
 	e.tree = supervisor.New(supervisor.Options{Logger: cfg.Log, Registerer: registry})
 	metrics := gateway.NewMetrics(registry)
 	pidEdge := supervisor.PIDOf(edge.Name)
@@ -75,7 +89,7 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 		{
 			Name: gateway.Name,
 			Produce: gateway.New(gateway.Config{
-				Listen: e.listener.listen, Tokens: edge.Keys{First: cfg.Upstreams[0]}, Clock: wallClock{},
+				Listen: e.gateway.listen, Tokens: edge.Keys{First: cfg.Upstreams[0]}, Clock: wallClock{},
 				Exchange: kite.Exchange{
 					APIURL: "http://" + cfg.Upstreams[0].Addr, Transport: edge.REST{Upstreams: cfg.Upstreams, Base: e.rest}, Budget: kite.NewBudget(),
 				},
@@ -85,15 +99,26 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 			}),
 			Mailbox: supervisor.Mailbox{Table: func() supervisor.Conflator { return &gateway.Latest{} }},
 		},
+		{Name: edge.WebName, Produce: edge.NewWeb(edge.WebConfig{
+			Listen:  e.web.listen,
+			Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}),
+		})},
 	}})
 	if err != nil {
-		return nil, errors.Join(err, e.listener.TCPListener.Close())
+		return nil, errors.Join(err, e.closeListeners())
 	}
 	return e, nil
 }
 
-// Addr is where the edge's gateway listens.
-func (e *Edge) Addr() string { return e.listener.Addr().String() }
+// GatewayAddr is where the edge's gateway listens.
+func (e *Edge) GatewayAddr() string { return e.gateway.Addr().String() }
+
+// Addr is where it shows how it is.
+func (e *Edge) Addr() string { return e.web.Addr().String() }
+
+func (e *Edge) closeListeners() error {
+	return errors.Join(e.gateway.TCPListener.Close(), e.web.TCPListener.Close())
+}
 
 // Connected counts the upstreams that are connected.
 func (e *Edge) Connected() int { return e.board.Connected() }
@@ -117,5 +142,5 @@ func (e *Edge) AddClient(name string, scopes []string) (key messages.Secret, add
 func (e *Edge) Stop(ctx context.Context) error {
 	err := e.tree.Stop(ctx)
 	e.rest.CloseIdleConnections()
-	return errors.Join(err, e.listener.TCPListener.Close())
+	return errors.Join(err, e.closeListeners())
 }

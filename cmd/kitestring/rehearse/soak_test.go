@@ -91,6 +91,10 @@ func TestRowsFitTheirHeads(t *testing.T) {
 			CPU: 100, SimCPU: 100, RSS: 150, Heap: 100, Live: 100, Goroutines: 1000, FDs: 999, Sent: 36_000 * 600, Received: 2_160_000, WaitP99: 100,
 		}, Rotations: 1, RotationMS: 10_000}.String(),
 		DaysHeader: Day{Day: "2026-11-23", Figures: Figures{Seconds: 600, CPU: 100, Received: 1_000_000, Lost: 100_000}, LoginMS: 30_000, RecoveryMS: 30_000, Notes: "none"}.String(),
+		PairHeader: PairSpan{
+			Minute: 60, Ticks: 100_000_000, Kills: 10, Pauses: 10, Partitions: 10, Rotations: 1, QuietMS: 1000, KillMS: 1000, FaultMS: 1000, Sockets: 3,
+			RSS: [3]float64{150, 150, 100}, Goroutines: [3]int{100, 100, 100}, EdgeCPU: 100,
+		}.String(),
 	} {
 		if len(row) > len(head) {
 			t.Errorf("a row is longer than its head:\n%s\n%s", head, row)
@@ -122,6 +126,43 @@ func TestJudgeLoad(t *testing.T) {
 		total.CPU, total.Lost, total.Repeated = (good.CPU+last.CPU)/2, last.Lost, last.Repeated
 		var missed []string
 		for _, v := range judgeLoad(LoadReport{Minutes: []Minute{good, last}, Total: total}, LoadOptions{Rate: 36_000}) {
+			if !v.OK {
+				missed = append(missed, v.Target)
+			}
+		}
+		if got := strings.Join(missed, ", "); !strings.HasPrefix(got, c.miss) || c.miss == "" && got != "" {
+			t.Errorf("%s: missed %q, want %q", name, got, c.miss)
+		}
+	}
+}
+
+func TestJudgePair(t *testing.T) {
+	good := PairSpan{Seconds: 60, Ticks: 100_000, Kills: 2, QuietMS: 20, KillMS: 60, FaultMS: 900, Sockets: 3, RSS: [3]float64{60, 60, 30}, Goroutines: [3]int{50, 50, 30}}
+	for name, c := range map[string]struct {
+		change func(last *PairSpan)
+		closed int
+		miss   string
+	}{
+		"good":    {func(*PairSpan) {}, 0, ""},
+		"losing":  {func(s *PairSpan) { s.Lost = 1 }, 0, "0 ticks lost"},
+		"repeats": {func(s *PairSpan) { s.Repeated = 1 }, 0, "0 ticks repeated"},
+		"closed":  {func(*PairSpan) {}, 1, "no program is closed"},
+		"fourth":  {func(s *PairSpan) { s.Refused = 1 }, 0, "never a fourth socket"},
+		"gap":     {func(s *PairSpan) { s.KillMS = 71 }, 0, "a kill adds"},
+		"slow":    {func(s *PairSpan) { s.FaultMS = 3001 }, 0, "silent <= 3 s"},
+		"leaking": {func(s *PairSpan) { s.RSS[2] = 50 }, 0, "memory flat: the edge"},
+		"workers": {func(s *PairSpan) { s.Goroutines[1] = 60 }, 0, "goroutines flat: the second server"},
+	} {
+		r := PairReport{Spans: []PairSpan{good, good, good, good}}
+		c.change(&r.Spans[3])
+		for _, s := range r.Spans {
+			r.Total.add(s)
+		}
+		if r.Total.Seconds != 240 || r.Total.Kills != 8 {
+			t.Fatalf("the total is %+v", r.Total)
+		}
+		var missed []string
+		for _, v := range judgePair(r, c.closed) {
 			if !v.OK {
 				missed = append(missed, v.Target)
 			}

@@ -1,0 +1,149 @@
+package rehearse
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// link carries the TCP connections of one part of a drill to another, and can be
+// cut: then nothing comes through, not even the end of a connection, as with a
+// cable that is pulled out.
+type link struct {
+	listener net.Listener
+	to       string
+	done     sync.WaitGroup
+
+	mu     sync.Mutex
+	ended  bool
+	passes chan struct{}     // closed: bytes come through
+	conns  map[net.Conn]bool // true: the far end of one
+}
+
+// link makes one to an address, until the end of the drill.
+func (r *Rig) link(to string) *link {
+	l := &link{listener: must(net.Listen("tcp", "127.0.0.1:0")), to: to, passes: make(chan struct{}), conns: map[net.Conn]bool{}}
+	close(l.passes)
+	l.done.Go(l.accept)
+	r.cleanup(l.end)
+	return l
+}
+
+func (l *link) addr() string { return l.listener.Addr().String() }
+
+func (l *link) accept() {
+	for {
+		near, err := l.listener.Accept()
+		if err != nil {
+			return
+		}
+		l.done.Go(func() { l.carry(near) })
+	}
+}
+
+// carry serves a connection. One that begins while the link is cut never gets
+// through, and ends with the cut.
+func (l *link) carry(near net.Conn) {
+	if !l.add(near, false) {
+		return
+	}
+	defer l.remove(near)
+	passes := l.state()
+	select {
+	case <-passes:
+	default:
+		<-passes
+		return
+	}
+	far, err := net.Dial("tcp", l.to)
+	if err != nil || !l.add(far, true) {
+		return
+	}
+	defer l.remove(far)
+	var back sync.WaitGroup
+	back.Go(func() { l.copy(near, far) })
+	l.copy(far, near)
+	back.Wait()
+}
+
+// copy takes bytes over until an end closes, which shows at the other one only
+// when the link is not cut.
+func (l *link) copy(to, from net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		<-l.state()
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			if err != io.EOF {
+				_ = to.(*net.TCPConn).SetLinger(0)
+			}
+			return
+		}
+	}
+}
+
+func (l *link) state() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.passes
+}
+
+func (l *link) add(c net.Conn, far bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		_ = c.Close()
+		return false
+	}
+	l.conns[c] = far
+	return true
+}
+
+func (l *link) remove(c net.Conn) {
+	_ = c.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+// cut lets nothing through any more. farEnds: the far end sees each connection
+// end, as one does that has found out by itself.
+func (l *link) cut(farEnds bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.passes = make(chan struct{})
+	for c, far := range l.conns {
+		if far && farEnds {
+			_ = c.Close()
+		}
+	}
+}
+
+// mend ends a cut. Connections that live go on where they were.
+func (l *link) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.passes:
+	default:
+		close(l.passes)
+	}
+}
+
+func (l *link) end() {
+	_ = l.listener.Close()
+	l.mend()
+	l.mu.Lock()
+	l.ended = true
+	for c := range l.conns {
+		_ = c.Close()
+	}
+	l.mu.Unlock()
+	l.done.Wait()
+}
