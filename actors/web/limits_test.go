@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kitestring/actors/web/guard"
 	"kitestring/messages"
 )
 
@@ -127,46 +128,6 @@ func TestPagesAddressCanBeOpened(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreBounded(t *testing.T) {
-	store := NewStore()
-	c := &store.connections
-	open := func(n int, address string) (conns []net.Conn) {
-		for range n {
-			conn, other := net.Pipe()
-			t.Cleanup(func() { conn.Close(); other.Close() })
-			if c.add(conn, address) {
-				conns = append(conns, conn)
-			}
-		}
-		return conns
-	}
-	first := open(mostPerAddress+50, "192.0.2.1")
-	if len(first) != mostPerAddress {
-		t.Errorf("%d connections of one address, want %d", len(first), mostPerAddress)
-	}
-	n := len(first)
-	for i := range 10 {
-		n += len(open(mostPerAddress, fmt.Sprint("198.51.100.", i)))
-	}
-	if n != mostConnections {
-		t.Errorf("%d connections, want %d", n, mostConnections)
-	}
-	c.remove(first[0])
-	c.remove(first[0])
-	if refused := store.RefusedConnections(); refused != uint64(50+10*mostPerAddress-(mostConnections-mostPerAddress)) {
-		t.Errorf("%d refused", refused)
-	}
-	if len(open(2, "203.0.113.1")) != 1 {
-		t.Error("a closed connection makes room for one")
-	}
-	for conn := range c.open {
-		c.remove(conn)
-	}
-	if len(c.by) != 0 {
-		t.Errorf("addresses are kept: %v", c.by)
-	}
-}
-
 func TestFloodOfEventsIsBounded(t *testing.T) {
 	start := time.Now()
 	s := NewStore()
@@ -183,10 +144,10 @@ func TestFloodOfEventsIsBounded(t *testing.T) {
 	if first, last := events[len(events)-1].Text, events[0].Text; first != "before the flood" || !strings.HasPrefix(last, "after the flood") || len(last) > eventLength+5 {
 		t.Errorf("the events of another kind: %q, %q", first, last)
 	}
-	if allowed := eventsAtOnce + 3 + eventsPerSecond*int(time.Since(start)/time.Second+1); len(events) > allowed || size > 300*allowed {
+	if allowed := guard.EventsAtOnce + 3 + guard.EventsPerSecond*int(time.Since(start)/time.Second+1); len(events) > allowed || size > 300*allowed {
 		t.Errorf("%d events with %d bytes of text", len(events), size)
 	}
-	counted := s.budgets["order"].omitted
+	counted := s.budgets["order"].Omitted
 	for _, e := range events {
 		if e.Kind == "order" {
 			counted++

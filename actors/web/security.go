@@ -72,8 +72,8 @@ func limitTimes(w http.ResponseWriter, r *http.Request) {
 
 // hostAllowed reports whether the Host of a request is a name of this server.
 func (s *server) hostAllowed(r *http.Request) bool {
-	host := strings.ToLower(hostOf(r.Host))
-	if isLoopback(host) || slices.Contains(s.hosts(r), host) {
+	host := strings.ToLower(guard.HostOf(r.Host))
+	if guard.IsLoopback(host) || slices.Contains(s.hosts(r), host) {
 		return true
 	}
 	return s.exposed && slices.Contains(probes, r.URL.Path)
@@ -93,7 +93,7 @@ func (s *server) hosts(r *http.Request) []string {
 // localAddress is the address of this machine on which the connection ends.
 func localAddress(r *http.Request) string {
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		return hostOf(a.String())
+		return guard.HostOf(a.String())
 	}
 	return ""
 }
@@ -106,20 +106,6 @@ func PageURL(listen string) string {
 		listen = net.JoinHostPort("127.0.0.1", port)
 	}
 	return "http://" + listen + "/"
-}
-
-// hostOf is a Host header or an address without its port.
-func hostOf(hostport string) string {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	return strings.Trim(host, "[]")
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // fromHere lets a request to the login's first page through unless another
@@ -164,7 +150,7 @@ func (a *admission) admit(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		want := a.cfg.AdminToken()
 		if want.IsZero() {
-			if a.cfg.Profile == "sim" && isLoopback(hostOf(r.RemoteAddr)) {
+			if a.cfg.Profile == "sim" && guard.IsLoopback(guard.HostOf(r.RemoteAddr)) {
 				next(w, r)
 				return
 			}
@@ -198,7 +184,7 @@ func (a *admission) matches(w http.ResponseWriter, r *http.Request, got string, 
 		writeProblem(w, http.StatusForbidden, "admin token too short", "The ADMIN_TOKEN of the .env file is shorter than 32 characters and does not count. "+setAdminToken, nil)
 		return false
 	}
-	right, counted := a.cfg.Store.guesses.Try(hostOf(r.RemoteAddr), func() bool {
+	right, counted := a.cfg.Store.guesses.Try(guard.HostOf(r.RemoteAddr), func() bool {
 		return subtle.ConstantTimeCompare([]byte(got), []byte(want.Reveal())) == 1
 	})
 	switch {

@@ -47,11 +47,11 @@ type Store struct {
 	rotated     rotated                      // the last one on the timeline
 	events      []api.Event                  // oldest first
 	lastEvent   uint64
-	budgets     map[string]*eventBudget // by kind of event
-	clock       actors.Clock            // nil until a web actor ran
+	budgets     map[string]*guard.Events // by kind of event
+	clock       actors.Clock             // nil until a web actor ran
 	sessions    guard.Sessions
 	guesses     guard.Guesses
-	connections connections
+	connections guard.Connections
 	hub         hub.Hub
 }
 
@@ -71,7 +71,7 @@ type rotated struct {
 // NewStore makes an empty store.
 func NewStore() *Store {
 	return &Store{
-		chains: map[chainKey]messages.Chain{}, nearest: map[string]string{}, readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, ready: messages.Readiness{Checks: []messages.ReadyCheck{}}, budgets: map[string]*eventBudget{},
+		chains: map[chainKey]messages.Chain{}, nearest: map[string]string{}, readings: map[[2]string]messages.Reading{}, running: map[series]messages.Bar{}, missing: map[string]api.StatusMissing{}, ready: messages.Readiness{Checks: []messages.ReadyCheck{}}, budgets: map[string]*guard.Events{},
 	}
 }
 
@@ -237,14 +237,17 @@ type foreign string
 // String implements fmt.Stringer.
 func (f foreign) String() string { return scrubber.Line(string(f[:min(len(f), 200)]), 60) }
 
+// eventLength bounds the text of an event, in bytes.
+const eventLength = 400
+
 func (s *Store) event(kind string, g messages.Generation, format string, args ...any) {
 	now := time.Now()
 	budget := s.budgets[kind]
 	if budget == nil {
-		budget = &eventBudget{}
+		budget = &guard.Events{}
 		s.budgets[kind] = budget // kinds are few: constants of the program
 	}
-	omitted, ok := budget.allow(now)
+	omitted, ok := budget.Allow(now)
 	if !ok {
 		return
 	}

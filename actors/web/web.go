@@ -171,14 +171,14 @@ func (s *server) start() {
 		s.self.Fail(fmt.Errorf("listen: %w", err))
 		return
 	}
-	s.exposed = !isLoopback(hostOf(l.Addr().String()))
+	s.exposed = !guard.IsLoopback(guard.HostOf(l.Addr().String()))
 	s.Store.follow(s.Clock)
 	server := &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ConnState:         s.Store.connections.changed,
+		ConnState:         s.Store.connections.Changed,
 		ErrorLog:          slog.NewLogLogger(s.self.Log().Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if tcp, ok := c.(*net.TCPConn); ok {

@@ -1,6 +1,6 @@
-// Package guard is what a client must not guess or see: the admin token, which a
-// browser shows once, and secrets in whatever the API sends. Nothing in it knows
-// of HTTP.
+// Package guard is what a client must not guess, see or use up: the admin token,
+// which a browser shows once, secrets in whatever the API sends, connections, the
+// timeline of events.
 package guard
 
 import (

@@ -3,6 +3,7 @@ package guard
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -45,5 +46,44 @@ func TestGuessersAreBounded(t *testing.T) {
 	}
 	if n := len(g.failed); n > guessers+1 {
 		t.Errorf("%d addresses are counted, want at most %d", n, guessers+1)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	var c Connections
+	open := func(n int, address string) (conns []net.Conn) {
+		for range n {
+			conn, other := net.Pipe()
+			t.Cleanup(func() { conn.Close(); other.Close() })
+			if c.add(conn, address) {
+				conns = append(conns, conn)
+			}
+		}
+		return conns
+	}
+	first := open(mostPerAddress+50, "192.0.2.1")
+	if len(first) != mostPerAddress {
+		t.Errorf("%d connections of one address, want %d", len(first), mostPerAddress)
+	}
+	n := len(first)
+	for i := range 10 {
+		n += len(open(mostPerAddress, fmt.Sprint("198.51.100.", i)))
+	}
+	if n != mostConnections {
+		t.Errorf("%d connections, want %d", n, mostConnections)
+	}
+	c.remove(first[0])
+	c.remove(first[0])
+	if refused := c.Refused(); refused != uint64(50+10*mostPerAddress-(mostConnections-mostPerAddress)) {
+		t.Errorf("%d refused", refused)
+	}
+	if len(open(2, "203.0.113.1")) != 1 {
+		t.Error("a closed connection makes room for one")
+	}
+	for conn := range c.open {
+		c.remove(conn)
+	}
+	if len(c.by) != 0 {
+		t.Errorf("addresses are kept: %v", c.by)
 	}
 }
