@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +135,36 @@ func TestArrowsRunDown(t *testing.T) {
 	t.Logf("checked the imports of %d packages", len(seen))
 }
 
+// mostLines is how many lines a package may have, tests aside: what is larger has
+// more than one purpose, or says in its doc why it has not.
+const mostLines = 2500
+
+var largerPackages = []string{"actors/feed", "actors/simulator", "cmd/kitestring/rehearse"}
+
+func TestPackagesAreSmall(t *testing.T) {
+	root := actorstest.ModuleRoot(t)
+	for _, p := range packages(t, root) {
+		name := strings.TrimPrefix(p.ImportPath, "kitestring/")
+		lines, reason := 0, false
+		for _, file := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(root, name, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += bytes.Count(text, []byte("\n"))
+			reason = reason || bytes.Contains(text, []byte("// The package is larger than others because"))
+		}
+		switch may := slices.Contains(largerPackages, name); {
+		case lines > mostLines && !may:
+			t.Errorf("package %s has %d lines: split it where it has more than one purpose; %d are allowed", name, lines, mostLines)
+		case may && !reason:
+			t.Errorf("package %s has %d lines, and its doc does not say why (\"The package is larger than others because ...\")", name, lines)
+		case may && lines <= mostLines:
+			t.Errorf("package %s has %d lines: it needs no exception any more", name, lines)
+		}
+	}
+}
+
 func TestTopLevelHoldsOnlyTheLayout(t *testing.T) {
 	want := []string{"Makefile", "README.md", "actors", "bin", "cmd", "go.mod", "go.sum", "messages", "supervisor"}
 	entries, err := os.ReadDir(actorstest.ModuleRoot(t))
@@ -156,11 +188,12 @@ func matches(pattern, name string) bool {
 type goPackage struct {
 	ImportPath string
 	Imports    []string
+	GoFiles    []string
 }
 
 func packages(t *testing.T, root string) []goPackage {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,GoFiles", "./...")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {

@@ -16,6 +16,9 @@
 //
 // Limits: drills run one after the other, because goroutines are counted. Soaks
 // need /proc (Linux).
+//
+// The package is larger than others because drills and soaks share the steps of
+// one rig, and each of a hundred drills is a declaration of its own.
 package rehearse
 
 import (

@@ -120,7 +120,7 @@ func (p *pairSoak) ownCPU() (sum time.Duration) {
 func (p *pairSoak) open(o PairOptions) {
 	p.openSim(nil, "--instruments", strconv.Itoa(o.Instruments), "--rate", strconv.Itoa(o.Rate))
 	var watched []uint32
-	for _, w := range p.extraShares(o.Instruments) {
+	for _, w := range p.soak.extraShares(o.Instruments) {
 		watched = append(watched, w.InstrumentToken)
 	}
 	p.pair = p.soak.openPair(p.soak.rotate(), nil, watched, o.Programs)
