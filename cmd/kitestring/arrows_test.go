@@ -87,6 +87,7 @@ var arrows = map[string][]string{
 	"supervisor/tree/flight":  {},
 	"supervisor/tree/profile": {"actors/kite", "actors/token", "actors/token/dotenv"},
 
+	"cmd/kitestring/analyse":          {"cmd/kitestring/cli", "cmd/kitestring/configfile", "actors/analysis", "actors/barfile"},
 	"cmd/kitestring/ask":              {"cmd/kitestring/cli", "supervisor", "actors/assume", "actors/kinds", "actors/token", "actors/web/api", "actors/web/csv", "messages", "messages/ist"},
 	"cmd/kitestring/assets":           {},
 	"cmd/kitestring/cli":              {"actors/token", "actors/web/api", "messages"},

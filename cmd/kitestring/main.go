@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	_ "golang.org/x/crypto/x509roots/fallback" // Kite over TLS, on a host without a certificate store
 
+	"kitestring/cmd/kitestring/analyse"
 	"kitestring/cmd/kitestring/ask"
 	"kitestring/cmd/kitestring/cli"
 )
@@ -79,7 +80,7 @@ command, NO_COLOR turns colours off, STATE_DIRECTORY is the default of --state-d
 	root.PersistentFlags().SortFlags = false
 	root.AddCommand(
 		runCommand(p), edgeCommand(p), simCommand(p), replayCommand(p), // servers
-		doctorCommand(p), analyseCommand(p), recordCommand(p), exportCommand(p), drillCommand(p), soakCommand(p), // need none
+		doctorCommand(p), analyse.Command(p), recordCommand(p), exportCommand(p), drillCommand(p), soakCommand(p), // need none
 		assetsCommand(p), completionCommand(p), manCommand(p), licencesCommand(p), versionCommand(p), // print what the binary holds
 	)
 	root.AddCommand(ask.Commands(p)...)

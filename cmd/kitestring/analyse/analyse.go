@@ -1,4 +1,6 @@
-package main
+// Package analyse is "kitestring analyse": the analyses over a file of bars, without a
+// server.
+package analyse
 
 import (
 	"bufio"
@@ -20,7 +22,8 @@ import (
 	"kitestring/cmd/kitestring/configfile"
 )
 
-func analyseCommand(p *cli.Program) *cobra.Command {
+// Command is "kitestring analyse".
+func Command(p *cli.Program) *cobra.Command {
 	var bars, profile, config string
 	var kinds []string
 	var asJSON bool
