@@ -16,6 +16,10 @@
 // updates that Kite sends while no socket is open are found in GET /orders
 // afterwards: the last state of each order, not the states between.
 //
+// The package is larger than others because one decision about a socket (dial,
+// swap, close, subscribe again, what was missed) needs all of it: states, streams,
+// the table of what is wanted and the gap ledger change together.
+//
 // Ticks go to the sinks of [Store.Attach], mostly on the reader's goroutine; a
 // batch is what one read of the socket brought, so that many small frames at
 // once cost one push and none waits for another. It carries the generation of
@@ -36,10 +40,6 @@
 //
 // A message is decoded where the kernel has put it (wire.Reader): gorilla's
 // buffer cost a copy of 10 to 20 ns a tick in frames of up to 300 packets.
-//
-// The package is larger than others because one decision about a socket (dial,
-// swap, close, subscribe again, what was missed) needs all of it: states, streams,
-// the table of what is wanted and the gap ledger change together.
 package feed
 
 import (
