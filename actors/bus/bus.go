@@ -101,7 +101,7 @@ func (b *bus) Receive(msg any) {
 		b.cfg.Store.put(kindEvent, "evt.rotation", m.Rotation)
 	case messages.PhaseChanged:
 		b.cfg.Store.put(kindEvent, "evt.phase", phase{m.Phase, m.Next})
-	case messages.BarUpdated, messages.BarsLoaded, messages.GenerationReached:
+	case messages.BarUpdated, messages.BarsLoaded, messages.GenerationReached, messages.DataState: // come to all that get bars
 	case actors.Stopped:
 	default:
 		b.self.Log().Warn("unexpected message", "type", fmt.Sprintf("%T", msg))

@@ -23,7 +23,16 @@ import (
 	"kitestring/messages/wire"
 )
 
-func TestMain(m *testing.M) { actorstest.Main(m) }
+func TestMain(m *testing.M) {
+	if args := os.Getenv(benchConsumers); args != "" {
+		if err := consumeForBench(args); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	actorstest.Main(m)
+}
 
 type clock struct{}
 

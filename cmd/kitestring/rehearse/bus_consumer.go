@@ -2,7 +2,6 @@ package rehearse
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -147,13 +146,14 @@ type consumer struct {
 
 	mu     sync.Mutex
 	n      int
-	first  int64
 	last   map[string]place // of each subject and epoch
 	gaps   []hole
 	seen   map[uint32][]uint32 // numbers of each instrument's ticks, as they came
 	newest int64               // epoch
 	all    []int64             // epochs, as they came
 	stale  int                 // messages of an epoch before the newest
+	leaked string              // subject of a message with a secret in it; "": none
+	looked int                 // messages that were looked through for one
 }
 
 // place is where a subject has come to.
@@ -181,6 +181,18 @@ func (r *Rig) consumer(url string) *consumer {
 	})
 	sub := must(c.conn.Subscribe("ks.sim.md.frame.*", c.take))
 	check(sub.SetPendingLimits(-1, -1)) // holes are those of the bus
+	must(c.conn.Subscribe(">", func(m *nats.Msg) {
+		text := fmt.Sprint(m.Subject, m.Header) + string(m.Data)
+		r.mu.Lock()
+		secrets := append(slices.Clone(r.secrets), simSecret)
+		r.mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.looked++
+		if slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(text, s) }) {
+			c.leaked = m.Subject
+		}
+	}))
 	r.within(10*time.Second, "the consumer is connected", func() (bool, any) { return c.conn.Flush() == nil, c.conn.Status() })
 	return c
 }
@@ -204,7 +216,6 @@ func (c *consumer) take(m *nats.Msg) {
 		c.newest = epoch
 		c.all = append(c.all, epoch)
 	}
-	c.first = cmp.Or(c.first, now.sequence)
 	key := fmt.Sprint(m.Subject, epoch)
 	if before, known := c.last[key]; known && now.sequence != before.sequence+1 {
 		c.gaps = append(c.gaps, hole{int(m.Subject[len(m.Subject)-1] - '0'), before, now})
@@ -238,10 +249,14 @@ func (c *consumer) gets(r *Rig, ticks int) {
 	r.within(20*time.Second, fmt.Sprintf("the consumer has %d ticks", ticks), func() (bool, any) { return c.ticks() >= ticks, c.ticks() })
 }
 
-func (c *consumer) firstSequence() int64 {
+// newestSequence is of the subject that has come furthest.
+func (c *consumer) newestSequence() (n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.first
+	for _, at := range c.last {
+		n = max(n, at.sequence)
+	}
+	return n
 }
 
 func (c *consumer) holes() int {
@@ -283,8 +298,11 @@ func (c *consumer) whole(r *Rig) {
 		failf("%d ticks came over the bus again", again)
 	}
 	c.mu.Lock()
-	gaps := slices.Clone(c.gaps)
+	gaps, leaked := slices.Clone(c.gaps), c.leaked
 	c.mu.Unlock()
+	if leaked != "" {
+		failf("a secret is in a message of %s", leaked)
+	}
 	if len(gaps) > 0 {
 		r.pause(time.Second) // until the recording has it
 	}
