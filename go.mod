@@ -3,6 +3,7 @@ module kitestring
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2
 	github.com/anthdm/hollywood v1.0.5
 	github.com/apache/arrow-go/v18 v18.8.0
 	github.com/chromedp/cdproto v0.159.0
@@ -35,6 +36,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/DataDog/gostackparse v0.7.0 // indirect
 	github.com/alecthomas/go-check-sumtype v0.4.0 // indirect

@@ -14,7 +14,7 @@
 //	auth -> web: AuthChanged: the state of the token, in words
 //	auth -> web: LoginEnded: a login came to an end, well or badly
 //	feed -> auth: FeedLive: a valid frame arrived on a socket of a generation
-//	feed, instruments, bars, direct, gateway -> auth: TokenDoubted: Kite answered 403: ask the profile
+//	feed, instruments, bars, direct, gateway, peers -> auth: TokenDoubted: Kite answered 403, here or to the peer: ask the profile
 //	web -> auth: ValidateToken: a person asks for a check now
 //	web -> direct: AskDirect: a person asks for a cross-check over REST
 //	instruments, gateway, chain -> feed: WantInstruments: the instruments that an owner needs, with their modes

@@ -109,8 +109,8 @@ type TokenAdopted struct {
 type FeedLive struct{ Generation Generation }
 
 // TokenDoubted says that Kite answered 403 somewhere: not a verdict, a reason
-// to ask the profile. Sent by feed, instruments, bars, direct and gateway; received
-// by auth.
+// to ask the profile. Sent by feed, instruments, bars, direct, gateway and peers;
+// received by auth.
 type TokenDoubted struct{ Generation Generation }
 
 // ValidateToken asks for a check of the current token now.

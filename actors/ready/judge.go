@@ -27,11 +27,12 @@ const (
 	Capacity    = "capacity"     // all that is wanted is subscribed
 	Gateway     = "gateway"      // serves other programs
 	Recorder    = "recorder"     // keeps what comes
+	Peer        = "peer"         // works with the same token
 	Reminder    = "reminder"     // reaches a person
 )
 
 // Names are all of them.
-var Names = []string{Session, Clock, EnvFile, Disk, Token, REST, Instruments, Expiry, Socket, FirstPacket, Chain, Capacity, Gateway, Recorder, Reminder}
+var Names = []string{Session, Clock, EnvFile, Disk, Token, REST, Instruments, Expiry, Socket, FirstPacket, Chain, Capacity, Gateway, Recorder, Peer, Reminder}
 
 // Snapshot is what the morning looks at, at one moment.
 type Snapshot struct {
@@ -68,8 +69,8 @@ type Snapshot struct {
 	Wanted, Room int // instruments, and how many can move to a new token without a gap
 	Refused      []string
 
-	Gateway, Recorder Part
-	Channels          Channels
+	Gateway, Recorder, Peer Part
+	Channels                Channels
 }
 
 // DiskSpace is a file system that is written to.
@@ -89,11 +90,12 @@ type Shard struct {
 
 // Part is a part of the server that may be off.
 type Part struct {
-	On     bool
-	Fault  string // what is wrong with it and stays so; "": nothing
-	Wait   string // what is wrong and passes by itself; "": nothing
-	Fix    string
-	Detail string // what it does
+	On      bool
+	Fault   string // what is wrong with it and stays so; "": nothing
+	Wait    string // what is wrong and passes by itself; "": nothing
+	Warning string // what a session can do without; "": nothing
+	Fix     string
+	Detail  string // what it does
 }
 
 // Channels are the ways to a person.
@@ -131,6 +133,7 @@ func Judge(s Snapshot) []messages.ReadyCheck {
 	j.capacity()
 	j.part(Gateway, s.Gateway)
 	j.part(Recorder, s.Recorder)
+	j.part(Peer, s.Peer)
 	j.reminder()
 	return j.checks
 }
@@ -444,6 +447,8 @@ func (j *judge) part(name string, p Part) {
 		j.add(name, messages.ReadyMissing, p.Fix, "%s", p.Fault)
 	case p.Wait != "":
 		j.add(name, messages.ReadyWaiting, "", "%s", p.Wait)
+	case p.Warning != "":
+		j.add(name, messages.ReadyWarning, p.Fix, "%s", p.Warning)
 	default:
 		j.add(name, messages.ReadyOK, "", "%s", p.Detail)
 	}

@@ -31,7 +31,7 @@ func healthy() Snapshot {
 		Underlyings: []messages.Underlying{{Name: "NIFTY", Future: future, Expiry: at(17, 0, 0), Chain: []messages.Instrument{future}}},
 		Shards:      []Shard{{ShardStatus: messages.ShardStatus{State: messages.Streaming}, Streams: time.Minute, Silent: time.Second, Wanted: 4, Arrived: 4}},
 		Wanted:      4, Room: 6000,
-		Gateway: Part{On: true, Detail: "serves"}, Channels: Channels{SetUp: []string{"ntfy"}, Tried: []string{"ntfy"}},
+		Gateway: Part{On: true, Detail: "serves"}, Peer: Part{On: true, Detail: "shares"}, Channels: Channels{SetUp: []string{"ntfy"}, Tried: []string{"ntfy"}},
 	}
 }
 
@@ -81,6 +81,7 @@ func TestJudge(t *testing.T) {
 		"a refused instrument":    {func(s *Snapshot) { s.Refused = []string{"X is not listed"} }, "capacity missing", "X is not listed"},
 		"three full sockets":      {func(s *Snapshot) { s.Wanted = 6001 }, "capacity warning", "with a gap"},
 		"the gateway given up":    {func(s *Snapshot) { s.Gateway.Fault, s.Gateway.Fix = "is quarantined", "restart it" }, "gateway missing", "quarantined"},
+		"the peer is cut off":     {func(s *Snapshot) { s.Peer.Warning, s.Peer.Fix = "cannot be reached", "look" }, "peer warning", "reached"},
 		"the gateway restarts":    {func(s *Snapshot) { s.Gateway.Wait = "is starting" }, "gateway waiting", "starting"},
 		"nobody to remind":        {func(s *Snapshot) { s.Channels = Channels{} }, "reminder off", "no person is reminded"},
 		"a channel that fails":    {func(s *Snapshot) { s.Channels.Failed = []string{"ntfy: it answered 404"} }, "reminder missing", "404"},

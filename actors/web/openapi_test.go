@@ -146,6 +146,8 @@ var asked = map[string]struct{ path, body string }{
 	"GET /runbook/{alert}":                             {"/runbook/KitestringDown", ""},
 	"POST /api/v1/alerts/test":                         {"/api/v1/alerts/test", `{"name":"high"}`},
 	"POST /api/v1/clients":                             {"/api/v1/clients", `{"name":"other","scopes":["data"]}`},
+	"POST /api/v1/peer/invite":                         {"/api/v1/peer/invite", `{"addr":"10.0.0.5:8440"}`},
+	"POST /api/v1/peer/join":                           {"/api/v1/peer/join", `{"code":"ksp1-code"}`},
 	"DELETE /api/v1/clients/{name}":                    {"/api/v1/clients/strategy", ""},
 	"GET /api/v1/readings/{underlying}/{kind}/history": {"/api/v1/readings/NIFTY/pcr/history", ""},
 }

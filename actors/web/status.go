@@ -29,7 +29,7 @@ func (s *server) status() api.Status {
 		Market:  api.StatusMarket{Phase: phase.Phase, ExchangeTime: s.Clock.Now().UTC(), Next: phase.Next, Holiday: phase.Holiday, Warning: phase.Warning},
 		Actors:  api.StatusActors{NotRunning: []string{}},
 		Login:   login,
-		Process: s.Process, At: time.Now().UTC(), Underlyings: b.underlyingNames(), Missing: b.missingData(), Gateway: s.statusGateway(), Record: s.statusRecord(), Bus: s.statusBus(), Replay: s.statusReplay(),
+		Process: s.Process, At: time.Now().UTC(), Underlyings: b.underlyingNames(), Missing: b.missingData(), Gateway: s.statusGateway(), Record: s.statusRecord(), Bus: s.statusBus(), Peer: s.statusPeer(), Replay: s.statusReplay(),
 	}
 	for _, a := range s.Tree.Actors() {
 		if a.Kind != "worker" {

@@ -103,6 +103,7 @@ type Config struct {
 	Record   func() api.StatusRecord // nil: there is no recorder
 	Bus      func() api.StatusBus    // nil: there is none
 	Replay   Replay                  // nil: nothing is replayed
+	Peers    Peers                   // the second server that shares the login
 	// Recorded gives what the recording has of a span, in the order of receipt: a
 	// message of Kite's form each time, without repeats. shard -1: of all.
 	Recorded  func(from, to time.Time, shard int, each func(at time.Time, shard int, frame []byte) error) error

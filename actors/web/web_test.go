@@ -140,6 +140,7 @@ func open(t *testing.T, h *fakes, change ...func(*web.Config)) (*web.Store, *act
 		Assumptions: func() []messages.AssumptionStatus {
 			return []messages.AssumptionStatus{{Name: "old_socket_lives", Verdict: "open"}}
 		},
+		Peers: peersFake{},
 		Recorded: func(from, _ time.Time, _ int, each func(time.Time, int, []byte) error) error {
 			return each(from, 1, []byte{0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2})
 		},
@@ -549,3 +550,18 @@ func TestMissingDataIsInStatusAndEvents(t *testing.T) {
 		t.Errorf("events: %s", body)
 	}
 }
+
+// peersFake is a second server that shares the login.
+type peersFake struct{}
+
+func (peersFake) Status() api.Peer {
+	return api.Peer{Enrolled: true, Name: "other", Reason: "the peer has not been reached yet"}
+}
+
+func (peersFake) Invite(addr string) (api.PeerInvitation, error) {
+	return api.PeerInvitation{Code: "ksp1-code", Addr: addr}, nil
+}
+
+func (p peersFake) Join(context.Context, string) (api.Peer, error) { return p.Status(), nil }
+
+func (peersFake) Remove() (string, error) { return "other", nil }

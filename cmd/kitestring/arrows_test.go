@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"actors/bus":              actorPackage,
 	"actors/gateway":          append([]string{"actors/gateway/clients", "actors/internal/serve"}, actorPackage...),
 	"actors/gateway/clients":  {"messages"}, // who may use it, no actor
+	"actors/peers":            actorPackage,
 	"actors/record":           append([]string{"actors/tape"}, actorPackage...),
 	"actors/alerts":           append([]string{"actors/channels"}, actorPackage...),
 	"actors/reminder":         append([]string{"actors/channels"}, actorPackage...),
@@ -92,7 +93,7 @@ var arrows = map[string][]string{
 	"cmd/kitestring/assets":           {},
 	"cmd/kitestring/cli":              {"actors/token", "actors/web/api", "messages"},
 	"cmd/kitestring/configfile":       {"cmd/kitestring/cli", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/bars", "actors/channels", "actors/instruments", "actors/kinds", "messages"},
-	"cmd/kitestring/doctor":           {"supervisor/tree/profile", "actors/kite", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
+	"cmd/kitestring/doctor":           {"supervisor/tree/profile", "actors/kite", "actors/peers", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
 	"cmd/kitestring/logs":             {},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
 	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/analysis", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},

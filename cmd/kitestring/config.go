@@ -30,7 +30,7 @@ const defaultGatewayAddr = "127.0.0.1:8430"
 type runFlags struct {
 	envFile, addr, stateDir, profile string
 	gatewayAddr                      string
-	configFile, bus                  string
+	configFile, bus, peerAddr        string
 	envFileNamed                     bool // the flag was given
 	logFormat, logLevel              string
 	sim                              simFlags
@@ -131,7 +131,19 @@ func (f *runFlags) config(p *cli.Program, stream io.Writer) (tree.Config, error)
 // reloadable is the configuration file with what flags say in its place.
 func (f *runFlags) reloadable() (tree.Reloadable, error) {
 	cfg, err := configfile.Read(f.configFile)
-	if err != nil || f.bus == "" {
+	if err != nil {
+		return cfg, err
+	}
+	switch {
+	case f.peerAddr == "off":
+		cfg.PeerAddr = ""
+	case f.peerAddr != "":
+		if err := tree.CheckPeerAddr(f.peerAddr); err != nil {
+			return cfg, fmt.Errorf("--peer-addr %w, or off", err)
+		}
+		cfg.PeerAddr = f.peerAddr
+	}
+	if f.bus == "" {
 		return cfg, err
 	}
 	if err := configfile.CheckBus(f.bus); err != nil {

@@ -132,7 +132,7 @@ func (p *patient) examined(t *testing.T) (code int, report doctor.Report) {
 
 func TestDoctorFindsNothingWrong(t *testing.T) {
 	code, report := newPatient(t).examined(t)
-	if code != cli.ExitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 18 {
+	if code != cli.ExitOK || !report.OK || report.Version != 1 || report.Profile != "live" || len(report.Checks) != 20 {
 		t.Errorf("exit %d, %+v", code, report)
 	}
 	for _, c := range report.Checks {

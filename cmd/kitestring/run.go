@@ -102,6 +102,7 @@ its own, so that nothing of yours is touched, and is recorded with --replay-reco
 	flags.StringVar(&f.logFormat, "log-format", "auto", "auto (text on a terminal, else json), text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.configFile, "config", "", "JSON file with underlyings, profile, bars and thresholds of the analyses, size of mailboxes, instruments, sessions")
+	flags.StringVar(&f.peerAddr, "peer-addr", "", "address on which a second server, which shares the login, reaches this one (see \"kitestring peer\"), or off; in place of the configuration's peer.addr (default: none)")
 	flags.StringVar(&f.bus, "bus", "", "where to publish for other machines: embedded, nats://HOST:PORT or off; in place of the configuration's url")
 	f.sim.add(c, "sim-", "127.0.0.1:0", 0)
 	flags.StringVar(&f.replay.what, "replay", "", "a recorded day (2026-11-27) or a file of it that runs in place of simulated prices")

@@ -28,7 +28,7 @@ func (s *Server) morning() ready.Snapshot {
 	snap := ready.Snapshot{
 		Now: now, Hours: s.hours.Table(), Phase: phase.Phase, Next: phase.Next, HoursFault: phase.HoursFault, ClockOff: phase.ClockOff,
 		LoginURL: s.URL() + "login", EnvFault: s.store.Fault(), EnvUnwatched: s.webStore.WatchFault(),
-		Gateway: s.gatewayPart(), Recorder: s.recorderPart(), Channels: s.channels(), Room: roomWithoutGap,
+		Gateway: s.gatewayPart(), Recorder: s.recorderPart(), Peer: s.peerPart(), Channels: s.channels(), Room: roomWithoutGap,
 		Live: s.webStore.Live(feedView{s.feed, s.clock}.Stats(), now),
 	}
 	if snap.ClockOff == 0 {

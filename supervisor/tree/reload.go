@@ -29,8 +29,10 @@ type Reloadable struct {
 	Alerts          []alerts.Rule                // sent to a person
 	Instruments     []messages.Want              // subscribed to beside those that the analyses need
 
-	Record RecordConfig // the recorder
-	Bus    BusConfig    // the way out to other machines. Changes with a restart
+	Record   RecordConfig // the recorder
+	PeerAddr string       // where to listen for the second server that shares the login; "": nowhere. Changes with a restart
+
+	Bus BusConfig // the way out to other machines. Changes with a restart
 
 	FeedSockets int // this server's share of Kite's three sockets; 0: all. Changes with a restart
 
@@ -87,6 +89,9 @@ func (s *Server) Reload(c Reloadable) error {
 	}
 	if runs := s.cfg.Reloadable.MailboxTicks; runs != c.MailboxTicks {
 		s.log.Warn("another size of mailboxes takes a restart of the server", "ticks", runs, "configured", c.MailboxTicks)
+	}
+	if runs := s.cfg.Reloadable.PeerAddr; runs != c.PeerAddr {
+		s.log.Warn("another address for the peer takes a restart of the server", "runs", runs, "configured", c.PeerAddr)
 	}
 	if !reflect.DeepEqual(s.cfg.Reloadable.Bus, c.Bus) {
 		s.log.Warn("another bus takes a restart of the server", "runs", s.cfg.Reloadable.Bus.String(), "configured", c.Bus.String())

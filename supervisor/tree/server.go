@@ -30,6 +30,7 @@ import (
 	"kitestring/actors/kite"
 	"kitestring/actors/market"
 	"kitestring/actors/optionchain"
+	"kitestring/actors/peers"
 	"kitestring/actors/ready"
 	"kitestring/actors/record"
 	"kitestring/actors/reminder"
@@ -62,6 +63,9 @@ type Config struct {
 	Sim             SimConfig
 
 	Reloadable Reloadable // of the configuration file; Reload changes them
+
+	// PeerWrites gets what is written to a peer inside TLS, for tests; nil: not wanted.
+	PeerWrites func([]byte)
 
 	RecordDisk record.Disk // that the recorder writes to, for drills; zero: the system's
 
@@ -105,6 +109,7 @@ const (
 //	expiry-PROFILE.json   when tokens ended in the mornings, as observed (auth)
 //	gateway-clients-PROFILE.json   who may use the gateway; keys as hashes only
 //	account-PROFILE       the account of the last login (auth)
+//	peers-PROFILE/        keys of this server, and the second server that shares its login
 //	record/PROFILE/       what Kite sent, a folder a day; removed by age and size
 //	simulator/            tokens that the embedded exchange withdrew, as hashes
 //	traces/TIME-WHAT.trace  the last seconds before a failure, for "go tool trace";
@@ -120,32 +125,34 @@ type Server struct {
 	connections atomic.Int64 // open on all addresses that the server listens on
 
 	// What outlives incarnations. An actor asks it at each start.
-	store       *token.Store
-	authStore   *auth.Store
-	logins      *auth.Logins
-	feed        *feed.Store
-	series      *bars.Store
-	opening     *optionchain.OpenInterest
-	instruments *instruments.Store
-	chains      *chain.Store
-	phases      *market.PhaseStore
-	hours       *hours.Store
-	reminders   *reminder.Store
-	alerts      *alerts.Store
-	webStore    *web.Store
-	gateway     *gatewayParts // nil: there is none
-	recorder    *record.Store
-	bus         *bus.Store // nil: there is none
-	boot        string     // names this start of the process
-	ready       *ready.Store
-	replies     *replies.Store
-	login       *auth.Handlers
-	lastLogin   atomic.Pointer[messages.LoginEnded] // that brought a token; nil: none
-	assumed     *assume.Ledger                      // what Kite was seen to do of what is assumed of it
-	answers     answers                             // of Kite's REST
-	exchange    *simulator.Exchange                 // nil unless it is embedded
-	remote      *remoteClock                        // of a simulator in another process; nil: none
-	flight      *flight.Recorder                    // nil: the process has another one
+	store        *token.Store
+	authStore    *auth.Store
+	logins       *auth.Logins
+	feed         *feed.Store
+	series       *bars.Store
+	opening      *optionchain.OpenInterest
+	instruments  *instruments.Store
+	chains       *chain.Store
+	phases       *market.PhaseStore
+	hours        *hours.Store
+	reminders    *reminder.Store
+	alerts       *alerts.Store
+	webStore     *web.Store
+	gateway      *gatewayParts // nil: there is none
+	recorder     *record.Store
+	bus          *bus.Store // nil: there is none
+	peers        *peers.Config
+	peerListener *sharedListener // nil: the server listens for none
+	boot         string          // names this start of the process
+	ready        *ready.Store
+	replies      *replies.Store
+	login        *auth.Handlers
+	lastLogin    atomic.Pointer[messages.LoginEnded] // that brought a token; nil: none
+	assumed      *assume.Ledger                      // what Kite was seen to do of what is assumed of it
+	answers      answers                             // of Kite's REST
+	exchange     *simulator.Exchange                 // nil unless it is embedded
+	remote       *remoteClock                        // of a simulator in another process; nil: none
+	flight       *flight.Recorder                    // nil: the process has another one
 
 	kite    kite.Exchange
 	clock   actors.Clock
@@ -249,6 +256,9 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		s.metrics.rest.Skip(class, items)
 		s.log.Warn("part of an answer of kite could not be read and is left out", "class", string(class), "items", items, "first", why)
 	}
+	if err := s.openPeers(); err != nil {
+		return nil, err
+	}
 	if s.flight, err = flight.Open(filepath.Join(cfg.StateDir, "traces"), s.log, s.recordedNow); err != nil {
 		s.log.Warn("no traces will be kept of failures", "error", err) // no reason not to serve
 	}
@@ -345,6 +355,9 @@ func (s *Server) closeAll() {
 	}
 	if s.gateway != nil {
 		_ = s.gateway.listener.TCPListener.Close()
+	}
+	if s.peerListener != nil {
+		_ = s.peerListener.TCPListener.Close()
 	}
 	if s.recorder != nil {
 		_ = s.recorder.Close()

@@ -44,6 +44,7 @@ import (
 //	├─ record             what Kite sends, on disk; before and after all that brings it
 //	├─ bus                the same and more for other machines, where one is configured
 //	├─ replies            what a person answers: the address on which a login ended
+//	├─ peers              one login for this server and a second one
 //	├─ ready              whether the trading day can begin
 //	├─ instruments        what is traded today
 //	├─ core (one_for_one) in order; a restarting watcher must not drop a live socket
@@ -109,6 +110,7 @@ func (s *Server) root() supervisor.Spec {
 			Keys: s.store, Complete: s.login.Complete, Live: s.liveLogin, Link: func(c channels.Channel) string { return s.loginLink(c).URL },
 			Clock: s.clock, Store: s.replies, Timeline: s.webStore, Dashboard: s.URL(),
 		})},
+		s.peersSpec(),
 		{Name: "ready", Produce: ready.New(ready.Config{Clock: s.clock, Look: s.morning, Store: s.ready, Web: pidWeb})},
 		{Name: "alerts", Produce: s.reloaded(func(c Reloadable) actors.Producer {
 			return alerts.New(alerts.Config{

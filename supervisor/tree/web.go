@@ -44,7 +44,7 @@ func (s *Server) webConfig() web.Config {
 		}, Assume: s.assumed.Note,
 	})
 	return web.Config{
-		Gateway: s.webGateway(), Record: s.recorderStatus, Bus: s.webBus(), Recorded: s.recorded, Replay: s.webReplay(),
+		Gateway: s.webGateway(), Record: s.recorderStatus, Bus: s.webBus(), Peers: peerView{s}, Recorded: s.recorded, Replay: s.webReplay(),
 		Listen: s.listener.listen, Store: s.webStore,
 		Tree: treeView{s.tree}, Tokens: s.store, Feed: feedView{s.feed, s.clock}, Bars: s.bars,
 		Login:    s.login,

@@ -27,7 +27,7 @@ var wires = []wiring{
 	{"auth", "holders", []any{messages.TokenAdopted{}}},
 	{"auth", "web", []any{messages.AuthChanged{}, messages.LoginEnded{}}},
 	{"feed", "auth", []any{messages.FeedLive{}}},
-	{"feed, instruments, bars, direct, gateway", "auth", []any{messages.TokenDoubted{}}},
+	{"feed, instruments, bars, direct, gateway, peers", "auth", []any{messages.TokenDoubted{}}},
 	{"web", "auth", []any{messages.ValidateToken{}}},
 	{"web", "direct", []any{messages.AskDirect{}}},
 	{"instruments, gateway, chain", "feed", []any{messages.WantInstruments{}}},

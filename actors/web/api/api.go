@@ -30,6 +30,7 @@ type Status struct {
 	Gateway     *StatusGateway       `json:"gateway"`     // null: the server runs without one
 	Replay      *StatusReplay        `json:"replay"`      // null: the prices are the exchange's
 	Record      *StatusRecord        `json:"record"`      // null: the server has no recorder
+	Peer        *Peer                `json:"peer"`        // null: no second server shares the login
 	Bus         *StatusBus           `json:"bus"`         // null: nothing is published to other machines
 	Process     StatusProcess        `json:"process"`     // this run of the server
 	At          time.Time            `json:"at"`          // the server's clock now: what ages are counted from
@@ -191,7 +192,7 @@ type Event struct {
 	ID         uint64              `json:"id"`          // a number that grows with each event of this run
 	At         time.Time           `json:"at"`          // when it happened, by the server's clock
 	ExchangeAt *time.Time          `json:"exchange_at"` // the same moment on the exchange's clock, its place on a chart
-	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order, drill, alert
+	Kind       string              `json:"kind"`        // token, login, feed, actor, market, gap, rotation, instruments, file, order, drill, alert, peer
 	Text       string              `json:"text"`        // what happened, in a sentence
 	Generation messages.Generation `json:"generation,omitempty"`
 }

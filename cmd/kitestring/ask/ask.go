@@ -19,6 +19,7 @@ func Commands(p *cli.Program) []*cobra.Command {
 		rotationsCommand(p),
 		actorsCommand(p),
 		clientsCommand(p),
+		peerCommand(p),
 		alertsCommand(p),
 		readingsCommand(p),
 		barsCommand(p),

@@ -75,6 +75,9 @@ func printStatus(ctx context.Context, p *cli.Program, out io.Writer) error {
 	for _, m := range st.Missing {
 		fmt.Fprintf(w, "missing\t%s, for %s: %s\n", m.What, st.Market.ExchangeTime.Sub(m.Since).Round(time.Second), m.Reason)
 	}
+	if st.Peer != nil {
+		fmt.Fprintf(w, "peer\t%s\n", peerLine(*st.Peer))
+	}
 	if st.Bus != nil {
 		fmt.Fprintf(w, "bus\t%s\n", busLine(*st.Bus))
 	}

@@ -52,7 +52,7 @@ var wanted = []string{
 	"KitestringDown", "KitestringLoginDue", "KitestringTokenRejected", "KitestringNotCoherent", "KitestringNoTicks", "KitestringStale", "KitestringRestartStorm",
 	"KitestringQuarantined", "KitestringMailboxFull", "KitestringActorStuck", "KitestringSlowRotation", "KitestringDrops", "KitestringAssumptionContradicted",
 	"KitestringRecordStopped", "KitestringRecordDrops", "KitestringDiskSoonFull",
-	"KitestringBusDown", "KitestringBusLoses", "KitestringBusConsumerCut",
+	"KitestringBusDown", "KitestringBusLoses", "KitestringBusConsumerCut", "KitestringPeerNotCoherent",
 	"KitestringGatewayClientSlow", "KitestringGatewayBudgetExhausted", "KitestringGatewayCapacity",
 }
 

@@ -47,6 +47,7 @@ const Example = `  {
     "mailbox": {"ticks": 8192},
     "feed": {"sockets": 3},
     "gateway": {"orders": false, "instruments": 5500},
+    "peer": {"addr": "10.0.0.5:8440"},
     "record": {"orders": false, "days": 7, "gigabytes": 20},
     "bus": "off",
     "instruments": [{"instrument_token": 408065, "tradingsymbol": "INFY", "mode": "full"}],
@@ -115,6 +116,16 @@ func parse(name string, text []byte, cfg *tree.Reloadable) error {
 					cfg.GatewayInstruments, err = r.whole(path, 1, tree.MostGatewayInstruments)
 					return err
 				}},
+			})
+		}},
+		{"peer", func(path string) error {
+			return r.object(path, fields{
+				{"addr", r.nonEmpty(&cfg.PeerAddr, "like 10.0.0.5:8440", func(addr string) string {
+					if tree.CheckPeerAddr(addr) != nil {
+						return "it is an address to listen on, like 10.0.0.5:8440"
+					}
+					return ""
+				})},
 			})
 		}},
 		{"record", func(path string) error { return r.record(path, &cfg.Record) }},

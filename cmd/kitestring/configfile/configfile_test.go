@@ -29,7 +29,7 @@ func TestConfigFileDefaultsAndValues(t *testing.T) {
 				{Name: "max-pain", Kind: "pcr", Crosses: "max_pain", Cooldown: 15 * time.Minute},
 				{Name: "zone", Kind: "zone_control", Touches: "zone", Cooldown: 15 * time.Minute},
 			},
-			HolidayFile: "/etc/kitestring/holidays.txt", FeedSockets: 3, GatewayInstruments: 5500, Record: tree.RecordConfig{Days: 7, Gigabytes: 20},
+			HolidayFile: "/etc/kitestring/holidays.txt", FeedSockets: 3, PeerAddr: "10.0.0.5:8440", GatewayInstruments: 5500, Record: tree.RecordConfig{Days: 7, Gigabytes: 20},
 		}},
 		"a part, with a byte order mark": {"\xef\xbb\xbf" + `{"analysis": {"profile": "classic"}}`, tree.Reloadable{AnalysisProfile: analysis.Classic}},
 		"another index": {`{"underlyings": [{"derivatives_exchange": "BFO", "index_symbol": "BANKEX", "index_exchange": "BSE", "name": "BANKEX"}]}`, tree.Reloadable{

@@ -82,6 +82,7 @@ const (
 	Systemd     = "systemd"
 	Recording   = "recording"
 	Bus         = "bus"
+	Peer        = "peer"
 )
 
 // examination is one run over all checks. Each reports one thing and how to
@@ -114,7 +115,7 @@ func Examine(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, fmt.Errorf("--env-file %s: %w", path, err)
 	}
 	for _, look := range []func(context.Context){
-		e.lookAtFile, e.lookAtDirectory, e.lookAtPlan, e.lookAtPort, e.lookAtServer, e.lookAtRedirect, e.askKite, e.lookAtSystemd, e.lookAtRecording, e.lookAtBus,
+		e.lookAtFile, e.lookAtDirectory, e.lookAtPlan, e.lookAtPort, e.lookAtServer, e.lookAtRedirect, e.askKite, e.lookAtSystemd, e.lookAtRecording, e.lookAtBus, e.lookAtPeer,
 	} {
 		if look(ctx); ctx.Err() != nil {
 			return Report{}, ctx.Err()

@@ -1,0 +1,295 @@
+package rehearse
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"kitestring/actors/simulator"
+	"kitestring/actors/web/api"
+	"kitestring/messages"
+)
+
+// loginPair is two servers on one exchange, as processes, that share a login
+// over a way that the drill can close.
+type loginPair struct {
+	*Rig
+	exchange *simulator.Exchange
+	servers  [2]*Rig // the first listens, the second connects
+	way      *peerWay
+}
+
+// openLoginPair starts both, enrols them and waits until both work with one
+// token.
+func (r *Rig) openLoginPair() *loginPair {
+	r.close()
+	p := &loginPair{Rig: r}
+	var token messages.AccessToken
+	p.exchange, token = r.serveExchange(simulator.Config{Rate: 1000, RedirectURL: "http://127.0.0.1/callback", Login: simulator.LoginManual})
+	r.sim = p.exchange.Addr()
+	for i := range p.servers {
+		s := r.folder(fmt.Sprint("server", i))
+		s.configure(p.exchange, token)
+		config := filepath.Join(s.Dir, "config.json")
+		check(os.WriteFile(config, fmt.Appendf(nil, `{"feed": {"sockets": %d}, "record": "off"}`, 2-i), 0o600))
+		args := []string{"--config", config, "--gateway-addr", "off"}
+		if i == 0 {
+			args = append(args, "--peer-addr", "127.0.0.1:0")
+		}
+		s.startServer(nil, args...)
+		s.live()
+		p.servers[i] = s
+	}
+	p.way = r.openPeerWay(p.servers[0].peer().Addr)
+	var made api.PeerInvitation
+	check(api.Decode(p.servers[0].post("/api/v1/peer/invite", api.PeerInvite{Addr: p.way.addr()}), &made))
+	r.secret(made.Code)
+	p.servers[1].post("/api/v1/peer/join", api.PeerJoin{Code: made.Code})
+	p.coherent(15*time.Second, true)
+	return p
+}
+
+func (r *Rig) peer() api.Peer { return get[api.Peer](r, "/api/v1/peer") }
+
+// coherent waits until both say that they are, or are not.
+func (p *loginPair) coherent(d time.Duration, want bool) {
+	for i, s := range p.servers {
+		s.within(d, fmt.Sprintf("server %d says that both work with one token: %t", i, want), func() (bool, any) {
+			peer := s.peer()
+			n, _ := s.metrics().sum("kitestring_peer_coherent")
+			return peer.Coherent == want && (n == 1) == want, fmt.Sprintf("%+v", peer)
+		})
+	}
+}
+
+// oneToken waits until both files hold a token that the exchange accepts, and
+// both servers work with it.
+func (p *loginPair) oneToken(d time.Duration, start time.Time) {
+	p.within(d, "both servers work with one token that the exchange accepts", func() (bool, any) {
+		a, b := p.servers[0].token(), p.servers[1].token()
+		held, other := p.servers[0].fileToken(), p.servers[1].fileToken()
+		p.secret(held, other)
+		one := a.Fingerprint == b.Fingerprint && fingerprint(held) == a.Fingerprint && held == other
+		return one && a.Coherent && b.Coherent && a.State == messages.Valid && b.State == messages.Valid && p.exchange.Valid(messages.NewAccessToken(held)),
+			fmt.Sprintf("server 0: %s %s, server 1: %s %s", a.Fingerprint, a.State, b.Fingerprint, b.State)
+	})
+	p.recovery(start)
+	p.coherent(d, true)
+}
+
+// nothingLost demands that the server with a socket to spare has lost nothing at
+// its last token.
+func (p *loginPair) nothingLost() {
+	first := p.servers[0]
+	nothingLost(first.receipt(first.generation()))
+}
+
+const loginServesBoth = 10 * time.Second
+
+func loginDrill(name, inject, hold string, steps func(p *loginPair)) Drill {
+	return Drill{
+		Name: name, Topic: TwoServers, Setup: Setup{Cold: true, ManualLogin: true}, Limit: 3 * time.Minute, Inject: inject, Hold: hold,
+		Steps: func(r *Rig) { steps(r.openLoginPair()) },
+	}
+}
+
+var _ = register(loginDrill("login-serves-both", "a login on one of two servers that share it, then on the other",
+	"within 10 s both work with the new token, the first without a lost tick", func(p *loginPair) {
+		for i, s := range p.servers {
+			p.step(fmt.Sprint("a login on server ", i), func() {
+				start := time.Now()
+				s.login()
+				p.oneToken(loginServesBoth, start)
+				p.note("login on server %d: both after %d ms", i, time.Since(start).Milliseconds())
+				p.nothingLost()
+			})
+		}
+	}))
+
+var _ = register(loginDrill("partition-peers", "the way between two servers is cut, and a login on each of them before it is mended",
+	"both stream all the time; both say so and alarm; within 10 s of the end both work with the newest token", func(p *loginPair) {
+		p.way.set(wayCut)
+		p.coherent(30*time.Second, false)
+		p.servers[0].login()
+		p.servers[1].login() // the exchange refuses the first one's from now on
+		ticks := [2]float64{}
+		for i, s := range p.servers {
+			ticks[i] = s.status().Feed.TicksPerSecond
+			s.ready(15 * time.Second)
+			if peer := s.peer(); peer.Coherent || peer.Reason == "" {
+				failf("server %d does not say what is wrong: %+v", i, peer)
+			}
+		}
+		start := time.Now()
+		p.way.set(wayOpen)
+		p.oneToken(loginServesBoth, start)
+		p.note("both streamed (%.0f and %.0f ticks/s); one token %d ms after the end", ticks[0], ticks[1], time.Since(start).Milliseconds())
+	}))
+
+var _ = register(loginDrill("both-login-at-once", "a login on each of two servers at the same moment, three times",
+	"within 10 s both work with the one that the exchange accepts", func(p *loginPair) {
+		for i := range 3 {
+			p.step(fmt.Sprint("round ", i), func() {
+				start := time.Now()
+				var logins sync.WaitGroup
+				failed := make([]error, len(p.servers))
+				for n, s := range p.servers {
+					logins.Go(func() { failed[n] = attempt(s.login) })
+				}
+				logins.Wait()
+				for _, err := range failed {
+					check(err)
+				}
+				p.oneToken(loginServesBoth, start)
+				p.note("round %d: both after %d ms", i, time.Since(start).Milliseconds())
+			})
+		}
+	}))
+
+var _ = register(loginDrill("peer-token-lost", "the connection between two servers is cut in the middle of the sealed token, for 12 s",
+	"neither file is damaged, and within 10 s of the end both work with the new token", func(p *loginPair) {
+		quiet := p.way.quiet(p)
+		p.way.limit(quiet)
+		p.servers[0].login()
+		p.within(12*time.Second, "a token is cut off on its way", func() (bool, any) { return p.way.cutOff() >= 2, p.way.cutOff() })
+		if a, b := p.servers[0].fileToken(), p.servers[1].fileToken(); a == b || len(b) < 32 {
+			failf("the second file holds the token although it was cut off, or is damaged")
+		}
+		start := time.Now()
+		p.way.set(wayOpen)
+		p.oneToken(loginServesBoth, start)
+		p.note("cut off %d times; one token %d ms after the end", p.way.cutOff(), time.Since(start).Milliseconds())
+	}))
+
+// peerWay carries the connections of the second server to the first.
+type peerWay struct {
+	listener net.Listener
+	to       string
+	done     sync.WaitGroup
+
+	mu    sync.Mutex
+	state wayState
+	most  int64 // bytes that the first server may send on a connection, while limited
+	sent  int64 // bytes that it sent on the last one that ended by itself
+	cuts  int
+	conns map[net.Conn]bool
+}
+
+type wayState int
+
+const (
+	wayOpen    wayState = iota
+	wayCut              // connections stay without an answer
+	wayLimited          // connections end after some bytes
+)
+
+func (r *Rig) openPeerWay(to string) *peerWay {
+	w := &peerWay{listener: must(net.Listen("tcp", "127.0.0.1:0")), to: to, conns: map[net.Conn]bool{}}
+	w.done.Go(func() {
+		for {
+			near, err := w.listener.Accept()
+			if err != nil {
+				return
+			}
+			w.done.Go(func() { w.carry(near) })
+		}
+	})
+	r.cleanup(func() {
+		_ = w.listener.Close()
+		w.set(wayOpen)
+		w.done.Wait()
+	})
+	return w
+}
+
+func (w *peerWay) addr() string { return w.listener.Addr().String() }
+
+// set changes what comes through; what is open ends.
+func (w *peerWay) set(state wayState) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state = state
+	for c := range w.conns {
+		_ = c.Close()
+	}
+}
+
+func (w *peerWay) limit(most int64) {
+	w.mu.Lock()
+	w.most = most
+	w.mu.Unlock()
+	w.set(wayLimited)
+}
+
+func (w *peerWay) cutOff() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cuts
+}
+
+// quiet is how much the first server sends when there is nothing to give, with
+// some room: figures have more or fewer digits.
+func (w *peerWay) quiet(p *loginPair) (bytes int64) {
+	p.within(15*time.Second, "a comparison over the way is over", func() (bool, any) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		bytes = w.sent + 64
+		return w.sent > 0, w.sent
+	})
+	return bytes
+}
+
+func (w *peerWay) carry(near net.Conn) {
+	defer near.Close()
+	state, most := w.add(near)
+	defer w.remove(near)
+	if state == wayCut {
+		_, _ = io.Copy(io.Discard, near) // until the end of the cut, or of the caller's patience
+		return
+	}
+	far, err := net.Dial("tcp", w.to)
+	if err != nil {
+		return
+	}
+	w.add(far)
+	defer w.remove(far)
+	var up sync.WaitGroup
+	up.Go(func() {
+		_, _ = io.Copy(far, near)
+		_ = far.(*net.TCPConn).CloseWrite()
+	})
+	var from io.Reader = far
+	if state == wayLimited {
+		from = io.LimitReader(far, most)
+	}
+	n, err := io.Copy(near, from)
+	w.mu.Lock()
+	switch {
+	case err != nil:
+	case state == wayLimited && n >= most:
+		w.cuts++
+	case state == wayOpen:
+		w.sent = n
+	}
+	w.mu.Unlock()
+	_, _ = near.Close(), far.Close()
+	up.Wait()
+}
+
+func (w *peerWay) add(c net.Conn) (wayState, int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns[c] = true
+	return w.state, w.most
+}
+
+func (w *peerWay) remove(c net.Conn) {
+	_ = c.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.conns, c)
+}
