@@ -36,9 +36,9 @@ func TestAlarmSounds(t *testing.T) {
 	b.click(`header button[aria-label="Alarms: off"]`)
 	b.holds("nothing is tried while it is off", `document.querySelector("dialog[open] form button").disabled`)
 	b.click("#alarm-sound")
-	sounds("it is heard when it is switched on", 2)
+	sounds("it sounds when it is switched on", 2)
 	b.click("dialog[open] form button:first-child")
-	sounds("a trial is heard", 4)
+	sounds("a trial sounds", 4)
 	b.click("dialog[open] form button:last-child")
 	b.do("load again", chromedp.Navigate(server.URL()))
 	b.await(soon, ".hero .word", "Live")
@@ -46,7 +46,7 @@ func TestAlarmSounds(t *testing.T) {
 	b.do("sounds", chromedp.Evaluate[chromedp.Void](tones))
 	server.stop()
 	b.await(2*soon, "title", "Server gone")
-	sounds("the end of the server is heard once", 2)
+	sounds("the end of the server sounds once", 2)
 	b.clean("Failed to load resource") // the browser itself logs that the server was gone
 }
 

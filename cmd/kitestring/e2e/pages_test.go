@@ -263,7 +263,7 @@ func (b *tab) judge(name string, width int64, theme string, contrast bool) (rule
 	return verdict.Passes
 }
 
-// widths are those of a phone, a tablet, a laptop and a desk.
+// widths are those of a phone, a tablet, a laptop and a large screen.
 var widths = []int64{390, 768, 1280, 1920}
 
 func TestEveryPageInEveryWidthAndTheme(t *testing.T) {
