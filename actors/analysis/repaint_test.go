@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/analysis/indicators"
 	"kitestring/messages"
 )
 
@@ -119,7 +120,7 @@ func TestConfirmedSwingsStay(t *testing.T) {
 				for i := range v {
 					since := -1
 					for k := i + 1; k <= len(v); k++ {
-						switch peak := confirmedPeak(v[:k], i, order); {
+						switch peak := indicators.ConfirmedPeak(v[:k], i, order); {
 						case peak && since < 0:
 							since = k
 							swings++

@@ -99,7 +99,7 @@ func newestSwings(bars []Candle, order int, apart float64, level func(*Candle) f
 	var found []classic.Swing
 	size := 0.0
 	for i := len(v) - 1; i >= max(0, len(v)-classic.TrendBaseWindow) && len(found) < 2; i-- {
-		if !confirmedPeak(v, i, order) {
+		if !indicators.ConfirmedPeak(v, i, order) {
 			continue
 		}
 		if len(found) == 0 {
@@ -110,30 +110,6 @@ func newestSwings(bars []Candle, order int, apart float64, level func(*Candle) f
 		}
 	}
 	return found
-}
-
-// confirmedPeak reports whether v[i] begins a peak: above the order values
-// before it, and none above it until order values in a row lie below its last
-// equal. Those must be there: a peak is never taken back.
-func confirmedPeak(v []float64, i, order int) bool {
-	if i < order {
-		return false
-	}
-	for d := 1; d <= order; d++ {
-		if v[i-d] >= v[i] {
-			return false
-		}
-	}
-	last := i
-	for k := i + 1; k < len(v) && k <= last+order; k++ {
-		switch {
-		case v[k] > v[i]:
-			return false
-		case v[k] == v[i]:
-			last = k
-		}
-	}
-	return last+order < len(v)
 }
 
 // atrAt is the average true range when bar i closed; that of fewer bars when

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kitestring/actors/analysis/classic"
+	"kitestring/actors/analysis/indicators"
 	"kitestring/messages"
 )
 
@@ -77,7 +78,7 @@ func TestConfirmedPeak(t *testing.T) {
 	} {
 		var peaks []int
 		for i := range c.values {
-			if confirmedPeak(c.values, i, 3) {
+			if indicators.ConfirmedPeak(c.values, i, 3) {
 				peaks = append(peaks, i)
 			}
 		}

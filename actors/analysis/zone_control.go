@@ -105,10 +105,10 @@ func confirmedZoneSwings(bars []Candle) (lows, highs []classic.ZoneTouch) {
 		low[i], high[i] = -bars[i].Low, bars[i].High
 	}
 	for i := range bars {
-		if confirmedPeak(low, i, classic.ZoneSwingOrder) {
+		if indicators.ConfirmedPeak(low, i, classic.ZoneSwingOrder) {
 			lows = append(lows, classic.ZoneTouch{At: i, Level: bars[i].Low, Volume: bars[i].Volume})
 		}
-		if confirmedPeak(high, i, classic.ZoneSwingOrder) {
+		if indicators.ConfirmedPeak(high, i, classic.ZoneSwingOrder) {
 			highs = append(highs, classic.ZoneTouch{At: i, Level: bars[i].High, Volume: bars[i].Volume})
 		}
 	}
