@@ -8,8 +8,8 @@ import (
 	"kitestring/actors/simulator"
 )
 
-// The burst at the open: twice 3000 instruments, at more than five times what
-// three full sockets bring in the first minute of a lively day.
+// The burst at the open: two full sockets, at more than five times what three
+// bring in the first minute of a lively day.
 const (
 	burstInstruments = 6000
 	burstRate        = 200_000 // ticks/s
