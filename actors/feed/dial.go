@@ -39,7 +39,7 @@ const answerBuffer = 4 << 10
 
 var errEndless = fmt.Errorf("the answer to the WebSocket's upgrade has not ended after %d KB: this is not Kite; check KITE_WS_URL and any proxy", answerMost>>10)
 
-var errExtension = errors.New("Kite answered the WebSocket's upgrade with an extension that was not asked for")
+var errExtension = errors.New("the answer to the WebSocket's upgrade has an extension that was not asked for: this is not Kite; check KITE_WS_URL and any proxy")
 
 // socket is an open WebSocket: gorilla's for what is written, and the
 // connection below it for what is read.

@@ -10,8 +10,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -80,7 +78,8 @@ func (o *outcome) add(format string, args ...any) {
 
 func byGorilla(stream []byte, seed uint64) (o outcome) {
 	c := &scriptedConn{stream: stream, parts: parts(seed)}
-	conn, _, err := websocket.NewClient(c, &url.URL{Scheme: "ws", Host: "x", Path: "/"}, http.Header{}, 4096, 4096)
+	dialer := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return c, nil }}
+	conn, _, err := dialer.Dial("ws://x/", nil)
 	if err != nil {
 		panic(err)
 	}
