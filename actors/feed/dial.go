@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/gorilla/websocket"
 
@@ -97,6 +98,11 @@ func (s *stream) dial() (*socket, cause, error) {
 			}
 			// Gorilla takes notice of its context's deadline, not of its end.
 			unhook = append(unhook, context.AfterFunc(s.ctx, func() { _ = conn.Close() }))
+			if c, ok := conn.(syscall.Conn); ok {
+				if socket, err := c.SyscallConn(); err == nil {
+					s.socket.Store(&socket)
+				}
+			}
 			metered = &meteredConn{Conn: conn, stream: s, answering: true}
 			upgrading = &upgradeConn{Conn: metered, ctx: ctx}
 			if secure {

@@ -85,8 +85,13 @@ func (f *Feed) do(i int, e effect) {
 	}
 }
 
-// settle lets a standby lead what it may lead by now.
+// settle lets a standby lead what it may lead by now. What the older socket has
+// brought comes first, even where its reader had no processor time: until it has
+// handed on everything, the shard looks again.
 func (f *Feed) settle(i int, id uint64, lenient, force bool) {
+	if older := f.streams[f.shards[i].main.id]; older != nil && !force && !older.drained() {
+		return
+	}
 	if s := f.streams[id]; s != nil {
 		s.fact(messages.SocketFact{Kind: messages.SocketSettled, Lenient: lenient, Forced: force})
 	}

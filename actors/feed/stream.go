@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -54,7 +55,9 @@ type stream struct {
 	// Read so far: bytes on the wire, bytes of messages, whole messages.
 	bytes, payload, messages atomic.Int64
 
-	received time.Time // when the last read ended; the reader's own
+	received time.Time                       // when the last read ended; the reader's own
+	reading  atomic.Bool                     // it asks the network, and has handed on all that came before
+	socket   atomic.Pointer[syscall.RawConn] // nil: not connected, or not a socket
 
 	mu    sync.Mutex
 	cause cause  // the first that was given
@@ -405,10 +408,27 @@ func (c *meteredConn) Read(p []byte) (int, error) {
 	if c.stream.table.pause() {
 		runtime.Gosched() // let a subscriber run that falls behind
 	}
+	c.stream.reading.Store(true)
 	n, err := c.Conn.Read(p)
+	c.stream.reading.Store(false)
 	c.stream.received = time.Now()
 	c.stream.bytes.Add(int64(n))
 	return n, err
+}
+
+// drained reports whether nothing that has come waits to be read and handed on. A
+// reader that gets no processor time leaves packets in the socket.
+func (s *stream) drained() bool {
+	if !s.reading.Load() {
+		return false
+	}
+	socket := s.socket.Load()
+	if socket == nil {
+		return true
+	}
+	waiting := 0
+	_ = (*socket).Control(func(fd uintptr) { waiting = unread(fd) })
+	return waiting == 0 && s.reading.Load()
 }
 
 // Write implements io.Writer. The reader answers pings, and may wait for that.

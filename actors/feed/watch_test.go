@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -103,4 +104,47 @@ func TestRestartedFeedKnowsThePhase(t *testing.T) {
 	r.actor.Stop()
 	r.start()
 	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.Stale })
+}
+
+// A socket whose reader has no processor time is not drained: what the kernel holds
+// for it comes before a newer socket may lead.
+func TestDrained(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	s := &stream{}
+	socket, err := in.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.socket.Store(&socket)
+	if s.drained() {
+		t.Error("drained while its reader is busy")
+	}
+	s.reading.Store(true)
+	if !s.drained() {
+		t.Error("not drained although nothing has come")
+	}
+	if _, err := out.Write([]byte("a packet")); err != nil {
+		t.Fatal(err)
+	}
+	actorstest.Until(t, "the packet is in the socket", func() bool { return !s.drained() })
+	if _, err := in.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if !s.drained() {
+		t.Error("not drained although all was read")
+	}
 }
