@@ -62,6 +62,7 @@ func (r *Rig) openPair(token string, config map[string]any, instruments []uint32
 	r.secret(line.Client.Key)
 	p.edge.web, p.edge.gateway = line.Addr, line.GatewayAddr
 	if p.watched = instruments; instruments == nil {
+		p.servers[0].live() // the chain is known
 		for _, in := range p.servers[0].underlying("NIFTY").Chain {
 			p.watched = append(p.watched, in.Token)
 		}
