@@ -3,8 +3,9 @@ package messages
 import "time"
 
 // HistoryAnswered is what Kite's history had of an instrument, as it came: it
-// goes onto the tape, so that a replay of the day has the same bars.
-// Sent by bars; received by record, and by bars where a tape is read again.
+// goes onto the tape, so that a replay of the day has the same bars; bars take it
+// where a tape is read again.
+// Sent by bars; received by record.
 type HistoryAnswered struct {
 	InstrumentToken uint32      `json:"instrument_token"`
 	From            time.Time   `json:"from"`  // asked from here

@@ -225,3 +225,9 @@ func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 	})
 	w.WriteHeader(http.StatusNoContent)
 }
+
+// scrubbed wraps a handler whose responses pass the gate.
+func (s *server) scrubbed(next http.HandlerFunc) http.HandlerFunc {
+	hide := func(data []byte) []byte { return s.gate.Hide(data, s.Secrets()) }
+	return func(w http.ResponseWriter, r *http.Request) { next(guard.Response(w, hide), r) }
+}

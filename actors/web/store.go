@@ -323,3 +323,7 @@ func (s *Store) underlyingNames() []string {
 	}
 	return names
 }
+
+// RefusedConnections is how many connections were closed at once because too many
+// were open, in all or from one address.
+func (s *Store) RefusedConnections() uint64 { return s.connections.Refused() }

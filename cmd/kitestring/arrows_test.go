@@ -83,10 +83,11 @@ var arrows = map[string][]string{
 	"supervisor/histogram": {},
 	"supervisor/queue":     {"messages"},
 	"supervisor/spec":      {"supervisor/queue", "actors", "messages"},
-	"supervisor/tree":      {"supervisor", "supervisor/tree/flight", "supervisor/tree/profile", "actors", "actors/...", "messages", "messages/..."},
+	"supervisor/tree":      {"supervisor", "supervisor/tree/flight", "supervisor/tree/profile", "supervisor/tree/remoteclock", "actors", "actors/...", "messages", "messages/..."},
 
-	"supervisor/tree/flight":  {},
-	"supervisor/tree/profile": {"actors/kite", "actors/token", "actors/token/dotenv"},
+	"supervisor/tree/flight":      {},
+	"supervisor/tree/remoteclock": {"supervisor/tree/profile", "actors/simulator"},
+	"supervisor/tree/profile":     {"actors/kite", "actors/token", "actors/token/dotenv"},
 
 	"cmd/kitestring/analyse":          {"cmd/kitestring/cli", "cmd/kitestring/configfile", "actors/analysis", "actors/barfile"},
 	"cmd/kitestring/ask":              {"cmd/kitestring/cli", "supervisor", "actors/assume", "actors/kinds", "actors/token", "actors/web/api", "actors/web/csv", "messages", "messages/ist"},
@@ -94,9 +95,10 @@ var arrows = map[string][]string{
 	"cmd/kitestring/cli":              {"actors/token", "actors/web/api", "messages"},
 	"cmd/kitestring/configfile":       {"cmd/kitestring/cli", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/bars", "actors/channels", "actors/instruments", "actors/kinds", "messages"},
 	"cmd/kitestring/doctor":           {"supervisor/tree/profile", "actors/kite", "actors/peers", "actors/tape", "actors/token", "actors/token/dotenv", "actors/web/api", "messages"},
+	"cmd/kitestring/judge":            {"supervisor", "supervisor/tree", "actors", "actors/analysis", "actors/bars", "actors/hours", "actors/replay", "actors/tape", "messages", "messages/..."},
 	"cmd/kitestring/logs":             {},
 	"cmd/kitestring/rehearse/program": {"messages", "messages/wire"},
-	"cmd/kitestring/rehearse":         {"cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/analysis", "actors/channels/channelstest", "actors/hours", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
+	"cmd/kitestring/rehearse":         {"cmd/kitestring/judge", "cmd/kitestring/rehearse/program", "supervisor", "supervisor/tree", "actors/analysis", "actors/channels/channelstest", "actors/hours", "actors/ready", "actors/replay", "actors/simulator", "actors/tape", "actors/token/envstyles", "actors/web/api", "messages", "messages/..."},
 	"cmd/kitestring/e2e":              {}, // tests only: a whole server and a browser
 	"cmd/kitestring":                  {"cmd/kitestring/...", "supervisor", "supervisor/tree", "actors/alerts", "actors/analysis", "actors/assume", "actors/barfile", "actors/bars", "actors/channels", "actors/edge", "actors/hours", "actors/instruments", "actors/kinds", "actors/kite", "actors/replay", "actors/simulator", "actors/tape", "actors/tape/export", "actors/token", "actors/web", "actors/web/api", "actors/web/csv", "messages", "messages/..."},
 }

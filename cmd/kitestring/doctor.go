@@ -18,7 +18,8 @@ func doctorCommand(p *cli.Program) *cobra.Command {
 		Use: "doctor", Short: "Check the .env file, its directory, the port and Kite; name a fix for each trap",
 		Long: `Check what can keep a token from its server: the .env file and its directory,
 the environment, the port, the redirect URL, the clock, Kite, the token,
-systemd, the disk of the recording, the bus, and the shared login. A fix of one line stands under each finding.
+systemd, the disk of the recording, the bus, and the shared login. A fix of one
+line stands under each finding.
 
 Nothing is changed. A server may be running or not.
 

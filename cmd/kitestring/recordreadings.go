@@ -9,7 +9,7 @@ import (
 
 	"kitestring/cmd/kitestring/cli"
 	"kitestring/cmd/kitestring/configfile"
-	"kitestring/supervisor/tree"
+	"kitestring/cmd/kitestring/judge"
 )
 
 // recordedReadings is the answer of "record readings".
@@ -20,7 +20,7 @@ type recordedReadings struct {
 
 type tapeJudging struct {
 	Recording string `json:"recording"` // as it was named
-	tree.Judged
+	judge.Result
 }
 
 func recordReadingsCommand(p *cli.Program) *cobra.Command {
@@ -55,7 +55,7 @@ configuration file.`,
 				if err != nil {
 					return err
 				}
-				judged, err := tree.Judge(c.Context(), segments, settings, nil)
+				judged, err := judge.Run(c.Context(), segments, settings, nil)
 				if err != nil {
 					return explained(err)
 				}

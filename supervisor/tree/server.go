@@ -43,6 +43,7 @@ import (
 	"kitestring/supervisor"
 	"kitestring/supervisor/tree/flight"
 	"kitestring/supervisor/tree/profile"
+	"kitestring/supervisor/tree/remoteclock"
 )
 
 // Config is what a person may configure of the server.
@@ -151,7 +152,7 @@ type Server struct {
 	assumed      *assume.Ledger                      // what Kite was seen to do of what is assumed of it
 	answers      answers                             // of Kite's REST
 	exchange     *simulator.Exchange                 // nil unless it is embedded
-	remote       *remoteClock                        // of a simulator in another process; nil: none
+	remote       *remoteclock.Clock                  // of a simulator in another process; nil: none
 	flight       *flight.Recorder                    // nil: the process has another one
 
 	kite    kite.Exchange
@@ -282,7 +283,7 @@ func (s *Server) openExchange(ctx context.Context) (err error) {
 		return err
 	}
 	if at := profile.Value(s.store, profile.KeyAPIURL); at != "" {
-		s.remote, err = openRemoteClock(ctx, at)
+		s.remote, err = remoteclock.Open(ctx, at)
 		s.clock = s.remote
 		return err
 	}
@@ -323,7 +324,7 @@ func (s *Server) sequenced() bool {
 	if s.cfg.Sim.Tape != nil {
 		return s.cfg.Sim.Tape.Sequenced
 	}
-	return s.exchange != nil && s.cfg.Sim.Sampling != simulator.SamplingIndependent || s.remote != nil && s.remote.counts()
+	return s.exchange != nil && s.cfg.Sim.Sampling != simulator.SamplingIndependent || s.remote != nil && s.remote.Counts()
 }
 
 // secrets are the values that no log line may hold, whatever else fails.
@@ -369,7 +370,7 @@ func (s *Server) closeAll() {
 		_ = s.exchange.Close()
 	}
 	if s.remote != nil {
-		s.remote.close()
+		s.remote.Close()
 	}
 	if s.flight != nil {
 		s.flight.Close()

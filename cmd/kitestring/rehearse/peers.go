@@ -6,9 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"kitestring/actors/ready"
 	"kitestring/actors/simulator"
 	"kitestring/actors/web/api"
 	"kitestring/messages"
@@ -107,6 +109,39 @@ var _ = register(loginDrill("login-serves-both", "a login on one of two servers 
 				p.note("login on server %d: both after %d ms", i, time.Since(start).Milliseconds())
 				p.nothingLost()
 			})
+		}
+	}))
+
+// peerLine waits until a server's line about the other one says whether they
+// reach each other.
+func (r *Rig) peerLine(want messages.ReadyState) (line messages.ReadyCheck) {
+	r.within(45*time.Second, fmt.Sprintf("the line %s says %s", ready.Peer, want), func() (bool, any) {
+		checks := r.readiness().Checks
+		i := slices.IndexFunc(checks, func(c messages.ReadyCheck) bool { return c.Name == ready.Peer })
+		if i < 0 {
+			return false, checks
+		}
+		line = checks[i]
+		return line.State == want && (want == messages.ReadyOK || line.Fix != ""), line
+	})
+	return line
+}
+
+var _ = register(loginDrill("ready-peer", "the way between two servers is cut",
+	"the line peer warns on both, with a fix, and stands again when the way is back", func(p *loginPair) {
+		for _, s := range p.servers {
+			s.peerLine(messages.ReadyOK)
+		}
+		start := time.Now()
+		p.way.set(wayCut)
+		for i, s := range p.servers {
+			line := s.peerLine(messages.ReadyWarning)
+			p.note("server %d: %s. Fix: %s", i, line.Detail, line.Fix)
+		}
+		p.recovery(start)
+		p.way.set(wayOpen)
+		for _, s := range p.servers {
+			s.peerLine(messages.ReadyOK)
 		}
 	}))
 

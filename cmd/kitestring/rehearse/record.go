@@ -24,9 +24,9 @@ import (
 	"kitestring/actors/simulator"
 	"kitestring/actors/tape"
 	"kitestring/actors/web/api"
+	"kitestring/cmd/kitestring/judge"
 	"kitestring/messages"
 	"kitestring/messages/ist"
-	"kitestring/supervisor/tree"
 )
 
 var _ = register(Drill{
@@ -269,7 +269,7 @@ var _ = register(Drill{
 		live := r.wholeBars(start)
 		r.close()
 		said := map[string]string{}
-		day := must(tree.Judge(r.ctx, r.day().Segments, r.config.Reloadable, func(_ time.Time, one messages.Reading) {
+		day := must(judge.Run(r.ctx, r.day().Segments, r.config.Reloadable, func(_ time.Time, one messages.Reading) {
 			if of, says := ofClosedBars(one); of != "" {
 				said[of] = says
 			}
@@ -304,7 +304,7 @@ var _ = register(Drill{
 				failf("only %d bars to compare", n)
 			}
 			s.close()
-			again := must(tree.Judge(r.ctx, s.day().Segments, r.config.Reloadable, nil))
+			again := must(judge.Run(r.ctx, s.day().Segments, r.config.Reloadable, nil))
 			if again.SHA256 != day.SHA256 {
 				failf("the readings of a replay differ: %+v, of the day: %+v", again.Kinds, day.Kinds)
 			}

@@ -1,4 +1,5 @@
-package tree
+// Package remoteclock reads the time of a simulated exchange in another process.
+package remoteclock
 
 import (
 	"context"
@@ -14,10 +15,10 @@ import (
 	"kitestring/supervisor/tree/profile"
 )
 
-// remoteClock is the time of a simulated exchange in another process, read at
+// Clock is the time of a simulated exchange in another process, read at
 // /sim/v1/state, once, and at /sim/v1/clock, which costs it less. Between two
 // readings, and while there is no answer, it runs on at the speed last read.
-type remoteClock struct {
+type Clock struct {
 	url    string
 	client *http.Client
 	end    context.CancelFunc
@@ -34,22 +35,22 @@ type remoteClock struct {
 // How often the remote clock is read, and how much it may be off, in real
 // time, before it is set: a reading takes a while itself.
 const (
-	remotePeriod = 500 * time.Millisecond
-	remoteSlack  = 50 * time.Millisecond
+	period = 500 * time.Millisecond
+	slack  = 50 * time.Millisecond
 	// The first answer is needed, and its exchange may only just have started.
-	remoteFirst = 10 * time.Second
-	remoteNext  = 2 * time.Second
+	firstAnswer = 10 * time.Second
+	nextAnswer  = 2 * time.Second
 )
 
-// openRemoteClock looks for a simulator at an API address.
-func openRemoteClock(ctx context.Context, apiURL string) (*remoteClock, error) {
-	c := &remoteClock{
+// Open looks for a simulator at an API address.
+func Open(ctx context.Context, apiURL string) (*Clock, error) {
+	c := &Clock{
 		url:    apiURL + "/sim/v1",
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		ended:  make(chan struct{}),
 	}
 	var st simulator.State
-	here, err := c.ask(ctx, remoteFirst, "/state", &st)
+	here, err := c.ask(ctx, firstAnswer, "/state", &st)
 	if err != nil {
 		return nil, fmt.Errorf("no simulator answers at %s=%s: %w. Start it with \"kitestring sim\", or take the key out of the file", profile.KeyAPIURL, apiURL, err)
 	}
@@ -62,23 +63,23 @@ func openRemoteClock(ctx context.Context, apiURL string) (*remoteClock, error) {
 }
 
 // Now implements actors.Clock.
-func (c *remoteClock) Now() time.Time {
+func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at(time.Now())
 }
 
-// counts reports whether a hole in the numbers that the exchange writes into the
+// Counts reports whether a hole in the numbers that the exchange writes into the
 // last quantity is a loss.
-func (c *remoteClock) counts() bool { return c.sequenced }
+func (c *Clock) Counts() bool { return c.sequenced }
 
-func (c *remoteClock) at(here time.Time) time.Time {
+func (c *Clock) at(here time.Time) time.Time {
 	return c.there.Add(time.Duration(float64(here.Sub(c.here)) * c.speed))
 }
 
-func (c *remoteClock) follow(ctx context.Context) {
+func (c *Clock) follow(ctx context.Context) {
 	defer close(c.ended)
-	tick := time.NewTicker(remotePeriod)
+	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {
@@ -86,7 +87,7 @@ func (c *remoteClock) follow(ctx context.Context) {
 			return
 		case <-tick.C:
 			var clock simulator.ClockState
-			if here, err := c.ask(ctx, remoteNext, "/clock", &clock); err == nil { // its users report that the exchange is away
+			if here, err := c.ask(ctx, nextAnswer, "/clock", &clock); err == nil { // its users report that the exchange is away
 				c.set(here, clock)
 			}
 		}
@@ -94,7 +95,7 @@ func (c *remoteClock) follow(ctx context.Context) {
 }
 
 // ask reads a part of the simulator's state; here is when it held.
-func (c *remoteClock) ask(ctx context.Context, patience time.Duration, path string, into any) (here time.Time, err error) {
+func (c *Clock) ask(ctx context.Context, patience time.Duration, path string, into any) (here time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
@@ -121,17 +122,18 @@ func (c *remoteClock) ask(ctx context.Context, patience time.Duration, path stri
 }
 
 // set moves the anchor when the remote clock has been set.
-func (c *remoteClock) set(here time.Time, clock simulator.ClockState) {
+func (c *Clock) set(here time.Time, clock simulator.ClockState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	off := clock.Now.Sub(c.at(here)).Abs()
-	if c.speed == clock.Speed && off <= time.Duration(float64(remoteSlack)*c.speed) {
+	if c.speed == clock.Speed && off <= time.Duration(float64(slack)*c.speed) {
 		return
 	}
 	c.here, c.there, c.speed = here, clock.Now, clock.Speed
 }
 
-func (c *remoteClock) close() {
+// Close ends the reading.
+func (c *Clock) Close() {
 	c.end()
 	<-c.ended
 	c.client.CloseIdleConnections()

@@ -1,4 +1,4 @@
-package tree
+package judge
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"kitestring/messages"
 	"kitestring/messages/ist"
 	"kitestring/messages/wire"
+	"kitestring/supervisor/tree"
 )
 
 // taped writes a tape of half an hour of an index, its future and two options, a
@@ -81,10 +82,10 @@ func taped(t *testing.T, delay func(n int) time.Duration) []tape.Segment {
 // The readings of a tape depend on its packets only: not on when they were
 // received, nor on how often it is read.
 func TestJudgeGivesTheSameOfTheSamePackets(t *testing.T) {
-	judged := func(segments []tape.Segment) Judged {
+	judged := func(segments []tape.Segment) Result {
 		t.Helper()
 		unavailable := map[string]bool{}
-		j, err := Judge(context.Background(), segments, Reloadable{}, func(_ time.Time, r messages.Reading) {
+		j, err := Run(context.Background(), segments, tree.Reloadable{}, func(_ time.Time, r messages.Reading) {
 			unavailable[r.Kind] = r.Status == messages.Unavailable
 		})
 		if err != nil {

@@ -1,4 +1,6 @@
-package tree
+// Package judge computes the readings of a recording again, by the recording's own
+// clock: with equal packets they are equal, however fast the machine is.
+package judge
 
 import (
 	"context"
@@ -25,10 +27,11 @@ import (
 	"kitestring/messages/ist"
 	"kitestring/messages/wire"
 	"kitestring/supervisor"
+	"kitestring/supervisor/tree"
 )
 
-// Judged is what the analyses make of a tape.
-type Judged struct {
+// Result is what the analyses make of a tape.
+type Result struct {
 	Readings int               `json:"readings"`
 	SHA256   string            `json:"sha256"` // of all of them, in their order
 	Kinds    map[string]string `json:"kinds"`  // of those of a kind
@@ -46,7 +49,7 @@ const (
 	mostAhead    = time.Minute
 )
 
-// Judge has the bars and the analyses go through what is recorded, on one
+// Run has the bars and the analyses go through what is recorded, on one
 // goroutine and by the tape's own clock: the same packets give the same readings,
 // whatever the machine does meanwhile and however fast they came. There is one
 // reading a minute, underlying and kind; each is given every one of them, may be
@@ -56,25 +59,25 @@ const (
 // the beginning, a later minute when it is over. What the analyses watch comes
 // from the tape too. One that has neither, because an older program wrote it,
 // gives no readings.
-func Judge(ctx context.Context, segments []tape.Segment, c Reloadable, each func(at time.Time, r messages.Reading)) (Judged, error) {
+func Run(ctx context.Context, segments []tape.Segment, c tree.Reloadable, each func(at time.Time, r messages.Reading)) (Result, error) {
 	j := &judge{config: c, cores: map[string]map[string]*analysis.Core{}, wants: map[uint32][]*analysis.Core{}, all: sha256.New(), kinds: map[string]hash.Hash{}, each: each}
 	if c.HolidayFile != "" {
 		t, err := hours.Load(c.HolidayFile)
 		if err != nil {
-			return Judged{}, err
+			return Result{}, err
 		}
 		j.hours.Set(t)
 	}
 	history, err := replay.HistoryOf(segments)
 	if err != nil {
-		return Judged{}, err
+		return Result{}, err
 	}
 	j.history = history
 	j.bars = bars.New(bars.Config{Clock: j, Tokens: noTokens{}, Series: &bars.Store{}, Hours: &j.hours, Listeners: []*actor.PID{supervisor.PIDOf("judge")}})(j)
 	j.bars.Receive(actors.Started{})
 	for _, s := range segments {
 		if err := s.Events(j.look); err != nil {
-			return Judged{}, err
+			return Result{}, err
 		}
 	}
 	stream := replay.Of(segments)
@@ -94,11 +97,11 @@ func Judge(ctx context.Context, segments []tape.Segment, c Reloadable, each func
 			break
 		}
 		if err != nil {
-			return Judged{}, err
+			return Result{}, err
 		}
 		j.take(b)
 	}
-	judged := Judged{Readings: j.count, SHA256: hex.EncodeToString(j.all.Sum(nil)), Kinds: map[string]string{}, Damage: stream.Damage()}
+	judged := Result{Readings: j.count, SHA256: hex.EncodeToString(j.all.Sum(nil)), Kinds: map[string]string{}, Damage: stream.Damage()}
 	for kind, h := range j.kinds {
 		judged.Kinds[kind] = hex.EncodeToString(h.Sum(nil))
 	}
@@ -108,7 +111,7 @@ func Judge(ctx context.Context, segments []tape.Segment, c Reloadable, each func
 // judge is bars and analyses without their mailboxes. It is the Self and the
 // clock of bars.
 type judge struct {
-	config  Reloadable
+	config  tree.Reloadable
 	hours   hours.Store
 	bars    actors.Actor
 	every   any // the message of the bars' timer
@@ -132,8 +135,8 @@ type judge struct {
 	each  func(time.Time, messages.Reading)
 }
 
-// judgePace is how often bars look at their clock.
-const judgePace = 250 * time.Millisecond
+// pace is how often bars look at their clock.
+const pace = 250 * time.Millisecond
 
 // look finds the first whole resolution, else the first one. A chain comes with
 // the first price of its index, and how soon depends on the machine: ticks of
@@ -174,14 +177,14 @@ func (j *judge) resolve(m messages.InstrumentsResolved) {
 	slices.Sort(j.underlyings)
 }
 
-func profileOf(c Reloadable) analysis.Profile {
+func profileOf(c tree.Reloadable) analysis.Profile {
 	if c.AnalysisProfile == "" {
 		return analysis.Calibrated
 	}
 	return c.AnalysisProfile
 }
 
-func intervalOf(c Reloadable) time.Duration {
+func intervalOf(c tree.Reloadable) time.Duration {
 	if c.BarInterval == 0 {
 		return analysis.DefaultInterval
 	}
@@ -244,8 +247,8 @@ func (j *judge) feed(ticks []messages.Tick) {
 
 // pass lets time go by for the bars.
 func (j *judge) pass(to time.Time) {
-	for j.paced.Add(judgePace).Before(to) {
-		j.paced = j.paced.Add(judgePace)
+	for j.paced.Add(pace).Before(to) {
+		j.paced = j.paced.Add(pace)
 		j.now = j.paced
 		j.bars.Receive(j.every)
 	}
@@ -260,7 +263,7 @@ func (j *judge) settle() {
 	j.load()
 	// Bars whose successor has not come are closed, as after some seconds without a
 	// tick, and the running ones go out as they are now.
-	for range settleAfter / judgePace {
+	for range settleAfter / pace {
 		j.bars.Receive(j.every)
 	}
 	phase := messages.PhaseChanged{Phase: messages.Closed, At: j.next}

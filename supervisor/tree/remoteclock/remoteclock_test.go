@@ -1,4 +1,4 @@
-package tree
+package remoteclock
 
 import (
 	"context"
@@ -22,12 +22,12 @@ func TestRemoteClockFollowsASimulatorElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		server := httptest.NewServer(exchange.Handler())
-		remote, err := openRemoteClock(t.Context(), server.URL)
+		remote, err := Open(t.Context(), server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if remote.counts() != sequence {
-			t.Errorf("the sequence is %t, read as %t", sequence, remote.counts())
+		if remote.Counts() != sequence {
+			t.Errorf("the sequence is %t, read as %t", sequence, remote.Counts())
 		}
 		near := func(slack time.Duration) func() bool {
 			return func() bool { return exchange.Clock().Now().Sub(remote.Now()).Abs() < slack }
@@ -42,7 +42,7 @@ func TestRemoteClockFollowsASimulatorElsewhere(t *testing.T) {
 		server.Close() // the exchange is away: time goes on
 		before := remote.Now()
 		actorstest.Until(t, "time goes on", func() bool { return remote.Now().After(before) })
-		remote.close()
+		remote.Close()
 	}
 }
 
@@ -51,7 +51,7 @@ func TestRemoteClockSaysThatThereIsNoAnswer(t *testing.T) {
 	gone.Close()
 	for _, address := range []string{gone.URL, "http://127.0.0.1:1", "::"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		remote, err := openRemoteClock(ctx, address)
+		remote, err := Open(ctx, address)
 		cancel()
 		if err == nil || remote != nil || !strings.Contains(err.Error(), "kitestring sim") {
 			t.Errorf("%s: %v", address, err)
