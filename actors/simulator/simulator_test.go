@@ -101,12 +101,22 @@ func (e *exchange) dial(token string) (*socket, int) {
 	return &socket{e.t, conn}, response.StatusCode
 }
 
+// mustDial answers a socket that the exchange knows: it counts it a moment after
+// the client has the answer to its upgrade.
 func (e *exchange) mustDial() *socket {
 	e.t.Helper()
+	newest := func() (id int) {
+		for _, s := range e.State().Sockets {
+			id = max(id, s.ID)
+		}
+		return id
+	}
+	before := newest()
 	s, status := e.dial(e.token())
 	if s == nil {
 		e.t.Fatalf("upgrade: %d", status)
 	}
+	actorstest.Until(e.t, "the exchange knows the socket", func() bool { return newest() > before })
 	return s
 }
 
