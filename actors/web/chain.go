@@ -142,7 +142,8 @@ func (s *server) streamedChain(w http.ResponseWriter, r *http.Request) (key stri
 		writeError(w, &NameError{What: "underlying", Name: u, Known: names})
 		return "", nil, false
 	case expiry == "" || known && expiry == nearest.Expiry:
-		return messages.ChainUpdated{Chain: nearest, Nearest: true}.Key(), nil, true
+		// Also of a chain that is not known yet: the stream has it once it is.
+		return messages.ChainUpdated{Chain: messages.Chain{Underlying: u}, Nearest: true}.Key(), nil, true
 	case known && !slices.Contains(nearest.Expiries, expiry):
 		writeError(w, &NameError{What: "expiry of " + u, Name: expiry, Known: nearest.Expiries})
 		return "", nil, false

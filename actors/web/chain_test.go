@@ -85,6 +85,31 @@ func TestChainAnswers(t *testing.T) {
 	}
 }
 
+// A stream that asks for a chain before it is known has it once it is.
+func TestStreamWaitsForItsChain(t *testing.T) {
+	store, _, addr := open(t, &fakes{})
+	store.Apply(messages.InstrumentsResolved{Underlyings: []messages.Underlying{{Name: "NIFTY"}}})
+	resp, err := http.Get("http://" + addr + "/api/v1/stream?topics=chain,event&underlying=NIFTY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	store.Apply(messages.ChainUpdated{Chain: someChain("2023-11-16"), Nearest: true})
+	store.Note("drill", "the end of this test")
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for chain := false; lines.Scan(); {
+		chain = chain || lines.Text() == "event: chain"
+		if strings.Contains(lines.Text(), "the end of this test") {
+			if !chain {
+				t.Error("the stream has no chain")
+			}
+			return
+		}
+	}
+	t.Error("the stream ended")
+}
+
 // A stream shows the nearest chain of each underlying, or the one that it asked
 // for.
 func TestStreamShowsTheChainAskedFor(t *testing.T) {
