@@ -18,6 +18,9 @@ type link struct {
 	ended  bool
 	passes chan struct{}     // closed: bytes come through
 	conns  map[net.Conn]bool // true: the far end of one
+	most   int64             // bytes that the far end may send on a connection; 0: any number
+	sent   int64             // bytes that it sent on the last one that ended by itself
+	broken int               // connections that ended at most
 }
 
 // link makes one to an address, until the end of the drill.
@@ -60,30 +63,54 @@ func (l *link) carry(near net.Conn) {
 		return
 	}
 	defer l.remove(far)
+	l.mu.Lock()
+	most := l.most
+	l.mu.Unlock()
 	var back sync.WaitGroup
-	back.Go(func() { l.copy(near, far) })
-	l.copy(far, near)
+	back.Go(func() { l.count(l.copy(near, far, most), most) })
+	l.copy(far, near, 0)
 	back.Wait()
 }
 
+// count notes how much the far end sent on a connection that has ended.
+func (l *link) count(sent, most int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if most == 0 {
+		l.sent = sent
+	} else if sent == most {
+		l.broken++
+	}
+}
+
 // copy takes bytes over until an end closes, which shows at the other one only
-// when the link is not cut.
-func (l *link) copy(to, from net.Conn) {
+// when the link is not cut; or until most have come, then both ends close. 0: any
+// number.
+func (l *link) copy(to, from net.Conn, most int64) (taken int64) {
 	defer to.Close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		<-l.state()
+		last := most > 0 && taken+int64(n) >= most
+		if last {
+			n = int(most - taken)
+		}
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
-				return
+				return taken
 			}
+			taken += int64(n)
+		}
+		if last {
+			_ = from.Close()
+			return taken
 		}
 		if err != nil {
 			if err != io.EOF {
 				_ = to.(*net.TCPConn).SetLinger(0)
 			}
-			return
+			return taken
 		}
 	}
 }
@@ -134,6 +161,31 @@ func (l *link) mend() {
 	default:
 		close(l.passes)
 	}
+}
+
+// limit ends the connections that there are, and each further one when its far
+// end has sent so many bytes; 0: none.
+func (l *link) limit(most int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = most
+	for c := range l.conns {
+		_ = c.Close()
+	}
+}
+
+// brokenOff is how many connections a limit has ended.
+func (l *link) brokenOff() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken
+}
+
+// sentLast is how much the far end sent on the last connection that ended by itself.
+func (l *link) sentLast() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent
 }
 
 func (l *link) end() {

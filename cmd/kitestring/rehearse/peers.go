@@ -2,8 +2,6 @@ package rehearse
 
 import (
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,12 +15,12 @@ import (
 )
 
 // loginPair is two servers on one exchange, as processes, that share a login
-// over a way that the drill can close.
+// over a way that the drill can cut.
 type loginPair struct {
 	*Rig
 	exchange *simulator.Exchange
 	servers  [2]*Rig // the first listens, the second connects
-	way      *peerWay
+	way      *link   // from the second server to the first
 }
 
 // openLoginPair starts both, enrols them and waits until both work with one
@@ -46,7 +44,7 @@ func (r *Rig) openLoginPair() *loginPair {
 		s.live()
 		p.servers[i] = s
 	}
-	p.way = r.openPeerWay(p.servers[0].peer().Addr)
+	p.way = r.link(p.servers[0].peer().Addr)
 	var made api.PeerInvitation
 	check(api.Decode(p.servers[0].post("/api/v1/peer/invite", api.PeerInvite{Addr: p.way.addr()}), &made))
 	r.secret(made.Code)
@@ -133,13 +131,13 @@ var _ = register(loginDrill("ready-peer", "the way between two servers is cut",
 			s.peerLine(messages.ReadyOK)
 		}
 		start := time.Now()
-		p.way.set(wayCut)
+		p.way.cut(false)
 		for i, s := range p.servers {
 			line := s.peerLine(messages.ReadyWarning)
 			p.note("server %d: %s. Fix: %s", i, line.Detail, line.Fix)
 		}
 		p.recovery(start)
-		p.way.set(wayOpen)
+		p.way.mend()
 		for _, s := range p.servers {
 			s.peerLine(messages.ReadyOK)
 		}
@@ -147,7 +145,7 @@ var _ = register(loginDrill("ready-peer", "the way between two servers is cut",
 
 var _ = register(loginDrill("partition-peers", "the way between two servers is cut, and a login on each of them before it is mended",
 	"both stream all the time; both say so and alarm; within 10 s of the end both work with the newest token", func(p *loginPair) {
-		p.way.set(wayCut)
+		p.way.cut(false)
 		p.coherent(30*time.Second, false)
 		p.servers[0].login()
 		p.servers[1].login() // the exchange refuses the first one's from now on
@@ -160,7 +158,7 @@ var _ = register(loginDrill("partition-peers", "the way between two servers is c
 			}
 		}
 		start := time.Now()
-		p.way.set(wayOpen)
+		p.way.mend()
 		p.oneToken(loginServesBoth, start)
 		p.note("both streamed (%.0f and %.0f ticks/s); one token %d ms after the end", ticks[0], ticks[1], time.Since(start).Milliseconds())
 	}))
@@ -187,144 +185,15 @@ var _ = register(loginDrill("both-login-at-once", "a login on each of two server
 
 var _ = register(loginDrill("peer-token-lost", "the connection between two servers is cut in the middle of the sealed token, for 12 s",
 	"neither file is damaged, and within 10 s of the end both work with the new token", func(p *loginPair) {
-		quiet := p.way.quiet(p)
-		p.way.limit(quiet)
+		p.within(15*time.Second, "a comparison over the way is over", func() (bool, any) { return p.way.sentLast() > 0, p.way.sentLast() })
+		p.way.limit(p.way.sentLast() + 64) // what is sent when there is nothing to give; figures have more or fewer digits
 		p.servers[0].login()
-		p.within(12*time.Second, "a token is cut off on its way", func() (bool, any) { return p.way.cutOff() >= 2, p.way.cutOff() })
+		p.within(12*time.Second, "a token is cut off on its way", func() (bool, any) { return p.way.brokenOff() >= 2, p.way.brokenOff() })
 		if a, b := p.servers[0].fileToken(), p.servers[1].fileToken(); a == b || len(b) < 32 {
 			failf("the second file holds the token although it was cut off, or is damaged")
 		}
 		start := time.Now()
-		p.way.set(wayOpen)
+		p.way.limit(0)
 		p.oneToken(loginServesBoth, start)
-		p.note("cut off %d times; one token %d ms after the end", p.way.cutOff(), time.Since(start).Milliseconds())
+		p.note("cut off %d times; one token %d ms after the end", p.way.brokenOff(), time.Since(start).Milliseconds())
 	}))
-
-// peerWay carries the connections of the second server to the first.
-type peerWay struct {
-	listener net.Listener
-	to       string
-	done     sync.WaitGroup
-
-	mu    sync.Mutex
-	state wayState
-	most  int64 // bytes that the first server may send on a connection, while limited
-	sent  int64 // bytes that it sent on the last one that ended by itself
-	cuts  int
-	conns map[net.Conn]bool
-}
-
-type wayState int
-
-const (
-	wayOpen    wayState = iota
-	wayCut              // connections stay without an answer
-	wayLimited          // connections end after some bytes
-)
-
-func (r *Rig) openPeerWay(to string) *peerWay {
-	w := &peerWay{listener: must(net.Listen("tcp", "127.0.0.1:0")), to: to, conns: map[net.Conn]bool{}}
-	w.done.Go(func() {
-		for {
-			near, err := w.listener.Accept()
-			if err != nil {
-				return
-			}
-			w.done.Go(func() { w.carry(near) })
-		}
-	})
-	r.cleanup(func() {
-		_ = w.listener.Close()
-		w.set(wayOpen)
-		w.done.Wait()
-	})
-	return w
-}
-
-func (w *peerWay) addr() string { return w.listener.Addr().String() }
-
-// set changes what comes through; what is open ends.
-func (w *peerWay) set(state wayState) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.state = state
-	for c := range w.conns {
-		_ = c.Close()
-	}
-}
-
-func (w *peerWay) limit(most int64) {
-	w.mu.Lock()
-	w.most = most
-	w.mu.Unlock()
-	w.set(wayLimited)
-}
-
-func (w *peerWay) cutOff() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.cuts
-}
-
-// quiet is how much the first server sends when there is nothing to give, with
-// some room: figures have more or fewer digits.
-func (w *peerWay) quiet(p *loginPair) (bytes int64) {
-	p.within(15*time.Second, "a comparison over the way is over", func() (bool, any) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		bytes = w.sent + 64
-		return w.sent > 0, w.sent
-	})
-	return bytes
-}
-
-func (w *peerWay) carry(near net.Conn) {
-	defer near.Close()
-	state, most := w.add(near)
-	defer w.remove(near)
-	if state == wayCut {
-		_, _ = io.Copy(io.Discard, near) // until the end of the cut, or of the caller's patience
-		return
-	}
-	far, err := net.Dial("tcp", w.to)
-	if err != nil {
-		return
-	}
-	w.add(far)
-	defer w.remove(far)
-	var up sync.WaitGroup
-	up.Go(func() {
-		_, _ = io.Copy(far, near)
-		_ = far.(*net.TCPConn).CloseWrite()
-	})
-	var from io.Reader = far
-	if state == wayLimited {
-		from = io.LimitReader(far, most)
-	}
-	n, err := io.Copy(near, from)
-	w.mu.Lock()
-	switch {
-	case err != nil:
-	case state == wayLimited && n >= most:
-		w.cuts++
-	case state == wayOpen:
-		w.sent = n
-	}
-	w.mu.Unlock()
-	_, _ = near.Close(), far.Close()
-	up.Wait()
-}
-
-func (w *peerWay) add(c net.Conn) (wayState, int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.conns[c] = true
-	return w.state, w.most
-}
-
-func (w *peerWay) remove(c net.Conn) {
-	_ = c.Close()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.conns, c)
-}
