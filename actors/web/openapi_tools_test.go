@@ -172,7 +172,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 	}
 	word := regexp.MustCompile(`[a-z0-9]+`)
 	parenthesis := regexp.MustCompile(`\([^)]*\)`)
-	unit := regexp.MustCompile(`rupee|second|percent|unit|byte|0-1|number of|number that|code number|ratio|minute|\bdays?\b|years?\b`)
+	unit := regexp.MustCompile(`rupee|second|percent|unit|byte|0-1|number of|number that|code number|\bratio\b|minute|\bdays?\b|years?\b`)
 	// says reports whether a text says more than a name.
 	says := func(text, name string) bool {
 		known := append(word.FindAllString(name, -1), strings.Split(name, "_")...)

@@ -27,7 +27,7 @@ type Peer struct {
 // PeerToken is one side's token.
 type PeerToken struct {
 	Fingerprint string              `json:"fingerprint"` // the first 8 hex digits of the SHA-256 of it; empty: there is none
-	Generation  messages.Generation `json:"generation"`  // its generation: the count of tokens of its own server
+	Generation  messages.Generation `json:"generation"`  // number of the token among those of its own server
 	Valid       bool                `json:"valid"`       // Kite accepted it, and has not refused it since
 	Pending     bool                `json:"pending"`     // a newer one is in its .env file and is not proven
 	AgeSeconds  float64             `json:"age_seconds"` // since Kite first accepted it; 0: it is not valid

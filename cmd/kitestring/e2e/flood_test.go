@@ -63,8 +63,7 @@ func TestFloodsAreBounded(t *testing.T) {
 			before, most := resident(t), 0
 			stop := c.flood(t, s)
 			answered := 0
-			// A busy machine has longer to answer.
-			for end, last := time.Now().Add(4*time.Second), time.Now().Add(time.Minute); time.Now().Before(end) || answered < 10 && time.Now().Before(last); <-time.After(100 * time.Millisecond) {
+			for end := time.Now().Add(4 * time.Second); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
 				most = max(most, resident(t))
 				if code, _ := s.call(http.MethodGet, "http://"+s.Addr()+"/api/v1/status", ""); code == http.StatusOK {
 					answered++

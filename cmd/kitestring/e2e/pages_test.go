@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -37,23 +36,18 @@ func TestFirstScreen(t *testing.T) {
 	bare := eval[float64](openTab(t, browser(t), server.URL()+"healthz"), `performance.getEntriesByType("navigation")[0].duration`)
 	b := openTab(t, browser(t), "about:blank")
 	b.host = server.Addr()
-	// Counted by the page's own clock, from the moment it was asked for; again when
-	// others had the machine.
-	const bar = float64(shown / time.Millisecond)
-	took := math.Inf(1)
-	for try := 0; try < 5 && took > bar; try++ {
-		b.do("open", chromedp.Navigate(server.URL()))
-		took = min(took, eval[float64](b, `new Promise((done) => {
-			const timer = setInterval(() => {
-				if (/Live/.test(document.querySelector(".hero .word")?.innerText ?? "") && /\d\d\.\d\d/.test(document.querySelector(".quotes")?.innerText ?? "")) {
-					clearInterval(timer);
-					done(performance.now());
-				}
-			}, 5);
-		})`))
-	}
+	b.do("open", chromedp.Navigate(server.URL()))
+	// Counted by the page's own clock, from the moment it was asked for.
+	took := eval[float64](b, `new Promise((done) => {
+		const timer = setInterval(() => {
+			if (/Live/.test(document.querySelector(".hero .word")?.innerText ?? "") && /\d\d\.\d\d/.test(document.querySelector(".quotes")?.innerText ?? "")) {
+				clearInterval(timer);
+				done(performance.now());
+			}
+		}, 5);
+	})`)
 	t.Logf("first data after %.0f ms, a page of a few bytes after %.0f ms", took, bare)
-	if took > bar {
+	if took > float64(shown/time.Millisecond) {
 		t.Errorf("the first data stood there after %.0f ms, want 1 s (a page of a few bytes: %.0f ms)", took, bare)
 	}
 	b.await(soon, ".hero .sentence", `Data is live: \d+ ticks/s from \d+ instruments`)
