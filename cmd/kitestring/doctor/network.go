@@ -91,7 +91,7 @@ func (e *examination) lookAtServer(context.Context) {
 		}
 		e.note(Server, Warned, detail, "kitestring status says more")
 	default:
-		e.note(Server, OK, "live, every part on the token of generation "+fmt.Sprint(e.running.Token.Generation), "")
+		e.note(Server, OK, "live, all services use the token of generation "+fmt.Sprint(e.running.Token.Generation), "")
 	}
 }
 
