@@ -4,6 +4,7 @@
 
 import { effect, signal, untracked, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { age, date, minuteTime, none, price, sentence, short, signed, span, when, whole } from "./format";
 import { chainShown, link } from "./link";
 import { Age, Choice, Link, useWidth } from "./parts";
@@ -224,8 +225,7 @@ const sides: Column[] = [
 
 const tradeIsOld = 60_000; // ms; from then on the last price says its own age
 
-function Cells({ o, side, money, current }: { o: ChainOption | null; side: "call" | "put"; money: boolean; current: boolean }) {
-  const now = second.value * 1000;
+function Cells({ o, side, money, current, now }: { o: ChainOption | null; side: "call" | "put"; money: boolean; current: boolean; now: number }) {
   const list = side === "call" ? sides : [...sides].reverse();
   const why = o ? o.reasons.join("; ") : "there is none at this strike";
   const traded = when(o?.traded_at);
@@ -259,8 +259,56 @@ function Heads({ side }: { side: "call" | "put" }) {
   );
 }
 
+// Told is a row with what it is drawn from besides.
+interface Told {
+  r: ChainRow;
+  spot: number | null;
+  current: boolean;
+  now: number;
+}
+
+const rowsAFrame = 6;
+
+// useTurns shows other rows a few a frame, from the first one on: a table of
+// hundreds of figures takes a slow processor longer than a frame.
+function useTurns(c: Chain, wanted: Told[]): Told[] {
+  const [shown, show] = useState(wanted);
+  useLayoutEffect(() => {
+    let frame = 0;
+    let done = 0;
+    const next = () => {
+      done += rowsAFrame;
+      show((before) => wanted.map((t, i) => (i < done ? t : (before.find((b) => b.r.strike === t.r.strike) ?? t))));
+      if (done < wanted.length) frame = requestAnimationFrame(next);
+    };
+    frame = requestAnimationFrame(next); // the sums and the picture come first
+    return () => cancelAnimationFrame(frame);
+  }, [c, wanted[0]?.now, wanted.length]);
+  return shown;
+}
+
+function Row({ t }: { t: Told }) {
+  return useMemo(() => {
+    const { r, spot, current, now } = t;
+    return (
+      <tr class={r.atm ? "atm" : ""}>
+        <Cells o={r.call} side="call" current={current} money={spot !== null && r.strike < spot} now={now} />
+        <th scope="row" class="strike">
+          {whole(r.strike)}
+          {r.atm && <span class="visually-hidden"> at the money</span>}
+        </th>
+        <Cells o={r.put} side="put" current={current} money={spot !== null && r.strike > spot} now={now} />
+      </tr>
+    );
+  }, [t]);
+}
+
 function Table({ c, rows }: { c: Chain; rows: ChainRow[] }) {
-  const spot = c.spot.last_price;
+  const now = second.value * 1000;
+  const shown = useTurns(
+    c,
+    rows.map((r) => ({ r, spot: c.spot.last_price, current: c.current, now })),
+  );
   return (
     <div class="wide" tabIndex={0} role="region" aria-label="Option chain, scrolls sideways">
       <table class={`chain show-${columns.value}`}>
@@ -277,15 +325,8 @@ function Table({ c, rows }: { c: Chain; rows: ChainRow[] }) {
           </tr>
         </thead>
         <tbody>
-          {rows.map((r) => (
-            <tr key={r.strike} class={r.atm ? "atm" : ""}>
-              <Cells o={r.call} side="call" current={c.current} money={spot !== null && r.strike < spot} />
-              <th scope="row" class="strike">
-                {whole(r.strike)}
-                {r.atm && <span class="visually-hidden"> at the money</span>}
-              </th>
-              <Cells o={r.put} side="put" current={c.current} money={spot !== null && r.strike > spot} />
-            </tr>
+          {shown.map((t) => (
+            <Row key={t.r.strike} t={t} />
           ))}
         </tbody>
       </table>
@@ -384,7 +425,7 @@ export function ChainPage() {
                 />
               </div>
             </div>
-            <Table c={c} rows={rows} />
+            <Table key={`${c.underlying} ${c.expiry}`} c={c} rows={rows} />
             <p class="hint">
               L: lakh (1,00,000), Cr: crore (100 lakh). OI chg: since the open. Chg: since the previous close. Age: of the newest packet. IV and delta: Black-76 {forward(c)}. Shaded: in the money.
             </p>

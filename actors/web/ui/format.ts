@@ -97,3 +97,6 @@ export function value(v: unknown): string {
     .map(([k, x]) => `${words(k)} ${value(x)}`)
     .join(" \u00b7 ");
 }
+
+// parts divides a list, n in a part.
+export const parts = <T>(list: T[], n: number): T[][] => (list.length === 0 ? [] : [list.slice(0, n), ...parts(list.slice(n), n)]);

@@ -4,6 +4,7 @@
 // It asks for the status each few seconds instead.
 
 import { batch, computed, effect, signal } from "@preact/signals";
+import { parts } from "./format";
 import type { Polled } from "./poll";
 import { path } from "./route";
 import { expiry, loadEvents, sinceUpdate, tick, topics, underlying, type Topic } from "./state";
@@ -44,25 +45,72 @@ let watchedAt = 0;
 let asking = false;
 let poller: Worker | null = null;
 
-// What has come since the last frame is shown together: each value that is shown
-// costs a layout of the page. Of these topics only the newest message counts.
+// What has come is shown in rounds, a few a second: the eye needs no more, and
+// each costs a layout of the page. A round is shown in turns, a frame each, so
+// that a slow processor, too, is ready for the next frame: first what the server
+// and the prices are, then the readings, the chart, the chain. Of newestOnly only
+// the newest message counts.
+const roundEvery = 250; // ms, as the server sends its status
+const turns: Topic[][] = [["status", "token", "actors", "ready", "rotation", "event", "tick"], ["reading"], ["bar"], ["chain"]];
 const newestOnly: Topic[] = ["status", "token", "actors", "ready", "chain"];
-let waiting = new Map<string, [Topic, string]>();
+const readingsATurn = 6; // each draws its card again
+
+type Waiting = Map<string, [Topic, string]>;
+
+let waiting: Waiting = new Map();
+let round: [Topic, string][][] = []; // turns that are left
+let roundAt = -roundEvery; // when the last one began
 let came = 0;
 let frame = 0;
+let delay = 0; // timer
 
-function take(): void {
+// note keeps a message for the next round.
+function note(topic: Topic, data: string): void {
+  waiting.set(newestOnly.includes(topic) ? topic : `${came++}`, [topic, data]);
+  if (frame || delay) return;
+  delay = window.setTimeout(
+    () => {
+      delay = 0;
+      frame = requestAnimationFrame(turn);
+    },
+    Math.max(0, roundAt + roundEvery - performance.now()),
+  );
+}
+
+// turn shows the next turn of the round, or the first of a new one.
+function turn(): void {
   cancelAnimationFrame(frame);
   frame = 0;
-  const list = waiting;
-  waiting = new Map();
+  if (round.length === 0) {
+    roundAt = performance.now();
+    const all = [...waiting.values()];
+    waiting = new Map();
+    round = turns.map((of) => all.filter(([topic]) => of.includes(topic))).flatMap((list) => parts(list, list[0]?.[0] === "reading" ? readingsATurn : list.length));
+  }
+  const list = round.shift() ?? [];
   batch(() => {
-    for (const [topic, data] of list.values()) (topics[topic] as (value: never) => void)(JSON.parse(data) as never);
+    for (const [topic, data] of list) (topics[topic] as (value: never) => void)(JSON.parse(data) as never);
     if (link.peek() === "open") return;
     link.value = "open";
     failures = 0;
     void loadEvents().catch(() => undefined); // the stream itself shows when the server is gone
   });
+  if (round.length > 0) frame = requestAnimationFrame(turn);
+}
+
+// showAll shows what waits without a frame: a busy browser draws none.
+function showAll(): void {
+  while (waiting.size + round.length > 0) turn();
+}
+
+// forgetRound drops what has come and is not shown.
+function forgetRound(): void {
+  cancelAnimationFrame(frame);
+  clearTimeout(delay);
+  frame = delay = 0;
+  waiting = new Map();
+  round = [];
+  roundAt = -roundEvery;
 }
 
 function open(): void {
@@ -77,17 +125,14 @@ function open(): void {
     stream.addEventListener(topic, (message) => {
       if (source !== stream) return;
       receivedAt = performance.now();
-      waiting.set(newestOnly.includes(topic) ? topic : `${came++}`, [topic, (message as MessageEvent<string>).data]);
-      frame ||= requestAnimationFrame(take);
+      note(topic, (message as MessageEvent<string>).data);
     });
   }
 }
 
 function close(): void {
   clearTimeout(again);
-  cancelAnimationFrame(frame);
-  frame = 0;
-  waiting = new Map();
+  forgetRound();
   source?.close();
   source = null;
 }
@@ -116,7 +161,7 @@ async function ask(): Promise<void> {
 }
 
 function watch(): void {
-  if (waiting.size > 0) take(); // a busy browser draws no frames
+  if (performance.now() - roundAt > 2 * roundEvery) showAll();
   tick.value++;
   const now = performance.now();
   const late = now - watchedAt > 3 * watchEvery;

@@ -1,6 +1,6 @@
 // The picture of a reading: what it looks at, and what it sees there.
 
-import { signal, useSignalEffect } from "@preact/signals";
+import { computed, signal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { minuteTime, price, short, when, whole } from "./format";
 import { link } from "./link";
@@ -254,12 +254,15 @@ export interface HistoryPoint {
   confidence: number;
 }
 
+// stripNow moves each ten seconds: a strip of a session is no longer for it.
+const stripNow = computed(() => Math.floor(exchangeNow() / 10_000) * 10_000);
+
 // Strip is a session of a reading: a colour for each direction, the stronger
 // the surer, from the first point on.
 export function Strip({ list, lean }: { list: HistoryPoint[]; lean: (signal: string) => string }) {
   if (list.length === 0) return null;
   const first = Date.parse(list[0]!.at);
-  const now = Math.max(exchangeNow(), Date.parse(list.at(-1)!.at));
+  const now = Math.max(stripNow.value, Date.parse(list.at(-1)!.at));
   const end = Math.max(sessionEnd.value, now, first + 60_000);
   const x = (at: number) => (1000 * (at - first)) / (end - first);
   return (
