@@ -61,7 +61,7 @@ func TestDescriptionPassesALinterAndMakesAClient(t *testing.T) {
 	}
 	t.Logf("the linter finds %d errors, %d warnings", report.Totals.Errors, report.Totals.Warnings)
 	if out, err := run("openapi-typescript/bin/cli.js", spec, "-o", filepath.Join(dir, "api.d.ts")); err != nil {
-		t.Fatalf("no client: %v\n%s", err, out)
+		t.Fatalf("no types: %v\n%s", err, out)
 	}
 	compile := func(source string) (string, error) {
 		return run("typescript/bin/tsc", "--noEmit", "--strict", "--lib", "es2022,dom", write("program.ts", source))
@@ -76,17 +76,51 @@ const live = (e: Live) => (e.event === "alert" ? e.data.text : status.message);
 export { live };
 `
 	if out, err := compile(strings.Replace(program, "FIELD", "tradingsymbol", 1)); err != nil {
-		t.Errorf("a program with the client does not compile: %v\n%s", err, out)
+		t.Errorf("a program with the types does not compile: %v\n%s", err, out)
 	}
 	if out, err := compile(strings.Replace(program, "FIELD", "trading_symbol", 1)); err == nil {
 		t.Errorf("a program that reads what is not described compiles: %s", out)
 	}
+
+	// A whole client: it compiles, asks the server, and knows each operation's answer.
+	if out, err := run("@hey-api/openapi-ts/bin/run.js", "-i", spec, "-o", filepath.Join(dir, "client"), "--no-log-file"); err != nil {
+		t.Fatalf("no client: %v\n%s", err, out)
+	}
+	const asking = `import { getStatus, getReadings } from "./client";
+import { client } from "./client/client.gen";
+client.setConfig({ baseUrl: "http://ADDR" });
+(async () => {
+  const { data } = await getStatus({ throwOnError: true });
+  const { data: readings } = await getReadings({ throwOnError: true });
+  console.log(data.FIELD, data.feed.ticks_per_second.toFixed(0), readings.map((r) => r.kind));
+})();
+`
+	build := func(field string) (string, error) {
+		source := strings.NewReplacer("ADDR", addr, "FIELD", field).Replace(asking)
+		return run("typescript/bin/tsc", "--strict", "--target", "es2022", "--module", "commonjs", "--moduleResolution", "node10",
+			"--lib", "es2022,dom,dom.iterable", "--outDir", filepath.Join(dir, "js"), write("asking.ts", source))
+	}
+	if out, err := build("mesage"); err == nil {
+		t.Errorf("a program that asks the client for what is not described compiles: %s", out)
+	}
+	if out, err := build("message"); err != nil {
+		t.Fatalf("the client does not compile: %v\n%s", err, out)
+	}
+	ran, err := exec.CommandContext(t.Context(), node, filepath.Join(dir, "js", "asking.js")).CombinedOutput()
+	_, text := request(t, "GET", "http://"+addr+"/api/v1/status", "")
+	var status struct{ Message string }
+	if json.Unmarshal([]byte(text), &status) != nil || err != nil || status.Message == "" || !strings.HasPrefix(string(ran), status.Message) {
+		t.Errorf("the client says %q (%v), the server %q", ran, err, status.Message)
+	}
 }
 
-// TestDescriptionMakesClassesInPython: a generator makes Python classes of the
-// description, which read what the server sends; a program that reads what is not
-// described fails.
-func TestDescriptionMakesClassesInPython(t *testing.T) {
+// TestDescriptionMakesAClientInPython: a Python client is made of the description:
+// a class of each type by a public generator, a method of each operation by a
+// program of the test's, since no public generator of a whole Python client comes
+// by npm or Debian, which are what this test may ask (PyPI has
+// openapi-python-client). It reads what the server sends; a program that reads what
+// is not described fails.
+func TestDescriptionMakesAClientInPython(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a generator is not for -short")
 	}
@@ -112,21 +146,32 @@ func TestDescriptionMakesClassesInPython(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(field string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), python, "-c", strings.ReplaceAll(`
-import json, urllib.request, client
-def get(path): return json.load(urllib.request.urlopen("http://ADDR/api/v1/" + path))
-status = client.status_from_dict(get("status"))
+		cmd := exec.CommandContext(t.Context(), python, "-c", strings.NewReplacer("ADDR", addr, "FIELD", field).Replace(`
+import json, urllib.error, client
+api = client.API("http://ADDR")
+status = api.get_status()
 assert client.status_to_dict(status)["profile"] == status.profile
-tokens = client.token_from_dict(get("token"))
-print(status.FIELD, status.feed.ticks_per_second, tokens.state)
-`, "ADDR", addr))
-		cmd.Args[2] = strings.ReplaceAll(cmd.Args[2], "FIELD", field)
+print(status.FIELD, status.feed.ticks_per_second, api.get_token().state, [r.kind for r in api.get_readings()], api.get_ticks(instruments=None))
+try:
+    api.get_readings_by_underlying("NO/SUCH")
+except urllib.error.HTTPError as e:
+    assert e.code == 404, e.code
+    print(client.problem_from_dict(json.load(e)).title)
+api.post_alerts_test(client.AlertTest(name=""))
+methods = [m for m in dir(api) if m.startswith(("get_", "post_", "delete_"))]
+document = api.get_openapi_json()
+spoken = [o for p in document["paths"].values() for o in p.values() if any("application/json" in r.get("content", {}) or not r.get("content") for c, r in o["responses"].items() if c.startswith("2"))]
+assert sorted(methods) == sorted(o["operationId"] for o in spoken), (methods, spoken)
+print(len(methods), "operations")
+`))
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
 	if out, err := run("message"); err != nil {
-		t.Errorf("a program with the classes fails: %v\n%s", err, out)
+		t.Errorf("a program with the client fails: %v\n%s", err, out)
+	} else {
+		t.Log(out)
 	}
 	if out, err := run("mesage"); err == nil || !strings.Contains(out, "AttributeError") {
 		t.Errorf("a program that reads what is not described does not fail: %s", out)
