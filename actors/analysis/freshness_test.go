@@ -3,11 +3,13 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"kitestring/actors/hours"
+	"kitestring/actors/kinds"
 	"kitestring/messages"
 	"kitestring/messages/ist"
 )
@@ -134,6 +136,9 @@ func TestNoSignalRestsOnAnEarlierSession(t *testing.T) {
 			check := func(now time.Time) {
 				for _, r := range m.ask(now) {
 					sound(t, now, r)
+					if p == Calibrated && r.Signal != "" && !slices.Contains(kinds.Signals(r.Kind), r.Signal) {
+						t.Fatalf("%s: %s signals %q, which is none of its signals: %v", now, r.Kind, r.Signal, kinds.Signals(r.Kind))
+					}
 					asked++
 					if r.Status == messages.Active {
 						active++

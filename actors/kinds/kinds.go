@@ -14,10 +14,11 @@ import (
 
 // Kind is an analysis.
 type Kind struct {
-	Kind   string  `json:"kind"`   // as a reading has it, like pcr
-	Title  string  `json:"title"`  // its heading on the page
-	About  string  `json:"about"`  // two sentences: what it looks at, and what it cannot tell
-	Fields []Field `json:"fields"` // of its values, in the order in which a person reads them
+	Kind    string   `json:"kind"`    // as a reading has it, like pcr
+	Title   string   `json:"title"`   // its heading on the page
+	About   string   `json:"about"`   // two sentences: what it looks at, and what it cannot tell
+	Fields  []Field  `json:"fields"`  // of its values, in the order in which a person reads them
+	Signals []string `json:"signals"` // what a reading of it can signal, from up to down
 }
 
 // Field is a value of a reading. A name with dots is a field within an object, or
@@ -51,6 +52,16 @@ func Numbers(kind string) (names []string) {
 	return names
 }
 
+// Signals are what a reading of the kind can signal.
+func Signals(kind string) []string {
+	for _, k := range All() {
+		if k.Kind == kind {
+			return k.Signals
+		}
+	}
+	return nil
+}
+
 // lists are the values that hold several entries.
 var lists = []string{"inputs", "checks", "reasons", "support", "resistance"}
 
@@ -70,7 +81,8 @@ const (
 
 var outlook = Kind{
 	Kind: "outlook", Title: "Outlook",
-	About: "One weighted vote over the other analyses, the move since the open and the momentum of the last bars. It sums up what they say now and is no forecast; what is missing or of an earlier session lowers its coverage.",
+	Signals: []string{"bullish", "neutral", "bearish"},
+	About:   "One weighted vote over the other analyses, the move since the open and the momentum of the last bars. It sums up what they say now and is no forecast; what is missing or of an earlier session lowers its coverage.",
 	Fields: []Field{
 		{"lean", "Lean", "-1 to 1", "Weighted mean of the votes: above 0 they lean up, below 0 down. From 0.25 either way it is a signal."},
 		{"inputs", "Inputs", "", "The votes that it is made of."},
@@ -86,7 +98,8 @@ var outlook = Kind{
 
 var instant = Kind{
 	Kind: "instant", Title: "Instant analysis",
-	About: "Adds points for and against a rise from the newest tick, the day's range and the indicators, and takes the larger side. Entry, stop and target are distances in average ranges, not levels that the market knows.",
+	Signals: []string{"strong_buy", "buy_signal", "wait", "sell_signal", "strong_sell"},
+	About:   "Adds points for and against a rise from the newest tick, the day's range and the indicators, and takes the larger side. Entry, stop and target are distances in average ranges, not levels that the market knows.",
 	Fields: []Field{
 		{"price", "Index", points, "Last price of the index."},
 		{"checks", "Checks", "", "What was looked at, with the points that it gave."},
@@ -134,7 +147,8 @@ var zoneFields = []Field{
 
 var zoneControl = Kind{
 	Kind: "zone_control", Title: "Zone control",
-	About: "Finds the prices at which the index turned more than once, and judges whether the nearest one below and above will hold. A zone is a memory of past turns; how often such zones held on this market it does not know.",
+	Signals: []string{"buy_zone", "neutral", "sell_zone"},
+	About:   "Finds the prices at which the index turned more than once, and judges whether the nearest one below and above will hold. A zone is a memory of past turns; how often such zones held on this market it does not know.",
 	Fields: join(
 		[]Field{{"price", "Index", points, "Close of the newest closed bar."}},
 		under("nearest_support", "Support", "The nearest zone below the price.", zoneFields...),
@@ -158,7 +172,8 @@ var zoneControl = Kind{
 
 var volumePulse = Kind{
 	Kind: "volume_pulse", Title: "Volume pulse",
-	About: "Weighs the future's volume in rising bars against that in falling ones over the last 20 closed bars. Volume says who was busy, not who was right; the bar that still runs is shown and not judged.",
+	Signals: []string{"buy", "neutral", "sell"},
+	About:   "Weighs the future's volume in rising bars against that in falling ones over the last 20 closed bars. Volume says who was busy, not who was right; the bar that still runs is shown and not judged.",
 	Fields: []Field{
 		{"pulse_score", "Pulse", ofAll, "50 is balance; above it rising bars carry more of the volume, and more of it lately."},
 		{"green_percent", "Volume in rising bars", percent, "Share of the volume of rising bars."},
@@ -179,7 +194,8 @@ var volumePulse = Kind{
 
 var candleIntent = Kind{
 	Kind: "candle_intent", Title: "Candle intent",
-	About: "Reads the shape and the volume of the future's newest closed bar among the last 20. One bar is little evidence; it matters most near the edge of the window.",
+	Signals: []string{"strong_buy", "buy", "wait", "sell", "strong_sell"},
+	About:   "Reads the shape and the volume of the future's newest closed bar among the last 20. One bar is little evidence; it matters most near the edge of the window.",
 	Fields: []Field{
 		{"pattern", "Pattern", "", "rejection, absorption, emotional, breakout setup, healthy move, neutral or flat."},
 		{"intent", "Leans", "", "bullish, bearish or neutral."},
@@ -207,7 +223,8 @@ var candleIntent = Kind{
 
 var trendBase = Kind{
 	Kind: "trend_base", Title: "Trend base",
-	About: "Compares the last two confirmed swing highs and lows of the index. A swing is confirmed three bars after it, so a turn shows late, and never changes afterwards.",
+	Signals: []string{"buy", "neutral", "sell"},
+	About:   "Compares the last two confirmed swing highs and lows of the index. A swing is confirmed three bars after it, so a turn shows late, and never changes afterwards.",
 	Fields: []Field{
 		{"structure", "Structure", "", "Higher or lower highs and lows; undetermined with fewer than two of each."},
 		{"trend", "Trend", "", "uptrend, downtrend or sideways."},
@@ -234,7 +251,8 @@ var trendBase = Kind{
 
 var pcr = Kind{
 	Kind: "pcr", Title: "Put/call ratio",
-	About: "Divides the open interest of puts by that of calls over the strikes round the money of the nearest expiry. Open interest says where positions are, not who holds them: for every buyer there is a writer.",
+	Signals: []string{"bullish", "neutral", "bearish"},
+	About:   "Divides the open interest of puts by that of calls over the strikes round the money of the nearest expiry. Open interest says where positions are, not who holds them: for every buyer there is a writer.",
 	Fields: []Field{
 		{"pcr", "Put/call ratio", ratio, "By open interest; above 1.2 it counts as bullish, below 0.8 as bearish."},
 		{"sentiment", "Sentiment", "", "bullish, bearish or neutral."},
@@ -257,7 +275,8 @@ var pcr = Kind{
 
 var direct = Kind{
 	Kind: "direct", Title: "Direct analysis",
-	About: "Asks Kite over REST for a quote at each new token, when a person asks and while no ticks come: a check from another way in. While ticks come it stands by.",
+	Signals: []string{"buy", "wait", "sell", "standby"},
+	About:   "Asks Kite over REST for a quote at each new token, when a person asks and while no ticks come: a check from another way in. While ticks come it stands by.",
 	Fields: []Field{
 		{"price", "Index", points, "Last price in the answer."},
 		{"change_pct", "Change", percent, "Against the previous close."},

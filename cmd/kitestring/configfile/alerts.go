@@ -116,7 +116,7 @@ func (r *reader) alerts(path string, into *[]alerts.Rule) error {
 	return err
 }
 
-// checkAlerts holds the alerts against the values that readings have, and against
+// checkAlerts holds the alerts against the signals and values that readings have, and against
 // the underlyings and the profile, which may stand behind them in the file.
 func (r *reader) checkAlerts(cfg *tree.Reloadable) error {
 	known := cfg.Underlyings
@@ -128,7 +128,10 @@ func (r *reader) checkAlerts(cfg *tree.Reloadable) error {
 		names = append(names, u.Name)
 	}
 	for _, a := range cfg.Alerts {
-		// The formulas of the classic profile name their values otherwise.
+		// The formulas of the classic profile name their values and signals otherwise.
+		if signals := kinds.Signals(a.Kind); a.Signal != "" && cfg.AnalysisProfile != analysis.Classic && !slices.Contains(signals, a.Signal) {
+			return r.errorf("alerts: %s waits for %q, which %s never signals%s It signals: %s", a.Name, a.Signal, a.Kind, didYouMean(a.Signal, signals), strings.Join(signals, ", "))
+		}
 		if name := cmp.Or(a.Value, a.Crosses); name != "" && cfg.AnalysisProfile != analysis.Classic {
 			if numbers := kinds.Numbers(a.Kind); !slices.Contains(numbers, name) {
 				return r.errorf("alerts: %s watches %q, which is no number of %s%s It has: %s", a.Name, name, a.Kind, didYouMean(name, numbers), strings.Join(numbers, ", "))

@@ -135,6 +135,8 @@ var wrongConfigs = []struct {
 	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bullish", "above": 1, "below": 2}]}`, []string{"either above or below"}},
 	{`{"alerts": [{"name": "a", "kind": "pcr", "value": "put/call"}]}`, []string{`alerts[0].value "put/call"`, "like pcr"}},
 	{`{"alerts": [{"name": "a", "kind": "pcr", "value": "prc", "above": 1}]}`, []string{`a watches "prc"`, "no number of pcr", "did you mean pcr?", "max_pain"}},
+	{`{"alerts": [{"name": "a", "kind": "pcr", "signal": "bulish"}]}`, []string{`a waits for "bulish"`, "pcr never signals", "did you mean bullish?", "It signals: bullish, neutral, bearish"}},
+	{`{"alerts": [{"name": "a", "kind": "instant", "signal": "buy"}]}`, []string{"instant never signals", "strong_buy, buy_signal, wait"}},
 	{`{"alerts": [{"name": "a", "kind": "pcr", "value": "sentiment", "above": 1}]}`, []string{`"sentiment", which is no number of pcr. It has: pcr, `}},
 	{`{"alerts": [{"name": "a", "kind": "pcr", "price_crosses": "maxpain"}]}`, []string{"did you mean max_pain?"}},
 	{`{"alerts": [{"name": "a", "kind": "zone_control", "value": "level", "above": 1}]}`, []string{"did you mean nearest_support.level?"}},
