@@ -2,7 +2,7 @@
 // each, the supervision tree, and which service uses which token.
 
 import { Assumptions } from "./assumptions";
-import { FeedLine, RestartsLine, RotationLine, TokenLine } from "./cards";
+import { FeedLine, PeerLine, RestartsLine, RotationLine, TokenLine } from "./cards";
 import { Card, Search } from "./parts";
 import { token } from "./state";
 import { actorFilter, Holders, Tree } from "./tree";
@@ -15,6 +15,7 @@ export function ActorsPage() {
         <FeedLine />
         <RotationLine />
         <RestartsLine />
+        <PeerLine />
       </div>
       <Search label="Search the actors" value={actorFilter} />
       <section class="card" aria-label="Supervision tree">

@@ -6,7 +6,7 @@ import { ActorState, Age, Mark, type Tone } from "./parts";
 import { age, clockTime, count, longDay, minuteTime, millis, none, sentence, span, when, whole, words } from "./format";
 import { actors, ageOf, events, exchangeNow, rates, rotations, sinceUpdate, status, token } from "./state";
 import { LoginBox, loginInBanner } from "./login";
-import type { Rotation } from "./types";
+import type { PeerToken, Rotation } from "./types";
 
 function Fact({ name, children }: { name: string; children: ComponentChildren }) {
   return (
@@ -337,6 +337,53 @@ export function RestartsLine() {
           "No actor has failed since the start."
         )}
       </p>
+    </Line>
+  );
+}
+
+function peerToken(t: PeerToken): ComponentChildren {
+  if (!t.fingerprint) return "none";
+  return (
+    <>
+      <code>{t.fingerprint}</code>, gen {t.generation}, {t.valid ? `accepted by Kite for ${span(t.age_seconds * 1000)}` : "refused or not proven"}
+      {t.pending ? "; a newer one is being checked" : ""}
+    </>
+  );
+}
+
+// PeerLine is the second server that shares the login; nothing where there is none.
+export function PeerLine() {
+  const p = status.value?.peer;
+  if (!p) return null;
+  const wrong = !p.coherent || Boolean(p.warning);
+  const compared = age(p.compared_age_seconds === null ? null : p.compared_age_seconds * 1000 + sinceUpdate());
+  return (
+    <Line
+      title="Peer"
+      id="peer"
+      mark={
+        <Mark tone={!p.coherent ? "bad" : wrong ? "warn" : "good"} glyph={!p.coherent ? "\u2715" : wrong ? "\u25b2" : "\u25cf"}>
+          {!p.coherent ? "Not one token" : p.reason ? "No token to share" : "One token"}
+        </Mark>
+      }
+      says={
+        <>
+          shared with {p.name}, compared <span class="age">{compared}</span>
+        </>
+      }
+      wrong={wrong}
+    >
+      <dl class="facts">
+        <Fact name="server">
+          {p.name}, {p.peer_addr ? `at ${p.peer_addr}` : "connects to this one"}
+          {p.version ? `, version ${p.version}` : ""}
+        </Fact>
+        <Fact name="token here">{peerToken(p.mine)}</Fact>
+        <Fact name="token there">{peerToken(p.theirs)}</Fact>
+        <Fact name="its clock">{Math.abs(p.clock_offset_seconds) < 1 ? "as this one's" : `${span(Math.abs(p.clock_offset_seconds) * 1000)} ${p.clock_offset_seconds > 0 ? "ahead" : "behind"}`}</Fact>
+      </dl>
+      {p.reason && <p class={`note ${p.coherent ? "dim" : "bad"}`}>{sentence(p.reason)}</p>}
+      {p.warning && <p class="note warn">{sentence(p.warning)}</p>}
     </Line>
   );
 }

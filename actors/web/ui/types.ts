@@ -24,10 +24,33 @@ export interface Status {
   underlyings: string[];
   gateway: GatewayStatus | null;
   bus: BusStatus | null;
+  peer: Peer | null;
   last_login: LoginEnd | null;
   process: { id: number; started_at: string; version: string };
   replay: { day: string; at: string; speed: number; max: boolean; waiting: boolean; ended: boolean; ticks: number } | null;
   at: string;
+}
+
+export interface PeerToken {
+  fingerprint: string;
+  generation: number;
+  valid: boolean;
+  pending: boolean;
+  age_seconds: number;
+}
+
+// Peer is the second server that shares the login.
+export interface Peer {
+  name: string;
+  peer_addr: string;
+  version: string;
+  coherent: boolean;
+  reason: string;
+  warning?: string;
+  compared_age_seconds: number | null;
+  clock_offset_seconds: number;
+  mine: PeerToken;
+  theirs: PeerToken;
 }
 
 export interface ReadyCheck {
