@@ -40,6 +40,13 @@ type Frames interface {
 	Live() messages.Generation
 }
 
+// Market is asked for the phase of the day at the start: a message comes only
+// when it changes.
+type Market interface {
+	// Phase is the newest phase, false before the first.
+	Phase() (messages.PhaseChanged, bool)
+}
+
 // Coherence is which generation each actor used last.
 type Coherence interface {
 	// Lagging names the actors whose last use of a token was of an older
@@ -55,6 +62,7 @@ type Config struct {
 	Tokens    Tokens
 	Coherence Coherence
 	Frames    Frames // nil: nobody to ask
+	Market    Market // nil: the phase is known from its next change on
 	Clock     actors.Clock
 	Feed      *actor.PID // gets TokenVerdict
 	Holders   []Holder   // get TokenAdopted
@@ -150,6 +158,11 @@ func (a *auth) start() {
 		joined.live = a.Frames.Live()
 	}
 	a.step(joined)
+	if a.Market != nil {
+		if phase, known := a.Market.Phase(); known {
+			a.step(received{phase})
+		}
+	}
 	a.show(true)
 	if f := a.state.adopted; f.generation() != 0 {
 		a.broadcast(f, a.Clock.Now())

@@ -465,6 +465,29 @@ func TestARestartAsksForWhatItMissed(t *testing.T) {
 	})
 }
 
+// The phase is asked for at the start: it says that a login is due, and its next
+// change may be hours away.
+func TestARestartAsksForThePhase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		today := &market{}
+		b.cfg.Market = today
+		b.start()
+		if r := b.want(0, messages.NoToken); r.LoginDue {
+			t.Errorf("report %+v before the phase is known", r)
+		}
+		today.phase = messages.PhaseChanged{Phase: messages.PreOpen, TradingDay: true, LoginDue: true}
+		b.start()
+		if r := b.want(0, messages.NoToken); !r.LoginDue {
+			t.Errorf("report %+v", r)
+		}
+	})
+}
+
+type market struct{ phase messages.PhaseChanged }
+
+func (m *market) Phase() (messages.PhaseChanged, bool) { return m.phase, m.phase.TradingDay }
+
 type frames struct{ live messages.Generation }
 
 func (f *frames) Live() messages.Generation { return f.live }

@@ -213,6 +213,27 @@ func TestEmptyHistoryIsAskedForAgain(t *testing.T) {
 	})
 }
 
+// History that comes is announced once by each incarnation: the one before may
+// have said that it does not.
+func TestRestartedBarsSayThatHistoryComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startAt(t, "2026-11-26 10:00:00", &archive{})
+		s.ticks(2*time.Minute, 0)
+		states := sentTo[messages.DataState](s.Harness, webPID)
+		for _, source := range []messages.BarSource{messages.FromIndex, messages.FromFuture} {
+			n := 0
+			for _, m := range states {
+				if m.Underlying == "NIFTY" && m.Source == source && m.Reason == "" {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("%d announcements of %v: %+v", n, source, states)
+			}
+		}
+	})
+}
+
 // Bars follow the sessions of the day, and ticks where the table has none.
 func TestSessionsOfManyDays(t *testing.T) {
 	for _, c := range []struct {

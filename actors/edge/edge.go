@@ -60,6 +60,9 @@ type Config struct {
 	Sink      actors.Sink
 	Gateway   *actor.PID // gets OrderUpdated and ExchangeTexted
 	Board     *Board
+	// Wanted is asked at the start for what the gateway's clients want: its message
+	// comes only when that changes. nil: nobody is asked.
+	Wanted func() (wants messages.WantInstruments, some bool)
 }
 
 // New makes the producer of the edge actor.
@@ -110,6 +113,11 @@ var seed = maphash.MakeSeed()
 func (e *Edge) Receive(msg any) {
 	switch m := msg.(type) {
 	case actors.Started:
+		if e.cfg.Wanted != nil {
+			if wants, some := e.cfg.Wanted(); some {
+				e.want(wants)
+			}
+		}
 		for _, l := range e.links {
 			e.self.Go("upstream "+l.up.Addr, l.run)
 		}

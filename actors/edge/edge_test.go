@@ -211,6 +211,23 @@ func TestReadsGoToWhoAnswers(t *testing.T) {
 	}
 }
 
+// A restarted edge subscribes to what its gateway's clients want, though they
+// want nothing new.
+func TestARestartedEdgeKnowsWhatIsWanted(t *testing.T) {
+	a := newUpstream(t, "keyA")
+	sink := &recorder{}
+	h := actorstest.Start(t, Name, New(Config{
+		Upstreams: []Upstream{a.upstream()}, Sink: sink, Gateway: actor.NewPID(actor.LocalLookupAddr, "gateway/main"), Board: &Board{},
+		Wanted: func() (messages.WantInstruments, bool) {
+			return messages.WantInstruments{Owner: "gateway", Wants: []messages.Want{{InstrumentToken: token, Mode: messages.ModeFull}}}, true
+		},
+	}))
+	t.Cleanup(h.Stop)
+	a.subscribed(1)
+	a.send(1, 1)
+	sink.until(t, 1)
+}
+
 // A gateway that takes each connection and ends it at once is connected to after
 // growing pauses, as one that refuses.
 func TestConnectionsThatEndAtOnceGrowThePause(t *testing.T) {

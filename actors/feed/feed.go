@@ -69,11 +69,14 @@ const Name = "feed"
 
 // Config is what a feed needs.
 type Config struct {
-	Exchange  kite.Exchange
-	Tokens    actors.TokenSource
-	Clock     actors.Clock
-	State     *Store
-	Market    Market       // nil: the phase is known from its next change on
+	Exchange kite.Exchange
+	Tokens   actors.TokenSource
+	Clock    actors.Clock
+	State    *Store
+	Market   Market // nil: the phase is known from its next change on
+	// Wanted is asked at the start for the newest set of each owner: a message comes
+	// only when a set changes. nil: nobody is asked.
+	Wanted    func() []messages.WantInstruments
 	Sequenced bool         // the source counts ticks in LastQuantity (the simulator's sequence mode)
 	Auth      *actor.PID   // gets FeedLive and TokenDoubted
 	Web       *actor.PID   // gets FeedChanged, RotationRecorded, OrderUpdated; nil: nobody
@@ -137,6 +140,7 @@ func New(cfg Config) actors.Producer {
 		return &Feed{
 			self: self, cfg: cfg, streams: map[uint64]*stream{}, shards: make([]shard, 1),
 			panics: logBudget{most: 5, per: time.Minute}, texts: logBudget{most: 5, per: time.Minute},
+			refused: true, // by the last incarnation
 		}
 	}
 }
@@ -158,7 +162,7 @@ type Feed struct {
 	witness witness
 	panics  logBudget
 	texts   logBudget // error texts of the sockets
-	refused bool      // the gateway knows of instruments that are not streamed
+	refused bool      // the gateway may know of instruments that are not streamed
 
 	connected      bool // a socket is live: no order update can be missed
 	reconciling    bool
@@ -245,6 +249,11 @@ func (f *Feed) start() {
 		f.phase, _ = f.cfg.Market.Phase()
 	}
 	f.self.Every(lookEvery, secondDue{})
+	if f.cfg.Wanted != nil {
+		for _, wants := range f.cfg.Wanted() {
+			f.want(wants)
+		}
+	}
 	for i := range MaxShards {
 		if len(f.cfg.State.subscriptions(i)) > 0 {
 			f.grow(i)

@@ -190,11 +190,26 @@ func TestTheGatewayLearnsOfRefusals(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	r.want(messages.ModeFull, tokens[:3]...)
-	actorstest.Await(r.actor, func(m messages.InstrumentsRefused) bool { return len(m.Reasons) == 0 })
+	newest := func() (m messages.InstrumentsRefused, n int) {
+		for _, s := range r.actor.Sent() {
+			if got, ok := s.Msg.(messages.InstrumentsRefused); ok {
+				m = got
+				n++
+			}
+		}
+		return m, n
+	}
+	r.until("all of it is streamed", func() bool { m, _ := newest(); return len(m.Reasons) == 0 })
 	r.until("the receipt", func() bool {
 		x := r.state.Rotations()
 		return len(x) == 1 && x[0].Clients != nil && *x[0].Clients == 7
 	})
+	r.cfg.Wanted = func() []messages.WantInstruments {
+		return []messages.WantInstruments{{Owner: "test", Wants: []messages.Want{{InstrumentToken: tokens[0], Mode: messages.ModeFull}}}}
+	}
+	r.actor.Stop()
+	r.start() // it does not know what the last one has told the gateway
+	r.until("it is told again", func() bool { m, n := newest(); return n == 1 && len(m.Reasons) == 0 })
 }
 
 // An instrument token that means two contracts is refused for the later one.

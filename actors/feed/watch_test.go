@@ -106,6 +106,26 @@ func TestRestartedFeedKnowsThePhase(t *testing.T) {
 	actorstest.Await(r.actor, func(m messages.FeedChanged) bool { return m.Stale })
 }
 
+// A feed that starts subscribes to what its owners want by now, whatever it was
+// told before.
+func TestAFeedThatStartsAsksWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	tokens := instruments(3)
+	r := adoptedRig(t, tokens[:1])
+	r.actor.Stop()
+	r.cfg.Wanted = func() []messages.WantInstruments {
+		w := messages.WantInstruments{Owner: "test"}
+		for _, token := range tokens[1:] {
+			w.Wants = append(w.Wants, messages.Want{InstrumentToken: token, Mode: messages.ModeFull})
+		}
+		return []messages.WantInstruments{w}
+	}
+	r.venue.tick(tokens...)
+	r.start()
+	r.until("both are subscribed, and they alone", func() bool { return r.venue.subscribed("A", messages.ModeFull) == 2 })
+	r.caughtUp(tokens[1:]...)
+}
+
 // A socket whose reader has no processor time is not drained: what the kernel holds
 // for it comes before a newer socket may lead.
 func TestDrained(t *testing.T) {

@@ -63,6 +63,19 @@ func (b *Board) Sockets() int {
 	return len(g.all())
 }
 
+// Wants is what all clients want together, for a feed that has started; false:
+// nothing, or no gateway knows it yet.
+func (b *Board) Wants() (messages.WantInstruments, bool) {
+	b.mu.Lock()
+	g := b.now
+	b.mu.Unlock()
+	if g == nil {
+		return messages.WantInstruments{}, false
+	}
+	wants := g.relay.union()
+	return messages.WantInstruments{Owner: Name, Wants: wants}, len(wants) > 0
+}
+
 // Status answers every client with a key, connected or not.
 func (b *Board) Status() Status {
 	b.mu.Lock()

@@ -229,6 +229,9 @@ func TestOfficialGoClient(t *testing.T) {
 	if wants.Owner != Name || wants.Wants[0] != (messages.Want{InstrumentToken: token, Mode: messages.ModeFull}) {
 		t.Errorf("wants %+v", wants)
 	}
+	if again, some := b.board.Wants(); !some || again.Owner != Name || !slices.Equal(again.Wants, wants.Wants) {
+		t.Errorf("a feed that asks gets %+v", again)
+	}
 	if s := b.board.Status(); len(s.Clients) != 1 || s.Clients[0].Sockets != 1 || s.Clients[0].Instruments[messages.ModeFull] != 1 || s.Clients[0].Sent < 2 {
 		t.Errorf("status %+v", s)
 	}

@@ -285,13 +285,24 @@ func (r *relay) wants(now time.Time) (wants []messages.Want, changed bool) {
 		return nil, false
 	}
 	r.changed = false
-	wants = make([]messages.Want, 0, r.wanted)
+	return r.all(), true
+}
+
+// union is the union of all clients as it is now.
+func (r *relay) union() []messages.Want {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all()
+}
+
+func (r *relay) all() []messages.Want {
+	wants := make([]messages.Want, 0, r.wanted)
 	for token, in := range r.index {
 		if in.union != messages.ModeNone {
 			wants = append(wants, messages.Want{InstrumentToken: token, Mode: in.union})
 		}
 	}
-	return wants, true
+	return wants
 }
 
 // take relays a batch.

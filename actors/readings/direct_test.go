@@ -233,6 +233,23 @@ func TestARefusalIsInTheReading(t *testing.T) {
 	})
 }
 
+// An answer is announced once by each incarnation: the one before may have said
+// that quotes are refused.
+func TestARestartedAnalysisSaysThatQuotesCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, tokens := clockFrom(t, "2026-03-02 11:03:10"), actorstest.NewTokens()
+		tokens.WriteAdopted(actorstest.Session(1))
+		direct, _ := analysis.Find("direct")
+		h := actorstest.Start(t, "direct", New(Config{Analysis: direct, Clock: clock, Tokens: tokens, Quoter: &counter{clock: clock}, Listeners: []*actor.PID{webPID}}))
+		h.Tell(messages.InstrumentsResolved{Underlyings: []messages.Underlying{niftyToday(t)}})
+		h.Tell(messages.PhaseChanged{Phase: messages.Open})
+		pass(time.Minute)
+		if states := sentTo[messages.DataState](h, webPID); len(states) != 1 || states[0].What != "quotes" || states[0].Reason != "" {
+			t.Errorf("%+v", states)
+		}
+	})
+}
+
 // A good answer that lacks what was asked for is no answer: it is said, and asked
 // for again at the usual pace.
 func TestAnAnswerWithoutTheQuoteIsSaid(t *testing.T) {

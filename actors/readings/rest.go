@@ -54,6 +54,7 @@ type restState struct {
 	asked   time.Time // monotonic
 	refused messages.Generation
 	reason  string // why the last one brought nothing; "": nothing wrong
+	told    bool   // it was announced, by this incarnation
 }
 
 type answered struct {
@@ -168,10 +169,10 @@ func (a *analysisActor) answered(m answered) {
 // refuse puts why a question brought nothing into the readings, and announces
 // it; "": the answers come.
 func (a *analysisActor) refuse(reason string) {
-	if a.rest.reason == reason {
+	if a.rest.told && a.rest.reason == reason {
 		return
 	}
-	a.rest.reason = reason
+	a.rest.reason, a.rest.told = reason, true
 	for _, d := range a.underlyings {
 		d.core.Refuse(reason)
 		d.dirty = true

@@ -81,10 +81,11 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 	registry.MustRegister(e.web.collectors(func() uint64 { return 0 })...)
 	e.tree = supervisor.New(supervisor.Options{Logger: cfg.Log, Registerer: registry})
 	metrics := gateway.NewMetrics(registry)
+	clientsBoard := gateway.NewBoard(e.clients, metrics)
 	pidEdge := supervisor.PIDOf(edge.Name)
 	err = e.tree.Start(ctx, supervisor.Spec{Name: "root", Children: []supervisor.Spec{
 		{Name: edge.Name, Produce: edge.New(edge.Config{
-			Upstreams: cfg.Upstreams, Sink: tickSink{e.tree.Inlet(gateway.Name)}, Gateway: supervisor.PIDOf(gateway.Name), Board: e.board,
+			Upstreams: cfg.Upstreams, Sink: tickSink{e.tree.Inlet(gateway.Name)}, Gateway: supervisor.PIDOf(gateway.Name), Board: e.board, Wanted: clientsBoard.Wants,
 		})},
 		{
 			Name: gateway.Name,
@@ -95,7 +96,7 @@ func OpenEdge(ctx context.Context, cfg EdgeConfig) (*Edge, error) {
 				},
 				Clients: e.clients, Capacity: edge.MostInstruments, Orders: func() bool { return cfg.Orders },
 				LoginURL: func() string { return "on the server at " + cfg.Upstreams[0].Addr },
-				Feed:     pidEdge, Auth: pidEdge, Board: gateway.NewBoard(e.clients, metrics), Metrics: metrics,
+				Feed:     pidEdge, Auth: pidEdge, Board: clientsBoard, Metrics: metrics,
 			}),
 			Mailbox: supervisor.Mailbox{Table: func() supervisor.Conflator { return &gateway.Latest{} }},
 		},

@@ -168,23 +168,18 @@ func barsDue(instruments interface {
 	}
 }
 
-// repeatLast sends an actor that has restarted what others send on change only:
-// the phase of the exchange's day, and to the feed the wanted instruments, which
-// its last incarnation may have lost.
-func (s *Server) repeatLast(name string) {
-	to := supervisor.PIDOf(name)
-	if to.Equals(pidFeed) {
-		for _, wants := range s.instruments.Wants() {
-			s.tree.Engine().Send(to, wants)
-		}
-		if wants, any := s.chains.Wants(); any {
-			s.tree.Engine().Send(to, wants)
+// wanted is what the feed should be subscribed to, by owner.
+func (s *Server) wanted() []messages.WantInstruments {
+	all := s.instruments.Wants()
+	if wants, some := s.chains.Wants(); some {
+		all = append(all, wants)
+	}
+	if s.gateway != nil {
+		if wants, some := s.gateway.board.Wants(); some {
+			all = append(all, wants)
 		}
 	}
-	phase, known := s.phases.Phase()
-	if known && slices.ContainsFunc(receivers[messages.PhaseChanged](), to.Equals) {
-		s.tree.Engine().Send(to, phase)
-	}
+	return all
 }
 
 // core is what the token and the ticks go through.
@@ -192,11 +187,11 @@ func (s *Server) core() []supervisor.Spec {
 	specs := []supervisor.Spec{
 		{Name: "token", Heartbeat: tokenHeartbeat, Produce: token.New(token.Config{Store: s.store, Auth: pidAuth, Feed: pidFeed, Web: pidWeb})},
 		{Name: "auth", Produce: auth.New(auth.Config{
-			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Frames: s.feed, Clock: s.clock,
+			Exchange: s.kite, Tokens: s.store, Coherence: s.store, Frames: s.feed, Market: s.phases, Clock: s.clock,
 			Feed: pidFeed, Holders: s.holders(), Users: s.users(), Web: pidWeb, Store: s.authStore, Metrics: s.metrics.auth, Assume: s.assumed.Note,
 		})},
 		{Name: "feed", Heartbeat: feedHeartbeat, HeartbeatWhile: feedDue(s.store, s.phases), Produce: feed.New(feed.Config{
-			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Sequenced: s.sequenced(),
+			Exchange: s.kite, Tokens: s.store, Clock: s.clock, State: s.feed, Market: s.phases, Wanted: s.wanted, Sequenced: s.sequenced(),
 			Auth: pidAuth, Web: pidWeb, Gateway: s.gatewayPID(), Clients: s.gatewaySockets(), Sockets: s.cfg.Reloadable.FeedSockets, Receipts: s.present([]*actor.PID{pidRecord, pidBus}), Recorder: s.recorder, Gaps: s.present(receivers[messages.GapDetected]()), Metrics: s.metrics.feed, Assume: s.assumed.Note,
 		})},
 	}

@@ -5,7 +5,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kitestring/actors"
 	"kitestring/actors/actorstest"
 	"kitestring/actors/chain"
 	"kitestring/actors/feed"
@@ -109,38 +108,4 @@ func TestBarsAreDueWhileAnIndexOrAFutureTicks(t *testing.T) {
 		n.ticks[1] = time.Now()
 		expect("the index ticks", true)
 	})
-}
-
-// An actor that restarts in the middle of a phase knows it, though market sends
-// it on change only.
-func TestARestartedActorGetsThePhase(t *testing.T) {
-	s := newTestServer()
-	actorstest.Start(t, "market", market.New(market.Config{Clock: wallClock{}, Phases: s.phases, LastTick: func() time.Time { return time.Time{} }}))
-	actorstest.Until(t, "the phase is known", func() bool { _, known := s.phases.Phase(); return known })
-
-	got := make(chan uint64, 10)
-	produce := listener(func(self actors.Self, msg any) {
-		if _, ok := msg.(messages.PhaseChanged); ok {
-			got <- self.Epoch()
-		}
-	})
-	s.tree = supervisor.New(supervisor.Options{Observe: s.observe})
-	root := supervisor.Spec{Name: "root", Children: []supervisor.Spec{{Name: "feed", Produce: produce}, {Name: "token", Produce: produce}}}
-	if err := s.tree.Start(t.Context(), root); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"token", "feed"} { // token gets no phases
-		if err := s.tree.Restart(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if epoch := <-got; epoch != 2 {
-		t.Errorf("incarnation %d got the phase", epoch)
-	}
-	if err := s.tree.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if len(got) > 0 {
-		t.Error("token got the phase too")
-	}
 }

@@ -214,7 +214,6 @@ func (s *Server) observe(e supervisor.Event) {
 	case supervisor.Ready:
 		if e.Epoch > 1 {
 			s.webStore.Note("actor", "%s runs again (epoch %d)", e.Actor, e.Epoch)
-			s.repeatLast(e.Actor)
 		}
 	case supervisor.Failed, supervisor.Abandoned, supervisor.Quarantine, supervisor.Reinstated, supervisor.Escalated, supervisor.LeftOver:
 		text := e.Actor + " " + strings.ReplaceAll(string(e.Kind), "_", " ")
