@@ -76,20 +76,25 @@ var _ = register(Drill{
 })
 
 var _ = register(Drill{
-	Name: "bus-down-midway", Topic: Bus, Setup: Setup{Gateway: true, Rate: 10_000, Prepare: func(r *Rig) {
+	Name: "bus-down-midway", Topic: Bus, Setup: Setup{Gateway: true, Rate: 20_000, Prepare: func(r *Rig) {
 		onBus(r)
 		r.nats.start()
 		r.relay = r.newRelay(r.nats.addr)
 		r.config.Reloadable.Bus.URL = "nats://" + r.relay.addr
 	}}, Limit: 2 * time.Minute,
-	Inject: "at 10,000 ticks/s the bus stands still for 8 s without a word, dies, and comes back",
-	Hold:   "the feed never waits and loses nothing; what the bus does not take is counted; the consumer counts the hole and gets all of it from the recording",
+	Inject: "at 20,000 ticks/s the bus takes less than half of what comes, then stands still without a word, dies, and comes back",
+	Hold:   "the feed never waits, not for a full queue either, and loses nothing; what the bus does not take is counted; the consumer counts the hole and gets all of it from the recording",
 	Steps: func(r *Rig) {
 		p := r.program("beside")
 		r.busIs(10*time.Second, "publishing")
 		c := r.consumer(r.nats.url())
 		c.gets(r, 20_000)
 		p.LongestSilence()
+		r.relay.slow.Store(true)
+		r.within(30*time.Second, "the queue is full, and what comes is counted and not waited for", func() (bool, any) {
+			b := r.bus()
+			return b.Lost["queue_full"] > 100, b
+		})
 		r.relay.freeze()
 		r.within(20*time.Second, "the status says that the bus does not answer", func() (bool, any) {
 			b := r.bus()
@@ -97,6 +102,7 @@ var _ = register(Drill{
 		})
 		r.pause(4 * time.Second)
 		r.nats.stop()
+		r.relay.slow.Store(false)
 		r.relay.thaw()
 		r.pause(time.Second)
 		start := time.Now()

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -60,14 +61,19 @@ func (n *natsServer) stop() {
 	}
 }
 
-// relay passes bytes on between a server and the bus, until it stands still: to
-// either side that looks like a machine that has stopped.
+// relay passes bytes on between a server and the bus, until it does so slowly, as
+// a line that has too little room, or stands still, which looks to either side
+// like a machine that has stopped.
 type relay struct {
 	addr string
 	mu   sync.Mutex
 	gate *sync.Cond
 	cold bool
+	slow atomic.Bool
 }
+
+// trickle is what a slow relay passes on each 10 ms.
+const trickle = 16 << 10
 
 func (r *Rig) newRelay(to string) *relay {
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
@@ -86,7 +92,12 @@ func (r *Rig) newRelay(to string) *relay {
 				y.gate.Wait()
 			}
 			y.mu.Unlock()
-			n, err := from.Read(buf)
+			room := buf
+			if y.slow.Load() {
+				<-time.After(10 * time.Millisecond)
+				room = buf[:trickle]
+			}
+			n, err := from.Read(room)
 			if err != nil {
 				return
 			}

@@ -18,9 +18,10 @@ func (p *pair) untroubled() {
 	}
 }
 
-// edgeDrill hurts one of two servers three times. hurt does it and answers how
-// long the programs were silent while it was hurt.
-func edgeDrill(name, inject string, hurt func(p *pair) time.Duration) Drill {
+// edgeDrill hurts one of two servers three times, each time the one that leads:
+// what the other one brings counts only then. hurt does it and answers how long
+// the programs were silent while it was hurt.
+func edgeDrill(name, inject string, victim int, hurt func(p *pair) time.Duration) Drill {
 	return Drill{
 		Name: name, Topic: TwoServers, Setup: Setup{Cold: true, ManualLogin: true}, Limit: 3 * time.Minute,
 		Inject: inject, Hold: "a program behind an edge loses no tick, gets none again and is not closed; never a fourth socket",
@@ -32,6 +33,7 @@ func edgeDrill(name, inject string, hurt func(p *pair) time.Duration) Drill {
 			well, silence := p.silent(2*time.Second), time.Duration(0)
 			before, _, _, _ := p.missed()
 			for range 3 {
+				p.leads(victim)
 				silence = max(silence, hurt(p))
 				p.whole()
 				p.untroubled()
@@ -67,14 +69,14 @@ func cut(of func(p *pair) *link) func(p *pair) time.Duration {
 }
 
 var (
-	_ = register(edgeDrill("primary-kill", "SIGKILL of the first of two servers, which starts again", killed(0)))
-	_ = register(edgeDrill("standby-kill", "SIGKILL of the second of two servers, which starts again", killed(1)))
-	_ = register(edgeDrill("primary-pause", "the first of two servers stands still for 5 s", func(p *pair) time.Duration {
+	_ = register(edgeDrill("primary-kill", "SIGKILL of the first of two servers, which starts again", 0, killed(0)))
+	_ = register(edgeDrill("standby-kill", "SIGKILL of the second of two servers, which starts again", 1, killed(1)))
+	_ = register(edgeDrill("primary-pause", "the first of two servers stands still for 5 s", 0, func(p *pair) time.Duration {
 		p.signal(0, syscall.SIGSTOP)
 		silence := p.silent(5 * time.Second)
 		p.signal(0, syscall.SIGCONT)
 		return silence
 	}))
-	_ = register(edgeDrill("partition-edge", "nothing passes between the edge and the first of two servers for 5 s", cut(func(p *pair) *link { return p.toServer[0] })))
-	_ = register(edgeDrill("partition-kite", "nothing passes between the exchange and the first of two servers for 5 s", cut(func(p *pair) *link { return p.toKite[0] })))
+	_ = register(edgeDrill("partition-edge", "nothing passes between the edge and the first of two servers for 5 s", 0, cut(func(p *pair) *link { return p.toServer[0] })))
+	_ = register(edgeDrill("partition-kite", "nothing passes between the exchange and the first of two servers for 5 s", 0, cut(func(p *pair) *link { return p.toKite[0] })))
 )

@@ -167,8 +167,15 @@ func (l *link) mend() {
 // end has sent so many bytes; 0: none.
 func (l *link) limit(most int64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.most = most
+	l.mu.Unlock()
+	l.drop()
+}
+
+// drop ends the connections that there are.
+func (l *link) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for c := range l.conns {
 		_ = c.Close()
 	}

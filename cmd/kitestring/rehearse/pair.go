@@ -114,6 +114,20 @@ func (p *pair) whole() {
 	})
 }
 
+// leads ends the connection of the edge to the server that is not i, and waits
+// until it has come again: the edge then goes by server i's packets, and the other
+// one has to be joined to them.
+func (p *pair) leads(i int) {
+	other := p.servers[1-i]
+	before := other.gatewayClient("edge").Since
+	p.toServer[1-i].drop()
+	p.within(time.Minute, fmt.Sprintf("the edge has connected to server %d again", 1-i), func() (bool, any) {
+		now := other.gatewayClient("edge")
+		return now.Sockets == 1 && !now.Since.Equal(*before), now
+	})
+	p.whole()
+}
+
 // missed adds up what the programs missed.
 func (p *pair) missed() (ticks, lost, repeated int64, closed int) {
 	for _, c := range p.programs {
