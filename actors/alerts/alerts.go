@@ -79,6 +79,7 @@ func (a *alerts) Receive(msg any) {
 	case messages.TestAlert:
 		a.setting = channels.Read(a.Keys, a.Dashboard)
 		a.step(tested{m.ID, m.Name, a.Clock.Now(), time.Now(), a.setting.Names()})
+	case messages.DataState: // comes to all that get readings
 	case answered:
 		m.machine, m.jitter = time.Now(), rand.Float64()
 		a.step(m)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -617,5 +618,33 @@ func TestSubjectsAreOnePartAName(t *testing.T) {
 	}
 	if got := tickSubject("live", 255<<8|255); got != "ks.live.md.tick.OTHER.65535" {
 		t.Error(got)
+	}
+}
+
+// What the kernel still holds of a connection that is given up never arrives: the
+// next connection, or the next holder of the lease, has sent newer messages.
+func TestNothingIsSentAfterAConnectionIsGivenUp(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d := &dialer{}
+	conn, err := d.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	bus, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if _, err := conn.Write(make([]byte, 64<<10)); err != nil { // the bus reads nothing
+		t.Fatal(err)
+	}
+	d.drop()
+	if arrived, err := io.Copy(io.Discard, bus); err == nil {
+		t.Errorf("a connection that was given up came to its end, with %d bytes", arrived)
 	}
 }

@@ -355,6 +355,9 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What the kernel still holds when it is given up is not sent: it would come
+	// behind what the next connection, or the next holder of the lease, sends.
+	_ = conn.(*net.TCPConn).SetLinger(0)
 	d.conn = conn
 	return &guarded{conn, &d.may}, nil
 }

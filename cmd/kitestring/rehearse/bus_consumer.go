@@ -112,6 +112,7 @@ func (r *Rig) newRelay(to string) *relay {
 			if err != nil {
 				return
 			}
+			_ = near.(*net.TCPConn).SetReadBuffer(4 * trickle) // what a connection that has ended still holds comes late
 			far, err := net.Dial("tcp", to)
 			if err != nil {
 				_ = near.Close()
@@ -155,16 +156,17 @@ func (y *relay) thaw() {
 type consumer struct {
 	conn *nats.Conn
 
-	mu     sync.Mutex
-	n      int
-	last   map[string]place // of each subject and epoch
-	gaps   []hole
-	seen   map[uint32][]uint32 // numbers of each instrument's ticks, as they came
-	newest int64               // epoch
-	all    []int64             // epochs, as they came
-	stale  int                 // messages of an epoch before the newest
-	leaked string              // subject of a message with a secret in it; "": none
-	looked int                 // messages that were looked through for one
+	mu              sync.Mutex
+	n               int
+	messages, bytes int64
+	last            map[string]place // of each subject and epoch
+	gaps            []hole
+	seen            map[uint32][]uint32 // numbers of each instrument's ticks, as they came
+	newest          int64               // epoch
+	all             []int64             // epochs, as they came
+	stale           int                 // messages of an epoch before the newest
+	leaked          string              // subject of a message with a secret in it; "": none
+	looked          int                 // messages that were looked through for one
 }
 
 // place is where a subject has come to.
@@ -232,6 +234,7 @@ func (c *consumer) take(m *nats.Msg) {
 		c.gaps = append(c.gaps, hole{int(m.Subject[len(m.Subject)-1] - '0'), before, now})
 	}
 	c.last[key] = now
+	c.messages, c.bytes = c.messages+1, c.bytes+int64(len(m.Data))
 	c.n += c.count(m.Data)
 }
 
@@ -274,6 +277,23 @@ func (c *consumer) holes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.gaps)
+}
+
+// lostMessages is how many are missing.
+func (c *consumer) lostMessages() (n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.gaps {
+		n += g.before.sequence - g.after.sequence - 1
+	}
+	return n
+}
+
+// bytesEach is the mean length of a message.
+func (c *consumer) bytesEach() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes / max(1, c.messages)
 }
 
 func (c *consumer) staleFrames() int {
