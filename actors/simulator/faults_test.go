@@ -144,11 +144,11 @@ func TestNoFirstTick(t *testing.T) {
 	t.Parallel()
 	e := open(t, true, nil)
 	token := e.token()
-	old, _ := e.dial(token)
+	old := e.mustDialWith(token)
 	old.mode(messages.ModeFull, 408065)
 	old.ticks()
 	e.inject(simulator.Fault{Kind: simulator.FaultNoFirstTick})
-	s, _ := e.dial(token)
+	s := e.mustDialWith(token)
 	s.mode(messages.ModeFull, 408065)
 	for range 2 {
 		if _, data := s.read(); !wire.Heartbeat(data) {

@@ -34,7 +34,7 @@ func TestIndependentSampling(t *testing.T) {
 	var both [2][]messages.Tick
 	done := make(chan struct{})
 	for i := range both {
-		s, _ := e.dial(token)
+		s := e.mustDialWith(token)
 		s.mode(messages.ModeFull, 408065)
 		go func() {
 			defer func() { done <- struct{}{} }()

@@ -105,6 +105,12 @@ func (e *exchange) dial(token string) (*socket, int) {
 // the client has the answer to its upgrade.
 func (e *exchange) mustDial() *socket {
 	e.t.Helper()
+	return e.mustDialWith(e.token())
+}
+
+// mustDialWith does so with a token of the test's.
+func (e *exchange) mustDialWith(token string) *socket {
+	e.t.Helper()
 	newest := func() (id int) {
 		for _, s := range e.State().Sockets {
 			id = max(id, s.ID)
@@ -112,7 +118,7 @@ func (e *exchange) mustDial() *socket {
 		return id
 	}
 	before := newest()
-	s, status := e.dial(e.token())
+	s, status := e.dial(token)
 	if s == nil {
 		e.t.Fatalf("upgrade: %d", status)
 	}

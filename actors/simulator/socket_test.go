@@ -61,11 +61,7 @@ func TestFourthSocket(t *testing.T) {
 	token := e.token()
 	var held []*socket
 	for range 3 {
-		s, status := e.dial(token)
-		if s == nil {
-			t.Fatalf("upgrade: %d", status)
-		}
-		held = append(held, s)
+		held = append(held, e.mustDialWith(token))
 	}
 	if s, status := e.dial(token); s != nil || status != http.StatusTooManyRequests {
 		t.Fatalf("the fourth: %d", status)
@@ -213,10 +209,7 @@ func TestSameBytesAndSequence(t *testing.T) {
 	var results [2]map[uint32][]string
 	var wg sync.WaitGroup
 	for i := range results {
-		s, status := e.dial(token)
-		if s == nil {
-			t.Fatalf("upgrade: %d", status)
-		}
+		s := e.mustDialWith(token)
 		s.mode(messages.ModeFull, tokens...)
 		wg.Go(func() { results[i] = collect(s) })
 	}
@@ -255,7 +248,7 @@ func TestOldSockets(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			e := open(t, true, func(c *simulator.Config) { c.OldSockets = policy })
 			old := e.token()
-			s, _ := e.dial(old)
+			s := e.mustDialWith(old)
 			s.mode(messages.ModeFull, 408065)
 			s.ticks()
 			rotated := e.post("/sim/v1/token", `{"action":"rotate"}`)["access_token"].(string)
@@ -289,8 +282,8 @@ func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	e := open(t, true, func(c *simulator.Config) { c.Instruments, c.Rate = 1000, 20_000 })
 	token := e.token()
-	slow, _ := e.dial(token)
-	quick, _ := e.dial(token)
+	slow := e.mustDialWith(token)
+	quick := e.mustDialWith(token)
 	var tokens []uint32
 	for _, in := range e.Instruments() {
 		if strings.HasPrefix(in.Tradingsymbol, "SIM") {

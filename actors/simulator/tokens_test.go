@@ -300,7 +300,7 @@ func TestNoTokenInLogs(t *testing.T) {
 		c.APISecret = messages.NewSecret("canarysecret")
 	})
 	first := e.token()
-	s, _ := e.dial(first)
+	s := e.mustDialWith(first)
 	second := e.token()
 	e.dial("canarytoken")
 	e.kite(second).GetUserProfile()

@@ -76,13 +76,13 @@ var _ = register(Drill{
 })
 
 var _ = register(Drill{
-	Name: "bus-down-midway", Topic: Bus, Setup: Setup{Gateway: true, Rate: 20_000, Prepare: func(r *Rig) {
+	Name: "bus-down-midway", Topic: Bus, Setup: Setup{Gateway: true, Rate: 10_000, Prepare: func(r *Rig) {
 		onBus(r)
 		r.nats.start()
 		r.relay = r.newRelay(r.nats.addr)
 		r.config.Reloadable.Bus.URL = "nats://" + r.relay.addr
 	}}, Limit: 2 * time.Minute,
-	Inject: "at 20,000 ticks/s the bus takes less than half of what comes, then stands still without a word, dies, and comes back",
+	Inject: "at 10,000 ticks/s the bus takes less than half of what comes, then stands still without a word, dies, and comes back",
 	Hold:   "the feed never waits, not for a full queue either, and loses nothing; what the bus does not take is counted; the consumer counts the hole and gets all of it from the recording",
 	Steps: func(r *Rig) {
 		p := r.program("beside")

@@ -72,8 +72,8 @@ type relay struct {
 	slow atomic.Bool
 }
 
-// trickle is what a slow relay passes on each 10 ms.
-const trickle = 16 << 10
+// trickle is what a slow relay passes on in a second.
+const trickle = 800 << 10
 
 func (r *Rig) newRelay(to string) *relay {
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
@@ -85,7 +85,7 @@ func (r *Rig) newRelay(to string) *relay {
 	pass := func(from, into net.Conn) {
 		defer from.Close()
 		defer into.Close()
-		buf := make([]byte, 64<<10)
+		buf, last := make([]byte, 256<<10), time.Now()
 		for {
 			y.mu.Lock()
 			for y.cold {
@@ -95,8 +95,9 @@ func (r *Rig) newRelay(to string) *relay {
 			room := buf
 			if y.slow.Load() {
 				<-time.After(10 * time.Millisecond)
-				room = buf[:trickle]
+				room = buf[:min(len(buf), int(trickle*time.Since(last).Seconds()))]
 			}
+			last = time.Now()
 			n, err := from.Read(room)
 			if err != nil {
 				return
@@ -112,7 +113,7 @@ func (r *Rig) newRelay(to string) *relay {
 			if err != nil {
 				return
 			}
-			_ = near.(*net.TCPConn).SetReadBuffer(4 * trickle) // what a connection that has ended still holds comes late
+			_ = near.(*net.TCPConn).SetReadBuffer(64 << 10) // what a connection that has ended still holds comes late
 			far, err := net.Dial("tcp", to)
 			if err != nil {
 				_ = near.Close()
