@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -304,15 +303,18 @@ var _ = register(Drill{
 				failf("only %d bars to compare", n)
 			}
 			s.close()
-			again := must(judge.Run(r.ctx, s.day().Segments, r.config.Reloadable, nil))
-			if again.SHA256 != day.SHA256 {
-				failf("the readings of a replay differ: %+v, of the day: %+v", again.Kinds, day.Kinds)
-			}
 			packets, _, err := replay.Hashes(r.day().Segments)
 			check(err)
 			replayed, _, err := replay.Hashes(s.day().Segments)
-			if check(err); !maps.Equal(packets, replayed) {
-				failf("the packets of a replay differ: %d instruments, and %d of the day", len(replayed), len(packets))
+			check(err)
+			for token, want := range packets {
+				if got := replayed[token]; got != want {
+					failf("the packets of a replay differ, first those of instrument %d: %d of %d; %d instruments, and %d of the day", token, got.Packets, want.Packets, len(replayed), len(packets))
+				}
+			}
+			again := must(judge.Run(r.ctx, s.day().Segments, r.config.Reloadable, nil))
+			if again.SHA256 != day.SHA256 {
+				failf("the packets of a replay are those of the day, and its readings differ: %+v, of the day: %+v", again.Kinds, day.Kinds)
 			}
 			r.note("%d bars, packets of %d instruments and all readings equal", n, len(packets))
 		}
