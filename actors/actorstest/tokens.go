@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"kitestring/actors"
 	"kitestring/messages"
@@ -43,7 +44,7 @@ func Session(g messages.Generation) messages.Session {
 }
 
 // Write makes a session the newest one and the candidate, as a change of the
-// file does, and returns the message that the token actor sends. The generation
+// file does, now, and returns the message that the token actor sends. The generation
 // must be newer than every one before it.
 func (s *Tokens) Write(session messages.Session, source messages.ChangeSource) messages.TokenChanged {
 	s.mu.Lock()
@@ -51,7 +52,8 @@ func (s *Tokens) Write(session messages.Session, source messages.ChangeSource) m
 	if session.Generation <= s.newest {
 		panic(fmt.Sprintf("generation %d is not newer than %d", session.Generation, s.newest))
 	}
-	change := messages.TokenChanged{Session: session, Source: source}
+	now := time.Now()
+	change := messages.TokenChanged{Session: session, Source: source, ChangedAt: now, DetectedAt: now}
 	s.changes[session.Generation] = change
 	s.newest, s.candidate = session.Generation, session.Generation
 	return change

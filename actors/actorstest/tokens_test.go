@@ -84,6 +84,6 @@ func seen(s rules, g messages.Generation, holders []string) []any {
 	reason, rejected := s.Rejected(g)
 	return []any{
 		view.Adopted.Generation, view.Adopted.Token.Fingerprint(), view.Candidate.Generation, view.Candidate.Token.Fingerprint(),
-		view.Changed.Session.Generation, view.Changed.Source, s.Adopted(), reason, rejected, s.Lagging(), s.Idle(g, holders),
+		view.Changed.Session.Generation, view.Changed.Source, view.Changed.ChangedAt.IsZero(), view.Changed.DetectedAt.IsZero(), s.Adopted(), reason, rejected, s.Lagging(), s.Idle(g, holders),
 	}
 }

@@ -80,9 +80,7 @@ func (s *simRig) rotate(t *testing.T) {
 	}
 	s.g++
 	session := messages.Session{Generation: s.g, APIKey: s.exchange.APIKey(), Token: token}
-	c := s.r.tokens.Write(session, messages.ChangeByEvent)
-	c.ChangedAt, c.DetectedAt = time.Now(), time.Now()
-	s.r.actor.Tell(c)
+	s.r.actor.Tell(s.r.tokens.Write(session, messages.ChangeByEvent))
 	s.r.until("the move", func() bool {
 		x := s.r.state.Rotations()
 		return len(x) > 0 && x[0].Generation == s.g && x[0].Result == adopted
