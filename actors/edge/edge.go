@@ -176,7 +176,11 @@ func (e *Edge) join(l *link) {
 		today = uint32(ist.Day(time.Unix(int64(e.newest), 0)).Unix())
 	}
 	before := e.merger
-	e.merger = merger.New(today, len(e.slots))
+	var last merger.Joins
+	if before != nil {
+		last = before.Shown()
+	}
+	e.merger = merger.New(today, len(e.slots), last)
 	for at := range e.slots {
 		if s := &e.slots[at]; s.has {
 			e.merger.Known(at, s.hash, s.moment, before)

@@ -29,7 +29,7 @@ func (t *table) join(ctx context.Context, id uint64, g messages.Generation, toda
 	t.mergeUntil = time.Time{}
 	before := t.merger
 	t.endMerge()
-	t.merger = merger.New(uint32(today.Unix()), len(t.slots))
+	t.merger = merger.New(uint32(today.Unix()), len(t.slots), t.joins)
 	for i := range t.slots {
 		s := &t.slots[i]
 		switch {
@@ -101,6 +101,7 @@ func (t *table) progress(now time.Time) (moved bool) {
 func (t *table) endMerge() {
 	if t.merger != nil {
 		t.counts.Overlapped += t.merger.Overlapped
+		t.joins = t.merger.Shown()
 		t.counts.joins.Add(t.merger.Joins)
 		t.merger = nil
 	}

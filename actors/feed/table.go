@@ -73,6 +73,7 @@ type table struct {
 	generation    messages.Generation
 	standbyGen    messages.Generation
 	merger        *merger.Merger // from the join of the standby until both streams agree
+	joins         merger.Joins   // that the last one has shown
 	mergeUntil    time.Time
 	lenient       bool
 	framed        uint64              // newest socket that has brought a valid frame

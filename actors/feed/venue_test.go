@@ -38,6 +38,8 @@ type venue struct {
 	mute     bool          // new sockets bring nothing at all
 	noTicks  bool          // subscriptions bring nothing
 	delay    time.Duration // of everything that is sent
+	late     string        // a token whose sockets get everything lateBy later still
+	lateBy   time.Duration
 	upgrades []string      // tokens, in order
 	quiet    bool          // no heartbeats
 	beat     venueMessage  // the heartbeat
@@ -198,8 +200,12 @@ func (v *venue) send(s *venueSocket, kind int, data []byte) {
 	if s.mute {
 		return
 	}
+	at := time.Now().Add(v.delay)
+	if s.token == v.late {
+		at = at.Add(v.lateBy)
+	}
 	select {
-	case s.out <- venueMessage{kind, data, time.Now().Add(v.delay)}:
+	case s.out <- venueMessage{kind, data, at}:
 	default:
 		v.t.Error("the venue's queue is full")
 	}
@@ -486,9 +492,7 @@ func session(g messages.Generation, token string) messages.Session {
 
 // offer makes a token the candidate.
 func (r *rig) offer(g messages.Generation, token string) {
-	c := r.tokens.Write(session(g, token), messages.ChangeByEvent)
-	c.ChangedAt, c.DetectedAt = time.Now(), time.Now()
-	r.actor.Tell(c)
+	r.actor.Tell(r.tokens.Write(session(g, token), messages.ChangeByEvent))
 }
 
 // adopt makes a token the adopted one, as auth does.

@@ -70,14 +70,16 @@ type Held struct {
 // is rare. So a held packet that is not older than the last one that went out
 // makes the newer socket lead its instrument after LeadAfter: what the older one
 // had on its way has come by then. From there on a packet goes out when it is
-// newer than the last one; of equal age only the leader's does.
+// newer than the last one; of equal age only the leader's does. Where the swap
+// before this one has shown that both sockets carry the same packets, the twin is
+// on its way, however late: the newer socket leads after TwinAfter.
 //
 // A packet of an earlier day waits for nothing: the older socket has had all
 // night to bring it. Before the open, when the exchange has made up its cached
 // packets again and they fit nothing that was sent, this is what joins them.
 //
 // Exact when both sockets carry the same packets of an instrument, none of them
-// LeadAfter late, and no packet recurs, byte for byte, between the two positions
+// LeadAfter late (TwinAfter, from the second swap on), and no packet recurs, byte for byte, between the two positions
 // (time, volume, quantities and five levels of depth each way all equal again).
 // Else nothing goes out after something newer, and the volume, which Kite counts
 // up over the day, misses no step.
@@ -86,6 +88,7 @@ type Held struct {
 type Merger struct {
 	Now     time.Time // of the frame whose packets are offered
 	today   uint32    // when the exchange's day began: packets of before have come on the older side, or never will
+	last    Joins     // as New was told
 	tracks  []track   // by slot
 	waiting int       // not joined, with a packet on one side at least
 	silent  int       // not joined, without any
@@ -115,9 +118,16 @@ func (j *Joins) Add(o Joins) {
 	j.Unmatched += o.Unmatched
 }
 
-// LeadAfter is how long the older socket may take to bring what the newer one
-// has brought.
-const LeadAfter = 50 * time.Millisecond
+// equal reports whether the two sockets carried the same packets.
+func (j Joins) equal() bool { return j.Matched > 10*(j.Ordered+j.Unmatched) }
+
+// How long the older socket may take to bring what the newer one has brought.
+const (
+	LeadAfter = 50 * time.Millisecond
+	// TwinAfter is for sockets that carry the same packets. TCP sends a lost segment
+	// again after 200 ms or more, and a busy machine stands still for as long.
+	TwinAfter = time.Second
+)
 
 type track struct {
 	used   bool
@@ -137,9 +147,26 @@ type track struct {
 }
 
 // New makes a merger for about so many slots. today is when the exchange's day
-// began, in Unix seconds.
-func New(today uint32, slots int) *Merger {
-	return &Merger{today: today, tracks: make([]track, 0, slots)}
+// began, in Unix seconds; last is what the merger before this one has shown.
+func New(today uint32, slots int, last Joins) *Merger {
+	return &Merger{today: today, last: last, tracks: make([]track, 0, slots)}
+}
+
+// Shown is what the merger after this one is to be told: how this one's instruments
+// were joined, or those of the one before it, if none was.
+func (m *Merger) Shown() Joins {
+	if m.Joins == (Joins{}) {
+		return m.last
+	}
+	return m.Joins
+}
+
+// wait is how long the older socket may take.
+func (m *Merger) wait() time.Duration {
+	if m.last.equal() {
+		return TwinAfter
+	}
+	return LeadAfter
 }
 
 // Expect makes room for a slot of which nothing has come yet.
@@ -389,13 +416,14 @@ func (m *Merger) Leave(s Side, emit func(slot int, flush []Held)) {
 	}
 }
 
-// Lead lets the newer side lead where it has brought, LeadAfter ago, what was
-// not older than the last packet that had gone out. What the older side has
+// Lead lets the newer side lead where it has brought, LeadAfter or TwinAfter ago,
+// what was not older than the last packet that had gone out. What the older side has
 // brought since then may be newer still: the rest of what is held is late.
 func (m *Merger) Lead(now time.Time, emit func(slot int, flush []Held)) {
+	wait := m.wait()
 	for slot := range m.tracks {
 		t := &m.tracks[slot]
-		if t.joined || t.current.IsZero() || now.Sub(t.current) < LeadAfter {
+		if t.joined || t.current.IsZero() || now.Sub(t.current) < wait {
 			continue
 		}
 		t.differ, m.Differ = true, true

@@ -199,6 +199,49 @@ func TestMergerWithOwnSampling(t *testing.T) {
 	})
 }
 
+// Sockets that carried the same packets in the swap before this one are given
+// longer: the older one may bring late what nobody else brings.
+func TestALatePacketOfEqualSocketsIsWaitedFor(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	for _, c := range []struct {
+		last Joins
+		late time.Duration
+		want []uint64
+	}{
+		{Joins{}, LeadAfter - time.Millisecond, []uint64{10, 12, 14}},
+		{Joins{}, LeadAfter, []uint64{14}}, // nothing is known of them: 10 and 12 are too late
+		{Joins{Matched: 100, Ordered: 20}, LeadAfter, []uint64{14}},
+		{Joins{Matched: 100, Ordered: 1}, TwinAfter - time.Millisecond, []uint64{10, 12, 14}},
+		{Joins{Matched: 100, Ordered: 1}, TwinAfter, []uint64{14}},
+	} {
+		p := pair{m: *New(0, 1, c.last), out: map[int][]uint64{}}
+		p.m.Now = now
+		p.m.Known(0, testArrival(8, true).Hash, testArrival(8, true).Moment, nil)
+		p.offer(0, Newer, 14, true)
+		p.m.Lead(now.Add(c.late), p.flush)
+		for _, n := range []uint64{10, 12, 14} {
+			p.offer(0, Older, n, true)
+		}
+		if !slices.Equal(p.out[0], c.want) {
+			t.Errorf("%+v, %v late: out %v, want %v", c.last, c.late, p.out[0], c.want)
+		}
+	}
+}
+
+// What a swap has shown is remembered until another one shows something.
+func TestWhatASwapHasShown(t *testing.T) {
+	last := Joins{Matched: 3}
+	m := New(0, 1, last)
+	if got := m.Shown(); got != last {
+		t.Errorf("nothing joined: %+v", got)
+	}
+	m.Known(0, testArrival(8, true).Hash, testArrival(8, true).Moment, nil)
+	m.Offer(0, Newer, testArrival(8, true))
+	if got, want := m.Shown(), (Joins{Matched: 1}); got != want {
+		t.Errorf("one joined: %+v, want %+v", got, want)
+	}
+}
+
 // An instrument is taken over by what its first packets say, and each way is
 // counted.
 func TestMergerCountsJoins(t *testing.T) {
@@ -359,7 +402,7 @@ func TestMergerForgetsWhatASideSkips(t *testing.T) {
 // swap before this one has overtaken.
 func TestNothingOlderGoesOutInASecondSwap(t *testing.T) {
 	out := Moment{Exchange: 1000, Volume: 50, Trade: 1000}
-	m := New(0, 1)
+	m := New(0, 1, Joins{})
 	m.Known(0, 1, out, nil)
 	if keep, _ := m.Offer(0, Older, Arrival{Hash: 2, Moment: Moment{Exchange: 999, Volume: 49, Trade: 999}}); keep {
 		t.Error("a packet goes out after a newer one")

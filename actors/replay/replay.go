@@ -78,6 +78,7 @@ type shard struct {
 	framed        bool // the standby has brought something
 	lenient       bool
 	merger        *merger.Merger // nil: one socket
+	joins         merger.Joins   // that the last one has shown
 	until         time.Time      // when the merger ends at the latest
 }
 
@@ -284,12 +285,14 @@ func (s *Stream) join(n int, socket uint64, now time.Time) {
 	case socket <= max(sh.lead, sh.standby):
 		return // repeated at the start of a segment
 	case sh.lead == 0:
-		sh.lead, sh.merger = socket, nil
+		sh.lead = socket
+		sh.endMerge()
 		return
 	}
 	before := sh.merger
+	sh.endMerge()
 	sh.standby, sh.framed, sh.lenient = socket, false, false
-	sh.merger = merger.New(uint32(ist.Day(now).Unix()), len(s.slots))
+	sh.merger = merger.New(uint32(ist.Day(now).Unix()), len(s.slots), sh.joins)
 	for i := range s.slots {
 		last := &s.slots[i]
 		sh.merger.Known(i, maphash.Bytes(seed, last.raw[:last.length]), momentOf(last.raw[:last.length]), before)
@@ -305,7 +308,8 @@ func (s *Stream) leave(sh *shard, socket uint64, now time.Time) {
 			s.progress(sh, now)
 			return
 		}
-		sh.lead, sh.merger = 0, nil
+		sh.lead = 0
+		sh.endMerge()
 	case sh.standby:
 		sh.standby = 0
 		sh.merger.Leave(merger.Newer, nil)
@@ -324,7 +328,13 @@ func (s *Stream) progress(sh *shard, now time.Time) {
 		s.promote(sh, now)
 	}
 	if sh.merger.Done() || sh.merger.Alone && now.After(sh.until) {
-		sh.merger = nil
+		sh.endMerge()
+	}
+}
+
+func (sh *shard) endMerge() {
+	if sh.merger != nil {
+		sh.joins, sh.merger = sh.merger.Shown(), nil
 	}
 }
 
