@@ -40,9 +40,9 @@ type venue struct {
 	delay    time.Duration // of everything that is sent
 	late     string        // a token whose sockets get everything lateBy later still
 	lateBy   time.Duration
-	upgrades []string      // tokens, in order
-	quiet    bool          // no heartbeats
-	beat     venueMessage  // the heartbeat
+	upgrades []string     // tokens, in order
+	quiet    bool         // no heartbeats
+	beat     venueMessage // the heartbeat
 
 	hijacked sync.WaitGroup // what the server does not wait for
 }
