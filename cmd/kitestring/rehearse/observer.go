@@ -100,10 +100,11 @@ func proves(before, after *observer, g messages.Gap) bool {
 	return false
 }
 
-// inOrder demands that no tick came repeated or after a newer one, by the exchange's
-// sequence, and that no volume fell; it returns the newest number of each instrument.
+// inOrder demands that no tick came repeated or after a newer one, and that no volume
+// fell; it returns the newest number of each instrument by the exchange's sequence.
 // One number with more volume is no repetition: a moved clock trades what lies between
-// without a tick, and the packet that was due is sent with that volume.
+// without a tick, and the packet that was due is sent with that volume. Numbers that
+// differ in the depth alone, within one second, are told apart by nothing that Kite sends.
 func (o *observer) inOrder() map[uint32]int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -111,12 +112,16 @@ func (o *observer) inOrder() map[uint32]int64 {
 	for instrument, all := range o.seen {
 		for i, tick := range all[1:] {
 			before := all[i]
+			sameAge := tick.ExchangeTime == before.ExchangeTime && tick.Volume == before.Volume
 			repeated := tick.LastQuantity == before.LastQuantity && tick.Volume == before.Volume
-			if repeated || tick.LastQuantity < before.LastQuantity || tick.Volume < before.Volume {
+			older := tick.LastQuantity < before.LastQuantity && !sameAge || tick.Volume < before.Volume
+			if repeated || older {
 				failf("instrument %d: after number %d, volume %d came number %d, volume %d", instrument, before.LastQuantity, before.Volume, tick.LastQuantity, tick.Volume)
 			}
 		}
-		newest[instrument] = int64(all[len(all)-1].LastQuantity)
+		for _, tick := range all {
+			newest[instrument] = max(newest[instrument], int64(tick.LastQuantity))
+		}
 	}
 	return newest
 }
