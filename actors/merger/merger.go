@@ -88,7 +88,7 @@ type Held struct {
 type Merger struct {
 	Now     time.Time // of the frame whose packets are offered
 	today   uint32    // when the exchange's day began: packets of before have come on the older side, or never will
-	last    Joins     // as New was told
+	last    Joins     // that New was given
 	tracks  []track   // by slot
 	waiting int       // not joined, with a packet on one side at least
 	silent  int       // not joined, without any
@@ -152,7 +152,7 @@ func New(today uint32, slots int, last Joins) *Merger {
 	return &Merger{today: today, last: last, tracks: make([]track, 0, slots)}
 }
 
-// Shown is what the merger after this one is to be told: how this one's instruments
+// Shown is what the merger after this one is to be given: how this one's instruments
 // were joined, or those of the one before it, if none was.
 func (m *Merger) Shown() Joins {
 	if m.Joins == (Joins{}) {

@@ -104,7 +104,7 @@ func proves(before, after *observer, g messages.Gap) bool {
 // fell; it returns the newest number of each instrument by the exchange's sequence.
 // One number with more volume is no repetition: a moved clock trades what lies between
 // without a tick, and the packet that was due is sent with that volume. Numbers that
-// differ in the depth alone, within one second, are told apart by nothing that Kite sends.
+// differ in the depth alone, within one second, can be put in order by nothing that Kite sends.
 func (o *observer) inOrder() map[uint32]int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
