@@ -79,8 +79,9 @@ type Held struct {
 // packets again and they fit nothing that was sent, this is what joins them.
 //
 // Exact when both sockets carry the same packets of an instrument, none of them
-// LeadAfter late (TwinAfter, from the second swap on), and no packet recurs, byte for byte, between the two positions
-// (time, volume, quantities and five levels of depth each way all equal again).
+// LeadAfter late (TwinAfter, from the second swap on), and no packet recurs, byte
+// for byte, between the two positions (time, volume, quantities and five levels of
+// depth each way all equal again).
 // Else nothing goes out after something newer, and the volume, which Kite counts
 // up over the day, misses no step.
 //
