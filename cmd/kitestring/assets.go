@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,7 @@ func assetsCommand(p *cli.Program) *cobra.Command {
 		if asJSON {
 			return p.PrintJSON(assets.All())
 		}
-		w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+		w := p.Rows(p.Stdout)
 		for _, a := range assets.All() {
 			fmt.Fprintf(w, "%s\t%s\n", a.Name, a.About)
 		}

@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +43,9 @@ Exit codes: 0 nothing fails (warnings aside), 4 only a login is missing, 1 else.
 					return err
 				}
 			default:
-				report.Print(p.Stdout)
+				var text strings.Builder
+				report.Print(&text)
+				fmt.Fprint(p.Stdout, p.Fold(text.String(), 26))
 			}
 			return doctorExit(report)
 		},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -97,9 +96,9 @@ func listDrills(p *cli.Program, asJSON bool) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	w := p.Rows(p.Stdout)
 	for _, d := range rehearse.All() {
-		fmt.Fprintf(w, "%s\t%s\t-> %s\n", d.Name, d.Inject, d.Hold)
+		fmt.Fprintf(w, "%s\t%s\n\t-> %s\n", d.Name, d.Inject, d.Hold)
 	}
 	return w.Flush()
 }

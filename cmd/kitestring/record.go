@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -181,13 +180,15 @@ blocks say; "kitestring record verify" reads the blocks too.`,
 				fmt.Fprintf(p.Stdout, "nothing is recorded in %s\n", dir.Path())
 				return nil
 			}
-			w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "DAY\tFROM (IST)\tTO\tSEGMENTS\tFRAMES\tTICKS\tSIZE\tB/TICK\tKEPT\tDAMAGED")
+			t := &cli.Table{
+				Head:  []string{"DAY", "FROM (IST)", "TO", "SEGMENTS", "FRAMES", "TICKS", "SIZE", "B/TICK", "KEPT", "DAMAGED"},
+				Ranks: []int{0, 0, 0, 3, 3, 0, 0, 2, 1, 0},
+			}
 			for _, d := range days {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", d.Day, clock(d.From), clock(d.To), d.Segments, d.Frames, d.Ticks, bytesOf(d.Bytes),
+				t.Addf("%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s", d.Day, clock(d.From), clock(d.To), d.Segments, d.Frames, d.Ticks, bytesOf(d.Bytes),
 					perTick(d.Bytes, d.Ticks), yes(d.Kept), damaged(d.DamagedBytes))
 			}
-			return w.Flush()
+			return p.Print(t)
 		},
 	})
 }
@@ -710,7 +711,7 @@ func printRecordStatus(p *cli.Program, object json.RawMessage, asJSON bool) erro
 	if err := json.Unmarshal(object, &fields); err != nil || fields == nil {
 		return cli.Exit(cli.ExitError, errors.New("this server does not record"))
 	}
-	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	w := p.Rows(p.Stdout)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		value := fields[name]
 		if n, number := value.(float64); number && strings.HasSuffix(name, "bytes") {

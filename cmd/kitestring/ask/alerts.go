@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,12 +43,11 @@ func listAlerts(p *cli.Program, all api.Alerts) error {
 	if len(all.Alerts) == 0 {
 		fmt.Fprintln(p.Stdout, `no alert is configured: "kitestring run --help" shows how to write one`)
 	} else {
-		w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ALERT\tWAITS FOR\tUNDERLYING\tNOW\tLAST SENT (IST)\tCHANNELS")
+		t := &cli.Table{Head: []string{"ALERT", "UNDERLYING", "LAST SENT (IST)", "CHANNELS", "WAITS FOR", "NOW"}, Ranks: []int{0, 0, 3, 2, 1, 0}}
 		for _, a := range all.Alerts {
 			channels := cmp.Or(strings.Join(a.Channels, ","), "none set up")
 			if len(a.Watches) == 0 {
-				fmt.Fprintf(w, "%s\t%s\t%s\tno reading yet\t-\t%s\n", a.Name, a.Condition, cmp.Or(a.Underlying, "each"), channels)
+				t.Add(a.Name, cmp.Or(a.Underlying, "each"), "-", channels, a.Condition, "no reading yet")
 			}
 			for _, watch := range a.Watches {
 				now := "does not hold"
@@ -63,10 +61,10 @@ func listAlerts(p *cli.Program, all api.Alerts) error {
 				if watch.LastFiredAt != nil {
 					last = watch.LastFiredAt.In(ist.Zone).Format("01-02 15:04:05")
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.Condition, watch.Underlying, now, last, channels)
+				t.Add(a.Name, watch.Underlying, last, channels, a.Condition, now)
 			}
 		}
-		if err := w.Flush(); err != nil {
+		if err := p.Print(t); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,15 +45,14 @@ it, and needs no server.`,
 				shareAssumptions(p.Stdout, rows, st)
 				return nil
 			}
-			w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tVERDICT\tSEEN\tAGAINST\tFIRST AGAINST (IST)\tCLAIM")
+			t := &cli.Table{Head: []string{"NAME", "VERDICT", "SEEN", "AGAINST", "FIRST AGAINST (IST)", "CLAIM"}, Ranks: []int{0, 0, 1, 2, 3, 0}}
 			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, r.Verdict, r.Seen, r.Contradicted, firstAgainst(r), r.Claim)
+				t.Addf("%s\t%s\t%d\t%d\t%s\t%s", r.Name, r.Verdict, r.Seen, r.Contradicted, firstAgainst(r), r.Claim)
 				if r.Verdict == messages.AssumptionContradicted {
-					fmt.Fprintf(w, "\t\t\t\t\tinstead: %s\n", r.Fallback)
+					t.Addf("\t\t\t\t\tinstead: %s", r.Fallback)
 				}
 			}
-			return w.Flush()
+			return p.Print(t)
 		},
 	}
 	c.Flags().BoolVar(&share, "share", false, "print a text without secrets, to post")

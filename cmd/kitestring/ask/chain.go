@@ -63,16 +63,18 @@ func printChain(p *cli.Program, c messages.Chain, strikes int) error {
 		fmt.Fprintf(p.Stdout, "%s has no option chain: %s\n", c.Underlying, c.Reason)
 		return nil
 	}
-	fmt.Fprintf(p.Stdout, "%s %s, expires %s IST; other expiries: %s\n", c.Underlying, c.Expiry, c.Pricing.ExpiresAt.In(ist.Zone).Format("Mon 2 Jan 15:04"),
+	text := ""
+	text += fmt.Sprintf("%s %s, expires %s IST; other expiries: %s\n", c.Underlying, c.Expiry, c.Pricing.ExpiresAt.In(ist.Zone).Format("Mon 2 Jan 15:04"),
 		cmp.Or(strings.Join(slices.DeleteFunc(slices.Clone(c.Expiries), func(e string) bool { return e == c.Expiry }), ", "), "none"))
-	fmt.Fprintf(p.Stdout, "spot %s, forward %s (%s), at the money %s: volatility %s %%, straddle %s\n", amount(c.Spot.LastPrice, 2), amount(c.Pricing.Forward, 2),
+	text += fmt.Sprintf("spot %s, forward %s (%s), at the money %s: volatility %s %%, straddle %s\n", amount(c.Spot.LastPrice, 2), amount(c.Pricing.Forward, 2),
 		cmp.Or(c.Pricing.ForwardFrom, c.Pricing.Reason), amount(s.ATM, -1), percentage(s.ATMVol), amount(s.Straddle, 2))
-	fmt.Fprintf(p.Stdout, "put/call ratio %s, max pain %s, call wall %s, put wall %s; newest packet %s\n", amount(s.PCR, 2), amount(s.MaxPain, -1), amount(s.CallWall, -1), amount(s.PutWall, -1), ago(c.AgeSeconds))
+	text += fmt.Sprintf("put/call ratio %s, max pain %s, call wall %s, put wall %s; newest packet %s\n", amount(s.PCR, 2), amount(s.MaxPain, -1), amount(s.CallWall, -1), amount(s.PutWall, -1), ago(c.AgeSeconds))
 	for _, reason := range []string{c.Reason, s.Reason} {
 		if reason != "" {
-			fmt.Fprintln(p.Stdout, reason)
+			text += reason + "\n"
 		}
 	}
+	fmt.Fprint(p.Stdout, p.Fold(text, 2))
 	t := &cli.Table{
 		Head:  []string{"OI", "CHANGE", "VOLUME", "IV %", "DELTA", "BID", "ASK", "CALL", "STRIKE", "PUT", "BID", "ASK", "DELTA", "IV %", "VOLUME", "CHANGE", "OI"},
 		Ranks: []int{0, 3, 5, 1, 2, 4, 4, 0, 0, 0, 4, 4, 2, 1, 5, 3, 0},

@@ -42,25 +42,27 @@ server's configuration says {"gateway": {"orders": true}} as well).`,
 				fmt.Fprintln(p.Stdout, "no program has a key yet: kitestring clients add NAME")
 				return nil
 			}
-			return listClients(p.Stdout, all)
+			return listClients(p, all)
 		},
 	})
 	c.AddCommand(addClientCommand(p), showClientCommand(p), revokeClientCommand(p))
 	return c
 }
 
-func listClients(out io.Writer, all []api.Client) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSCOPES\tSOCKETS\tLTP\tQUOTE\tFULL\tPACKETS\tCONFLATED\tREST\tREFUSED\tSINCE (IST)\tAGENT")
+func listClients(p *cli.Program, all []api.Client) error {
+	t := &cli.Table{
+		Head:  []string{"NAME", "SCOPES", "SOCKETS", "LTP", "QUOTE", "FULL", "PACKETS", "CONFLATED", "REST", "REFUSED", "SINCE (IST)", "AGENT"},
+		Ranks: []int{0, 0, 0, 5, 5, 5, 1, 4, 3, 2, 2, 0},
+	}
 	for _, a := range all {
 		since := "-"
 		if a.Since != nil {
 			since = a.Since.In(ist.Zone).Format("01-02 15:04:05")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", a.Name, strings.Join(a.Scopes, ","), a.Sockets,
+		t.Addf("%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s", a.Name, strings.Join(a.Scopes, ","), a.Sockets,
 			a.Instruments["ltp"], a.Instruments["quote"], a.Instruments["full"], a.Packets, a.Conflated, a.Requests, a.Refusals, since, cmp.Or(a.Agent, "-"))
 	}
-	return w.Flush()
+	return p.Print(t)
 }
 
 func addClientCommand(p *cli.Program) *cobra.Command {
@@ -111,7 +113,7 @@ func showClientCommand(p *cli.Program) *cobra.Command {
 			if err := p.Get(c.Context(), "/api/v1/clients/"+url.PathEscape(args[0]), &one); err != nil || p.JSON {
 				return err
 			}
-			return listClients(p.Stdout, []api.Client{one})
+			return listClients(p, []api.Client{one})
 		},
 	})
 }

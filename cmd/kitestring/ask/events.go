@@ -47,7 +47,7 @@ func eventsCommand(p *cli.Program) *cobra.Command {
 						}
 						continue
 					}
-					fmt.Fprintf(p.Stdout, "%s  %-11s  %s\n", e.At.In(ist.Zone).Format("01-02 15:04:05"), e.Kind, e.Text)
+					fmt.Fprint(p.Stdout, p.Fold(fmt.Sprintf("%s  %-11s  %s\n", e.At.In(ist.Zone).Format("01-02 15:04:05"), e.Kind, e.Text), 29))
 				}
 				if !follow {
 					return nil

@@ -2,9 +2,7 @@ package ask
 
 import (
 	"fmt"
-	"io"
 	"net/http"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,11 +101,11 @@ func printPeer(c *cobra.Command, p *cli.Program) error {
 	if err := p.Get(c.Context(), "/api/v1/peer", &peer); err != nil || p.JSON {
 		return err
 	}
-	return showPeer(p.Stdout, peer)
+	return showPeer(p, peer)
 }
 
-func showPeer(out io.Writer, peer api.Peer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+func showPeer(p *cli.Program, peer api.Peer) error {
+	w := p.Rows(p.Stdout)
 	listens := "does not listen for a peer"
 	if peer.Addr != "" {
 		listens = "listens for the peer at " + peer.Addr

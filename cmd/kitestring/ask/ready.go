@@ -3,7 +3,6 @@ package ask
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +30,7 @@ Exit codes: 0 ready, 5 no server answers, 6 a check is missing or waiting.`,
 				return err
 			}
 			if !p.JSON {
-				w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+				w := p.Rows(p.Stdout)
 				for _, check := range r.Checks {
 					fmt.Fprintf(w, "%s\t%s\tsince %s\t%s\n", check.Name, check.State, check.Since.In(ist.Zone).Format("2 Jan 15:04"), check.Detail)
 					if check.Fix != "" {

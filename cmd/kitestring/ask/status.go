@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,7 +51,7 @@ func printStatus(ctx context.Context, p *cli.Program, out io.Writer) error {
 	if err := p.Get(ctx, "/api/v1/rotations", &rotations); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := p.Rows(out)
 	fmt.Fprintf(out, "%s  %s\n", headline(p, st), st.Message)
 	fmt.Fprintf(w, "profile\t%s, server %s, process %d, up %s\n", st.Profile, st.Process.Version, st.Process.ID, time.Since(st.Process.StartedAt).Round(time.Second))
 	coherent := "all services use it"

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,7 +59,7 @@ func showToken(ctx context.Context, p *cli.Program) error {
 	if err := p.Get(ctx, "/api/v1/token", &t); err != nil || p.JSON {
 		return err
 	}
-	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	w := p.Rows(p.Stdout)
 	fmt.Fprintf(w, "state\t%s\t%s\n", t.State, t.Reason)
 	if t.Generation > 0 {
 		fmt.Fprintf(w, "adopted\tgeneration %d, fingerprint %s\n", t.Generation, t.Fingerprint)

@@ -65,6 +65,11 @@ type Table struct {
 // Add adds a row.
 func (t *Table) Add(cells ...string) { t.rows = append(t.rows, cells) }
 
+// Addf adds a row whose cells tabs part.
+func (t *Table) Addf(format string, args ...any) {
+	t.Add(strings.Split(fmt.Sprintf(format, args...), "\t")...)
+}
+
 const columnGap = 2
 
 // fit are the columns that are shown, with their widths. The last one may be
@@ -139,4 +144,77 @@ func Plural[N int | uint64](n N, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprint(n, " ", noun, "s")
+}
+
+// leastFold is how many columns a folded text has at least.
+const leastFold = 20
+
+// Fold breaks a text between words where the terminal ends; what follows begins
+// below the column indent.
+func (p *Program) Fold(text string, indent int) string { return fold(text, p.Width(), indent) }
+
+func fold(text string, width, indent int) string {
+	if width-indent < leastFold {
+		return text
+	}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		line, end := strings.TrimSuffix(line, "\n"), strings.HasSuffix(line, "\n")
+		for runes := []rune(line); len(runes) > width; runes = []rune(line) {
+			at := width
+			for at > indent && runes[at] != ' ' {
+				at--
+			}
+			if at <= indent { // a word that is longer than a line
+				break
+			}
+			out.WriteString(strings.TrimRight(string(runes[:at]), " ") + "\n")
+			line = strings.Repeat(" ", indent) + strings.TrimLeft(string(runes[at:]), " ")
+		}
+		out.WriteString(line)
+		if end {
+			out.WriteString("\n")
+		}
+	}
+	return out.String()
+}
+
+// Rows lines up cells that tabs part, a row a line. A last cell that is too long
+// for the terminal is folded below itself.
+type Rows struct {
+	width int
+	out   io.Writer
+	text  strings.Builder
+}
+
+// Rows writes to out at Flush.
+func (p *Program) Rows(out io.Writer) *Rows { return &Rows{width: p.Width(), out: out} }
+
+// Write implements io.Writer.
+func (r *Rows) Write(text []byte) (int, error) { return r.text.Write(text) }
+
+// Flush prints the rows.
+func (r *Rows) Flush() error {
+	var rows [][]string
+	var widths []int
+	for line := range strings.Lines(r.text.String()) {
+		cells := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		rows = append(rows, cells)
+		for i, cell := range cells[:len(cells)-1] {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var out strings.Builder
+	for _, cells := range rows {
+		line, last := "", len(cells)-1
+		for i, cell := range cells[:last] {
+			line += cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+columnGap)
+		}
+		out.WriteString(strings.TrimRight(fold(line+cells[last], r.width, utf8.RuneCountInString(line)), " ") + "\n")
+	}
+	_, err := io.WriteString(r.out, out.String())
+	return err
 }

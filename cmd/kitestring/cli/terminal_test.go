@@ -24,3 +24,27 @@ func TestPlural(t *testing.T) {
 		}
 	}
 }
+
+// A text that is too long for the terminal goes on below where it begins; away
+// from a terminal it is one line.
+func TestLongTextsFold(t *testing.T) {
+	for _, c := range []struct {
+		width int
+		want  string
+	}{
+		{0, "disk   ok  79.7 GB are free for the state directory of this server\nclock  off\n"},
+		{40, "disk   ok  79.7 GB are free for the\n           state directory of this\n           server\nclock  off\n"},
+		{25, "disk   ok  79.7 GB are free for the state directory of this server\nclock  off\n"}, // too narrow to fold
+	} {
+		var out strings.Builder
+		r := &Rows{width: c.width, out: &out}
+		fmt.Fprint(r, "disk\tok\t79.7 GB are free for the state directory of this server\nclock\toff\n")
+		if err := r.Flush(); err != nil || out.String() != c.want {
+			t.Errorf("%d columns wide (%v):\n%s\nwant\n%s", c.width, err, out.String(), c.want)
+		}
+	}
+	word := strings.Repeat("x", 50)
+	if got := fold("a "+word+" b\n", 30, 2); got != "a "+word+" b\n" && !strings.Contains(got, word) {
+		t.Errorf("a word is broken: %q", got)
+	}
+}
