@@ -88,7 +88,9 @@ func judgeInstant(in *Input) Judgement {
 	}
 	if off, vwap, ok := offVWAP(in, &j); have("vwap_future", vwap, ok) {
 		j.Values["off_vwap_percent"] = off
-		s.Add(vwapPoints(off), vwapPoints(-off), "%s", vwapText(off))
+		if vwapText(off) != atVWAP {
+			s.Add(vwapPoints(off), vwapPoints(-off), "%s", vwapText(off))
+		}
 		check("vwap", vwapText(off))
 	} else {
 		check("vwap", "no VWAP of the future yet")
@@ -174,11 +176,14 @@ func larger(s *classic.Sides, settings Settings) (signal string, confidence, way
 	return plain, float64(points), way
 }
 
+// atVWAP is on neither side: no points.
+const atVWAP = "Future at VWAP"
+
 // vwapText says where the future stands.
 func vwapText(off float64) string {
 	switch percent := fmt.Sprintf("%.2f", math.Abs(off)); {
 	case percent == "0.00":
-		return "Future at VWAP"
+		return atVWAP
 	case off > 0:
 		return "Future " + percent + " % above VWAP"
 	default:

@@ -134,6 +134,10 @@ func TestInstantVWAPOfBars(t *testing.T) {
 	in.Future.Closed = bars
 	// The tick has no average price: that of the day's bars stands in.
 	wantValues(t, judgeInstant(in), classic.Object{"vwap_future": 1000.0, "off_vwap_percent": 1.0, "points_up": 12})
+	for _, last := range []float64{1000.04, 999.96} { // what is written as 0.00 % is no side; 5 is the place in the day's range
+		in.FutureTick.Last = last
+		wantValues(t, judgeInstant(in), classic.Object{"points_up": 0, "points_down": 5})
+	}
 }
 
 func TestPreviousDayMustBeWhole(t *testing.T) {

@@ -259,8 +259,8 @@ function Heads({ side }: { side: "call" | "put" }) {
   );
 }
 
-// Told is a row with what it is drawn from besides.
-interface Told {
+// Drawn is a row with what it is drawn from besides.
+interface Drawn {
   r: ChainRow;
   spot: number | null;
   current: boolean;
@@ -271,7 +271,7 @@ const rowsAFrame = 6;
 
 // useTurns shows other rows a few a frame, from the first one on: a table of
 // hundreds of figures takes a slow processor longer than a frame.
-function useTurns(c: Chain, wanted: Told[]): Told[] {
+function useTurns(c: Chain, wanted: Drawn[]): Drawn[] {
   const [shown, show] = useState(wanted);
   useLayoutEffect(() => {
     let frame = 0;
@@ -287,7 +287,7 @@ function useTurns(c: Chain, wanted: Told[]): Told[] {
   return shown;
 }
 
-function Row({ t }: { t: Told }) {
+function Row({ t }: { t: Drawn }) {
   return useMemo(() => {
     const { r, spot, current, now } = t;
     return (
