@@ -257,6 +257,18 @@ func (t talk) take(ctx context.Context, box *sealed, theirs Token) (r result, lo
 	case now.Session.Token.Equal(token):
 		return result{OK: true}, "" // it has come another way meanwhile
 	}
+	if last, paused := t.Store.paused(box.Fingerprint); paused {
+		return last.result, last.local
+	}
+	r, local = t.keep(ctx, token, now, box)
+	t.Store.tried(box.Fingerprint, r, local)
+	return r, local
+}
+
+// keep asks Kite about a token of the peer's, and writes it into the .env file
+// when Kite accepts it.
+func (t talk) keep(ctx context.Context, token messages.AccessToken, now Local, box *sealed) (r result, local string) {
+	no := func(reason string) result { return result{Reason: reason} }
 	profile, err := kite.New(t.Exchange, messages.Session{APIKey: now.APIKey, Token: token}, func(messages.Generation) {}).Profile(ctx)
 	switch {
 	case kite.KindOf(err) == kite.TokenRefused:

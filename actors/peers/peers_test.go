@@ -256,6 +256,47 @@ func TestKiteRefusesThePeersToken(t *testing.T) {
 	b.reaches(true)
 }
 
+// TestATokenThatIsNotTakenIsTriedWithPauses: whatever keeps it out of the file,
+// Kite is asked about it after growing pauses, however often the peer offers it.
+func TestATokenThatIsNotTakenIsTriedWithPauses(t *testing.T) {
+	for name, c := range map[string]struct {
+		trouble, end func(k *fakeKite, b *host)
+	}{
+		"kite is away":               {func(k *fakeKite, _ *host) { k.set(func() { k.down = true }) }, func(k *fakeKite, _ *host) { k.set(func() { k.down = false }) }},
+		"the file cannot be written": {func(_ *fakeKite, b *host) { b.set(func() { b.fail = os.ErrPermission }) }, func(_ *fakeKite, b *host) { b.set(func() { b.fail = nil }) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKite(t)
+			a, b := newHost(t, k, true), newHost(t, k, false)
+			a.start()
+			enrol(t, a, b)
+			k.accept("good")
+			a.login("good")
+			clock := time.Now()
+			b.Store.now = func() time.Time { return clock }
+			c.trouble(k, b)
+			for range 120 { // two minutes in which the peer offers it each second
+				o, err := b.call(t.Context(), b.Store.Enrolled())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if o.ok || o.reason == "" {
+					t.Fatalf("%+v", o)
+				}
+				clock = clock.Add(time.Second)
+			}
+			if k.asked < 6 || k.asked > 10 {
+				t.Errorf("Kite was asked %d times in two minutes", k.asked)
+			}
+			c.end(k, b)
+			clock = clock.Add(mostPause)
+			if o, err := b.call(t.Context(), b.Store.Enrolled()); err != nil || !o.ok || b.holds() != "good" {
+				t.Errorf("%+v, %v", o, err)
+			}
+		})
+	}
+}
+
 // TestTroubleIsNamed: what keeps two servers apart is said in a way that one can
 // act on, and nothing is written.
 func TestTroubleIsNamed(t *testing.T) {

@@ -212,8 +212,14 @@ func (s state) converse(ev met, now time.Time) (state, []effect) {
 		s.doubted = f
 		out = append(out, ask{f})
 	}
-	if o.moved != same && o.moved != nothing && o.moved != apart {
+	switch o.moved {
+	case send, receive:
+		if o.ok {
+			s.due = now.Add(againAfter)
+		}
+	case wait, doubt:
 		s.due = now.Add(againAfter)
+	case same, nothing, apart:
 	}
 	return s, out
 }

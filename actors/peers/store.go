@@ -91,6 +91,7 @@ type Store struct {
 	tokens      []seen    // oldest first
 	unsaved     bool      // the file does not have all of them
 	refused     []string  // fingerprints of the peer's tokens that Kite refuses here
+	last        attempt   // of taking a token of the peer's
 	invitations []*invitation
 	guesses     int
 	state       state
@@ -335,6 +336,43 @@ func (s *Store) toSave() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peer != nil && s.unsaved
+}
+
+// attempt is what came of a token of the peer's that was not taken.
+type attempt struct {
+	print    string
+	failures int
+	again    time.Time // Kite is not asked about it before
+	result   result
+	local    string // what only this server says of it
+}
+
+// mostPause is the longest pause between two attempts with one token; they begin
+// with a second.
+const mostPause = 30 * time.Second
+
+// paused answers what came of the last attempt with a token, while it is too early
+// for another one.
+func (s *Store) paused(print string) (attempt, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.last.print == print && s.now().Before(s.last.again)
+}
+
+// tried notes what came of an attempt.
+func (s *Store) tried(print string, r result, local string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	failures := 0
+	if s.last.print == print {
+		failures = s.last.failures
+	}
+	if r.OK {
+		s.last = attempt{}
+		return
+	}
+	pause := min(mostPause, againAfter<<min(failures, 10))
+	s.last = attempt{print, failures + 1, s.now().Add(pause), r, local}
 }
 
 // took notes a token of the peer's that is about to be written.
