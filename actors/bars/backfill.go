@@ -46,7 +46,7 @@ type retry struct {
 	failures int       // answers in a row that brought nothing
 	after    time.Time // monotonic
 	reason   string    // why there is no history, as it was announced; "": nothing wrong
-	told     bool      // it was announced, by this incarnation
+	said     bool      // it was announced, by this incarnation
 }
 
 // current is how many paces after the last batch ticks still count as running.
@@ -207,7 +207,7 @@ func (b *bars) failed(s *series, overtaken bool, g messages.Generation, reason s
 // series would ask the same again lets it wait: the exchange does not have
 // those minutes yet.
 func (b *bars) answered(s *series, asked, from int64) {
-	if s.history.reason != "" || !s.history.told {
+	if s.history.reason != "" || !s.history.said {
 		s.history.reason = ""
 		b.announce(s)
 	}
@@ -220,7 +220,7 @@ func (b *bars) answered(s *series, asked, from int64) {
 }
 
 func (b *bars) announce(s *series) {
-	s.history.told = true
+	s.history.said = true
 	b.broadcast(messages.DataState{
 		What:       "history of " + s.key.underlying + "'s " + s.key.source.String(),
 		Underlying: s.key.underlying, Source: s.key.source, Reason: s.history.reason, At: b.cfg.Clock.Now(),

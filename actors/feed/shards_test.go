@@ -208,8 +208,8 @@ func TestTheGatewayLearnsOfRefusals(t *testing.T) {
 		return []messages.WantInstruments{{Owner: "test", Wants: []messages.Want{{InstrumentToken: tokens[0], Mode: messages.ModeFull}}}}
 	}
 	r.actor.Stop()
-	r.start() // it does not know what the last one has told the gateway
-	r.until("it is told again", func() bool { m, n := newest(); return n == 1 && len(m.Reasons) == 0 })
+	r.start() // it does not know what the last one has sent to the gateway
+	r.until("it is sent again", func() bool { m, n := newest(); return n == 1 && len(m.Reasons) == 0 })
 }
 
 // An instrument token that means two contracts is refused for the later one.

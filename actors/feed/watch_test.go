@@ -107,7 +107,7 @@ func TestRestartedFeedKnowsThePhase(t *testing.T) {
 }
 
 // A feed that starts subscribes to what its owners want by now, whatever it was
-// told before.
+// sent before.
 func TestAFeedThatStartsAsksWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	tokens := instruments(3)

@@ -54,7 +54,7 @@ type restState struct {
 	asked   time.Time // monotonic
 	refused messages.Generation
 	reason  string // why the last one brought nothing; "": nothing wrong
-	told    bool   // it was announced, by this incarnation
+	said    bool   // it was announced, by this incarnation
 }
 
 type answered struct {
@@ -169,10 +169,10 @@ func (a *analysisActor) answered(m answered) {
 // refuse puts why a question brought nothing into the readings, and announces
 // it; "": the answers come.
 func (a *analysisActor) refuse(reason string) {
-	if a.rest.told && a.rest.reason == reason {
+	if a.rest.said && a.rest.reason == reason {
 		return
 	}
-	a.rest.reason, a.rest.told = reason, true
+	a.rest.reason, a.rest.said = reason, true
 	for _, d := range a.underlyings {
 		d.core.Refuse(reason)
 		d.dirty = true

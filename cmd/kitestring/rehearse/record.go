@@ -254,11 +254,15 @@ var _ = register(Drill{
 })
 
 var _ = register(Drill{
-	Name: "replay-equals-live", Topic: Recorder, Setup: Setup{Speed: 20, Rate: 2000}, Limit: 5 * time.Minute,
+	Name: "replay-equals-live", Topic: Recorder, Setup: Setup{Rate: 2000}, Limit: 5 * time.Minute,
 	Inject: "six minutes of a simulated day are recorded and played again, at 60 times their speed and as fast as they are read",
 	Hold:   "every packet and every whole bar of live comes again, and every reading: those of the recording and of its replays are equal, and those that the server gave of closed bars are among them",
 	Steps: func(r *Rig) {
+		// In a replay time stands until all is subscribed. A chain that is chosen late
+		// on the day, when its index has moved, has another middle there.
+		r.chainsSubscribed()
 		start := r.status().Market.ExchangeTime
+		r.clock(map[string]any{"speed": 20})
 		given := map[string]string{}
 		r.within(time.Minute, "six minutes have passed", func() (bool, any) {
 			r.collect(start, given)
@@ -284,21 +288,24 @@ var _ = register(Drill{
 		r.note("%d readings, sha256 %s; %d that the server gave are among them", day.Readings, day.SHA256[:16], len(given))
 		for _, speed := range []float64{60, 0} {
 			s := r.replay(speed)
-			var got map[string][]api.Bar
-			s.within(30*time.Second, "the bars of live are there", func() (bool, any) {
-				got = s.wholeBars(start)
-				return covers(got, live), fmt.Sprintf("%d of %d series", len(got), len(live))
-			})
 			n := 0
-			for series, bars := range live {
-				for i, b := range bars {
-					at := slices.IndexFunc(got[series], func(o api.Bar) bool { return o.Start.Equal(b.Start) })
-					if at < 0 || !sameBar(got[series][at], b) {
-						failf("%s: bar %d is %+v, live it was %+v", series, i, got[series], b)
+			s.within(30*time.Second, "the bars of live are there", func() (bool, any) {
+				got := s.wholeBars(start)
+				n = 0
+				for series, bars := range live {
+					for _, b := range bars {
+						at := slices.IndexFunc(got[series], func(o api.Bar) bool { return o.Start.Equal(b.Start) })
+						if at < 0 {
+							return false, fmt.Sprintf("%s has no bar of %s", series, b.Start)
+						}
+						if !sameBar(got[series][at], b) {
+							return false, fmt.Sprintf("%s: the bar is %+v, live it was %+v", series, got[series][at], b)
+						}
+						n++
 					}
-					n++
 				}
-			}
+				return true, n
+			})
 			if n < 12 {
 				failf("only %d bars to compare", n)
 			}
@@ -598,7 +605,7 @@ func (r *Rig) wholeBars(from time.Time) map[string][]api.Bar {
 	for _, u := range r.underlyings() {
 		for _, source := range []string{"index", "future"} {
 			for _, b := range get[[]api.Bar](r, "/api/v1/bars/"+u.Name+"?interval=1m&source="+source) {
-				if b.Closed && !b.Partial && !b.Backfilled && b.Start.After(from) {
+				if b.Closed && !b.Partial && !b.Gapped && !b.Backfilled && b.Start.After(from) {
 					series := u.Name + " " + source
 					found[series] = append(found[series], b)
 				}
@@ -608,16 +615,21 @@ func (r *Rig) wholeBars(from time.Time) map[string][]api.Bar {
 	return found
 }
 
-// covers reports whether a has each bar of b, by its time.
-func covers(a, b map[string][]api.Bar) bool {
-	for series, bars := range b {
-		for _, one := range bars {
-			if !slices.ContainsFunc(a[series], func(o api.Bar) bool { return o.Start.Equal(one.Start) }) {
-				return false
+// chainsSubscribed waits until each option of the chains is subscribed.
+func (r *Rig) chainsSubscribed() {
+	r.within(time.Minute, "the option chains are subscribed", func() (bool, any) {
+		r.pause(50 * time.Millisecond)
+		subscribed, chains := r.exchange().Subscriptions, 0
+		for _, u := range r.underlyings() {
+			for _, in := range u.Chain {
+				if subscribed[fmt.Sprint(in.Token)] == 0 {
+					return false, in.Tradingsymbol + " is not subscribed"
+				}
 			}
+			chains += min(1, len(u.Chain))
 		}
-	}
-	return true
+		return chains == 3, fmt.Sprintf("%d of 3 chains", chains)
+	})
 }
 
 // sameBar compares what was traded.
