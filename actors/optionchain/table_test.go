@@ -161,6 +161,58 @@ func TestChainOfAQuietMarket(t *testing.T) {
 	}
 }
 
+// What a chain says in sum against sums over its rows.
+func TestSummaryAgainstBruteForce(t *testing.T) {
+	now, expires := clock(t, "2026-12-02 11:00:00"), clock(t, "2026-12-08 15:40:00")
+	rapid.Check(t, func(rt *rapid.T) {
+		table := whole(t, 9, now, expires)
+		for i := range table.Options {
+			o := &table.Options[i]
+			o.OI, o.Volume, o.OpenOI = rapid.Int64Range(0, 1000).Draw(rt, "oi"), rapid.Int64Range(0, 1000).Draw(rt, "volume"), rapid.Int64Range(0, 1000).Draw(rt, "open")
+		}
+		c := table.Chain(now, true, limits)
+		var oi, volume, change, largest [2]float64 // of calls and puts
+		var wall [2]*float64
+		paid := map[float64]float64{}
+		for _, r := range c.Rows {
+			for i, o := range []*messages.ChainOption{r.Call, r.Put} {
+				n := float64(*o.OI)
+				oi[i], volume[i], change[i] = oi[i]+n, volume[i]+float64(*o.Volume), change[i]+float64(*o.OIChange)
+				if n > largest[i] {
+					largest[i], wall[i] = n, ptr(r.Strike)
+				}
+				for _, at := range c.Rows {
+					in := at.Strike - r.Strike
+					if i == 1 {
+						in = -in
+					}
+					paid[at.Strike] += max(0, in) * n
+				}
+			}
+		}
+		s := c.Summary
+		equal := func(name string, got *float64, above, below float64) {
+			if (got == nil) != (below == 0) || got != nil && math.Abs(*got-above/below) > 0.005+1e-9 {
+				rt.Fatalf("%s %v of %v and %v", name, got, above, below)
+			}
+		}
+		equal("PCR", s.PCR, oi[1], oi[0])
+		equal("PCR of the volume", s.PCRVolume, volume[1], volume[0])
+		equal("PCR of the change", s.PCRChange, change[1], change[0])
+		if *s.CallOI != oi[0] || *s.PutOI != oi[1] || *s.CallOIChange != change[0] || *s.PutOIChange != change[1] {
+			rt.Fatalf("%+v: open interest %v, change %v", s, oi, change)
+		}
+		if !reflect.DeepEqual([2]*float64{s.CallWall, s.PutWall}, wall) {
+			rt.Fatalf("walls %v and %v, want %v", s.CallWall, s.PutWall, wall)
+		}
+		for strike, sum := range paid {
+			if s.MaxPain != nil && sum < paid[*s.MaxPain] {
+				rt.Fatalf("max pain %v pays %v, %v pays %v", *s.MaxPain, paid[*s.MaxPain], strike, sum)
+			}
+		}
+	})
+}
+
 // What the quotes do not give is nil, with the reason.
 func TestNothingIsInvented(t *testing.T) {
 	now, expires := clock(t, "2026-12-02 11:00:00"), clock(t, "2026-12-08 15:40:00")
