@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +57,15 @@ func (m *market) set(now time.Time, price int32) {
 // learns it, and the actor stops at once.
 func TestAHangingWebhookDelaysNobody(t *testing.T) {
 	hang, received := make(chan struct{}), make(chan string, 10)
-	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	var gaveUp atomic.Int32 // requests that were ended because no answer came
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+			gaveUp.Add(1)
+		}
+	}))
 	ntfy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		_, _ = io.WriteString(w, "{}")
@@ -80,8 +89,8 @@ func TestAHangingWebhookDelaysNobody(t *testing.T) {
 		t.Errorf("ntfy got %q, want %q", got, want)
 	}
 	actorstest.Until(t, "the message over ntfy ended", func() bool { return len(store.Deliveries()) == 1 && store.Deliveries()[0].Arrived })
-	if store.Waiting() != 1 {
-		t.Errorf("%d messages wait, want the webhook's", store.Waiting())
+	if store.Waiting() != 1 || gaveUp.Load() != 0 {
+		t.Errorf("%d messages wait, want the webhook's, which was given up %d times", store.Waiting(), gaveUp.Load())
 	}
 	m.set(at(10, 5, 0), 2_499_900)
 	if got := <-received; got == "" {
