@@ -426,6 +426,25 @@ func TestTooManySockets(t *testing.T) {
 	r.until("the receipt", func() bool { return r.state.Rotations()[0].Result == adopted })
 }
 
+// Two servers share the exchange's sockets, and none is free for a second one: the
+// old socket is closed first. Until the exchange has ended it, it counts, and a dial
+// would be refused.
+func TestASlotIsFreeWhenTheExchangeEndsTheSocket(t *testing.T) {
+	tokens := instruments(3)
+	r := adoptedRig(t, tokens, func(r *rig) { r.cfg.Sockets = 1 })
+	r.venue.set(func(v *venue) { v.most, v.forgets = 1, 100*time.Millisecond })
+	for g := messages.Generation(2); g <= 4; g++ {
+		token := fmt.Sprint("T", g)
+		r.offer(g, token)
+		r.adopt(g, token)
+		r.streaming(g)
+		r.until("the receipt", func() bool { return r.state.Rotations()[0].Result == adopted })
+	}
+	if s := r.state.Stats(); s.Connects["too_many"] != 0 {
+		t.Errorf("the exchange refused: %v", s.Connects)
+	}
+}
+
 func TestMalformedBurstReplacesTheConnection(t *testing.T) {
 	tokens := instruments(2)
 	r := adoptedRig(t, tokens)

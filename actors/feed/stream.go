@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"sync"
@@ -26,6 +27,9 @@ const (
 	// For the answer to a ping or a close, which the reader waits for.
 	answerTimeout = time.Second
 	closeTimeout  = 30 * time.Millisecond // for the close frame: politeness must not delay a stop
+	// How long a socket that is replaced waits for the exchange to end it: its slot
+	// is free only then, and the next dial may need it.
+	partTimeout = 300 * time.Millisecond
 	pulseEvery    = 100 * time.Millisecond
 	// A message beyond this ends the connection; up to it one that is too long
 	// for a frame is skipped and counted.
@@ -130,8 +134,13 @@ func (s *stream) run(ctx context.Context) error {
 			}
 		}()
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeTimeout))
+		if c, why := s.ending(); c == byUs && why != "" && ctx.Err() == nil {
+			_ = conn.SetReadDeadline(time.Now().Add(partTimeout))
+			return
+		}
 		_ = conn.Close()
 	})
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // a stop waits for nobody
 	defer func() {
 		if !unhook() {
 			<-closed
@@ -148,6 +157,9 @@ func (s *stream) run(ctx context.Context) error {
 	})
 	s.end(network, s.reason(s.read(conn)))
 	c, why := s.ending()
+	if c == byUs {
+		_, _ = io.Copy(io.Discard, conn.source) // until the exchange ends it: what comes has been replaced
+	}
 	gap := messages.GapReconnect
 	if c == byUs {
 		gap = messages.GapSwap
@@ -159,7 +171,8 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	state.count(state.disconnects, label)
 	s.fact(messages.SocketFact{Kind: messages.SocketClosed, Cause: label, Reason: why})
-	<-closed // its slot is free before another socket is dialled
+	<-closed
+	_ = conn.Close()
 	s.report(ended{s.id, c, why}, time.Now())
 	return nil
 }

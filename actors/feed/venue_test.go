@@ -35,6 +35,7 @@ type venue struct {
 	traded   map[uint32]uint32
 	answer   func(token string) int
 	most     int           // sockets at once; 0: any number
+	forgets  time.Duration // from a socket's close until it is ended and counts no more
 	mute     bool          // new sockets bring nothing at all
 	noTicks  bool          // subscriptions bring nothing
 	delay    time.Duration // of everything that is sent
@@ -136,6 +137,10 @@ func (v *venue) serve(w http.ResponseWriter, r *http.Request) {
 	})
 	v.hijacked.Go(s.write)
 	defer func() {
+		v.mu.Lock()
+		forgets := v.forgets
+		v.mu.Unlock()
+		<-time.After(forgets)
 		v.mu.Lock()
 		delete(v.sockets, s)
 		v.mu.Unlock()

@@ -79,4 +79,10 @@ var (
 	}))
 	_ = register(edgeDrill("partition-edge", "nothing passes between the edge and the first of two servers for 5 s", 0, cut(func(p *pair) *link { return p.toServer[0] })))
 	_ = register(edgeDrill("partition-kite", "nothing passes between the exchange and the first of two servers for 5 s", 0, cut(func(p *pair) *link { return p.toKite[0] })))
+	_ = register(edgeDrill("fourth-slot", "both servers get a new token at once, and dial", 0, func(p *pair) time.Duration {
+		p.silence()
+		stood := p.still.SoFar()
+		p.rotatedBoth()
+		return max(0, p.silence()-(p.still.SoFar()-stood))
+	}))
 )
