@@ -27,7 +27,7 @@ var Table = []Row{
 	{
 		messages.EqualPackets, "Two sockets of one API key get byte-equal packets.",
 		"not documented; users report about two packets a second an instrument",
-		"The new socket leads an instrument from its first packet that is not older than the last one, 50 ms later: nothing goes out after something newer, and the volume misses no step.",
+		"The new socket leads an instrument from its first packet that is not older than the last one, 0.7 s later in the first rotation and 50 ms later in the next ones: nothing goes out after something newer, and the volume misses no step.",
 	},
 	{
 		messages.CachedPacket, "The last packet of each instrument follows its subscription at once, in a closed market too.",

@@ -30,7 +30,7 @@ const (
 	// How long a socket that is replaced waits for the exchange to end it: its slot
 	// is free only then, and the next dial may need it.
 	partTimeout = 300 * time.Millisecond
-	pulseEvery    = 100 * time.Millisecond
+	pulseEvery  = 100 * time.Millisecond
 	// A message beyond this ends the connection; up to it one that is too long
 	// for a frame is skipped and counted.
 	readLimit = 16 << 20

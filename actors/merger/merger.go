@@ -68,20 +68,19 @@ type Held struct {
 //
 // Kite may sample the two sockets at different moments: then a byte-equal packet
 // is rare. So a held packet that is not older than the last one that went out
-// makes the newer socket lead its instrument after LeadAfter: what the older one
+// makes the newer socket lead its instrument after a while: what the older one
 // had on its way has come by then. From there on a packet goes out when it is
-// newer than the last one; of equal age only the leader's does. Where the swap
-// before this one has shown that both sockets carry the same packets, the twin is
-// on its way, however late: the newer socket leads after TwinAfter.
+// newer than the last one; of equal age only the leader's does. The while is
+// TwinAfter, since the twin may be late, and LeadAfter where the swap before this
+// one has shown that the sockets carry different packets.
 //
 // A packet of an earlier day waits for nothing: the older socket has had all
 // night to bring it. Before the open, when the exchange has made up its cached
 // packets again and they fit nothing that was sent, this is what joins them.
 //
 // Exact when both sockets carry the same packets of an instrument, none of them
-// LeadAfter late (TwinAfter, from the second swap on), and no packet recurs, byte
-// for byte, between the two positions (time, volume, quantities and five levels of
-// depth each way all equal again).
+// TwinAfter late, and no packet recurs, byte for byte, between the two positions
+// (time, volume, quantities and five levels of depth each way all equal again).
 // Else nothing goes out after something newer, and the volume, which Kite counts
 // up over the day, misses no step.
 //
@@ -119,15 +118,16 @@ func (j *Joins) Add(o Joins) {
 	j.Unmatched += o.Unmatched
 }
 
-// equal reports whether the two sockets carried the same packets.
-func (j Joins) equal() bool { return j.Matched > 10*(j.Ordered+j.Unmatched) }
+// differ reports whether the two sockets carried different packets.
+func (j Joins) differ() bool { return 10*(j.Ordered+j.Unmatched) > j.Matched }
 
 // How long the older socket may take to bring what the newer one has brought.
 const (
 	LeadAfter = 50 * time.Millisecond
-	// TwinAfter is for sockets that carry the same packets. TCP sends a lost segment
-	// again after 200 ms or more, and a busy machine stands still for as long.
-	TwinAfter = time.Second
+	// TwinAfter is for sockets that carry the same packets, as far as is known. TCP
+	// sends a lost segment again after 200 ms, then after 400, and a busy machine
+	// stands still for as long.
+	TwinAfter = 700 * time.Millisecond
 )
 
 type track struct {
@@ -164,10 +164,10 @@ func (m *Merger) Shown() Joins {
 
 // wait is how long the older socket may take.
 func (m *Merger) wait() time.Duration {
-	if m.last.equal() {
-		return TwinAfter
+	if m.last.differ() {
+		return LeadAfter
 	}
-	return LeadAfter
+	return TwinAfter
 }
 
 // Expect makes room for a slot of which nothing has come yet.

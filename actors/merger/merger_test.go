@@ -12,6 +12,9 @@ import (
 
 var seed = maphash.MakeSeed()
 
+// ownSampling is what a swap has shown where each socket samples on its own.
+var ownSampling = Joins{Matched: 1, Ordered: 5}
+
 // pair runs two sockets that carry the same packets through a merger, as the
 // table does, and keeps what goes out.
 type pair struct {
@@ -142,11 +145,11 @@ func TestMergerIsExact(t *testing.T) {
 // Two sockets that sample the same instrument at moments of their own: nothing
 // older goes out after something newer, nothing equal at once, the last volume
 // that a socket brought is out, and no instrument is waited for longer than
-// leadAfter once the newer socket has brought something current.
+// LeadAfter once the newer socket has brought something current.
 func TestMergerWithOwnSampling(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(1_700_000_000, 0)
-		p := pair{out: map[int][]uint64{}}
+		p := pair{m: *New(0, 1, ownSampling), out: map[int][]uint64{}}
 		source := uint64(rapid.IntRange(0, 40).Draw(t, "before")) // the instrument's state now
 		first := testArrival(source, true)
 		p.m.Known(0, first.Hash, first.Moment, nil)
@@ -199,17 +202,18 @@ func TestMergerWithOwnSampling(t *testing.T) {
 	})
 }
 
-// Sockets that carried the same packets in the swap before this one are given
-// longer: the older one may bring late what nobody else brings.
-func TestALatePacketOfEqualSocketsIsWaitedFor(t *testing.T) {
+// The older socket may bring late what nobody else brings: it is given longer,
+// unless the sockets carried different packets in the swap before this one.
+func TestALatePacketIsWaitedFor(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	for _, c := range []struct {
 		last Joins
 		late time.Duration
 		want []uint64
 	}{
-		{Joins{}, LeadAfter - time.Millisecond, []uint64{10, 12, 14}},
-		{Joins{}, LeadAfter, []uint64{14}}, // nothing is known of them: 10 and 12 are too late
+		{Joins{}, TwinAfter - time.Millisecond, []uint64{10, 12, 14}},
+		{Joins{}, TwinAfter, []uint64{14}}, // 10 and 12 are too late
+		{Joins{Matched: 100, Ordered: 20}, LeadAfter - time.Millisecond, []uint64{10, 12, 14}},
 		{Joins{Matched: 100, Ordered: 20}, LeadAfter, []uint64{14}},
 		{Joins{Matched: 100, Ordered: 1}, TwinAfter - time.Millisecond, []uint64{10, 12, 14}},
 		{Joins{Matched: 100, Ordered: 1}, TwinAfter, []uint64{14}},
@@ -246,7 +250,8 @@ func TestWhatASwapHasShown(t *testing.T) {
 // counted.
 func TestMergerCountsJoins(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	p := pair{m: Merger{Now: now}, out: map[int][]uint64{}}
+	p := pair{m: *New(0, 4, ownSampling), out: map[int][]uint64{}}
+	p.m.Now = now
 	for slot := range 4 {
 		p.m.Known(slot, testArrival(8, true).Hash, testArrival(8, true).Moment, nil) // the time 3, the volume 4
 	}
