@@ -280,14 +280,11 @@ func (c *consumer) holes() int {
 	return len(c.gaps)
 }
 
-// lostMessages is how many are missing.
-func (c *consumer) lostMessages() (n int64) {
+// lastBeforeHole is the newest message before the first hole.
+func (c *consumer) lastBeforeHole() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, g := range c.gaps {
-		n += g.before.sequence - g.after.sequence - 1
-	}
-	return n
+	return c.gaps[0].after.sequence
 }
 
 // bytesEach is the mean length of a message.
