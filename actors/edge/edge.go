@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
@@ -43,6 +44,7 @@ const MostInstruments = 3000
 // how long it waits before it connects again, at first and at most.
 const (
 	dead       = 3 * time.Second
+	lookEvery  = 100 * time.Millisecond
 	redialBase = 50 * time.Millisecond
 	redialCap  = 2 * time.Second
 	healthy    = 10 * time.Second // a connection this long ends the growth of the pauses
@@ -398,14 +400,23 @@ func (l *link) stream(ctx context.Context, connected func()) error {
 	writing.Go(func() { l.subscribe(conn, ended) })
 	defer writing.Wait()
 	defer close(ended)
-	for {
-		if err := conn.SetReadDeadline(time.Now().Add(dead)); err != nil {
-			return err
+	var reads atomic.Int64
+	var silent atomic.Bool
+	writing.Go(func() {
+		if watch(&reads, ended) {
+			silent.Store(true)
+			_ = conn.Close()
 		}
+	})
+	for {
 		kind, frame, err := conn.ReadMessage()
 		if err != nil {
+			if silent.Load() {
+				err = errSilent
+			}
 			return err
 		}
+		reads.Add(1)
 		switch {
 		case kind == websocket.TextMessage:
 			l.edge.text(frame)
@@ -415,6 +426,45 @@ func (l *link) stream(ctx context.Context, connected func()) error {
 			}
 		}
 	}
+}
+
+var errSilent = fmt.Errorf("it brought nothing for %s, not even a heartbeat", dead)
+
+// watch waits until a connection is silent; false: it has ended before. A read's
+// deadline would count a standstill of this process too, and end both connections
+// at once with all that had come meanwhile.
+func watch(reads *atomic.Int64, ended <-chan struct{}) bool {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	s := silence{lookedAt: time.Now()}
+	for {
+		select {
+		case <-ended:
+			return false
+		case now := <-look.C:
+			if s.look(now, reads.Load()) >= dead {
+				return true
+			}
+		}
+	}
+}
+
+// silence is how long a connection has brought nothing that could be read.
+type silence struct {
+	reads    int64
+	lookedAt time.Time
+	lasts    time.Duration
+}
+
+// look is given the messages so far. Between two looks counts what a look may be
+// late: in a longer time nobody could read.
+func (s *silence) look(now time.Time, reads int64) time.Duration {
+	s.lasts += min(now.Sub(s.lookedAt), 2*lookEvery)
+	s.lookedAt = now
+	if reads != s.reads {
+		s.reads, s.lasts = reads, 0
+	}
+	return s.lasts
 }
 
 // subscribe keeps the connection subscribed to what is wanted.

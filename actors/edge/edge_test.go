@@ -249,3 +249,39 @@ func TestConnectionsThatEndAtOnceGrowThePause(t *testing.T) {
 		t.Errorf("after %s, want %s of pauses at least", took, least)
 	}
 }
+
+// What came while the process stood still waits to be read: that time is no
+// silence.
+func TestAStandstillIsNoSilence(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	s := silence{lookedAt: at}
+	look := func(after time.Duration, reads int64) time.Duration {
+		at = at.Add(after)
+		return s.look(at, reads)
+	}
+	look(lookEvery, 1)
+	if lasts := look(time.Minute, 1); lasts >= dead {
+		t.Fatalf("%s of silence after a standstill", lasts)
+	}
+	if lasts := look(lookEvery, 2); lasts != 0 {
+		t.Fatalf("%s of silence after a message", lasts)
+	}
+	looks := 0
+	for look(lookEvery, 2) < dead {
+		looks++
+	}
+	if took := time.Duration(looks+1) * lookEvery; took != dead {
+		t.Errorf("silent after %s, want %s", took, dead)
+	}
+}
+
+// A gateway that falls silent without an end is given up and connected to again.
+func TestASilentUpstreamIsGivenUp(t *testing.T) {
+	a := newUpstream(t, "keyA")
+	h := actorstest.Start(t, Name, New(Config{
+		Upstreams: []Upstream{a.upstream()}, Sink: &recorder{}, Gateway: actor.NewPID(actor.LocalLookupAddr, "gateway/main"), Board: &Board{},
+	}))
+	t.Cleanup(h.Stop)
+	h.Tell(messages.WantInstruments{Owner: "gateway", Wants: []messages.Want{{InstrumentToken: token, Mode: messages.ModeFull}}})
+	a.subscribed(2)
+}

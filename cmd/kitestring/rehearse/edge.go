@@ -79,6 +79,14 @@ var (
 	}))
 	_ = register(edgeDrill("partition-edge", "nothing passes between the edge and the first of two servers for 5 s", 0, cut(func(p *pair) *link { return p.toServer[0] })))
 	_ = register(edgeDrill("partition-kite", "nothing passes between the exchange and the first of two servers for 5 s", 0, cut(func(p *pair) *link { return p.toKite[0] })))
+	_ = register(edgeDrill("edge-pause", "the edge stands still for 4 s, longer than a link may be silent", 0, func(p *pair) time.Duration {
+		const still = 4 * time.Second
+		p.silence()
+		check(p.edge.process.cmd.Process.Signal(syscall.SIGSTOP))
+		p.pause(still)
+		check(p.edge.process.cmd.Process.Signal(syscall.SIGCONT))
+		return max(0, p.silent(time.Second)-still)
+	}))
 	_ = register(edgeDrill("fourth-slot", "both servers get a new token at once, and dial", 0, func(p *pair) time.Duration {
 		p.silence()
 		stood := p.still.SoFar()
