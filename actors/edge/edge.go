@@ -14,9 +14,12 @@ package edge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
+	"net/http"
 	"net/url"
 	"slices"
 	"sync"
@@ -377,11 +380,11 @@ func (l *link) stream(ctx context.Context, connected func()) error {
 	dialer := websocket.Dialer{HandshakeTimeout: dead, ReadBufferSize: 64 << 10}
 	conn, resp, err := dialer.DialContext(ctx, address.String(), nil)
 	if resp != nil {
-		_ = resp.Body.Close()
+		defer resp.Body.Close()
 	}
 	if err != nil {
 		if resp != nil {
-			return fmt.Errorf("the gateway answered %s", resp.Status)
+			return refused(resp)
 		}
 		var u *url.Error // it repeats the address, with the key in it
 		if errors.As(err, &u) {
@@ -465,6 +468,18 @@ func (s *silence) look(now time.Time, reads int64) time.Duration {
 		s.reads, s.lasts = reads, 0
 	}
 	return s.lasts
+}
+
+// refused is what was answered instead of an upgrade, in the words of the gateway
+// if it was one.
+func refused(resp *http.Response) error {
+	var answer struct {
+		Message string `json:"message"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 4<<10)).Decode(&answer) != nil || answer.Message == "" {
+		return fmt.Errorf("it answered %d, not as the gateway of a kitestring: is --upstream the address that its server prints as gateway_addr?", resp.StatusCode)
+	}
+	return fmt.Errorf("the gateway answered %d: %s", resp.StatusCode, answer.Message)
 }
 
 // subscribe keeps the connection subscribed to what is wanted.

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -272,6 +273,59 @@ func TestAStandstillIsNoSilence(t *testing.T) {
 	}
 	if took := time.Duration(looks+1) * lookEvery; took != dead {
 		t.Errorf("silent after %s, want %s", took, dead)
+	}
+}
+
+// An upstream that speaks rubbish is given up and connected to again; what the other
+// one brings goes on.
+func TestRubbishOfAnUpstream(t *testing.T) {
+	a, b := newUpstream(t, "keyA"), newUpstream(t, "keyB")
+	sink := &recorder{}
+	h := actorstest.Start(t, Name, New(Config{
+		Upstreams: []Upstream{a.upstream(), b.upstream()}, Sink: sink, Gateway: actor.NewPID(actor.LocalLookupAddr, "gateway/main"), Board: &Board{},
+	}))
+	t.Cleanup(h.Stop)
+	h.Tell(messages.WantInstruments{Owner: "gateway", Wants: []messages.Want{{InstrumentToken: token, Mode: messages.ModeFull}}})
+	b.subscribed(1)
+	last := 0
+	for n, rubbish := range [][]byte{{0, 9, 0}, {0, 1, 0x7f, 0xff, 1}, bytes.Repeat([]byte{0xff}, 70_000)} {
+		a.subscribed(n + 1)
+		b.send(last+1, last+10)
+		a.mu.Lock()
+		if err := a.conn.WriteMessage(websocket.BinaryMessage, rubbish); err != nil {
+			t.Fatal(err)
+		}
+		a.mu.Unlock()
+		b.send(last+11, last+20)
+		last += 20
+		sink.until(t, last)
+		actorstest.Until(t, "another connection", func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.conn != nil && a.connecting == n+1 { // it is alive, and only speaks rubbish
+				_ = a.conn.WriteMessage(websocket.BinaryMessage, wire.HeartbeatFrame())
+			}
+			return a.connecting == n+2
+		})
+	}
+	for i, n := range sink.seen {
+		if n != uint32(i+1) {
+			t.Fatalf("packet %d is number %d: %v", i+1, n, sink.seen)
+		}
+	}
+}
+
+// A refusal is said in the gateway's words; what is no gateway is called so.
+func TestWordsOfARefusal(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"status":"error","message":"this key is not known here"}`: "answered 403: this key is not known here",
+		"<html>nginx</html>": "not as the gateway of a kitestring",
+		"{}":                 "not as the gateway of a kitestring",
+	} {
+		err := refused(&http.Response{StatusCode: http.StatusForbidden, Body: io.NopCloser(strings.NewReader(body))})
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
 	}
 }
 

@@ -87,7 +87,10 @@ var (
 		check(p.edge.process.cmd.Process.Signal(syscall.SIGCONT))
 		return max(0, p.silent(time.Second)-still)
 	}))
-	_ = register(edgeDrill("fourth-slot", "both servers get a new token at once, and dial", 0, func(p *pair) time.Duration {
+	_ = register(edgeDrill("fourth-slot", "both servers get a new token at once, and dial; the ends of their old sockets take 100 ms to the exchange", 0, func(p *pair) time.Duration {
+		for _, l := range p.toKite {
+			l.slow(100 * time.Millisecond)
+		}
 		p.silence()
 		stood := p.still.SoFar()
 		p.rotatedBoth()

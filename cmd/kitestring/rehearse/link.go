@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // link carries the TCP connections of one part of a drill to another, and can be
@@ -16,11 +17,12 @@ type link struct {
 
 	mu     sync.Mutex
 	ended  bool
-	passes chan struct{}     // closed: bytes come through
-	conns  map[net.Conn]bool // true: the far end of one
-	most   int64             // bytes that the far end may send on a connection; 0: any number
-	sent   int64             // bytes that it sent on the last one that ended by itself
-	broken int               // connections that ended at most
+	passes chan struct{}              // closed: bytes come through
+	conns  map[net.Conn]bool          // true: the far end of one
+	most   int64                      // bytes that the far end may send on a connection; 0: any number
+	sent   int64                      // bytes that it sent on the last one that ended by itself
+	broken int                        // connections that ended at most
+	slowed map[net.Conn]time.Duration // that what a near end sends takes; of the connections that there were
 }
 
 // link makes one to an address, until the end of the drill.
@@ -91,6 +93,7 @@ func (l *link) copy(to, from net.Conn, most int64) (taken int64) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		time.Sleep(l.takes(from))
 		<-l.state()
 		last := most > 0 && taken+int64(n) >= most
 		if last {
@@ -170,6 +173,25 @@ func (l *link) limit(most int64) {
 	l.most = most
 	l.mu.Unlock()
 	l.drop()
+}
+
+// slow makes all that the near ends of the connections that there are send, their
+// ends too, take so long; a connection that begins later is quicker.
+func (l *link) slow(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slowed = map[net.Conn]time.Duration{}
+	for c, far := range l.conns {
+		if !far {
+			l.slowed[c] = d
+		}
+	}
+}
+
+func (l *link) takes(from net.Conn) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.slowed[from]
 }
 
 // drop ends the connections that there are.
