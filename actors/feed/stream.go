@@ -27,9 +27,12 @@ const (
 	// For the answer to a ping or a close, which the reader waits for.
 	answerTimeout = time.Second
 	closeTimeout  = 30 * time.Millisecond // for the close frame: politeness must not delay a stop
-	// How long a socket that is replaced waits for the exchange to end it: its slot
-	// is free only then, and the next dial may need it.
+	// How long a socket that we close waits for the exchange to end it: its slot is
+	// free only then, and the next dial may need it. Where another server has the
+	// rest of the slots, the dial would be one too many, and that server covers for
+	// us meanwhile.
 	partTimeout = 300 * time.Millisecond
+	partShared  = 3 * time.Second
 	pulseEvery  = 100 * time.Millisecond
 	// A message beyond this ends the connection; up to it one that is too long
 	// for a frame is skipped and counted.
@@ -93,6 +96,12 @@ func (s *stream) ending() (cause, string) {
 	return s.cause, s.why
 }
 
+// parts reports whether we close a socket that the exchange still serves.
+func (s *stream) parts() bool {
+	c, why := s.ending()
+	return why != "" && (c == byUs || c == malformed)
+}
+
 // resubscribe has the writer bring the subscriptions up to date; all of them
 // when again is set.
 func (s *stream) resubscribe(again bool) {
@@ -134,8 +143,12 @@ func (s *stream) run(ctx context.Context) error {
 			}
 		}()
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeTimeout))
-		if c, why := s.ending(); c == byUs && why != "" && ctx.Err() == nil {
-			_ = conn.SetReadDeadline(time.Now().Add(partTimeout))
+		if s.parts() && ctx.Err() == nil {
+			most := partTimeout
+			if s.feed.cfg.Sockets < MaxShards {
+				most = partShared
+			}
+			_ = conn.SetReadDeadline(time.Now().Add(most))
 			return
 		}
 		_ = conn.Close()
@@ -157,7 +170,7 @@ func (s *stream) run(ctx context.Context) error {
 	})
 	s.end(network, s.reason(s.read(conn)))
 	c, why := s.ending()
-	if c == byUs {
+	if s.parts() {
 		_, _ = io.Copy(io.Discard, conn.source) // until the exchange ends it: what comes has been replaced
 	}
 	gap := messages.GapReconnect
