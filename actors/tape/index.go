@@ -34,8 +34,9 @@ func (s Segment) Index() (Index, error) {
 }
 
 // Events calls each with the events of a segment, without its frames: cheap,
-// for few blocks have any. It ends at the first block that cannot be read; what
-// is in the blocks it believes, see ReadFile.
+// for few blocks have any. It ends at the first block that is out of its place or
+// whose events do not have its checksum. Blocks without events are not read, only
+// their headers: that those are whole is what ReadFile says.
 func (s Segment) Events(each func(Event)) error {
 	f, err := os.Open(s.Path)
 	if err != nil {
@@ -47,16 +48,16 @@ func (s Segment) Events(each func(Event)) error {
 	var block []byte
 	at := int64(0)
 	err = s.headers(func(h header) bool {
-		start := at + headerBytes
-		at = start + int64(h.length)
+		start, length := at, headerBytes+h.length
+		at += int64(length)
 		if h.events == 0 {
-			return true
+			return d.follow(h)
 		}
-		block = slices.Grow(block[:0], h.length)[:h.length]
-		if _, err := f.ReadAt(block, start); err != nil {
+		block = slices.Grow(block[:0], length)[:length]
+		if _, err := f.ReadAt(block, start); err != nil || d.check(h, block) != nil {
 			return false
 		}
-		content, err := d.zstd.DecodeAll(block, slices.Grow(d.content[:0], h.inner))
+		content, err := d.zstd.DecodeAll(block[headerBytes:], slices.Grow(d.content[:0], h.inner))
 		if err != nil || len(content) != h.inner {
 			return false
 		}

@@ -42,12 +42,21 @@ func (d *decoder) restart() {
 
 // check compares the checksum of a whole block.
 func (d *decoder) check(h header, block []byte) error {
-	if h.sequence != d.sequence || checksum(d.crc, block) != h.crc {
+	if checksum(d.crc, block) != h.crc || !d.follow(h) {
 		return errCRC
+	}
+	return nil
+}
+
+// follow takes a block's place in the segment from its header; false: it is
+// another block's turn.
+func (d *decoder) follow(h header) bool {
+	if h.sequence != d.sequence {
+		return false
 	}
 	d.crc = h.crc
 	d.sequence++
-	return nil
+	return true
 }
 
 // block gives the records of a block, in the order of time, valid until the
