@@ -23,6 +23,9 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
+// blockStart is what every block starts with, whatever its format.
+var blockStart = append(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, skippable), headerBytes-8), magic[:]...)
+
 // header describes a block. On disk, little-endian:
 //
 //	 0 skippable frame: its number, its length (48)

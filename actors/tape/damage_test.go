@@ -148,7 +148,7 @@ func TestOtherFilesAreRefusedInClearWords(t *testing.T) {
 		reason string
 	}{
 		"empty":   {nil, ""},
-		"short":   {[]byte("KST"), "it ends within a block"},
+		"short":   {data[:3], "it ends within a block"},
 		"foreign": {[]byte(strings.Repeat("time,price\n", 50)), "it is no tape of kitestring"},
 		"text":    {[]byte("time,price,volume\n1,2,3\n"), "it is no tape of kitestring"},
 		"future":  {future, "format 9, written by another version of kitestring; this one reads format 1"},
@@ -389,4 +389,24 @@ func FuzzContent(f *testing.F) {
 			t.Fatalf("%d bytes allocated", cap(d.raw))
 		}
 	})
+}
+
+// A file that is shorter than a header is foreign by its first bytes, or a tape
+// that was cut off.
+func TestShortFiles(t *testing.T) {
+	data, _, _ := sample(t, 1)
+	for n := 1; n < headerBytes; n++ {
+		foreign := bytes.Clone(data[:n])
+		foreign[0] ^= 1
+		r := NewReader(bytes.NewReader(foreign))
+		if _, err := r.NextBlock(); !errors.Is(err, errForeign) {
+			t.Errorf("%d foreign bytes: %v", n, err)
+		}
+		r.Close()
+		r = NewReader(bytes.NewReader(data[:n]))
+		if _, err := r.NextBlock(); err == nil || errors.Is(err, errForeign) {
+			t.Errorf("%d bytes of a tape: %v", n, err)
+		}
+		r.Close()
+	}
 }

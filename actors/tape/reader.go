@@ -2,6 +2,7 @@ package tape
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -82,7 +83,7 @@ func (r *Reader) read() (h header, err error) {
 	case len(head) == 0 && err == io.EOF:
 		return h, io.EOF
 	case err == io.EOF:
-		if len(head) < 12 || r.counts.Bytes > 0 {
+		if start := min(len(head), len(blockStart)); r.counts.Bytes > 0 || bytes.Equal(head[:start], blockStart[:start]) {
 			return h, errors.New("it ends within a block")
 		}
 		return h, errForeign
