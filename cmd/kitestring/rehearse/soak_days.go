@@ -287,7 +287,7 @@ func (d *days) recovers() time.Duration {
 
 // evening: the close, and what must hold at a day's end.
 func (d *days) evening(day time.Time, row *Day) {
-	d.until(on(day, 15, 32))
+	d.until(hours.BuiltIn().Day(day, hours.Market).Close().Add(2 * time.Minute))
 	d.within(20*time.Second, "the market is closing and nothing is quarantined", func() (bool, any) {
 		st := d.status()
 		return st.Market.Phase == messages.Closing && st.Actors.Quarantined == 0, st
