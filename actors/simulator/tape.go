@@ -113,6 +113,8 @@ func copied(at time.Time, packets [][]byte) recorded {
 func (e *Exchange) prime() error {
 	p := e.tape
 	var ahead []recorded
+	// Where the recorder's clock was set back, what comes later has an earlier time.
+	begun := p.From.Equal(p.first)
 	for {
 		m, err := p.next()
 		if errors.Is(err, io.EOF) {
@@ -121,10 +123,11 @@ func (e *Exchange) prime() error {
 		if err != nil {
 			return err
 		}
-		if m.at.Before(p.From) {
+		if !begun && m.at.Before(p.From) {
 			e.playMessage(m)
 			continue
 		}
+		begun = true
 		if ahead = append(ahead, copied(m.at, m.packets)); m.at.Sub(p.From) > primed {
 			break
 		}

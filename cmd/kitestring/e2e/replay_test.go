@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -185,12 +186,13 @@ func replayTo(t *testing.T, directory, day string, want map[uint32]came, client 
 		return n
 	}
 	expected := sum(want) + 2*len(answered)
+	ended := time.Now()
 	actorstest.Until(t, "every tick", func() bool {
 		var trouble []string
 		if got, trouble = seen(); len(trouble) > 0 {
 			t.Fatalf("trouble: %q", trouble)
 		}
-		return sum(got) >= expected || t.Context().Err() != nil
+		return sum(got) >= expected || time.Since(ended) > 10*time.Second
 	})
 	got, _ = seen() // and not one more
 	for token := range answered {
@@ -292,20 +294,33 @@ func exported(t *testing.T, directory string, day tape.Day) {
 		came
 		first float64
 	}
-	recorded := map[uint32]row{}
+	// The export is in the order of receipt, which is another one than the tape's
+	// where the clock was set back.
+	type tick struct {
+		at     time.Time
+		packet []byte
+	}
+	taped := map[uint32][]tick{}
 	_, damage, err := tape.Read(day.Segments, time.Time{}, time.Time{}, func(records []tape.Record) error {
-		tape.Packets(records, func(_ *tape.Record, packet []byte) {
+		tape.Packets(records, func(r *tape.Record, packet []byte) {
 			token := binary.BigEndian.Uint32(packet)
-			r, known := recorded[token]
-			if r.take(packet); !known {
-				r.first = r.Price
-			}
-			recorded[token] = r
+			taped[token] = append(taped[token], tick{r.At, bytes.Clone(packet)})
 		})
 		return nil
 	})
 	if err != nil || len(damage) > 0 {
 		t.Fatal(damage, err)
+	}
+	recorded := map[uint32]row{}
+	for token, ticks := range taped {
+		slices.SortStableFunc(ticks, func(a, b tick) int { return a.at.Compare(b.at) })
+		var r row
+		for i, one := range ticks {
+			if r.take(one.packet); i == 0 {
+				r.first = r.Price
+			}
+		}
+		recorded[token] = r
 	}
 	out := t.TempDir()
 	report, err := export.Run(t.Context(), export.Config{Directory: tape.Open(directory), Day: day.Day, Format: export.Parquet, Out: out})
@@ -377,8 +392,9 @@ func exported(t *testing.T, directory string, day tape.Day) {
 	t.Logf("%d rows, %d without a volume, %d instruments in %d files equal", rows, nulls, len(read), len(files))
 }
 
-// makeDay records a morning in four segments: a change of the token with two
-// sockets that overlap, a socket that was cut, rubbish, a start of the program.
+// makeDay records a morning in four segments: a clock that is set back, a change
+// of the token with two sockets that overlap, a socket that was cut, rubbish, a
+// start of the program.
 func makeDay(t *testing.T) (directory string, sent map[uint32]came) {
 	t.Helper()
 	const share, index, future = 738561, 256265, 13411330
@@ -441,9 +457,12 @@ func makeDay(t *testing.T) (directory string, sent map[uint32]came) {
 			}
 		}
 	}
-	later := func() { must(w.Flush()); at = at.Add(tape.SegmentTime) }
+	later := func() { must(w.Flush()); at = at.Add(tape.SegmentTime + 5*time.Minute) }
 	event(tape.ProcessStarted, map[string]any{"profile": "sim"})
 	socket(tape.SocketOpened, 1)
+	ticks(1, 1)
+	must(w.Flush())
+	at = at.Add(-2 * time.Minute) // the clock is set right
 	ticks(1500, 1)
 	later()
 	before := packets(messages.ModeFull)
